@@ -1,20 +1,20 @@
 """Everything that can go wrong, as exceptions that are LangChain's as well.
 
 ```
-AzurePhi3Error                    ModelError
-├── InvalidInputError             ModelInvalidRequestError, ValueError   refused here, nothing sent
-├── BadRequestError               ModelInvalidRequestError               400, 405, 413, 415, 422
-├── ContentFilterError            ModelInvalidRequestError               prompt or answer filtered
-├── ContextLengthError            ContextOverflowError                   the conversation is too long
-├── AuthenticationError           ModelAuthenticationError               401
-├── PermissionDeniedError         ModelPermissionDeniedError             403
-├── NotFoundError                 ModelNotFoundError                     404
-├── RateLimitError                ModelRateLimitError                    429
-├── ServerError                   ModelAPIError                          5xx
-├── RequestTimeoutError           ModelTimeoutError                      408, connect or read timeout
-├── ConnectionFailedError         ModelConnectionError                   no connection
-├── InterruptedStreamError        ModelConnectionError                   an answer that broke off
-└── InvalidResponseError          ModelAPIError                          an answer that is none
+AzurePhi3Error                ModelError
+├── InvalidInputError         ModelInvalidRequestError, ValueError   refused here, nothing sent
+├── BadRequestError           ModelInvalidRequestError               400, 405, 413, 415, 422
+├── ContentFilterError        ModelInvalidRequestError               prompt or answer filtered
+├── ContextLengthError        ContextOverflowError                   the conversation is too long
+├── AuthenticationError       ModelAuthenticationError               401
+├── PermissionDeniedError     ModelPermissionDeniedError             403
+├── NotFoundError             ModelNotFoundError                     404
+├── RateLimitError            ModelRateLimitError                    429
+├── ServerError               ModelAPIError                          5xx
+├── RequestTimeoutError       ModelTimeoutError                      408, connect or read timeout
+├── ConnectionFailedError     ModelConnectionError                   no connection
+├── InterruptedStreamError    ModelConnectionError                   an answer that broke off
+└── InvalidResponseError      ModelAPIError                          an answer that is none
 ```
 
 `is_retryable` is LangChain's: true where the same request may succeed later.
@@ -68,6 +68,22 @@ class FilterResult:
     filtered: bool
     severity: str | None = None
     detected: bool | None = None
+
+    @classmethod
+    def read(cls, results: Any) -> tuple["FilterResult", ...]:
+        """The results in Azure's object of categories; what is not one of them is left out."""
+        if not isinstance(results, Mapping):
+            return ()
+        return tuple(
+            cls(
+                category=str(category),
+                filtered=found.get("filtered") is True,
+                severity=found.get("severity"),
+                detected=found.get("detected"),
+            )
+            for category, found in results.items()
+            if isinstance(found, Mapping) and "error" not in found
+        )
 
 
 class AzurePhi3Error(langchain.ModelError):

@@ -1,0 +1,43 @@
+"""LangChain chat model for Microsoft's Phi family, wherever it is deployed."""
+
+from langchain_azure_phi3._codec.replies import ModelInfo
+from langchain_azure_phi3.chat_models import ChatAzurePhi3
+from langchain_azure_phi3.errors import (
+    AuthenticationError,
+    AzurePhi3Error,
+    BadRequestError,
+    ConnectionFailedError,
+    ContentFilterError,
+    ContextLengthError,
+    FailedResponse,
+    FilterResult,
+    InterruptedStreamError,
+    InvalidInputError,
+    InvalidResponseError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestTimeoutError,
+    ServerError,
+)
+
+__all__ = [
+    "AuthenticationError",
+    "AzurePhi3Error",
+    "BadRequestError",
+    "ChatAzurePhi3",
+    "ConnectionFailedError",
+    "ContentFilterError",
+    "ContextLengthError",
+    "FailedResponse",
+    "FilterResult",
+    "InterruptedStreamError",
+    "InvalidInputError",
+    "InvalidResponseError",
+    "ModelInfo",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RequestTimeoutError",
+    "ServerError",
+]

@@ -1,0 +1,208 @@
+"""A conversation as wire turns."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+from pydantic_core import to_json
+
+from langchain_azure_phi3.errors import InvalidInputError
+
+Json = dict[str, Any]
+SystemMessages = Literal["auto", "system", "user"]
+
+# Names of roles that LangChain users write, where the API's own name differs. Managed
+# compute answers 422 to `developer`.
+_ROLES = {"human": "user", "ai": "assistant", "developer": "system"}
+
+# What a model said besides its text. Thoughts are not sent back, and calls have a field.
+_NOT_SPOKEN = frozenset(
+    {"reasoning", "thinking", "redacted_thinking", "reasoning_content", "refusal"}
+    | {"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "function_call"}
+    | {"server_tool_call", "server_tool_call_chunk", "server_tool_result", "non_standard"}
+)
+
+
+def turns(messages: Sequence[BaseMessage], system_messages: SystemMessages = "auto") -> list[Json]:
+    """The wire's `messages` for a conversation.
+
+    Args:
+        messages: In order; consecutive messages of one role stay apart.
+        system_messages: `"user"` puts the text of system messages before the user turn that
+            follows, for models whose template drops them; else they are sent as they are.
+
+    Raises:
+        InvalidInputError: There are none, or one holds what has no place on the wire.
+    """
+    if not messages:
+        raise InvalidInputError("There is no message to send: pass at least one.")
+    wire = [_turn(message) for message in messages]
+    return list(_folded(wire)) if system_messages == "user" else wire
+
+
+def _turn(message: BaseMessage) -> Json:
+    writer = _WRITERS.get(type(message)) or next(
+        (write for kind, write in _WRITERS.items() if isinstance(message, kind)), None
+    )
+    if writer is None:
+        raise InvalidInputError(
+            f"A {type(message).__name__} cannot be sent to a model: it has no role."
+        )
+    turn = writer(message)
+    if message.name:
+        turn["name"] = message.name
+    return turn
+
+
+def _system(message: BaseMessage) -> Json:
+    return {"role": "system", "content": _joined(message, "\n")}
+
+
+def _user(message: BaseMessage) -> Json:
+    return {"role": "user", "content": _parts(message)}
+
+
+def _assistant(message: BaseMessage) -> Json:
+    # "" rather than null: some images answer 400 to a call without content.
+    turn: Json = {"role": "assistant", "content": _joined(message, "")}
+    if calls := _calls(message):
+        turn["tool_calls"] = calls
+    return turn
+
+
+def _tool(message: BaseMessage) -> Json:
+    identity = getattr(message, "tool_call_id", None) or f"call_{message.name}"
+    return {"role": "tool", "tool_call_id": identity, "content": _joined(message, "\n")}
+
+
+def _any_role(message: BaseMessage) -> Json:
+    role = getattr(message, "role", "")
+    role = _ROLES.get(role, role)
+    content = _parts(message) if role == "user" else _joined(message, "\n")
+    return {"role": role, "content": content}
+
+
+_WRITERS: dict[type[BaseMessage], Callable[[BaseMessage], Json]] = {
+    HumanMessage: _user,
+    AIMessage: _assistant,
+    SystemMessage: _system,
+    ToolMessage: _tool,
+    FunctionMessage: _tool,
+    ChatMessage: _any_role,
+}
+
+
+def _calls(message: BaseMessage) -> list[Json]:
+    """The calls of an assistant turn, the well-formed and the others."""
+    if not isinstance(message, AIMessage):
+        return []
+    calls = [
+        _call(call["id"], call["name"], to_json(call["args"]).decode())
+        for call in message.tool_calls
+    ]
+    calls += [
+        _call(call["id"], call["name"] or "", call["args"] or "{}")
+        for call in message.invalid_tool_calls
+    ]
+    legacy = message.additional_kwargs.get("function_call")
+    if not calls and isinstance(legacy, dict):
+        name = str(legacy.get("name", ""))
+        calls.append(_call(None, name, str(legacy.get("arguments") or "{}")))
+    return calls
+
+
+def _call(identity: str | None, name: str, arguments: str) -> Json:
+    function = {"name": name, "arguments": arguments}
+    return {"id": identity or f"call_{name}", "type": "function", "function": function}
+
+
+def _parts(message: BaseMessage) -> str | list[Json]:
+    """A user turn's content: a string where it is one text, else a list of parts."""
+    if isinstance(message.content, str):
+        return message.content
+    parts = [part for block in message.content for part in _part(block)]
+    if not parts:
+        return ""
+    return str(parts[0]["text"]) if len(parts) == 1 else parts
+
+
+def _part(block: str | dict[Any, Any]) -> Iterator[Json]:
+    text = _text(block)
+    if text is None:
+        raise _unsendable(block)
+    if text:  # An empty text part is a 422 on managed compute.
+        yield {"type": "text", "text": text}
+
+
+def _joined(message: BaseMessage, separator: str) -> str:
+    """The text of a turn whose content can only be a string."""
+    if isinstance(message.content, str):
+        return message.content
+    texts = []
+    for block in message.content:
+        text = _text(block)
+        if text is None and not _is_unspoken(message, block):
+            raise _unsendable(block)
+        texts.append(text)
+    return separator.join(text for text in texts if text)
+
+
+def _text(block: str | dict[Any, Any]) -> str | None:
+    """The text of a block, or `None` where it is no text.
+
+    LangChain's v0 and v1 text blocks, OpenAI's, v1's `text-plain` and v0's text files.
+    """
+    if isinstance(block, str):
+        return block
+    text = block.get("text")
+    if isinstance(text, str) and block.get("type", "text") in _TEXT_TYPES:
+        return text
+    return None
+
+
+_TEXT_TYPES = frozenset({"text", "text-plain", "input_text", "output_text"})
+
+
+def _is_unspoken(message: BaseMessage, block: str | dict[Any, Any]) -> bool:
+    return (
+        isinstance(message, AIMessage)
+        and isinstance(block, dict)
+        and block.get("type") in _NOT_SPOKEN
+    )
+
+
+def _unsendable(block: str | dict[Any, Any]) -> InvalidInputError:
+    kind = block.get("type") if isinstance(block, dict) else type(block).__name__
+    return InvalidInputError(
+        f"A content block of type {kind!r} has no place in this message. "
+        "Send its text as a block of type 'text', or leave it out."
+    )
+
+
+def _folded(wire: list[Json]) -> Iterator[Json]:
+    """The turns with system texts put before the user turn that follows each."""
+    waiting: list[str] = []
+    for turn in wire:
+        if turn["role"] == "system":
+            waiting.append(turn["content"])
+        elif turn["role"] == "user" and waiting:
+            yield {**turn, "content": _prefixed("\n\n".join(waiting), turn["content"])}
+            waiting = []
+        else:
+            yield turn
+    if waiting:
+        yield {"role": "user", "content": "\n\n".join(waiting)}
+
+
+def _prefixed(text: str, content: str | list[Json]) -> str | list[Json]:
+    if isinstance(content, str):
+        return f"{text}\n\n{content}"
+    return [{"type": "text", "text": text}, *content]

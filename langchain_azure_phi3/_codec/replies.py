@@ -1,0 +1,225 @@
+"""Wire JSON as messages, usage and metadata."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall
+from langchain_core.messages import content as blocks
+from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
+from langchain_core.messages.block_translators import register_translator
+from langchain_core.messages.tool import (
+    ToolCall,
+    ToolCallChunk,
+    invalid_tool_call,
+    tool_call,
+    tool_call_chunk,
+)
+
+from langchain_azure_phi3.errors import InvalidResponseError
+
+Json = dict[str, Any]
+
+PROVIDER = "azure_phi3"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a deployment says of its model (`GET /info`).
+
+    Attributes:
+        model_name: The model, such as `"Phi-3-mini-4k-Instruct"`; its spelling varies by server.
+        model_type: Such as `"chat-completions"`; managed compute says `"chat-completion"`.
+        model_provider_name: Such as `"Microsoft"`; some servers leave it out.
+    """
+
+    model_name: str
+    model_type: str | None = None
+    model_provider_name: str | None = None
+
+
+def model_info(body: Json) -> ModelInfo:
+    """The typed form of `/info`'s answer.
+
+    Raises:
+        InvalidResponseError: It names no model.
+    """
+    name = body.get("model_name")
+    if not isinstance(name, str) or not name:
+        raise InvalidResponseError(
+            "The /info route answered without a model_name.", status_code=200, body=body
+        )
+    return ModelInfo(
+        name, _str(body.get("model_type")), _str(body.get("model_provider_name")) or None
+    )
+
+
+def usage(body: Json) -> UsageMetadata | None:
+    """LangChain's token counts of an answer or chunk; `None` where the server gave none."""
+    counts = body.get("usage")
+    if not isinstance(counts, dict):
+        return None
+    given, produced, total = (
+        _count(counts.get(key)) for key in ("prompt_tokens", "completion_tokens", "total_tokens")
+    )
+    if given is None and produced is None and total is None:
+        return None
+    if given is None:
+        given = max(0, (total or 0) - (produced or 0))
+    if produced is None:
+        produced = max(0, (total or given) - given)
+    found = UsageMetadata(
+        input_tokens=given,
+        output_tokens=produced,
+        total_tokens=given + produced if total is None else total,
+    )
+    if details := _details(counts.get("prompt_tokens_details"), _INPUT_DETAILS):
+        found["input_token_details"] = InputTokenDetails(**details)  # type: ignore[typeddict-item]
+    if details := _details(counts.get("completion_tokens_details"), _OUTPUT_DETAILS):
+        found["output_token_details"] = OutputTokenDetails(**details)  # type: ignore[typeddict-item]
+    return found
+
+
+_INPUT_DETAILS = {"cached_tokens": "cache_read", "audio_tokens": "audio"}
+_OUTPUT_DETAILS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio"}
+
+
+def _details(given: Any, names: dict[str, str]) -> dict[str, int]:
+    if not isinstance(given, dict):
+        return {}
+    found = {ours: _count(given.get(theirs)) for theirs, ours in names.items()}
+    return {name: count for name, count in found.items() if count is not None}
+
+
+def _count(value: Any) -> int | None:
+    """A count that servers write as a number, a numeric string, or null."""
+    try:
+        return int(value) if value is not None else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def choices(body: Json) -> list[Json]:
+    """The answer's choices, in the order of their indexes."""
+    found = body.get("choices")
+    if not isinstance(found, list):
+        return []
+    return sorted(
+        (c for c in found if isinstance(c, dict)), key=lambda c: _count(c.get("index")) or 0
+    )
+
+
+def spoken(message: Json) -> str:
+    """The text of a message or delta."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):  # some gateways answer in parts
+        return "".join(
+            part["text"]
+            for part in content
+            if isinstance(part, dict) and isinstance(part.get("text"), str)
+        )
+    return ""
+
+
+def tool_calls(message: Json) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    """The calls of a whole message: those that can be run, and the others with the reason."""
+    good: list[ToolCall] = []
+    bad: list[InvalidToolCall] = []
+    for position, call in enumerate(_raw_calls(message)):
+        function = call.get("function") or {}
+        name, text = str(function.get("name") or ""), function.get("arguments")
+        identity = _str(call.get("id")) or f"call_{name}_{position}"
+        try:
+            arguments = json.loads(text) if isinstance(text, str) and text else text or {}
+        except ValueError as problem:
+            arguments = problem
+        if isinstance(arguments, dict):
+            good.append(tool_call(name=name, args=arguments, id=identity))
+        else:
+            reason = f"The arguments are not a JSON object: {arguments}"
+            bad.append(invalid_tool_call(name=name, args=str(text), id=identity, error=reason))
+    return good, bad
+
+
+def tool_call_chunks(delta: Json) -> list[ToolCallChunk]:
+    """The pieces of calls in a delta."""
+    return [
+        tool_call_chunk(
+            name=_str((call.get("function") or {}).get("name")),
+            args=_arguments_text((call.get("function") or {}).get("arguments")),
+            id=_str(call.get("id")),
+            index=_count(call.get("index")) or 0,
+        )
+        for call in _raw_calls(delta)
+    ]
+
+
+def _arguments_text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _raw_calls(message: Json) -> Iterator[Json]:
+    """Azure writes "no calls" as null, as an empty list, or not at all."""
+    for call in message.get("tool_calls") or ():
+        if isinstance(call, dict):
+            yield call
+
+
+def _str(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
+    """LangChain's standard blocks of an answer: thoughts, text, calls."""
+    return [*_said(message), *_called(message)]
+
+
+def _content_blocks_of_chunk(chunk: AIMessageChunk) -> list[blocks.ContentBlock]:
+    """The same of a piece; calls are in pieces too, until the last one made them whole."""
+    if chunk.chunk_position == "last":
+        return _content_blocks(chunk)
+    found = _said(chunk)
+    for piece in chunk.tool_call_chunks:
+        block = blocks.ToolCallChunk(
+            type="tool_call_chunk", id=piece["id"], name=piece["name"], args=piece["args"]
+        )
+        if piece["index"] is not None:
+            block["index"] = piece["index"]
+        found.append(block)
+    return found
+
+
+def _said(message: AIMessage) -> list[blocks.ContentBlock]:
+    found: list[blocks.ContentBlock] = []
+    thoughts = message.additional_kwargs.get("reasoning_content")
+    if isinstance(thoughts, str) and thoughts:
+        found.append(blocks.ReasoningContentBlock(type="reasoning", reasoning=thoughts))
+    if isinstance(message.content, str):
+        if message.content:
+            found.append(blocks.TextContentBlock(type="text", text=message.content))
+        return found
+    for item in message.content:
+        block = {"type": "text", "text": item} if isinstance(item, str) else item
+        found.append(cast("blocks.ContentBlock", block))
+    return found
+
+
+def _called(message: AIMessage) -> list[blocks.ContentBlock]:
+    written = {
+        block.get("id")
+        for block in message.content
+        if isinstance(block, dict) and block.get("type") == "tool_call"
+    }
+    return [
+        blocks.ToolCall(type="tool_call", id=call["id"], name=call["name"], args=call["args"])
+        for call in message.tool_calls
+        if call["id"] not in written
+    ]
+
+
+register_translator(PROVIDER, _content_blocks, _content_blocks_of_chunk)

@@ -1,0 +1,1 @@
+"""Wire JSON to the network and back. Nothing here knows LangChain's messages."""

@@ -1,0 +1,350 @@
+"""One deployment, sync and async: the only module that does I/O.
+
+The two classes are one text in two colours, and a test keeps them so. All that decides is
+elsewhere: `retries`, `failures`, `streams`, `routes`, `auth`.
+
+`_send` returns an open, successful response. What comes before that may be tried again;
+nothing after it is. That is the whole contract on retries, for all entry points.
+"""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from contextlib import aclosing, closing, contextmanager
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import NamedTuple
+
+import httpx
+
+from langchain_azure_phi3._http.clients import shared_async_client, shared_client
+from langchain_azure_phi3._http.failures import completion_from, error_from, request_id
+from langchain_azure_phi3._http.retries import RetryPolicy
+from langchain_azure_phi3._http.routes import Route
+from langchain_azure_phi3._http.streams import MAX_BODY_BYTES, StreamReader
+from langchain_azure_phi3._http.wire import Json, encoded
+from langchain_azure_phi3.errors import (
+    AzurePhi3Error,
+    ConnectionFailedError,
+    InterruptedStreamError,
+    InvalidInputError,
+    InvalidResponseError,
+    RequestTimeoutError,
+)
+
+logger = logging.getLogger(__name__)
+
+_USER_AGENT = f"langchain-azure-phi3/{version('langchain-azure-phi3')}"
+
+
+class Answer(NamedTuple):
+    """A JSON object from the server, and the id of the request that it answers."""
+
+    body: Json
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """How to reach one deployment.
+
+    Attributes:
+        route: Its URLs and what it accepts.
+        auth: What signs a request.
+        headers: Sent with every request.
+        timeout: Seconds to connect, and between two reads; `None` leaves it to the client.
+        retries: Whether and when to try again.
+    """
+
+    route: Route
+    auth: httpx.Auth
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout: tuple[float, float] | None = None
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def posting(self, payload: Json, headers: Mapping[str, str]) -> Json:
+        """The arguments of a client's `build_request` for a completion."""
+        accepted = "text/event-stream, application/json" if payload.get("stream") else None
+        return self._built("POST", self.route.chat_url, headers, accepted) | {
+            "content": encoded(payload)
+        }
+
+    def asking(self) -> Json:
+        """The arguments of a client's `build_request` for the model's information."""
+        return self._built("GET", self.route.info_url, {}, None)
+
+    def _built(
+        self, method: str, url: str, headers: Mapping[str, str], accepted: str | None
+    ) -> Json:
+        request: Json = {"method": method, "url": url}
+        request["headers"] = {
+            "content-type": "application/json",
+            "accept": accepted or "application/json",
+            "user-agent": _USER_AGENT,
+            **self.headers,
+            **headers,
+        }
+        if self.timeout is not None:
+            connect, read = self.timeout
+            # Waiting in our own queue is no failure of the network.
+            request["timeout"] = httpx.Timeout(read, connect=connect, pool=None)
+        return request
+
+    def failure(self, response: httpx.Response) -> AzurePhi3Error:
+        """The exception for a response that is no success; its body has been read."""
+        return error_from(
+            response.status_code,
+            {
+                name.decode("latin-1").lower(): self._hidden(value).decode("latin-1")
+                for name, value in response.headers.raw
+            },
+            self._hidden(response.content),
+            advice=self.route.kind.advice,
+        )
+
+    def _hidden(self, content: bytes) -> bytes:
+        """`content` without the credential, which some servers quote when they refuse it."""
+        secret: str | None = getattr(self.auth, "secret", None)
+        return content.replace(secret.encode(), b"***") if secret else content
+
+
+@contextmanager
+def named_failures(*, answering: bool) -> Iterator[None]:
+    """Translate what httpx raises, in the one place where that is done.
+
+    Args:
+        answering: Whether a successful answer had begun, so that its rest is what is missing.
+    """
+    try:
+        yield
+    except httpx.RequestError as problem:
+        _unsign(problem)
+        raise _named(problem, answering=answering) from problem
+    except (httpx.InvalidURL, httpx.CookieConflict) as problem:
+        raise InvalidInputError(f"The request cannot be sent: {problem}") from problem
+    except UnicodeEncodeError as problem:
+        raise InvalidInputError(
+            "A header or the credential holds characters that HTTP headers cannot carry."
+        ) from problem.__cause__
+
+
+def _named(problem: httpx.RequestError, *, answering: bool) -> AzurePhi3Error:
+    said = str(problem) or type(problem).__name__
+    if isinstance(problem, httpx.TimeoutException):
+        where = "The next piece of the answer" if answering else "The server"
+        return RequestTimeoutError(
+            f"{where} did not come in time ({type(problem).__name__}). "
+            "`timeout` sets the seconds to wait; a busy deployment may need more.",
+            code="connect_timeout" if isinstance(problem, httpx.ConnectTimeout) else "read_timeout",
+        )
+    if isinstance(problem, httpx.DecodingError):
+        return InvalidResponseError(f"The answer's compression is broken: {said}")
+    if answering:
+        return InterruptedStreamError(
+            f"The connection broke in the middle of the answer: {said}. "
+            "The text until then is in `partial`; the same request may succeed again."
+        )
+    if isinstance(problem, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+        return InvalidInputError(f"The request cannot be sent: {said}")
+    return ConnectionFailedError(
+        f"No answer came: {said}. Check the endpoint's host name, the network and any proxy."
+    )
+
+
+def _unsign(problem: httpx.RequestError) -> None:
+    """Leave no credential on an exception: httpx keeps the signed request there."""
+    request = getattr(problem, "_request", None)
+    if request is not None:
+        problem.request = httpx.Request(request.method, request.url.copy_with(query=None))
+
+
+def _log_pause(pause: float, attempt: int, failure: AzurePhi3Error) -> None:
+    reason = failure.status_code or type(failure).__name__
+    logger.info("Attempt %d failed (%s); trying again in %.2f s.", attempt, reason, pause)
+
+
+class Endpoint:
+    """One deployment, for threads."""
+
+    def __init__(self, connection: Connection, client: httpx.Client | None = None) -> None:
+        self._connection = connection
+        self._own = client
+
+    def complete(self, payload: Json, headers: Mapping[str, str]) -> Answer:
+        """One whole answer.
+
+        Raises:
+            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+        """
+        return self._whole(self._connection.posting(payload, headers))
+
+    def info(self) -> Answer:
+        """What the deployment says of its model.
+
+        Raises:
+            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+        """
+        return self._whole(self._connection.asking())
+
+    def stream(self, payload: Json, headers: Mapping[str, str]) -> Generator[Answer]:
+        """An answer in pieces; closing the iterator releases the connection.
+
+        Raises:
+            AzurePhi3Error: Whatever went wrong; once a piece was given, nothing is retried.
+        """
+        response = self._send(self._connection.posting(payload, headers))
+        try:
+            reader = StreamReader(response.headers)
+            given = request_id(response.headers)
+            with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
+                with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
+                    for chunk in chunks:
+                        for body in reader.feed(chunk):
+                            yield Answer(body, given)
+                        if reader.done:
+                            break
+            for body in reader.finish():
+                yield Answer(body, given)
+        finally:
+            response.close()
+
+    def _whole(self, request: Json) -> Answer:
+        response = self._send(request)
+        content = bytearray()
+        try:
+            with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
+                with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
+                    for chunk in chunks:
+                        content += chunk
+                        _check_size(content)
+        finally:
+            response.close()
+        return Answer(
+            completion_from(bytes(content), response.headers), request_id(response.headers)
+        )
+
+    def _send(self, request: Json) -> httpx.Response:
+        client = self._own if self._own is not None else shared_client()
+        for attempt in itertools.count(1):
+            try:
+                return self._sent(client, request)
+            except AzurePhi3Error as failure:
+                pause = self._connection.retries.pause_after(attempt, failure)
+                if pause is None:
+                    raise
+                _log_pause(pause, attempt, failure)
+            time.sleep(pause)
+        raise AssertionError("unreachable")
+
+    def _sent(self, client: httpx.Client, request: Json) -> httpx.Response:
+        with named_failures(answering=False):
+            response = client.send(
+                client.build_request(**request),
+                auth=self._connection.auth,
+                stream=True,
+                follow_redirects=False,
+            )
+            if response.is_success:
+                return response
+            try:
+                response.read()
+            finally:
+                response.close()
+        raise self._connection.failure(response)
+
+
+class AsyncEndpoint:
+    """One deployment, for event loops."""
+
+    def __init__(self, connection: Connection, client: httpx.AsyncClient | None = None) -> None:
+        self._connection = connection
+        self._own = client
+
+    async def complete(self, payload: Json, headers: Mapping[str, str]) -> Answer:
+        """One whole answer.
+
+        Raises:
+            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+        """
+        return await self._whole(self._connection.posting(payload, headers))
+
+    async def info(self) -> Answer:
+        """What the deployment says of its model.
+
+        Raises:
+            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+        """
+        return await self._whole(self._connection.asking())
+
+    async def stream(self, payload: Json, headers: Mapping[str, str]) -> AsyncGenerator[Answer]:
+        """An answer in pieces; closing the iterator releases the connection.
+
+        Raises:
+            AzurePhi3Error: Whatever went wrong; once a piece was given, nothing is retried.
+        """
+        response = await self._send(self._connection.posting(payload, headers))
+        try:
+            reader = StreamReader(response.headers)
+            given = request_id(response.headers)
+            with named_failures(answering=True):
+                async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
+                    async for chunk in chunks:
+                        for body in reader.feed(chunk):
+                            yield Answer(body, given)
+                        if reader.done:
+                            break
+            for body in reader.finish():
+                yield Answer(body, given)
+        finally:
+            await response.aclose()
+
+    async def _whole(self, request: Json) -> Answer:
+        response = await self._send(request)
+        content = bytearray()
+        try:
+            with named_failures(answering=True):
+                async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
+                    async for chunk in chunks:
+                        content += chunk
+                        _check_size(content)
+        finally:
+            await response.aclose()
+        return Answer(
+            completion_from(bytes(content), response.headers), request_id(response.headers)
+        )
+
+    async def _send(self, request: Json) -> httpx.Response:
+        client = self._own if self._own is not None else await shared_async_client()
+        for attempt in itertools.count(1):
+            try:
+                return await self._sent(client, request)
+            except AzurePhi3Error as failure:
+                pause = self._connection.retries.pause_after(attempt, failure)
+                if pause is None:
+                    raise
+                _log_pause(pause, attempt, failure)
+            await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
+
+    async def _sent(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
+        with named_failures(answering=False):
+            response = await client.send(
+                client.build_request(**request),
+                auth=self._connection.auth,
+                stream=True,
+                follow_redirects=False,
+            )
+            if response.is_success:
+                return response
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
+        raise self._connection.failure(response)
+
+
+def _check_size(content: bytearray) -> None:
+    if len(content) > MAX_BODY_BYTES:
+        raise InvalidResponseError(f"The answer is larger than {MAX_BODY_BYTES:,} bytes.")

@@ -1,0 +1,112 @@
+"""Whether to try again, and how long to wait first."""
+
+import random
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+
+from langchain_azure_phi3.errors import (
+    AzurePhi3Error,
+    ConnectionFailedError,
+    RequestTimeoutError,
+)
+
+RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+# In the order of trust: the most exact first. Azure writes the last group with and without
+# the hyphen in "rate-limit", in seconds; some gateways write durations such as "6m0s".
+_MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
+_RESETS = (
+    "x-ratelimit-reset-requests",
+    "x-ratelimit-reset-tokens",
+    "x-rate-limit-reset-requests",
+    "x-rate-limit-reset-tokens",
+)
+_IN_WORDS = re.compile(
+    r"\b(?:in|after)\s+(\d+(?:\.\d+)?)\s*(milliseconds?|ms|seconds?|s|minutes?|m)\b", re.IGNORECASE
+)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_SECONDS = {"m": 60.0, "h": 3600.0, "s": 1.0, "ms": 0.001}
+
+
+def seconds_asked(headers: Mapping[str, str], message: str, now: float) -> float | None:
+    """Seconds that a server asks to wait, from its headers or else from its words.
+
+    Args:
+        headers: The response's headers; names in lower case.
+        message: The error's text, such as "Try again in 50 seconds.".
+        now: Seconds since the epoch, for a `Retry-After` that is a date.
+    """
+    for name in _MILLISECONDS:
+        if (value := _number(headers.get(name))) is not None:
+            return value / 1000
+    if (asked := headers.get("retry-after")) is not None:
+        value = _number(asked)
+        return value if value is not None else _until(asked, now)
+    resets = [_duration(headers[name]) for name in _RESETS if name in headers]
+    if known := [seconds for seconds in resets if seconds is not None]:
+        return max(known)
+    if found := _IN_WORDS.search(message):
+        unit = found[2].lower()
+        return float(found[1]) * _SECONDS["ms" if unit.startswith(("ms", "mil")) else unit[0]]
+    return None
+
+
+def _number(text: str | None) -> float | None:
+    """A finite number that is not negative, or `None`."""
+    try:
+        value = float(text) if text is not None else -1.0
+    except ValueError:
+        return None
+    return value if 0 <= value < float("inf") else None
+
+
+def _until(date: str, now: float) -> float | None:
+    try:
+        return max(0.0, parsedate_to_datetime(date).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _duration(text: str) -> float | None:
+    if (value := _number(text)) is not None:
+        return value
+    parts = _DURATION.findall(text)
+    return sum((float(n) * _SECONDS[unit] for n, unit in parts), 0.0) if parts else None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often a request is sent, and the pauses between.
+
+    Attributes:
+        max_retries: Requests after the first one.
+        max_wait: The longest pause in seconds; a server that asks for more is not waited for.
+        jitter: Gives a number in [0, 1); full jitter spreads clients that failed together
+            (Brooker, "Exponential Backoff And Jitter", 2015).
+    """
+
+    max_retries: int = 2
+    max_wait: float = 60.0
+    jitter: Callable[[], float] = random.random
+
+    def pause_after(self, attempt: int, failure: AzurePhi3Error) -> float | None:
+        """Seconds to wait after `attempt` (1, 2, ...) failed; `None` means give up."""
+        if attempt > self.max_retries or not _may_pass(failure):
+            return None
+        if failure.retry_after is not None:
+            # A little later than asked, so that a crowd does not come back as one.
+            asked = failure.retry_after + self.jitter() * min(1.0, failure.retry_after / 4)
+            return asked if failure.retry_after <= self.max_wait else None
+        ceiling = min(self.max_wait, 8.0, 0.5 * 2.0 ** (attempt - 1))
+        return self.jitter() * ceiling
+
+
+def _may_pass(failure: AzurePhi3Error) -> bool:
+    if failure.status_code is not None:
+        return failure.status_code in RETRIED_STATUSES
+    # After a read timeout the model may still be at work on the first request.
+    return isinstance(failure, ConnectionFailedError) or (
+        isinstance(failure, RequestTimeoutError) and failure.code == "connect_timeout"
+    )

@@ -1,0 +1,534 @@
+"""`ChatAzurePhi3`: the LangChain chat model for Microsoft's Phi family."""
+
+import difflib
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import aclosing, closing
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
+
+import httpx
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel, LangSmithParams
+from langchain_core.messages import BaseMessage
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from pydantic import (
+    AliasChoices,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from typing_extensions import override
+
+from langchain_azure_phi3._codec import parameters
+from langchain_azure_phi3._codec.exchange import Exchange, OnContentFilter
+from langchain_azure_phi3._codec.messages import SystemMessages, turns
+from langchain_azure_phi3._codec.parameters import ExtraParameters, LogitBias, Number, Stop
+from langchain_azure_phi3._codec.replies import PROVIDER, ModelInfo, model_info
+from langchain_azure_phi3._http.auth import auth_for
+from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Connection, Endpoint
+from langchain_azure_phi3._http.retries import RetryPolicy
+from langchain_azure_phi3._http.routes import Route, route_for
+from langchain_azure_phi3.errors import InvalidInputError
+
+Json = dict[str, Any]
+
+# The first of each pair is Azure's later name, the second its earlier one.
+ENDPOINT_VARIABLES = ("AZURE_INFERENCE_ENDPOINT", "AZUREAI_ENDPOINT_URL")
+CREDENTIAL_VARIABLES = ("AZURE_INFERENCE_CREDENTIAL", "AZUREAI_ENDPOINT_KEY")
+
+_CONNECT_SECONDS = 10.0
+_READ_SECONDS = 180.0  # the longest that managed compute lets a request take
+
+# The model's own parameters that go into every payload, and that a call may override.
+_SAMPLING = (
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "response_format",
+    "logprobs",
+    "top_logprobs",
+    "logit_bias",
+    "n",
+)
+
+
+class _Connected(NamedTuple):
+    settings: tuple[Any, ...]
+    sync: Endpoint
+    asynchronous: AsyncEndpoint
+
+
+class _Connections:
+    """The endpoints of one model's present settings. Copies and pickles of it are empty."""
+
+    def __init__(self) -> None:
+        self.made: _Connected | None = None
+
+    def __deepcopy__(self, memo: object) -> "_Connections":
+        return _Connections()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_Connections, ())
+
+
+class ChatAzurePhi3(BaseChatModel):
+    """A Phi-3, Phi-3.5 or Phi-4 deployment as a LangChain chat model.
+
+    Works with serverless APIs, managed compute, Foundry's `/models` and `/openai/v1` routes, and
+    servers on localhost; which one it is follows from the endpoint.
+
+    Setup:
+        ```bash
+        pip install langchain-azure-phi3
+        export AZURE_INFERENCE_ENDPOINT="https://<name>.<region>.models.ai.azure.com"
+        export AZURE_INFERENCE_CREDENTIAL="<key>"
+        ```
+
+    Example:
+        ```python
+        from langchain_azure_phi3 import ChatAzurePhi3
+
+        model = ChatAzurePhi3(temperature=0)
+        answer = model.invoke("How many languages are in the world?")
+        print(answer.content, answer.usage_metadata)
+
+        for chunk in model.stream("Tell me a story."):
+            print(chunk.content, end="", flush=True)
+        ```
+
+    Raises:
+        InvalidInputError: A parameter is unknown or of the wrong type, or the endpoint or the
+            credential is missing. Nothing at construction touches the network.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", hide_input_in_errors=True, protected_namespaces=(), populate_by_name=True
+    )
+
+    endpoint: str = ""
+    """The deployment's URL, as the portal shows it: base, or with a route and query pasted along.
+
+    Else the environment's `AZURE_INFERENCE_ENDPOINT`, or `AZUREAI_ENDPOINT_URL`.
+    """
+
+    credential: SecretStr | Any | None = Field(
+        default=None, repr=False, validation_alias=AliasChoices("credential", "api_key")
+    )
+    """A key; or a credential of azure-identity, sync or async; or a callable that gives a token.
+
+    Else the environment's `AZURE_INFERENCE_CREDENTIAL`, or `AZUREAI_ENDPOINT_KEY`. Servers on
+    this machine may need none.
+    """
+
+    model: str | None = Field(default=None, validation_alias=AliasChoices("model", "model_name"))
+    """What the model is, such as `"Phi-3-mini-4k-instruct"`; the deployment's name on Foundry.
+
+    Sent only where the kind of endpoint expects it.
+    """
+
+    temperature: Number | None = None
+    """Randomness; Phi's servers accept 0 to 1."""
+
+    top_p: Number | None = None
+    """Share of the probability mass that tokens are drawn from, 0 to 1."""
+
+    max_tokens: int | None = None
+    """The longest answer, in tokens."""
+
+    presence_penalty: Number | None = None
+    """Penalty on tokens that occurred at all, -2 to 2."""
+
+    frequency_penalty: Number | None = None
+    """Penalty on tokens by how often they occurred, -2 to 2."""
+
+    stop: Stop | None = None
+    """Texts that end the answer. A call's own are added; an empty list in a call switches
+    these off."""
+
+    seed: int | None = None
+    """For answers that repeat, as far as the server can."""
+
+    response_format: Json | None = None
+    """The wire's `response_format`. Phi-3 knows only `{"type": "text"}`."""
+
+    logprobs: bool | None = None
+    """Whether to give each token's log probability, in `response_metadata["logprobs"]`.
+
+    An extra parameter, as are the next three: the header that lets them pass is set with them.
+    """
+
+    top_logprobs: int | None = None
+    """How many alternatives to give at each token, 0 to 20; needs `logprobs=True`."""
+
+    logit_bias: LogitBias | None = None
+    """Token ids and what to add to their logits, -100 to 100."""
+
+    n: Annotated[int, Field(ge=1)] | None = None
+    """How many answers to generate for one question, all billed. Not for streams."""
+
+    model_extras: Json | None = None
+    """Any other parameter that the model understands, sent as it is."""
+
+    extra_parameters: ExtraParameters | None = None
+    """The header `extra-parameters`, by hand: what the server does with parameters it does not
+    know. Default: `"pass-through"` exactly where there is one."""
+
+    stream_usage: bool | None = None
+    """Whether to ask for token counts in streams. Default: where the endpoint knows the
+    parameter; elsewhere Phi's servers send them unasked or not at all."""
+
+    system_messages: SystemMessages = "auto"
+    """`"user"` puts system messages before the next user turn, for deployments that drop them
+    (Phi-3-medium on managed compute); the others send them as they are."""
+
+    on_content_filter: OnContentFilter = "raise"
+    """What a filtered answer does. A filtered prompt always raises `ContentFilterError`."""
+
+    streaming: bool = False
+    """Whether `invoke` streams behind the scenes."""
+
+    timeout: float | tuple[float, float] | None = None
+    """Seconds to connect and between two reads, or a pair of both; not of the whole answer.
+    Default: 10 to connect, 180 to read."""
+
+    max_retries: Annotated[int, Field(ge=0)] = 2
+    """How often to try again after a failure that may pass; nothing is retried once an answer
+    began."""
+
+    max_retry_wait: Annotated[float, Field(ge=0)] = 60.0
+    """The longest pause before another try, in seconds. A server that asks for more is not
+    waited for."""
+
+    default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
+    """Sent with every request; they may hold secrets and are never shown or serialised."""
+
+    deployment: str | None = None
+    """One of several deployments behind an online endpoint (`azureml-model-deployment`)."""
+
+    api_version: str | None = None
+    """The API's version. Default: the endpoint's own, else the kind's."""
+
+    credential_scopes: Sequence[str] | None = None
+    """The Entra ID scopes to ask tokens for. Default: by host."""
+
+    http_client: httpx.Client | None = Field(default=None, exclude=True, repr=False)
+    """Your own client for the sync path: used as it is, never closed."""
+
+    http_async_client: httpx.AsyncClient | None = Field(default=None, exclude=True, repr=False)
+    """Your own client for the async path: used as it is, never closed."""
+
+    _connections: _Connections = PrivateAttr(default_factory=_Connections)
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **given: Any) -> None:
+            try:
+                super().__init__(**_from_environment(given))
+            except ValidationError as problem:
+                raise InvalidInputError(_refusal(type(self), problem)) from None
+            self._check_endpoint()
+
+    @model_validator(mode="after")
+    def _set_azure_phi3_version(self) -> Self:
+        self._add_version("langchain-azure-phi3", version("langchain-azure-phi3"))
+        return self
+
+    def _check_endpoint(self) -> None:
+        if not self.endpoint:
+            raise InvalidInputError(
+                "There is no endpoint. Pass endpoint='https://...', or set "
+                f"{' or '.join(ENDPOINT_VARIABLES)} in the environment."
+            )
+        route = self._route
+        if self.credential is None and not route.loopback:
+            raise InvalidInputError(
+                "There is no credential. Pass credential= with a key or a credential of "
+                f"azure-identity, or set {' or '.join(CREDENTIAL_VARIABLES)} in the environment."
+            )
+        if self.endpoint.strip().lower().startswith("http://") and not route.loopback:
+            raise InvalidInputError(
+                f"The endpoint {route.base} is plain http: the credential would cross the "
+                "network readable by all. Use https; http is accepted on this machine only."
+            )
+
+    # -- one question ------------------------------------------------------------------------
+
+    @override
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        exchange = self._exchange(messages, stop, kwargs)
+        return exchange.result(*self._sync.complete(exchange.payload, exchange.headers))
+
+    @override
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        exchange = self._exchange(messages, stop, kwargs)
+        return exchange.result(*await self._async.complete(exchange.payload, exchange.headers))
+
+    @override
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        exchange = self._exchange(messages, stop, kwargs, stream=True)
+        with exchange.keeping_partial():
+            pieces = self._sync.stream(exchange.payload, exchange.headers)
+            with closing(pieces):
+                for piece in pieces:
+                    yield from exchange.chunks(*piece)
+            yield exchange.last_chunk()
+
+    @override
+    async def _astream(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        exchange = self._exchange(messages, stop, kwargs, stream=True)
+        with exchange.keeping_partial():
+            pieces = self._async.stream(exchange.payload, exchange.headers)
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    for chunk in exchange.chunks(*piece):
+                        yield chunk
+            yield exchange.last_chunk()
+
+    def get_model_info(self) -> ModelInfo:
+        """What the deployment says of its model (`GET /info`).
+
+        Raises:
+            NotFoundError: The kind of endpoint has no such route.
+            AzurePhi3Error: Whatever else went wrong.
+        """
+        return model_info(self._sync.info().body)
+
+    async def aget_model_info(self) -> ModelInfo:
+        """What the deployment says of its model (`GET /info`).
+
+        Raises:
+            NotFoundError: The kind of endpoint has no such route.
+            AzurePhi3Error: Whatever else went wrong.
+        """
+        return model_info((await self._async.info()).body)
+
+    def _exchange(
+        self,
+        messages: Sequence[BaseMessage],
+        stop: Sequence[str] | None,
+        kwargs: Mapping[str, Any],
+        *,
+        stream: bool = False,
+    ) -> Exchange:
+        """The payload of one question, and the reader of its answer."""
+        call = parameters.checked({**kwargs, "stop": stop}) if kwargs or stop is not None else {}
+        call.pop("stream", None)
+        kind = self._route.kind
+        model = call.pop("model", None) or self.model
+        payload: Json = {"messages": turns(messages, self.system_messages)}
+        payload |= parameters.fields(self._defaults(), call)
+        if stops := parameters.stops(self.stop, call.get("stop")):
+            payload["stop"] = stops
+        if kind.model == "required" and model is None:
+            raise InvalidInputError(
+                f"A {kind.name} needs model=, the name of the deployment to ask."
+            )
+        if kind.model != "omitted" and model is not None:
+            payload["model"] = model
+        if stream:
+            payload |= self._streamed(payload, native="stream_options" in kind.native)
+        asked = call.get("extra_parameters") or self.extra_parameters
+        return Exchange(
+            payload,
+            parameters.headers(payload, kind.native, asked, self.deployment),
+            model=model,
+            on_content_filter=self.on_content_filter,
+        )
+
+    def _defaults(self) -> Json:
+        values = self.__dict__
+        defaults = {name: values[name] for name in _SAMPLING if values[name] is not None}
+        if self.model_extras:
+            defaults["model_extras"] = self.model_extras
+        return defaults
+
+    def _streamed(self, payload: Json, *, native: bool) -> Json:
+        if payload.get("n", 1) != 1:
+            raise InvalidInputError(
+                "A stream carries one answer: use generate() for n > 1, or leave n out."
+            )
+        wanted = native if self.stream_usage is None else self.stream_usage
+        usage = {"stream_options": {"include_usage": True}} if wanted else {}
+        return {"stream": True, **usage, **payload.get("stream_options", {})}
+
+    # -- the network -------------------------------------------------------------------------
+
+    @property
+    def _route(self) -> Route:
+        return route_for(self.endpoint, self.api_version)
+
+    @property
+    def _sync(self) -> Endpoint:
+        return self._connected().sync
+
+    @property
+    def _async(self) -> AsyncEndpoint:
+        return self._connected().asynchronous
+
+    def _connected(self) -> _Connected:
+        settings = (
+            self.endpoint,
+            self.api_version,
+            self.credential,
+            self.credential_scopes,
+            self.default_headers,
+            self.timeout,
+            self.max_retries,
+            self.max_retry_wait,
+            self.http_client,
+            self.http_async_client,
+        )
+        made = self._connections.made
+        if made is None or made.settings != settings:
+            connection = self._connection()
+            made = _Connected(
+                settings,
+                Endpoint(connection, self.http_client),
+                AsyncEndpoint(connection, self.http_async_client),
+            )
+            self._connections.made = made
+        return made
+
+    def _connection(self) -> Connection:
+        secret = self.credential
+        credential = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+        route = self._route
+        return Connection(
+            route=route,
+            auth=auth_for(credential, route, self.credential_scopes),
+            headers=dict(self.default_headers or {}),
+            timeout=self._timeout(),
+            retries=RetryPolicy(self.max_retries, self.max_retry_wait),
+        )
+
+    def _timeout(self) -> tuple[float, float] | None:
+        if isinstance(self.timeout, tuple):
+            return self.timeout
+        if self.timeout is not None:
+            return min(self.timeout, _CONNECT_SECONDS), self.timeout
+        # A user's own client keeps its own limits unless told otherwise.
+        own = self.http_client is not None or self.http_async_client is not None
+        return None if own else (_CONNECT_SECONDS, _READ_SECONDS)
+
+    # -- LangChain's view --------------------------------------------------------------------
+
+    @property
+    @override
+    def _llm_type(self) -> str:
+        return "azure-phi3-chat"
+
+    @property
+    @override
+    def _identifying_params(self) -> Mapping[str, Any]:
+        given = {"model": self.model, "endpoint": self._route.base, "stop": self.stop}
+        given |= self._defaults()
+        given |= {"api_version": self.api_version, "deployment": self.deployment}
+        return {name: value for name, value in given.items() if value is not None}
+
+    @override
+    def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        call = {key: value for key, value in kwargs.items() if value is not None}
+        found = LangSmithParams(ls_provider=PROVIDER, ls_model_type="chat")
+        if (model := call.get("model", self.model)) is not None:
+            found["ls_model_name"] = model
+        if (temperature := call.get("temperature", self.temperature)) is not None:
+            found["ls_temperature"] = temperature
+        if (max_tokens := call.get("max_tokens", self.max_tokens)) is not None:
+            found["ls_max_tokens"] = max_tokens
+        if stops := parameters.stops(self.stop, stop):
+            found["ls_stop"] = stops
+        return found
+
+    @override
+    def _combine_llm_outputs(self, llm_outputs: list[Json | None], /) -> Json:
+        combined: Json = {}
+        for output in llm_outputs:
+            if output is None:  # streamed
+                continue
+            counts: Counter[str] = Counter(combined.get("token_usage"))
+            counts.update(output.get("token_usage") or {})
+            combined = {**output, **combined}
+            if "token_usage" in combined:
+                combined["token_usage"] = dict(counts)
+        return combined
+
+    @property
+    @override
+    def lc_secrets(self) -> dict[str, str]:
+        """The constructor's secret, and the variable that holds it."""
+        return {"credential": CREDENTIAL_VARIABLES[0]}
+
+    @classmethod
+    @override
+    def is_lc_serializable(cls) -> bool:
+        """True: `dumps` writes everything but the key, which `load` takes from a map."""
+        return True
+
+
+def _from_environment(given: Json) -> Json:
+    """The constructor's arguments, completed from the environment and cleaned of white space."""
+    endpoint = given.get("endpoint") or _variable(ENDPOINT_VARIABLES)
+    if isinstance(endpoint, str):
+        given["endpoint"] = endpoint.strip()
+    name = "api_key" if given.get("credential") is None and "api_key" in given else "credential"
+    credential = given.pop(name, None)
+    given.pop("api_key", None)
+    if credential is None:
+        credential = _variable(CREDENTIAL_VARIABLES)
+    given["credential"] = _secret(credential)
+    return given
+
+
+def _secret(credential: Any) -> Any:
+    if isinstance(credential, SecretStr):
+        credential = credential.get_secret_value()
+    if isinstance(credential, str):
+        # A trailing newline would make an illegal header, and an empty key is none.
+        return SecretStr(credential.strip()) if credential.strip() else None
+    return credential
+
+
+def _variable(names: Sequence[str]) -> str | None:
+    return next((os.environ[name] for name in names if os.environ.get(name)), None)
+
+
+def _refusal(cls: type[BaseChatModel], problem: ValidationError) -> str:
+    text = f"{cls.__name__} cannot be made: {parameters.explained(problem)}"
+    for item in problem.errors(include_url=False, include_input=False, include_context=False):
+        if item["type"] == "extra_forbidden":
+            close = difflib.get_close_matches(str(item["loc"][-1]), cls.model_fields, n=1)
+            hint = f"did you mean {close[0]}?" if close else "model_extras takes other parameters."
+            text = f"{text}; {hint}"
+    return text

@@ -1,0 +1,123 @@
+"""The command line: `ask` a deployment, `serve` one on your desk."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+
+from langchain_azure_phi3.chat_models import ChatAzurePhi3
+from langchain_azure_phi3.errors import AzurePhi3Error
+
+_ENVIRONMENT = """\
+The endpoint and its key come from AZURE_INFERENCE_ENDPOINT and AZURE_INFERENCE_CREDENTIAL
+(or AZUREAI_ENDPOINT_URL and AZUREAI_ENDPOINT_KEY)."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status: 0, 1 for a failure, 2 for wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except AzurePhi3Error as error:
+        return _failed(f"{type(error).__name__}: {error}")
+    except BrokenPipeError:
+        # The reader left, as `head` does; Python must not complain about it at exit.
+        sys.stdout = None
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _failed(text: str) -> int:
+    # One line, whatever the server put into its message.
+    print("langchain-azure-phi3:", " ".join(text.split()), file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="langchain-azure-phi3", description="Microsoft's Phi models from the command line."
+    )
+    parser.add_argument(
+        "--version", action="version", version=f"%(prog)s {version('langchain-azure-phi3')}"
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    ask = commands.add_parser(
+        "ask", help="ask a deployment and print its answer", epilog=_ENVIRONMENT
+    )
+    ask.add_argument("prompt", nargs="?", help="the question; read from standard input if absent")
+    ask.add_argument("--system", metavar="TEXT", help="a system message before the question")
+    ask.add_argument("--model", metavar="NAME", help="the model, or the deployment on Foundry")
+    ask.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
+    ask.add_argument("--usage", action="store_true", help="print the token counts to stderr")
+    ask.add_argument(
+        "--entra", action="store_true", help="sign in with Entra ID (DefaultAzureCredential)"
+    )
+    ask.set_defaults(run=_ask)
+
+    serve = commands.add_parser("serve", help="serve the emulator, a Phi endpoint on your desk")
+    serve.add_argument("--model", metavar="NAME", default="Phi-3-mini-4k-instruct")
+    serve.add_argument("--host", default="127.0.0.1")
+    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument("--key", help="the key to ask for; made up if absent")
+    serve.set_defaults(run=_serve)
+    return parser
+
+
+def _ask(options: argparse.Namespace) -> int:
+    prompt = options.prompt if options.prompt is not None else sys.stdin.read()
+    if not prompt.strip():
+        return _failed("There is no question: give it as an argument or on standard input.")
+    messages: list[BaseMessage] = [SystemMessage(options.system)] if options.system else []
+    messages.append(HumanMessage(prompt))
+    model = ChatAzurePhi3(model=options.model, credential=_entra() if options.entra else None)
+    usage: Any = None
+    if options.no_stream:
+        answer = model.invoke(messages)
+        print(answer.text)
+        usage = answer.usage_metadata
+    else:
+        for chunk in model.stream(messages):
+            print(chunk.text, end="", flush=True)
+            usage = chunk.usage_metadata or usage
+        print()
+    if options.usage:
+        print(_counts(usage), file=sys.stderr)
+    return 0
+
+
+def _counts(usage: Any) -> str:
+    if usage is None:
+        return "The server gave no token counts."
+    return (
+        f"{usage['input_tokens']} tokens in, {usage['output_tokens']} out, "
+        f"{usage['total_tokens']} in all"
+    )
+
+
+def _entra() -> object:
+    from azure.identity import DefaultAzureCredential
+
+    return DefaultAzureCredential()
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from langchain_azure_phi3.emulator import Emulator
+
+    try:
+        emulator = Emulator(options.model, key=options.key)
+    except ValueError as problem:
+        return _failed(str(problem))
+    print(f"A stand-in for {options.model} listens; stop it with Ctrl-C.")
+    print(f"export AZURE_INFERENCE_ENDPOINT=http://{options.host}:{options.port}")
+    print(f"export AZURE_INFERENCE_CREDENTIAL={emulator.key}", flush=True)
+    emulator.serve_forever(options.host, options.port)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
