@@ -1,0 +1,84 @@
+"""What a model is asked: the turns that it sees, and how the answer was asked for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_azure_phi3.emulator import counting
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image of a turn; its size in pixels is `None` when it lies behind an address."""
+
+    size: tuple[int, int] | None
+
+    @property
+    def tokens(self) -> int:
+        """What it costs in the prompt."""
+        width, height = counting.UNSEEN_SIZE if self.size is None else self.size
+        return counting.image_tokens(width, height) + counting.IMAGE_FRAME_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message: who, its text parts joined by line feeds, its pictures and recordings."""
+
+    role: str
+    text: str
+    pictures: tuple[Picture, ...] = ()
+    recordings: int = 0
+
+    @property
+    def tokens(self) -> int:
+        """What it costs in the prompt."""
+        return (
+            counting.TURN_TOKENS
+            + counting.text_tokens(self.text)
+            + sum(picture.tokens for picture in self.pictures)
+            + self.recordings * counting.AUDIO_TOKENS
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a persona is given.
+
+    Attributes:
+        model: The name that answers carry.
+        turns: The conversation as far as the model's template shows it.
+        choice: Which of `n` answers is wanted, from 0.
+        parameters: The request's other fields, as they were sent.
+    """
+
+    model: str
+    turns: tuple[Turn, ...]
+    choice: int = 0
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> int:
+        """What the conversation costs."""
+        return counting.PROMPT_TOKENS + sum(turn.tokens for turn in self.turns)
+
+    @property
+    def last_user_text(self) -> str:
+        """The text of the last user turn, or nothing."""
+        texts = [turn.text for turn in self.turns if turn.role == "user"]
+        return texts[-1] if len(texts) > 0 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """What a persona says, where the text alone does not say it all.
+
+    Attributes:
+        text: Word for word.
+        tokens: How many tokens it counts as, at least; `None`: as many as its pieces.
+    """
+
+    text: str
+    tokens: int | None = None
+
+
+Persona = Callable[[Prompt], "str | Spoken"]

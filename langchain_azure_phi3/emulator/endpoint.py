@@ -1,0 +1,232 @@
+"""An endpoint to start, to watch, and to break."""
+
+import asyncio
+import secrets
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from langchain_azure_phi3.emulator import persona as personas
+from langchain_azure_phi3.emulator.conversation import Persona
+from langchain_azure_phi3.emulator.deployment import Deployment
+from langchain_azure_phi3.emulator.faults import Fault, Kind
+from langchain_azure_phi3.emulator.quirks import Behaviour, JsonMode, SafetyShape, UsagePlace
+from langchain_azure_phi3.emulator.wire import Request
+
+if TYPE_CHECKING:
+    from langchain_azure_phi3.emulator.in_process import EmulatorTransport
+    from langchain_azure_phi3.emulator.serving import Server, ServerThread
+
+_HOST = "127.0.0.1"
+
+
+class Emulator:
+    """A Phi endpoint on this machine.
+
+    ```python
+    with Emulator("Phi-3-mini-4k-instruct") as phi:
+        httpx.get(f"{phi.endpoint}/info", headers={"authorization": f"Bearer {phi.key}"})
+    ```
+
+    Args:
+        models: Names of Azure's catalogue, in any case; the first answers unless a request names
+            another of them. Default: `"Phi-3-mini-4k-instruct"`.
+        key: The key that opens it; default: 32 random characters.
+        port: Where to listen; 0 takes a free port.
+        persona: What the model says, as a function of a `Prompt`.
+        dialect: The kind of server: `"serverless"`.
+        safety: The shape of the error for a filtered prompt: `"nested"`, `"flat"`, `"detailed"`
+            or `"managed"`.
+        annotations: Whether answers carry `prompt_filter_results` and `content_filter_results`.
+        json_mode: Whether `response_format: json_object` is refused (`"refuse"`, documented) or
+            answered with line feeds (`"flood"`, seen).
+        usage_in_streams: `"finish"`, `"separate"`, `"every"` or `"none"`.
+        framing: How events are written: any of `"bom"`, `"bytewise"`, `"comments"`, `"crlf"`,
+            `"no-done"`, `"no-final-blank-line"`, `"no-space"`.
+        pace: Seconds between two events of a stream.
+
+    Raises:
+        ValueError: An unknown model or option; the message lists the known ones.
+    """
+
+    def __init__(
+        self,
+        *models: str,
+        key: str | None = None,
+        port: int = 0,
+        persona: Persona = personas.scripted,
+        dialect: str = "serverless",
+        safety: SafetyShape = "nested",
+        annotations: bool = False,
+        json_mode: JsonMode = "refuse",
+        usage_in_streams: UsagePlace = "finish",
+        framing: str | Iterable[str] = (),
+        pace: float = 0.0,
+    ) -> None:
+        behaviour = Behaviour(
+            dialect=dialect,
+            safety=safety,
+            annotations=annotations,
+            json_mode=json_mode,
+            usage_in_streams=usage_in_streams,
+            framing=frozenset([framing] if isinstance(framing, str) else framing),
+        )
+        self.key = secrets.token_hex(16) if key is None else key
+        self._deployment = Deployment(models, self.key, speaks=persona, behaviour=behaviour)
+        self._port = port
+        self._pace = pace
+        self._server: Server | None = None
+        self._thread: ServerThread | None = None
+
+    def __repr__(self) -> str:
+        return f"Emulator({self.model!r}, endpoint={self.endpoint!r})"
+
+    @property
+    def model(self) -> str:
+        """The default model's name in the catalogue."""
+        return self._deployment.models[0].name
+
+    @property
+    def endpoint(self) -> str:
+        """The base URL. While no server runs, one that only `transport()` can answer."""
+        if self._thread is None:
+            return "http://phi.invalid"  # RFC 2606: a name that never resolves
+        return f"http://{_HOST}:{self._thread.port}"
+
+    @property
+    def requests(self) -> list[Request]:
+        """What arrived so far, in order; yours to clear."""
+        return self._deployment.requests
+
+    @property
+    def open_connections(self) -> int:
+        """How many TCP connections the server holds open now."""
+        return 0 if self._server is None else len(self._server.connections)
+
+    def script(self, *texts: str) -> None:
+        """Let the next answers be these, word for word; then the persona speaks again."""
+        self._deployment.script.extend(texts)
+
+    def fail(
+        self,
+        *,
+        status: int | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        retry_after: float | str | None = None,
+        times: int = 1,
+        kind: Kind | None = None,
+        after: int = 0,
+        after_bytes: int | None = None,
+        seconds: float | None = None,
+    ) -> None:
+        """Let the next requests fail; failures are used up in the order in which they were set.
+
+        Args:
+            status: Answer with this status.
+            body: With this body: `str` and `bytes` as they are, anything else as JSON.
+            headers: And these headers.
+            retry_after: Seconds, or a date, for the header `retry-after`.
+            times: How many requests fail.
+            kind: Fail otherwise: `"cut"` closes the connection in the middle, `"reset"` resets it,
+                `"stall"` stops sending, `"end"` ends the body early but cleanly, `"refuse"` closes
+                before any answer, `"garble"` sends broken JSON, `"event"` sends `body` in the
+                middle of a stream, `"html"` a login page, `"empty"` nothing with status 200,
+                `"short"` less than `content-length` says.
+            after: How many events of a stream get through first.
+            after_bytes: How many bytes of a body get through first, instead.
+            seconds: How long a stall lasts before the connection is closed; `None`: until the
+                client leaves.
+
+        Raises:
+            ValueError: Neither `status` nor `kind`, or an unknown kind.
+        """
+        fault = Fault(
+            status=status,
+            body=body,
+            headers={} if headers is None else headers,
+            retry_after=retry_after,
+            kind=kind,
+            after=after,
+            after_bytes=after_bytes,
+            seconds=seconds,
+        )
+        self._deployment.faults.extend([fault] * times)
+
+    def clear_faults(self) -> None:
+        """Forget the failures that were not used up."""
+        self._deployment.faults.clear()
+
+    def transport(self) -> "EmulatorTransport":
+        """The same endpoint in this process, as a transport for both of `httpx`'s clients."""
+        from langchain_azure_phi3.emulator.in_process import EmulatorTransport
+
+        return EmulatorTransport(self._deployment)
+
+    def start(self) -> Self:
+        """Listen. Starting what runs already changes nothing.
+
+        Raises:
+            ModuleNotFoundError: The server's packages are not installed.
+            OSError: The port is taken.
+        """
+        if self._thread is None:
+            serving = _serving()
+            self._server = serving.Server(
+                self._deployment, host=_HOST, port=self._port, pace=self._pace
+            )
+            self._thread = serving.ServerThread(self._server)
+        return self
+
+    def stop(self) -> None:
+        """Stop listening and drop open connections. Stopping what does not run changes nothing."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop()
+
+    def serve_forever(self, host: str = _HOST, port: int = 0) -> None:
+        """Serve in this thread until Ctrl-C.
+
+        Raises:
+            ModuleNotFoundError: The server's packages are not installed.
+            OSError: The port is taken.
+        """
+        self._server = _serving().Server(self._deployment, host=host, port=port, pace=self._pace)
+        listening = self._server.bound()
+        try:
+            asyncio.run(self._server.run(listening, asyncio.Event()))
+        except KeyboardInterrupt:
+            return
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return self.start()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await asyncio.to_thread(self.stop)
+
+
+def _serving() -> Any:
+    try:
+        from langchain_azure_phi3.emulator import serving
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "The emulator's server needs more packages: "
+            'pip install "langchain-azure-phi3[emulator]"'
+        ) from error
+    return serving

@@ -1,0 +1,42 @@
+"""JSON as server-sent events, the way Azure writes them and the other ways that were seen."""
+
+from collections.abc import Iterable, Iterator
+
+from langchain_azure_phi3.emulator.wire import Json, Step, dumped
+
+DONE = b"[DONE]"
+
+
+def events(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[bytes]:
+    """Each chunk as the bytes of one event, then the event that ends the stream.
+
+    Args:
+        chunks: What the events say.
+        framing: Names out of `quirks.FRAMINGS`.
+    """
+    data = [dumped(chunk) for chunk in chunks]
+    if "no-done" not in framing:
+        data.append(DONE)
+    for number, line in enumerate(data, start=1):
+        event = _event(line, framing)
+        if number == 1 and "bom" in framing:
+            event = b"\xef\xbb\xbf" + event
+        if number == len(data) and "no-final-blank-line" in framing:
+            event = event.rstrip(b"\r\n")
+        yield event
+
+
+def _event(line: bytes, framing: frozenset[str]) -> bytes:
+    end = b"\r\n" if "crlf" in framing else b"\n"
+    prefix = b"data:" if "no-space" in framing else b"data: "
+    comment = b": keep-alive" + end + end if "comments" in framing else b""
+    return comment + prefix + line + end + end
+
+
+def bytewise(steps: Iterable[Step]) -> Iterator[Step]:
+    """The same steps, every byte written on its own."""
+    for step in steps:
+        if isinstance(step, bytes):
+            yield from (step[at : at + 1] for at in range(len(step)))
+        else:
+            yield step
