@@ -195,7 +195,7 @@ class Exchange:
         try:
             yield
         except AzurePhi3Error as error:
-            if error.partial is None:
+            if error.partial is None and self._answered:
                 error.partial = "".join(self._text)
             if error.usage_metadata is None:
                 error.usage_metadata = self._usage

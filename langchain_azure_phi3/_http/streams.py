@@ -119,6 +119,7 @@ class StreamReader:
                 "The text until then is in `partial`; the same request may succeed again.",
                 status_code=200,
                 request_id=given,
+                partial=None if self._seen else "",
             )
         shown = head.decode("utf-8", errors="replace")
         return InvalidResponseError(
