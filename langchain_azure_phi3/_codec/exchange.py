@@ -90,21 +90,9 @@ class Exchange:
     def _generation(
         self, choice: Json, metadata: Json, body: Json, request_id: str | None
     ) -> ChatGeneration:
-        message = choice.get("message")
-        filtered = choice.get("finish_reason") == "content_filter"
-        if not isinstance(message, dict):
-            # Managed-compute server 0.1.8 answers so, with content_filter, to any failure
-            # inside it.
-            if not filtered:
-                raise InvalidResponseError(
-                    "The answer holds a choice without a message.",
-                    status_code=200,
-                    request_id=request_id,
-                    body=body,
-                )
-            message = {}
+        message = _message(choice, body, request_id)
         text = spoken(message)
-        if filtered and self._on_content_filter == "raise":
+        if self._raises(choice):
             raise self._blocked(choice.get("content_filter_results"), text, request_id, body)
         good, bad = tool_calls(message)
         return ChatGeneration(
@@ -139,12 +127,15 @@ class Exchange:
                 continue
             self._answered = True
             self._remember(choice)
-            yield from self._piece(choice)
+            yield from self._piece(choice, body, request_id)
 
-    def _piece(self, choice: Json) -> Iterator[ChatGenerationChunk]:
-        delta = choice.get("delta", choice.get("message"))
-        if not isinstance(delta, dict):
-            return
+    def _piece(
+        self, choice: Json, body: Json, request_id: str | None
+    ) -> Iterator[ChatGenerationChunk]:
+        if "message" in choice:  # a whole answer, from a server that ignores `stream`
+            delta = _message(choice, body, request_id)
+        else:
+            delta = choice.get("delta") or {}
         text, calls, info = spoken(delta), tool_call_chunks(delta), _logprobs(choice)
         if not (text or calls or info):
             return
@@ -167,10 +158,7 @@ class Exchange:
         """
         if not self._answered:
             raise InvalidResponseError("The stream ended without a choice.", status_code=200)
-        if (
-            self._finish.get("finish_reason") == "content_filter"
-            and self._on_content_filter == "raise"
-        ):
+        if self._raises(self._finish):
             raise self._blocked(self._filters, "".join(self._text), self._request_id)
         if self._filters:
             self._finish["content_filter_results"] = self._filters
@@ -208,6 +196,10 @@ class Exchange:
         if isinstance(results, dict):
             self._filters |= results
 
+    def _raises(self, choice: Json) -> bool:
+        filtered = choice.get("finish_reason") == "content_filter"
+        return filtered and self._on_content_filter == "raise"
+
     def _latest(self) -> Json:
         """Metadata not told yet: LangChain joins what it is told twice."""
         news, self._news = self._news, {}
@@ -230,6 +222,22 @@ class Exchange:
         error.stage = "completion"
         error.filters = FilterResult.read(results)
         return error
+
+
+def _message(choice: Json, body: Json, request_id: str | None) -> Json:
+    """The message of a choice in a whole answer."""
+    message = choice.get("message")
+    if isinstance(message, dict):
+        return message
+    # Managed-compute server 0.1.8 answers so, with content_filter, to any failure inside it.
+    if choice.get("finish_reason") == "content_filter":
+        return {}
+    raise InvalidResponseError(
+        "The answer holds a choice without a message.",
+        status_code=200,
+        request_id=request_id,
+        body=body,
+    )
 
 
 def _described(body: Json, request_id: str | None) -> Json:

@@ -1,0 +1,51 @@
+"""LangChain's standard integration suite, against the emulator or a live deployment."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_tests.integration_tests import ChatModelIntegrationTests
+
+from langchain_azure_phi3 import ChatAzurePhi3
+from langchain_azure_phi3.emulator import Emulator
+
+MODELS = ("Phi-3-mini-4k-instruct", "Phi-4")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def deployment() -> Iterator[None]:
+    """The deployment that the environment names, else an emulator."""
+    if os.environ.get("PHI_LIVE_ENDPOINT"):
+        yield
+        return
+    with Emulator(*MODELS) as phi:
+        os.environ["PHI_TEST_ENDPOINT"], os.environ["PHI_TEST_KEY"] = phi.endpoint, phi.key
+        yield
+
+
+class TestChatAzurePhi3Integration(ChatModelIntegrationTests):
+    @property
+    def chat_model_class(self) -> type[ChatAzurePhi3]:
+        """The class under test."""
+        return ChatAzurePhi3
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        """Where the deployment is."""
+        live = os.environ.get("PHI_LIVE_ENDPOINT")
+        return {
+            "endpoint": live or os.environ["PHI_TEST_ENDPOINT"],
+            "credential": os.environ["PHI_LIVE_KEY" if live else "PHI_TEST_KEY"],
+            "model": os.environ.get("PHI_LIVE_MODEL", MODELS[0]),
+        }
+
+    @property
+    def supports_model_override(self) -> bool:
+        """A server with several models answers as the one that a call names."""
+        return "PHI_LIVE_ENDPOINT" not in os.environ
+
+    @property
+    def model_override_value(self) -> str:
+        """The other model that the emulator hosts."""
+        return MODELS[1]
