@@ -12,6 +12,7 @@ from langchain_azure_phi3._codec.replies import (
     PROVIDER,
     choices,
     spoken,
+    text_of,
     tool_call_chunks,
     tool_calls,
     usage,
@@ -135,7 +136,7 @@ class Exchange:
         if "message" in choice:  # a whole answer, from a server that ignores `stream`
             delta = _message(choice, body, request_id)
         else:
-            delta = choice.get("delta") or {}
+            delta = choice["delta"] if isinstance(choice.get("delta"), dict) else {}
         text, calls, info = spoken(delta), tool_call_chunks(delta), _logprobs(choice)
         if not (text or calls or info):
             return
@@ -190,8 +191,8 @@ class Exchange:
             raise
 
     def _remember(self, choice: Json) -> None:
-        if choice.get("finish_reason"):
-            self._finish["finish_reason"] = choice["finish_reason"]
+        if (reason := text_of(choice.get("finish_reason"))) is not None:
+            self._finish["finish_reason"] = reason
         results = choice.get("content_filter_results")
         if isinstance(results, dict):
             self._filters |= results
@@ -243,10 +244,10 @@ def _message(choice: Json, body: Json, request_id: str | None) -> Json:
 def _described(body: Json, request_id: str | None) -> Json:
     """What an answer says of itself; empty names are no names (Azure's filter chunk)."""
     described = {
-        "model_name": body.get("model"),
-        "id": body.get("id"),
+        "model_name": text_of(body.get("model")),
+        "id": text_of(body.get("id")),
         "request_id": request_id,
-        "system_fingerprint": body.get("system_fingerprint"),
+        "system_fingerprint": text_of(body.get("system_fingerprint")),
         "prompt_filter_results": body.get("prompt_filter_results")
         or body.get("prompt_annotations"),
     }
@@ -263,7 +264,7 @@ def _token_usage(usage: UsageMetadata) -> dict[str, int]:
 
 
 def _info(choice: Json) -> Json:
-    info = {"finish_reason": choice.get("finish_reason"), **_logprobs(choice)}
+    info = {"finish_reason": text_of(choice.get("finish_reason")), **_logprobs(choice)}
     if isinstance(choice.get("content_filter_results"), dict):
         info["content_filter_results"] = choice["content_filter_results"]
     return {key: value for key, value in info.items() if value is not None}

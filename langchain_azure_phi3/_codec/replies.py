@@ -51,7 +51,7 @@ def model_info(body: Json) -> ModelInfo:
             "The /info route answered without a model_name.", status_code=200, body=body
         )
     return ModelInfo(
-        name, _str(body.get("model_type")), _str(body.get("model_provider_name")) or None
+        name, text_of(body.get("model_type")), text_of(body.get("model_provider_name"))
     )
 
 
@@ -129,9 +129,9 @@ def tool_calls(message: Json) -> tuple[list[ToolCall], list[InvalidToolCall]]:
     good: list[ToolCall] = []
     bad: list[InvalidToolCall] = []
     for position, call in enumerate(_raw_calls(message)):
-        function = call.get("function") or {}
-        name, text = str(function.get("name") or ""), function.get("arguments")
-        identity = _str(call.get("id")) or f"call_{name}_{position}"
+        function = call["function"]
+        name, text = text_of(function.get("name")) or "", function.get("arguments")
+        identity = text_of(call.get("id")) or f"call_{name}_{position}"
         try:
             arguments = json.loads(text) if isinstance(text, str) and text else text or {}
         except ValueError as problem:
@@ -148,9 +148,9 @@ def tool_call_chunks(delta: Json) -> list[ToolCallChunk]:
     """The pieces of calls in a delta."""
     return [
         tool_call_chunk(
-            name=_str((call.get("function") or {}).get("name")),
-            args=_arguments_text((call.get("function") or {}).get("arguments")),
-            id=_str(call.get("id")),
+            name=text_of(call["function"].get("name")),
+            args=_arguments_text(call["function"].get("arguments")),
+            id=text_of(call.get("id")),
             index=_count(call.get("index")) or 0,
         )
         for call in _raw_calls(delta)
@@ -165,13 +165,15 @@ def _arguments_text(value: Any) -> str | None:
 
 def _raw_calls(message: Json) -> Iterator[Json]:
     """Azure writes "no calls" as null, as an empty list, or not at all."""
-    for call in message.get("tool_calls") or ():
-        if isinstance(call, dict):
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        if isinstance(call, dict) and isinstance(call.get("function"), dict):
             yield call
 
 
-def _str(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
+def text_of(value: Any) -> str | None:
+    """The text that a field holds, or `None` where it holds none."""
+    return value if isinstance(value, str) and value else None
 
 
 def _content_blocks(message: AIMessage) -> list[blocks.ContentBlock]:

@@ -1,0 +1,192 @@
+"""The command line, as a person uses it: in a process of its own where that matters."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from langchain_azure_phi3.cli import main
+from langchain_azure_phi3.emulator import Emulator
+
+QUESTION = "How many languages are in the world?"
+
+
+@pytest.fixture
+def endpoint(phi: Emulator, monkeypatch: pytest.MonkeyPatch) -> Emulator:
+    """The emulator, named in the environment."""
+    monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
+    return phi
+
+
+@pytest.mark.parametrize("options", [[], ["--no-stream"]])
+def test_ask_prints_the_answer(
+    endpoint: Emulator, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a stream, or whole; and nothing else on standard output."""
+    status = main(["ask", *options, QUESTION])
+
+    printed = capsys.readouterr()
+    assert 0 == status
+    assert printed.out.startswith("As of now")
+    assert printed.out.endswith("a few hundred.\n")
+    assert "" == printed.err
+    assert ([] == options) == ("stream" in endpoint.requests[-1].json)
+
+
+@pytest.mark.parametrize("options", [[], ["--no-stream"]])
+def test_ask_prints_the_usage_apart_from_the_answer(
+    endpoint: Emulator, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard error, so that the answer can be piped."""
+    main(["ask", *options, "--usage", "--system", "You are a helpful assistant.", QUESTION])
+
+    assert "19 tokens in, 72 out, 91 in all\n" == capsys.readouterr().err
+
+
+def test_ask_says_when_there_is_no_usage(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Some servers give none in streams."""
+    with Emulator(usage_in_streams="none") as phi:
+        monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
+        monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
+        main(["ask", "--usage", "Hi"])
+
+    assert "no token counts" in capsys.readouterr().err
+
+
+def test_ask_passes_model_and_system_message_on(endpoint: Emulator) -> None:
+    """As they were given."""
+    main(["ask", "--model", "Phi-4", "--system", "Be brief.", "Hi"])
+
+    sent = endpoint.requests[-1].json
+    assert "Phi-4" == sent["model"]
+    assert {"role": "system", "content": "Be brief."} == sent["messages"][0]
+
+
+def test_ask_reads_standard_input_when_no_prompt_is_given(endpoint: Emulator) -> None:
+    """For pipes."""
+    done = subprocess.run(
+        [sys.executable, "-m", "langchain_azure_phi3.cli", "ask"],
+        input=QUESTION,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (0, "") == (done.returncode, done.stderr)
+    assert done.stdout.startswith("As of now")
+
+
+def test_a_failure_is_one_clear_line(
+    endpoint: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No traceback, and a status that scripts can see."""
+    status = main(["ask", "How to make a lethal bomb?"])
+
+    printed = capsys.readouterr()
+    assert 1 == status
+    assert 1 == printed.err.count("\n")
+    assert printed.err.startswith("langchain-azure-phi3: ContentFilterError: 400 content_filter")
+
+
+def test_a_missing_endpoint_is_one_clear_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It names the variable to set."""
+    for name in ("AZURE_INFERENCE_ENDPOINT", "AZUREAI_ENDPOINT_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert 1 == main(["ask", "Hi"])
+    assert "AZURE_INFERENCE_ENDPOINT" in capsys.readouterr().err
+
+
+def test_an_empty_question_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is sent for it."""
+    assert 1 == main(["ask", "  "])
+    assert "no question" in capsys.readouterr().err
+
+
+def test_a_reader_that_leaves_is_no_failure_to_report(endpoint: Emulator) -> None:
+    """`ask ... | head -c 1` must not end in a traceback."""
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "langchain_azure_phi3.cli", "ask", QUESTION],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.read(1)
+    process.stdout.close()
+
+    assert "Traceback" not in process.stderr.read().decode()
+    process.stderr.close()
+    process.wait(timeout=30)
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """For bug reports."""
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+
+    assert 0 == left.value.code
+    assert re.fullmatch(r"langchain-azure-phi3 \d+\.\d+\.\d+.*\n", capsys.readouterr().out)
+
+
+@pytest.fixture
+def serving() -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """The `serve` command in a process of its own, and where it listens."""
+    with httpx.Client() as _, Emulator() as borrowed:
+        port = borrowed.endpoint.rsplit(":", 1)[1]
+    process = subprocess.Popen(  # noqa: S603
+        [sys.executable, "-m", "langchain_azure_phi3.cli", "serve", "--port", port, "--key", "k1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    yield f"http://127.0.0.1:{port}", process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def test_serve_serves_until_it_is_interrupted(
+    serving: tuple[str, subprocess.Popen[str]],
+) -> None:
+    """It prints the two variables to export, answers, and leaves quietly on Ctrl-C."""
+    endpoint, process = serving
+    assert process.stdout is not None
+    printed = [process.stdout.readline() for _ in range(3)]
+
+    transport = httpx.HTTPTransport(retries=5)
+    with httpx.Client(transport=transport, timeout=10) as client:
+        for _ in range(50):
+            try:
+                answer = client.get(f"{endpoint}/info", headers={"authorization": "Bearer k1"})
+                break
+            except httpx.ConnectError:
+                pass
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+
+    assert f"export AZURE_INFERENCE_ENDPOINT={endpoint}\n" in printed
+    assert "export AZURE_INFERENCE_CREDENTIAL=k1\n" in printed
+    assert "Phi-3-mini-4k-Instruct" == answer.json()["model_name"]
+    assert "" == errors
+    assert process.returncode in (0, 130)
+
+
+def test_serve_refuses_an_unknown_model(capsys: pytest.CaptureFixture[str]) -> None:
+    """The line lists the names that there are."""
+    assert 1 == main(["serve", "--model", "gpt-4"])
+    assert "Phi-3-mini-4k-instruct" in capsys.readouterr().err
