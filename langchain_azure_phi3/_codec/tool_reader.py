@@ -164,19 +164,19 @@ class ToolReader:
 
     def _language(self, text: str, at: int) -> int:
         """After the backticks of a fence: the word that tells whether it may hold a call."""
-        found = _WORD.match(text, at)
-        word = found[0].casefold() if found is not None else ""
-        if at + len(word) == len(text) and not self._is_over:
-            if any(language.startswith(word) for language in _LANGUAGES):
-                return at
+        end = _word_end(text, at)
+        word = text[at:end].casefold()
+        may_go_on = end == len(text) and not self._is_over
+        if may_go_on and any(language.startswith(word) for language in _LANGUAGES):
+            return at
         self._inside.append("fence")
         if word not in _LANGUAGES:
             self._refuse()
             return at
         self._is_marked = self._is_marked or word in _MARKED_LANGUAGES
-        self._held.append(text[at : at + len(word)])
+        self._held.append(text[at:end])
         self._mode = self._opened
-        return at + len(word)
+        return end
 
     def _within_object(self, text: str, at: int) -> int:
         """An object that may be a call."""
@@ -359,3 +359,8 @@ class ToolReader:
         rest = text[at : at + _LONGEST_MARKER]
         is_open = len(text) - at < _LONGEST_MARKER and not self._is_over
         return None if is_open and any(m.startswith(rest) for m in _MARKERS) else ""
+
+
+def _word_end(text: str, at: int) -> int:
+    found = _WORD.match(text, at)
+    return at if found is None else found.end()
