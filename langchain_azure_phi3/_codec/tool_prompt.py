@@ -18,10 +18,13 @@ _TRAINED = ("phi-4-mini", "phi-4-multimodal")
 _MAX_QUOTED = 300
 _AUTO = (
     "If you need a tool to answer, write only the call, with no other words:\n{form}\n"
-    "{several} The result comes in the next message; then answer from it.\n"
+    "{several} {arguments}\n"
+    "The result comes in the next message; answer from it.\n"
     "If you need no tool, answer in ordinary words, without JSON."
 )
-_DEMANDED = "You must call {which} now. Write only the call, with no other words:\n{form}"
+_DEMANDED = (
+    "You must call {which} now. Write only the call, with no other words:\n{form}\n{arguments}"
+)
 _ARGUMENTS = "Use only the arguments listed; give all that are required."
 
 
@@ -35,7 +38,7 @@ def instructions(tools: Sequence[Tool], *, choice: str, family: str) -> str:
     """
     named = [tool for tool in tools if tool.name == choice]
     listed = _listed(named or tools, family)
-    text = f"{_how(choice, family)}\n{_ARGUMENTS}"
+    text = _how(choice, family)
     if is_trained(family):
         return f"{text}\n{listed}"
     return f"You have these tools:\n{listed}\n\n{text}"
@@ -92,9 +95,9 @@ def _how(choice: str, family: str) -> str:
             if is_trained(family)
             else ("Several calls: one on each line.")
         )
-        return _AUTO.format(form=form, several=several)
+        return _AUTO.format(form=form, several=several, arguments=_ARGUMENTS)
     which = "one of the tools" if choice == "any" else f"the tool {choice}"
-    return _DEMANDED.format(which=which, form=form)
+    return _DEMANDED.format(which=which, form=form, arguments=_ARGUMENTS)
 
 
 def _form(choice: str, family: str) -> str:

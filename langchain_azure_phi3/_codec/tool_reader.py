@@ -18,16 +18,17 @@ BROKEN_OFF = "The answer broke off inside this call."
 
 # Phi-4-mini was trained on <|tool_call|>, which its hosts' templates rename; vLLM's template for
 # it asks for functools; Foundry Local and servers for other models use the tags without bars.
-_TAGS = ("tool_call", "tool_calls", "function_call", "function_calls", "functioncall", "tools")
+_TAGS = ("tool_call", "tool_calls", "function_call", "function_calls", "functioncall")
+_PLAIN_TAGS = (*_TAGS, "tools", "response")
 _OPENERS = (
     *(f"<|{tag}|>" for tag in _TAGS),
-    *(f"<{tag}>" for tag in _TAGS),
+    *(f"<{tag}>" for tag in _PLAIN_TAGS),
     "functools",
 )
 _CLOSERS = (
     *(f"<|/{tag}|>" for tag in _TAGS),
     *(f"</|{tag}|>" for tag in _TAGS),
-    *(f"</{tag}>" for tag in _TAGS),
+    *(f"</{tag}>" for tag in _PLAIN_TAGS),
 )
 _CONTROLS = (
     "<|end|>",
@@ -82,7 +83,7 @@ class ToolReader:
         self._inside: list[str] = []  # what is open around it: "tag", "fence", "array"
         self._is_marked = False
         self._after_call = False
-        self._has_told = False
+        self._last_told = ""
         self._is_over = False
         self._brackets = Brackets()
         self._probe = self._new_probe()
@@ -309,8 +310,9 @@ class ToolReader:
         """Text follows: pass on what stood before it, without what belongs to a call."""
         held = "".join(self._held)
         if self._after_call:
-            held = held[len(held.rstrip()) :] if self._has_told else ""
-        elif not self._has_told:
+            is_apart = self._last_told == "" or self._last_told.isspace()
+            held = "" if is_apart else held[len(held.rstrip()) :]
+        elif self._last_told == "":
             held = "".join(piece for piece in self._held if piece not in _MARKERS)
         self._held.clear()
         self._mode = self._within_code if "fence" in self._inside else self._plain
@@ -319,7 +321,7 @@ class ToolReader:
 
     def _finish_between(self) -> None:
         """The end follows: drop control tokens and what follows a call, keep mere space."""
-        if not self._after_call and not self._has_told:
+        if not self._after_call and self._last_told == "":
             self._release_between()
         self._held.clear()
 
@@ -347,7 +349,7 @@ class ToolReader:
     def _tell(self, text: str) -> None:
         if text:
             self._text.append(text)
-            self._has_told = True
+            self._last_told = text[-1]
 
     def _marker(self, text: str, at: int) -> str | None:
         """The marker at an index, empty if there is none, `None` if more text must tell."""
