@@ -49,6 +49,7 @@ _MARKED_LANGUAGES = frozenset(
 _LANGUAGES = _MARKED_LANGUAGES | {"", "json", "jsonc", "json5", "text", "plaintext"}
 
 _WORTH_A_LOOK = re.compile(r"[<`{\[]|f(?=u|\Z)")
+_IN_WORD = re.compile(r"\w")
 _SPACE = re.compile(r"\s*")
 _SEPARATORS = re.compile(r"[\s,;}\]]*")
 _WORD = re.compile(r"[\w+#.-]*")
@@ -132,7 +133,8 @@ class ToolReader:
         self._tell(text[at:start])
         if start == len(text):
             return start
-        following = self._begin(text, start)
+        is_within_word = text[start] == "f" and _IN_WORD.match(self._last_told) is not None
+        following = None if is_within_word else self._begin(text, start)
         if following is None:
             self._tell(text[start])
             return start + 1
