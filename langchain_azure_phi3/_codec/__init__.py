@@ -1,0 +1,1 @@
+"""LangChain values to wire JSON and back. Nothing here does I/O."""
