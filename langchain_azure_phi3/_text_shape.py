@@ -3,17 +3,21 @@
 A tokenizer cuts a text into words, numbers, punctuation and white space before it looks
 anything up, so how many tokens come out depends on few things: how long the words are and in
 which script, whether they are English (vocabularies hold mostly English words), how digits,
-signs and line breaks are strung together. Those are counted here, in one pass.
+signs and line breaks are strung together. Those are counted here. A text has far fewer
+different pieces than pieces, so each different one is looked at once.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from itertools import pairwise
 
 NAMES = (
     # Words in Latin letters, English ones and others: how many, and letters beyond a length.
     *("english", "english_over_4", "english_over_7", "english_over_10"),
     *("foreign", "foreign_over_4", "foreign_over_7", "foreign_over_10"),
-    # Letters with accents, words glued to what stands before, capitals in mid-word or in rows.
+    # Letters with accents, words without a space before, capitals in front or in rows.
     *("accents", "rare_accents", "glued", "capitalised", "capitals"),
     # Letters and digits in long mixed rows: keys, hashes, base64.
     "random_letters",
@@ -21,8 +25,8 @@ NAMES = (
     *("digits", "digit_groups", "spaced_numbers"),
     # Signs: runs, changes within a run, repetitions within a run, spaces before.
     *("sign_runs", "sign_changes", "sign_repeats", "spaced_signs"),
-    # White space: line breaks, rows of them, runs of spaces, spaces in them.
-    *("breaks", "break_runs", "space_runs", "spaces"),
+    # White space: rows of line breaks, and breaks in them; indentation and the like.
+    *("break_runs", "breaks", "space_runs", "spaces"),
     # Other scripts: runs and characters.
     *("cyrillic", "cyrillic_letters", "arabic", "arabic_letters", "two_bytes", "two_byte_letters"),
     *("devanagari", "devanagari_letters", "hangul", "hangul_letters"),
@@ -30,26 +34,27 @@ NAMES = (
 )
 """What `shape` counts, in its order."""
 
-_AT = {name: index for index, name in enumerate(NAMES)}
-
-_PIECE = re.compile(
-    r"(?P<random_letters>(?=[A-Za-z+]*[0-9])[A-Za-z0-9+]{16,})"
-    r"|(?P<latin>[A-Za-z\u00aa-\u024f]+)"
-    r"|(?P<number>[0-9]+)"
-    r"|(?P<breaks>[\r\n]+)"
-    r"|(?P<spaces>[ \t]{2,}|\t)"
-    r"|(?P<signs>[!-/:-@\[-`{-\u00a9]+)"
-    r"|(?P<cyrillic>[\u0400-\u052f]+)"
-    r"|(?P<arabic>[\u0600-\u06ff]+)"
-    r"|(?P<two_bytes>[\u0250-\u07ff]+)"
-    r"|(?P<devanagari>[\u0900-\u097f]+)"
-    r"|(?P<hangul>[\u1100-\u11ff\uac00-\ud7af]+)"
-    r"|(?P<kana>[\u3040-\u30ff]+)"
-    r"|(?P<han>[\u3400-\u9fff]+)"
-    r"|(?P<cjk_signs>[\u3000-\u303f\uff00-\uffef]+)"
-    r"|(?P<three_bytes>[\u0800-\uffff]+?)"
-    r"|(?P<four_bytes>[\U00010000-\U0010ffff])"
-)
+_PATTERNS = {
+    "break_runs": r"[\r\n]+",
+    # All but the last space, which belongs to what follows.
+    "space_runs": r"[ \t]+(?=[ \t])|\t",
+    "random_letters": r" ?(?=[A-Za-z+]*[0-9])[A-Za-z0-9+]{16,}",
+    "latin": r" ?[A-Za-z\u00aa-\u024f]+",
+    "digits": r" ?[0-9]+",
+    "sign_runs": r" ?[!-/:-@\[-`{-\u00a9]+",
+    "cyrillic": r" ?[\u0400-\u052f]+",
+    "arabic": r" ?[\u0600-\u06ff]+",
+    "two_bytes": r" ?[\u0250-\u07ff]+",
+    "devanagari": r" ?[\u0900-\u097f]+",
+    "hangul": r" ?[\u1100-\u11ff\uac00-\ud7af]+",
+    "kana": r"[\u3040-\u30ff]+",
+    "han": r"[\u3400-\u9fff]+",
+    "cjk_signs": r"[\u3000-\u303f\uff00-\uffef]+",
+    "three_bytes": r"[\u0800-\uffff]",
+    "four_bytes": r"[\U00010000-\U0010ffff]",
+}
+_PIECE = re.compile("|".join(_PATTERNS.values()))
+_KIND = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _PATTERNS.items()))
 _WORD = re.compile(r"[A-Z\u00c0-\u00de]?[a-z\u00aa-\u00bf\u00df-\u024f]+|[A-Z\u00c0-\u00de]+")
 
 # Frequent words that are frequent in one language only. Their shares tell which vocabulary a
@@ -67,111 +72,87 @@ uma não com da em mais het een van niet dat op te zijn w na nie się jest że z
 _ENGLISH = frozenset(_ENGLISH_WORDS.split())
 _FOREIGN = frozenset(_FOREIGN_WORDS.split())
 
-_Counts = list[float]
+_AT = {name: index for index, name in enumerate((*NAMES, "said_english", "said_foreign"))}
+_LONGEST_REMEMBERED = 32
+
+_Found = Iterator[tuple[str, int]]
 
 
 def shape(text: str) -> Sequence[float]:
     """The counts of `NAMES` for a text."""
-    counts: _Counts = [0.0] * len(NAMES)
-    words: list[str] = []
-    for piece in _PIECE.finditer(text):
-        kind = piece.lastgroup
-        start, end = piece.span()
-        if kind == "latin":
-            words.append(piece.group())
-            _count_word(counts, text, start, end)
-        elif kind is not None:
-            _COUNTERS[kind](counts, text, start, end)
-    _tell_english(counts, words)
+    counts = [0.0] * len(_AT)
+    for piece, times in Counter(_PIECE.findall(text)).items():
+        remembered = _counted if len(piece) <= _LONGEST_REMEMBERED else _counted.__wrapped__
+        for at, count in remembered(piece):
+            counts[at] += count * times
+    said_foreign, said_english = counts.pop(), counts.pop()
+    foreign = said_foreign / (said_foreign + said_english) if said_foreign else 0.0
+    for at in range(4):
+        counts[4 + at] = counts[at] * foreign
+        counts[at] -= counts[4 + at]
     return counts
 
 
-def _count_word(counts: _Counts, text: str, start: int, end: int) -> None:
-    before = text[start - 1] if start else " "
-    counts[_GLUED] += before not in " \n\t"
-    word = text[start:end]
-    if not word.isascii():
-        counts[_ACCENTS] += sum("\x7f" < letter < "\u0100" for letter in word)
-        counts[_ACCENTS + 1] += sum(letter > "\xff" for letter in word)
-    if word.islower():
-        _count_length(counts, end - start)
-        return
+@lru_cache(maxsize=8_192)
+def _counted(piece: str) -> tuple[tuple[int, int], ...]:
+    """Where in the counts a piece belongs, and how often."""
+    # A look-ahead cannot see past the piece; the space it looked for is put back.
+    match = _KIND.match(piece + " ")
+    kind = match.lastgroup if match is not None else None
+    found = _READERS.get(kind, _letters)(piece, kind) if kind is not None else ()
+    return tuple((_AT[name], count) for name, count in found if count)
+
+
+def _word(piece: str, _kind: str) -> _Found:
+    word = piece.lstrip(" ")
     parts = _WORD.findall(word)
-    counts[_GLUED] += len(parts) - 1
+    yield "glued", len(parts) - piece.startswith(" ")
+    yield "accents", sum("\x7f" < letter < "\u0100" for letter in word)
+    yield "rare_accents", sum(letter > "\xff" for letter in word)
+    yield "said_english", word in _ENGLISH
+    yield "said_foreign", word in _FOREIGN or not word.isascii()
     for part in parts:
         length = len(part)
         if length > 1 and part.isupper():
-            counts[_CAPITALS] += length
-        else:
-            counts[_CAPITALISED] += part[0].isupper()
-            _count_length(counts, length)
+            yield "capitals", length
+            continue
+        yield "capitalised", part[0].isupper()
+        yield "english", 1
+        yield "english_over_4", max(0, length - 4)
+        yield "english_over_7", max(0, length - 7)
+        yield "english_over_10", max(0, length - 10)
 
 
-def _count_length(counts: _Counts, length: int) -> None:
-    counts[0] += 1
-    if length > 4:
-        counts[1] += length - 4
-        if length > 7:
-            counts[2] += length - 7
-            if length > 10:
-                counts[3] += length - 10
+def _number(piece: str, _kind: str) -> _Found:
+    digits = len(piece.lstrip(" "))
+    yield "digits", digits
+    yield "digit_groups", (digits + 2) // 3
+    yield "spaced_numbers", piece.startswith(" ")
 
 
-def _count_number(counts: _Counts, text: str, start: int, end: int) -> None:
-    counts[_DIGITS] += end - start
-    counts[_DIGITS + 1] += (end - start + 2) // 3
-    counts[_DIGITS + 2] += text[start - 1 : start] == " "
-
-
-def _count_signs(counts: _Counts, text: str, start: int, end: int) -> None:
-    changes = sum(text[at] != text[at - 1] for at in range(start + 1, end))
-    counts[_SIGNS] += 1
-    counts[_SIGNS + 1] += changes
+def _signs(piece: str, _kind: str) -> _Found:
+    signs = piece.lstrip(" ")
+    changes = sum(one != other for one, other in pairwise(signs))
+    yield "sign_runs", 1
+    yield "sign_changes", changes
     # A row of one sign is few tokens however long it is: 2, 4, 8 and so on are in vocabularies.
-    counts[_SIGNS + 2] += (end - start - 1 - changes).bit_length()
-    counts[_SIGNS + 3] += text[start - 1 : start] == " "
+    yield "sign_repeats", (len(signs) - 1 - changes).bit_length()
+    yield "spaced_signs", piece.startswith(" ")
 
 
-def _runs_and_length(name: str) -> Callable[[_Counts, str, int, int], None]:
-    at = _AT[name]
-
-    def count(counts: _Counts, _text: str, start: int, end: int) -> None:
-        counts[at] += 1
-        counts[at + 1] += end - start
-
-    return count
+def _run(piece: str, kind: str) -> _Found:
+    yield kind, 1
+    yield NAMES[_AT[kind] + 1], len(piece) - piece.startswith(" ")
 
 
-def _length(name: str) -> Callable[[_Counts, str, int, int], None]:
-    at = _AT[name]
-
-    def count(counts: _Counts, _text: str, start: int, end: int) -> None:
-        counts[at] += end - start
-
-    return count
+def _letters(piece: str, kind: str) -> _Found:
+    yield kind, len(piece) - piece.startswith(" ")
 
 
-def _tell_english(counts: _Counts, words: Sequence[str]) -> None:
-    """Divide the words between English and other languages by the evidence of the frequent ones."""
-    foreign = sum(word in _FOREIGN or not word.isascii() for word in words)
-    english = sum(word in _ENGLISH for word in words)
-    share = foreign / (foreign + english) if foreign else 0.0
-    for at in range(4):
-        counts[4 + at] = counts[at] * share
-        counts[at] -= counts[4 + at]
-
-
-_ACCENTS, _GLUED, _CAPITALISED, _CAPITALS = 8, 10, 11, 12
-_DIGITS, _SIGNS = _AT["digits"], _AT["sign_runs"]
-_LENGTH_ONLY = ("random_letters", "kana", "han", "cjk_signs", "three_bytes", "four_bytes")
-_COUNTERS: dict[str, Callable[[_Counts, str, int, int], None]] = {
-    "number": _count_number,
-    "signs": _count_signs,
-    "breaks": _runs_and_length("breaks"),
-    "spaces": _runs_and_length("space_runs"),
-    **{
-        name: _runs_and_length(name)
-        for name in ("cyrillic", "arabic", "two_bytes", "devanagari", "hangul")
-    },
-    **{name: _length(name) for name in _LENGTH_ONLY},
+_READERS: dict[str, Callable[[str, str], _Found]] = {
+    "latin": _word,
+    "digits": _number,
+    "sign_runs": _signs,
+    **dict.fromkeys(("break_runs", "space_runs", "cyrillic", "arabic"), _run),
+    **dict.fromkeys(("two_bytes", "devanagari", "hangul"), _run),
 }

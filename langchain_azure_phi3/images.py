@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 __all__ = ["image_block", "scaled"]
 
 _JPEG_QUALITY = 90
-_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16"})
+_JPEG_FORMATS = ("JPEG", "MPO")
+_ORIENTATION = 0x0112
+"""The EXIF tag of how the camera was held; 1 is upright."""
+_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 _PILLOW_NEEDED = "Pillow is needed to change a picture: pip install 'langchain-azure-phi3[images]'."
 
 
@@ -81,11 +84,10 @@ def scaled(data: bytes, max_side: int) -> bytes:
         raise ImportError(_PILLOW_NEEDED) from missing
     try:
         with Image.open(BytesIO(data)) as image:
-            upright = ImageOps.exif_transpose(image)
-            turned = upright.getexif() != image.getexif()
-            if not turned and max(image.size) <= max_side:
+            if image.getexif().get(_ORIENTATION, 1) == 1 and max(image.size) <= max_side:
                 return data
-            return _encoded(_fitted(upright, max_side), jpeg=image.format in ("JPEG", "MPO"))
+            fitted = _fitted(ImageOps.exif_transpose(image), max_side)
+            return _encoded(fitted, jpeg=image.format in _JPEG_FORMATS)
     # Pillow raises SyntaxError for a broken PNG, and its own error for one of a billion pixels.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as broken:
         raise InvalidInputError(f"The picture cannot be read: {broken}") from broken
@@ -101,7 +103,7 @@ def _bytes_of(source: Any) -> bytes:
     # Whoever holds a PIL image has imported its module.
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(source, pillow.Image):
-        return _encoded(source, jpeg=source.format in ("JPEG", "MPO"))
+        return _encoded(source, jpeg=source.format in _JPEG_FORMATS)
     raise InvalidInputError(
         f"A picture is a path, bytes, a file opened for bytes, or a PIL image, "
         f"not {type(source).__name__}."
