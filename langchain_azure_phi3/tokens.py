@@ -1,10 +1,10 @@
 """What a conversation costs in tokens, without a download.
 
 Tokenizers of the Phi models are megabytes that would have to be fetched, so tokens are
-estimated from what a text is made of: within 10 % for most texts, within `ERROR` for all kinds
-that were measured. The table of errors by language and kind is in `tests/calibration/README.md`.
-What the server reports can correct the rest (`Learned`), and a local `tokenizer.json` makes it
-exact (`load_tokenizer`).
+estimated from what a text is made of: 7 to 8 % off on average, within `ERROR` for all kinds of
+text that were measured. The table of errors is in `tests/calibration/README.md`. What the server
+reports can correct the rest (`Learned`), and a local `tokenizer.json` makes texts exact
+(`load_tokenizer`).
 """
 
 import json

@@ -127,7 +127,9 @@ def test_every_replacement_is_a_living_model() -> None:
     assert replacements == {"Phi-4", "Phi-4-mini-instruct", "Phi-4-multimodal-instruct"}
 
 
-@pytest.mark.parametrize("name", [None, "", "gpt-4o", "phi-2", "phi-3.7", "phi-4-mini-flash"])
+@pytest.mark.parametrize(
+    "name", [None, "", "gpt-4o", "phi-2", "phi-3.7", "phi-4-mini-flash", "phi-4-gpu-edition"]
+)
 def test_nothing_is_assumed_about_an_unknown_name(name: str | None) -> None:
     """Not even that the nearest relative is meant."""
     assert find(name) is None

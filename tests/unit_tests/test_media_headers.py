@@ -1,10 +1,13 @@
 """Formats and sizes from the first bytes."""
 
+from io import BytesIO
 from time import perf_counter
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from langchain_azure_phi3.media_headers import (
     audio_format,
@@ -40,6 +43,28 @@ def test_format_and_size_are_read_from_the_header(mime: str, data: bytes) -> Non
     assert image_format(data[:18]) == mime
     assert size_of(data) == (W, H)
     assert size_of_base64("data:," + text_of(data), 6) == (W, H)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("JPEG", {"progressive": True, "dpi": (300, 300), "comment": b"x" * 500}),
+        ("PNG", {}),
+        ("GIF", {}),
+        ("BMP", {}),
+        ("WEBP", {"lossless": True}),
+        ("WEBP", {"quality": 50}),
+        ("TIFF", {}),
+        ("TIFF", {"compression": "tiff_deflate"}),
+    ],
+)
+def test_the_size_of_a_real_file_is_what_pillow_wrote(kind: str, options: dict[str, Any]) -> None:
+    """Pillow as the judge of our reading."""
+    file = BytesIO()
+    Image.effect_noise((W, H), 40).convert("RGB").save(file, kind, **options)
+
+    assert size_of(file.getvalue()) == (W, H)
+    assert size_of_base64(text_of(file.getvalue())) == (W, H)
 
 
 NO_SIZE = {
