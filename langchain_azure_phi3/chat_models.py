@@ -3,16 +3,24 @@
 import difflib
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, cast
 
 import httpx
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
-from langchain_core.language_models import BaseChatModel, LangSmithParams
-from langchain_core.messages import BaseMessage
+from langchain_core.language_models import (
+    BaseChatModel,
+    LangSmithParams,
+    LanguageModelInput,
+    ModelProfile,
+)
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.runnables import Runnable
+from langchain_core.tools import BaseTool
+from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import (
     AliasChoices,
     ConfigDict,
@@ -24,8 +32,10 @@ from pydantic import (
 )
 from typing_extensions import override
 
-from langchain_azure_phi3._codec import parameters
-from langchain_azure_phi3._codec.exchange import Exchange, OnContentFilter
+from langchain_azure_phi3 import catalogue, structured_output
+from langchain_azure_phi3._codec import history, parameters, prompted
+from langchain_azure_phi3._codec.asked import Asked, asked, chosen, named
+from langchain_azure_phi3._codec.exchange import Exchange, OnContentFilter, Terms
 from langchain_azure_phi3._codec.messages import SystemMessages, turns
 from langchain_azure_phi3._codec.parameters import ExtraParameters, LogitBias, Number, Stop
 from langchain_azure_phi3._codec.replies import PROVIDER, ModelInfo, model_info
@@ -33,6 +43,7 @@ from langchain_azure_phi3._http.auth import auth_for
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Connection, Endpoint
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
+from langchain_azure_phi3.catalogue import PhiModel
 from langchain_azure_phi3.errors import InvalidInputError
 
 Json = dict[str, Any]
@@ -52,12 +63,23 @@ _SAMPLING = (
     "presence_penalty",
     "frequency_penalty",
     "seed",
-    "response_format",
     "logprobs",
     "top_logprobs",
     "logit_bias",
     "n",
 )
+
+
+_WIRE_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+
+# What the package gives every Phi, whatever its deployment takes: agents choose their strategy
+# by it. `structured_output` is true because bind_tools(response_format=...) is honoured.
+_BY_PROMPT = {
+    "tool_calling": True,
+    "tool_choice": True,
+    "tool_call_streaming": True,
+    "structured_output": True,
+}
 
 
 class _Connected(NamedTuple):
@@ -185,9 +207,17 @@ class ChatAzurePhi3(BaseChatModel):
     """Whether to ask for token counts in streams. Default: where the endpoint knows the
     parameter; elsewhere Phi's servers send them unasked or not at all."""
 
+    tool_calling: Literal["auto", "native", "prompted"] = "auto"
+    """Whether tools and formats go on the wire or into the prompt. Auto: into the prompt for every
+    Phi, because no deployment of one is known to take them; on the wire for other models."""
+
+    max_corrections: Annotated[int, Field(ge=0)] = 1
+    """How often to ask again when a demanded tool call or object did not come."""
+
     system_messages: SystemMessages = "auto"
-    """`"user"` puts system messages before the next user turn, for deployments that drop them
-    (Phi-3-medium on managed compute); the others send them as they are."""
+    """`"user"` puts system messages before the next user turn; `"system"` sends them as they are.
+    Auto: the first where the model's template drops them (Phi-3-medium) and nobody translates
+    them, as Azure's serverless API does."""
 
     on_content_filter: OnContentFilter = "raise"
     """What a filtered answer does. A filtered prompt always raises `ContentFilterError`."""
@@ -270,7 +300,10 @@ class ChatAzurePhi3(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
-        return exchange.result(*self._sync.complete(exchange.payload, exchange.headers))
+        while True:
+            answer = self._sync.complete(exchange.payload, exchange.headers)
+            if (result := exchange.result(*answer)) is not None:
+                return result
 
     @override
     async def _agenerate(
@@ -281,7 +314,10 @@ class ChatAzurePhi3(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
-        return exchange.result(*await self._async.complete(exchange.payload, exchange.headers))
+        while True:
+            answer = await self._async.complete(exchange.payload, exchange.headers)
+            if (result := exchange.result(*answer)) is not None:
+                return result
 
     @override
     def _stream(
@@ -292,12 +328,13 @@ class ChatAzurePhi3(BaseChatModel):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         exchange = self._exchange(messages, stop, kwargs, stream=True)
-        with exchange.keeping_partial():
-            pieces = self._sync.stream(exchange.payload, exchange.headers)
-            with closing(pieces):
-                for piece in pieces:
-                    yield from exchange.chunks(*piece)
-            yield exchange.last_chunk()
+        while exchange.is_open:
+            with exchange.keeping_partial():
+                pieces = self._sync.stream(exchange.payload, exchange.headers)
+                with closing(pieces):
+                    for piece in pieces:
+                        yield from exchange.chunks(*piece)
+                yield from exchange.last_chunks()
 
     @override
     async def _astream(
@@ -308,13 +345,15 @@ class ChatAzurePhi3(BaseChatModel):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         exchange = self._exchange(messages, stop, kwargs, stream=True)
-        with exchange.keeping_partial():
-            pieces = self._async.stream(exchange.payload, exchange.headers)
-            async with aclosing(pieces):
-                async for piece in pieces:
-                    for chunk in exchange.chunks(*piece):
-                        yield chunk
-            yield exchange.last_chunk()
+        while exchange.is_open:
+            with exchange.keeping_partial():
+                pieces = self._async.stream(exchange.payload, exchange.headers)
+                async with aclosing(pieces):
+                    async for piece in pieces:
+                        for chunk in exchange.chunks(*piece):
+                            yield chunk
+                for chunk in exchange.last_chunks():
+                    yield chunk
 
     def get_model_info(self) -> ModelInfo:
         """What the deployment says of its model (`GET /info`).
@@ -344,28 +383,81 @@ class ChatAzurePhi3(BaseChatModel):
     ) -> Exchange:
         """The payload of one question, and the reader of its answer."""
         call = parameters.checked({**kwargs, "stop": stop}) if kwargs or stop is not None else {}
-        call.pop("stream", None)
-        kind = self._route.kind
-        model = call.pop("model", None) or self.model
-        payload: Json = {"messages": turns(messages, self.system_messages)}
-        payload |= parameters.fields(self._defaults(), call)
+        name = call.get("model") or self.model
+        row = catalogue.find(name)
+        asked = self._asked(call, name, row)
+        in_words = not self._is_native(name, row)
+        family = row.tool_prompt if row is not None else "plain"
+        wire = self._turns(messages, asked if in_words else None, in_words, family, row)
+        payload: Json = {"messages": wire, **parameters.fields(self._defaults(), call)}
+        if not in_words:
+            payload |= asked.on_the_wire
         if stops := parameters.stops(self.stop, call.get("stop")):
             payload["stop"] = stops
-        if kind.model == "required" and model is None:
+        payload |= self._addressed(name)
+        if stream:
+            payload |= self._streamed(payload)
+        header = call.get("extra_parameters") or self.extra_parameters
+        corrections = call.get("max_corrections")
+        return Exchange(
+            payload,
+            parameters.headers(payload, self._route.kind.native, header, self.deployment),
+            Terms(
+                model=name,
+                on_content_filter=self.on_content_filter,
+                asked=asked if in_words else None,
+                family=family,
+                thinks=row is None or row.reasoning,
+                max_corrections=self.max_corrections if corrections is None else corrections,
+            ),
+        )
+
+    def _is_native(self, name: str | None, row: PhiModel | None) -> bool:
+        """Whether tools and formats go on the wire: of no Phi is known that it takes them."""
+        if self.tool_calling == "auto":
+            return row.native_tools if row is not None else name is not None
+        return self.tool_calling == "native"
+
+    def _asked(self, call: Json, name: str | None, row: PhiModel | None) -> Asked:
+        response_format = call.get("response_format") or self.response_format
+        asked_for = asked(
+            call.get("tools"),
+            call.get("tool_choice"),
+            response_format,
+            call.get("parallel_tool_calls"),
+        )
+        refused = asked_for.response_format is not None and call.get("tools") is None
+        if refused and not self._is_native(name, row):
+            raise InvalidInputError(
+                f"{name or 'A Phi deployment'} has no JSON mode: it would write empty lines until "
+                "max_tokens, or hang. Use with_structured_output(...), or force it with "
+                "model_extras={'response_format': ...}."
+            )
+        return asked_for
+
+    def _turns(
+        self,
+        messages: Sequence[BaseMessage],
+        asked_for: Asked | None,
+        in_words: bool,
+        family: str,
+        row: PhiModel | None,
+    ) -> list[Json]:
+        if in_words:
+            messages = history.in_words(messages, family)
+        if asked_for is not None and (text := prompted.instructions(asked_for, family)):
+            messages = history.instructed(messages, text)
+        folds = row is not None and row.system_messages == "dropped"
+        auto: SystemMessages = "user" if folds and not self._route.kind.translates else "system"
+        return turns(messages, auto if self.system_messages == "auto" else self.system_messages)
+
+    def _addressed(self, name: str | None) -> Json:
+        kind = self._route.kind
+        if kind.model == "required" and name is None:
             raise InvalidInputError(
                 f"A {kind.name} needs model=, the name of the deployment to ask."
             )
-        if kind.model != "omitted" and model is not None:
-            payload["model"] = model
-        if stream:
-            payload |= self._streamed(payload, native="stream_options" in kind.native)
-        asked = call.get("extra_parameters") or self.extra_parameters
-        return Exchange(
-            payload,
-            parameters.headers(payload, kind.native, asked, self.deployment),
-            model=model,
-            on_content_filter=self.on_content_filter,
-        )
+        return {"model": name} if kind.model != "omitted" and name is not None else {}
 
     def _defaults(self) -> Json:
         values = self.__dict__
@@ -374,14 +466,99 @@ class ChatAzurePhi3(BaseChatModel):
             defaults["model_extras"] = self.model_extras
         return defaults
 
-    def _streamed(self, payload: Json, *, native: bool) -> Json:
+    def _streamed(self, payload: Json) -> Json:
         if payload.get("n", 1) != 1:
             raise InvalidInputError(
                 "A stream carries one answer: use generate() for n > 1, or leave n out."
             )
+        native = "stream_options" in self._route.kind.native
         wanted = native if self.stream_usage is None else self.stream_usage
         usage = {"stream_options": {"include_usage": True}} if wanted else {}
-        return {"stream": True, **usage, **payload.get("stream_options", {})}
+        return {"stream": True, **usage} | (
+            {"stream_options": payload["stream_options"]} if "stream_options" in payload else {}
+        )
+
+    # -- tools and structured output ---------------------------------------------------------
+
+    @override
+    def bind_tools(
+        self,
+        tools: Sequence[Json | type | Callable[..., Any] | BaseTool],
+        *,
+        tool_choice: str | Json | bool | None = None,
+        strict: bool | None = None,
+        parallel_tool_calls: bool | None = None,
+        response_format: Json | type | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, AIMessage]:
+        """The model with tools that it may, or must, call.
+
+        Where the deployment takes no tools, they are described in the prompt, and the calls are
+        read from the answer, streamed or whole.
+
+        Args:
+            tools: Functions, pydantic models, `BaseTool`s, TypedDicts or JSON schemas.
+            tool_choice: `None` or `"auto"`: the model decides. `"any"`, `"required"` or `True`: it
+                must call one. A name, or OpenAI's object with one: it must call that one.
+                `"none"` or `False`: it gets no tools.
+            strict: Marks the tools as strict where they go on the wire.
+            parallel_tool_calls: Passed on where tools go on the wire.
+            response_format: What a final answer must be: OpenAI's object, or a schema.
+            kwargs: Any other parameters of the calls.
+
+        Raises:
+            InvalidInputError: `tool_choice` names no tool of `tools`.
+        """
+        described = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        bound: Json = {"tools": described, **kwargs}
+        if tool_choice is not None:
+            choice = chosen(tool_choice, [tool["function"]["name"] for tool in described])
+            bound["tool_choice"] = _WIRE_CHOICES.get(choice) or named(choice)
+        if parallel_tool_calls is not None:
+            bound["parallel_tool_calls"] = parallel_tool_calls
+        if response_format is not None:
+            bound["response_format"] = structured_output.wire_format(response_format, strict)
+        return self.bind(**bound)
+
+    @override
+    def with_structured_output(
+        self,
+        schema: Json | type,
+        *,
+        method: structured_output.Method = "json_schema",
+        include_raw: bool = False,
+        strict: bool | None = None,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]:
+        """The model with answers that are objects of a schema.
+
+        Where the deployment has no such mode, the schema goes into the prompt; the object is cut
+        out of the answer, mended, and checked. What is wrong with it is quoted back to the model
+        at most `max_corrections` times, each as a run of its own in the same trace.
+
+        Args:
+            schema: A pydantic model (v2 or v1), TypedDict, dataclass or JSON schema.
+            method: `"json_schema"`; `"function_calling"`: a tool that must be called;
+                `"json_mode"`: the schema is only checked, the prompt has to ask for it.
+            include_raw: Whether to give `{"raw", "parsed", "parsing_error"}` instead, and never to
+                raise for an answer that does not fit. `raw.response_metadata["corrections"]`
+                holds the answers that were asked again for.
+            strict: Passed on where the schema goes on the wire.
+            kwargs: Any other parameters of the calls.
+
+        Raises:
+            InvalidInputError: `schema` is none, or `method` is unknown.
+        """
+        return structured_output.structured(
+            self,
+            schema,
+            method=method,
+            include_raw=include_raw,
+            strict=strict,
+            native=self._is_native(self.model, catalogue.find(self.model)),
+            corrections=self.max_corrections,
+            kwargs=kwargs,
+        )
 
     # -- the network -------------------------------------------------------------------------
 
@@ -444,6 +621,13 @@ class ChatAzurePhi3(BaseChatModel):
 
     # -- LangChain's view --------------------------------------------------------------------
 
+    @override
+    def _resolve_model_profile(self) -> ModelProfile | None:
+        row = catalogue.find(self.model)
+        if row is None:
+            return None
+        return cast("ModelProfile", catalogue.profile(row) | _BY_PROMPT)
+
     @property
     @override
     def _llm_type(self) -> str:
@@ -452,7 +636,8 @@ class ChatAzurePhi3(BaseChatModel):
     @property
     @override
     def _identifying_params(self) -> Mapping[str, Any]:
-        given = {"model": self.model, "endpoint": self._route.base, "stop": self.stop}
+        given: Json = {"model": self.model, "endpoint": self._route.base, "stop": self.stop}
+        given["response_format"] = self.response_format
         given |= self._defaults()
         given |= {"api_version": self.api_version, "deployment": self.deployment}
         return {name: value for name, value in given.items() if value is not None}

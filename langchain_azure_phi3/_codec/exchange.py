@@ -1,22 +1,40 @@
 """One question, and how to read its answer."""
 
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from langchain_core.messages import AIMessage, AIMessageChunk
-from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.ai import UsageMetadata, add_usage
+from langchain_core.messages.tool import (
+    ToolCallChunk,
+    invalid_tool_call,
+    tool_call,
+    tool_call_chunk,
+)
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
+from langchain_azure_phi3._codec import objects, tool_prompt
+from langchain_azure_phi3._codec.asked import Asked
+from langchain_azure_phi3._codec.reading import AnswerReader, Said
 from langchain_azure_phi3._codec.replies import (
     PROVIDER,
+    arguments_text,
     choices,
+    described,
+    logprobs,
+    message_of,
     spoken,
     text_of,
+    thoughts_of,
+    token_usage,
     tool_call_chunks,
     tool_calls,
     usage,
 )
+from langchain_azure_phi3._codec.tools import Call
 from langchain_azure_phi3.errors import (
     AzurePhi3Error,
     ContentFilterError,
@@ -28,43 +46,61 @@ Json = dict[str, Any]
 OnContentFilter = Literal["raise", "return"]
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms an answer is read.
+
+    Attributes:
+        model: What the model is called where the answer does not say.
+        on_content_filter: Whether a filtered completion raises or is returned.
+        asked: The tools and the format that were asked for in words, if any.
+        family: The way of writing calls that the model knows.
+        thinks: Whether thoughts may stand in the text.
+        max_corrections: How often to ask again for what was demanded and did not come.
+    """
+
+    model: str | None = None
+    on_content_filter: OnContentFilter = "raise"
+    asked: Asked | None = None
+    family: str = "plain"
+    thinks: bool = False
+    max_corrections: int = 0
+
+
 class Exchange:
     """A payload, and the reader of what comes back.
 
-    `result` reads a whole answer; `chunks` each piece of a stream, and `last_chunk` its end.
-
-    Args:
-        payload: The request's JSON.
-        headers: The request's headers that follow from it.
-        model: What the model is called where the answer does not say.
-        on_content_filter: Whether a filtered completion raises or is returned.
+    `result` reads a whole answer; `chunks` each piece of a stream, and `last_chunks` its end. As
+    long as `is_open`, the payload is to be sent (again: it then quotes what was wrong).
     """
 
-    def __init__(
-        self,
-        payload: Json,
-        headers: Mapping[str, str],
-        *,
-        model: str | None,
-        on_content_filter: OnContentFilter = "raise",
-    ) -> None:
+    def __init__(self, payload: Json, headers: Mapping[str, str], terms: Terms) -> None:
         self.payload = payload
         self.headers = headers
-        self._model = model
-        self._on_content_filter = on_content_filter
-        self._text: list[str] = []
-        self._usage: UsageMetadata | None = None
-        self._news: Json = {}
+        self.is_open = True
+        self._terms = terms
+        self._corrections = terms.max_corrections if terms.asked is not None else 0
+        self._spent: UsageMetadata | None = None
         self._told: set[str] = set()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forget the answer before a corrected one."""
+        self._reader = AnswerReader(self._terms.asked, thinks=self._terms.thinks)
+        self._text: list[str] = []
+        self._counted: UsageMetadata | None = None
+        self._news: Json = {}
         self._finish: Json = {}
         self._filters: Json = {}
+        self._errors: dict[str, str] = {}
+        self._calls = 0
         self._request_id: str | None = None
         self._answered = False
 
     # -- a whole answer ----------------------------------------------------------------------
 
-    def result(self, body: Json, request_id: str | None) -> ChatResult:
-        """The generations of a whole answer, one for each choice.
+    def result(self, body: Json, request_id: str | None) -> ChatResult | None:
+        """The generations of a whole answer, one for each choice; `None` to ask again.
 
         Raises:
             ContentFilterError: A choice was filtered and `on_content_filter` is `"raise"`.
@@ -75,42 +111,65 @@ class Exchange:
             raise InvalidResponseError(
                 "The answer holds no choices.", status_code=200, request_id=request_id, body=body
             )
-        self._usage = usage(body)
-        metadata = {"model_provider": PROVIDER, "model_name": self._model}
-        metadata |= _described(body, request_id)
-        generations = [
-            self._generation(choice, dict(metadata), body, request_id) for choice in found
-        ]
+        self._counted = usage(body)
+        generations = []
+        for choice in found:
+            generations.append(self._generation(choice, body, request_id))
+            if self._reopened():
+                return None
+        self.is_open = False
         # The figure is of the whole request: on one message only, so that a sum over the
         # messages stays true.
         first = generations[0].message
         if isinstance(first, AIMessage):
             first.usage_metadata = self._usage
-        return ChatResult(generations=generations, llm_output=self._llm_output(metadata))
+        return ChatResult(generations=generations, llm_output=self._llm_output(first))
 
-    def _generation(
-        self, choice: Json, metadata: Json, body: Json, request_id: str | None
-    ) -> ChatGeneration:
-        message = _message(choice, body, request_id)
+    def _generation(self, choice: Json, body: Json, request_id: str | None) -> ChatGeneration:
+        message = message_of(choice, body, request_id)
         text = spoken(message)
         if self._raises(choice):
             raise self._blocked(choice.get("content_filter_results"), text, request_id, body)
+        self._reader, self._errors = self._new_reader(), {}
+        said = self._heard(text, cut_off=choice.get("finish_reason") == "length")
         good, bad = tool_calls(message)
+        for call in said.calls:
+            if call.error is None:
+                good.append(tool_call(name=call.name, args=call.arguments or {}, id=_new_id()))
+            else:
+                identity, args = self._refused(call)
+                bad.append(
+                    invalid_tool_call(name=call.name, args=args, id=identity, error=call.error)
+                )
+        metadata = {"model_provider": PROVIDER, "model_name": self._terms.model}
+        metadata |= described(body, request_id) | self._unmet()
         return ChatGeneration(
             message=AIMessage(
-                content=text,
+                content=said.text,
                 tool_calls=good,
                 invalid_tool_calls=bad,
+                additional_kwargs=_thinking(thoughts_of(message) + said.thoughts),
                 response_metadata=metadata,
             ),
             generation_info=_info(choice),
         )
 
-    def _llm_output(self, metadata: Json) -> Json:
+    def _heard(self, text: str, *, cut_off: bool) -> Said:
+        """All that a whole text says."""
+        first, last = self._reader.feed(text), self._reader.finish(cut_off=cut_off)
+        held = self._reader.leftover() if self._gives_up() else Said()
+        parts = (first, last, held)
+        return Said(
+            "".join(part.thoughts for part in parts),
+            "".join(part.text for part in parts),
+            tuple(call for part in parts for call in part.calls),
+        )
+
+    def _llm_output(self, message: Any) -> Json:
         # Only keys that a stream gives as well: core copies these into response_metadata.
-        output = {key: metadata[key] for key in ("model_provider", "model_name")}
+        output = {k: message.response_metadata[k] for k in ("model_provider", "model_name")}
         if self._usage is not None:
-            output["token_usage"] = _token_usage(self._usage)
+            output["token_usage"] = token_usage(self._usage)
         return output
 
     # -- an answer in pieces -----------------------------------------------------------------
@@ -119,8 +178,8 @@ class Exchange:
         """The chunks that one piece gives: none for usage, filters and other choices."""
         self._request_id = request_id
         if (counted := usage(body)) is not None:
-            self._usage = counted  # the last figure wins: some servers repeat a running total
-        for key, value in _described(body, request_id).items():
+            self._counted = counted  # the last figure wins: some servers repeat a running total
+        for key, value in described(body, request_id).items():
             if key not in self._told:
                 self._news[key] = value
         for choice in choices(body):
@@ -134,24 +193,44 @@ class Exchange:
         self, choice: Json, body: Json, request_id: str | None
     ) -> Iterator[ChatGenerationChunk]:
         if "message" in choice:  # a whole answer, from a server that ignores `stream`
-            delta = _message(choice, body, request_id)
+            delta = message_of(choice, body, request_id)
         else:
             delta = choice["delta"] if isinstance(choice.get("delta"), dict) else {}
-        text, calls, info = spoken(delta), tool_call_chunks(delta), _logprobs(choice)
-        if not (text or calls or info):
-            return
+        text = spoken(delta)
         self._text.append(text)
+        said = self._reader.feed(text) if text else Said()
+        if thoughts := thoughts_of(delta):
+            said = Said(thoughts + said.thoughts, said.text, said.calls)
+        yield from self._chunk(said, tool_call_chunks(delta), logprobs(choice))
+
+    def _chunk(
+        self, said: Said, native: list[ToolCallChunk], info: Json
+    ) -> Iterator[ChatGenerationChunk]:
+        calls = [*native, *map(self._call_chunk, said.calls)]
+        if not (said.text or said.thoughts or calls or info):
+            return
         yield ChatGenerationChunk(
             message=AIMessageChunk(
-                content=text,
+                content=said.text,
                 tool_call_chunks=calls,
+                additional_kwargs=_thinking(said.thoughts),
                 response_metadata=self._latest(),
             ),
             generation_info=info or None,
         )
 
-    def last_chunk(self) -> ChatGenerationChunk:
-        """The chunk that ends the stream, with everything that may be said only once.
+    def _call_chunk(self, call: Call) -> ToolCallChunk:
+        index, self._calls = self._calls, self._calls + 1
+        if call.error is None:
+            identity, args = _new_id(), objects.json_text(call.arguments)
+        else:
+            identity, args = self._refused(call)
+        return tool_call_chunk(name=call.name, args=args, id=identity, index=index)
+
+    def last_chunks(self) -> Iterator[ChatGenerationChunk]:
+        """The end of the stream, with everything that may be said only once.
+
+        Nothing, where the answer is to be asked for again.
 
         Raises:
             ContentFilterError: The answer was filtered and `on_content_filter` is `"raise"`.
@@ -161,13 +240,23 @@ class Exchange:
             raise InvalidResponseError("The stream ended without a choice.", status_code=200)
         if self._raises(self._finish):
             raise self._blocked(self._filters, "".join(self._text), self._request_id)
+        rest = self._reader.finish(cut_off=self._finish.get("finish_reason") == "length")
+        if self._reopened():
+            return
+        self.is_open = False
+        yield from self._chunk(rest, [], {})
+        if self._gives_up():
+            yield from self._chunk(self._reader.leftover(), [], {})
+        yield self._last_chunk()
+
+    def _last_chunk(self) -> ChatGenerationChunk:
         if self._filters:
             self._finish["content_filter_results"] = self._filters
-        if "model_name" not in self._told and self._model is not None:
-            self._news.setdefault("model_name", self._model)
-        metadata = self._latest()
+        if "model_name" not in self._told and self._terms.model is not None:
+            self._news.setdefault("model_name", self._terms.model)
+        metadata = self._latest() | self._unmet()
         if self._usage is not None:
-            metadata["token_usage"] = _token_usage(self._usage)
+            metadata["token_usage"] = token_usage(self._usage)
         return ChatGenerationChunk(
             message=AIMessageChunk(
                 content="",
@@ -197,15 +286,64 @@ class Exchange:
         if isinstance(results, dict):
             self._filters |= results
 
-    def _raises(self, choice: Json) -> bool:
-        filtered = choice.get("finish_reason") == "content_filter"
-        return filtered and self._on_content_filter == "raise"
-
     def _latest(self) -> Json:
         """Metadata not told yet: LangChain joins what it is told twice."""
         news, self._news = self._news, {}
         self._told.update(news)
         return {"model_provider": PROVIDER, **news}
+
+    # -- both --------------------------------------------------------------------------------
+
+    @property
+    def _usage(self) -> UsageMetadata | None:
+        """The sum over all requests, with the corrections."""
+        if self._spent is None or self._counted is None:
+            return self._counted if self._counted is not None else self._spent
+        return add_usage(self._spent, self._counted)
+
+    def _new_reader(self) -> AnswerReader:
+        return AnswerReader(self._terms.asked, thinks=self._terms.thinks)
+
+    def _gives_up(self) -> bool:
+        return self._reader.problem is not None and self._corrections == 0
+
+    def _reopened(self) -> bool:
+        """Whether what was demanded did not come, and the payload now asks again."""
+        problem, asked = self._reader.problem, self._terms.asked
+        if problem is None or asked is None or self._corrections == 0:
+            return False
+        wrote = "".join(self._reader.wrote)
+        if asked.demands_call:
+            again = tool_prompt.correction(
+                problem, wrote=wrote, choice=asked.choice, family=self._terms.family
+            )
+        else:
+            again = objects.correction(problem, wrote)
+        turns = [{"role": "assistant", "content": wrote}, {"role": "user", "content": again}]
+        self.payload = {**self.payload, "messages": [*self.payload["messages"], *turns]}
+        self._corrections -= 1
+        self._spent = self._usage
+        self._begin()
+        return True
+
+    def _refused(self, call: Call) -> tuple[str, str]:
+        """Id and arguments of a call that cannot be made; its reason is kept for the metadata."""
+        identity = _new_id()
+        self._errors[identity] = call.error or ""
+        return identity, arguments_text(call.arguments, call.raw)
+
+    def _unmet(self) -> Json:
+        """What was demanded and did not come, and why calls cannot be made."""
+        found: Json = {}
+        if self._reader.problem is not None:
+            found["unmet"] = self._reader.problem
+        if self._errors:
+            found["tool_call_errors"] = self._errors
+        return found
+
+    def _raises(self, choice: Json) -> bool:
+        filtered = choice.get("finish_reason") == "content_filter"
+        return filtered and self._terms.on_content_filter == "raise"
 
     def _blocked(
         self, results: Any, partial: str, request_id: str | None, body: Json | None = None
@@ -225,51 +363,16 @@ class Exchange:
         return error
 
 
-def _message(choice: Json, body: Json, request_id: str | None) -> Json:
-    """The message of a choice in a whole answer."""
-    message = choice.get("message")
-    if isinstance(message, dict):
-        return message
-    # Managed-compute server 0.1.8 answers so, with content_filter, to any failure inside it.
-    if choice.get("finish_reason") == "content_filter":
-        return {}
-    raise InvalidResponseError(
-        "The answer holds a choice without a message.",
-        status_code=200,
-        request_id=request_id,
-        body=body,
-    )
+def _new_id() -> str:
+    return f"call_{uuid.uuid4().hex[:24]}"
 
 
-def _described(body: Json, request_id: str | None) -> Json:
-    """What an answer says of itself; empty names are no names (Azure's filter chunk)."""
-    described = {
-        "model_name": text_of(body.get("model")),
-        "id": text_of(body.get("id")),
-        "request_id": request_id,
-        "system_fingerprint": text_of(body.get("system_fingerprint")),
-        "prompt_filter_results": body.get("prompt_filter_results")
-        or body.get("prompt_annotations"),
-    }
-    return {key: value for key, value in described.items() if value}
-
-
-def _token_usage(usage: UsageMetadata) -> dict[str, int]:
-    """The counts under the wire's names, where LangChain's older callbacks look for them."""
-    return {
-        "prompt_tokens": usage["input_tokens"],
-        "completion_tokens": usage["output_tokens"],
-        "total_tokens": usage["total_tokens"],
-    }
+def _thinking(thoughts: str) -> Json:
+    return {"reasoning_content": thoughts} if thoughts else {}
 
 
 def _info(choice: Json) -> Json:
-    info = {"finish_reason": text_of(choice.get("finish_reason")), **_logprobs(choice)}
+    info = {"finish_reason": text_of(choice.get("finish_reason")), **logprobs(choice)}
     if isinstance(choice.get("content_filter_results"), dict):
         info["content_filter_results"] = choice["content_filter_results"]
     return {key: value for key, value in info.items() if value is not None}
-
-
-def _logprobs(choice: Json) -> Json:
-    logprobs = choice.get("logprobs")
-    return {"logprobs": logprobs} if isinstance(logprobs, dict) else {}

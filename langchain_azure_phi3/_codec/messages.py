@@ -63,7 +63,7 @@ def _turn(message: BaseMessage) -> Json:
 
 
 def _system(message: BaseMessage) -> Json:
-    return {"role": "system", "content": _joined(message, "\n")}
+    return {"role": "system", "content": joined(message, "\n")}
 
 
 def _user(message: BaseMessage) -> Json:
@@ -72,21 +72,21 @@ def _user(message: BaseMessage) -> Json:
 
 def _assistant(message: BaseMessage) -> Json:
     # "" rather than null: some images answer 400 to a call without content.
-    turn: Json = {"role": "assistant", "content": _joined(message, "")}
-    if calls := _calls(message):
+    turn: Json = {"role": "assistant", "content": joined(message, "")}
+    if calls := wire_calls(message):
         turn["tool_calls"] = calls
     return turn
 
 
 def _tool(message: BaseMessage) -> Json:
     identity = getattr(message, "tool_call_id", None) or f"call_{message.name}"
-    return {"role": "tool", "tool_call_id": identity, "content": _joined(message, "\n")}
+    return {"role": "tool", "tool_call_id": identity, "content": joined(message, "\n")}
 
 
 def _any_role(message: BaseMessage) -> Json:
     role = getattr(message, "role", "")
     role = _ROLES.get(role, role)
-    content = _parts(message) if role == "user" else _joined(message, "\n")
+    content = _parts(message) if role == "user" else joined(message, "\n")
     return {"role": role, "content": content}
 
 
@@ -100,7 +100,7 @@ _WRITERS: dict[type[BaseMessage], Callable[[BaseMessage], Json]] = {
 }
 
 
-def _calls(message: BaseMessage) -> list[Json]:
+def wire_calls(message: BaseMessage) -> list[Json]:
     """The calls of an assistant turn, the well-formed and the others."""
     if not isinstance(message, AIMessage):
         return []
@@ -142,7 +142,7 @@ def _part(block: str | dict[Any, Any]) -> Iterator[Json]:
         yield {"type": "text", "text": text}
 
 
-def _joined(message: BaseMessage, separator: str) -> str:
+def joined(message: BaseMessage, separator: str) -> str:
     """The text of a turn whose content can only be a string."""
     if isinstance(message.content, str):
         return message.content

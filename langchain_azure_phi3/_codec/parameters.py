@@ -19,6 +19,12 @@ SCHEMA = frozenset(
 # What the package itself writes.
 _RESERVED = frozenset({"messages", "stream"})
 
+# What a call sets besides the payload's fields, or in a form that is worked on first.
+_ELSEWHERE = frozenset(
+    {"model", "model_extras", "extra_parameters", "stop", "stream", "max_corrections"}
+    | {"tools", "tool_choice", "parallel_tool_calls", "response_format"}
+)
+
 _HEADER_SPELLINGS = {"passthrough": "pass-through", "pass_through": "pass-through"}
 
 
@@ -55,6 +61,9 @@ class Parameters(TypedDict, total=False):
     logit_bias: LogitBias | None
     n: Annotated[int, Field(ge=1)] | None
     stop: Stop | None
+    tools: list[Json] | None
+    parallel_tool_calls: bool | None
+    max_corrections: Annotated[int, Field(ge=0)] | None
     model_extras: Json | None
     extra_parameters: ExtraParameters | None
 
@@ -93,9 +102,7 @@ def fields(defaults: Mapping[str, Any], call: Mapping[str, Any]) -> Json:
     if clash := _RESERVED & extras.keys():
         raise InvalidInputError(f"{sorted(clash)} cannot be set through model_extras.")
     payload = {
-        key: value
-        for key, value in merged.items()
-        if value is not None and key not in ("model_extras", "extra_parameters", "stop")
+        key: value for key, value in merged.items() if value is not None and key not in _ELSEWHERE
     }
     if payload.get("top_logprobs") is not None and not payload.get("logprobs"):
         raise InvalidInputError("top_logprobs needs logprobs=True.")

@@ -16,6 +16,7 @@ from langchain_core.messages.tool import (
     tool_call,
     tool_call_chunk,
 )
+from langchain_core.utils.json import parse_partial_json
 
 from langchain_azure_phi3.errors import InvalidResponseError
 
@@ -124,6 +125,73 @@ def spoken(message: Json) -> str:
     return ""
 
 
+def thoughts_of(message: Json) -> str:
+    """The thoughts that a server gives apart from the text (api-version 2025-04-01)."""
+    return text_of(message.get("reasoning_content")) or ""
+
+
+def message_of(choice: Json, body: Json, request_id: str | None) -> Json:
+    """The message of a choice in a whole answer.
+
+    Raises:
+        InvalidResponseError: There is none.
+    """
+    message = choice.get("message")
+    if isinstance(message, dict):
+        return message
+    # Managed-compute server 0.1.8 answers so, with content_filter, to any failure inside it.
+    if choice.get("finish_reason") == "content_filter":
+        return {}
+    raise InvalidResponseError(
+        "The answer holds a choice without a message.",
+        status_code=200,
+        request_id=request_id,
+        body=body,
+    )
+
+
+def described(body: Json, request_id: str | None) -> Json:
+    """What an answer says of itself; empty names are no names (Azure's filter chunk)."""
+    found = {
+        "model_name": text_of(body.get("model")),
+        "id": text_of(body.get("id")),
+        "request_id": request_id,
+        "system_fingerprint": text_of(body.get("system_fingerprint")),
+        "prompt_filter_results": body.get("prompt_filter_results")
+        or body.get("prompt_annotations"),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def token_usage(counts: UsageMetadata) -> dict[str, int]:
+    """The counts under the wire's names, where LangChain's older callbacks look for them."""
+    return {
+        "prompt_tokens": counts["input_tokens"],
+        "completion_tokens": counts["output_tokens"],
+        "total_tokens": counts["total_tokens"],
+    }
+
+
+def logprobs(choice: Json) -> Json:
+    """The log probabilities of a choice, as a field of metadata."""
+    found = choice.get("logprobs")
+    return {"logprobs": found} if isinstance(found, dict) else {}
+
+
+def arguments_text(arguments: Json | None, raw: str) -> str:
+    """The arguments of a call that cannot be made, as text that nobody takes for good ones.
+
+    LangChain reads the arguments of a streamed call again, and calls it valid when they are an
+    object, however wrong: an object is therefore written as a JSON string.
+    """
+    text = raw if arguments is None else json.dumps(arguments, ensure_ascii=False)
+    try:
+        readable = isinstance(parse_partial_json(text), dict)
+    except ValueError:
+        readable = False
+    return json.dumps(text, ensure_ascii=False) if readable or not text else text
+
+
 def tool_calls(message: Json) -> tuple[list[ToolCall], list[InvalidToolCall]]:
     """The calls of a whole message: those that can be run, and the others with the reason."""
     good: list[ToolCall] = []
@@ -191,7 +259,8 @@ def _content_blocks_of_chunk(chunk: AIMessageChunk) -> list[blocks.ContentBlock]
             type="tool_call_chunk", id=piece["id"], name=piece["name"], args=piece["args"]
         )
         if piece["index"] is not None:
-            block["index"] = piece["index"]
+            # A word, not the number: LangChain numbers the other blocks, and joins what is alike.
+            block["index"] = f"lc_call_{piece['index']}"
         found.append(block)
     return found
 

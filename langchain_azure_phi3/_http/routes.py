@@ -41,6 +41,7 @@ class Kind:
         api_version: The default of the query parameter, or `None` where there is none.
         info: Whether it has an `/info` route.
         native: Parameters accepted here without the `extra-parameters` header.
+        translates: Whether the service turns system messages into user messages itself.
         scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
         advice: What to check, by status.
     """
@@ -50,6 +51,7 @@ class Kind:
     api_version: str | None = None
     info: bool = True
     native: frozenset[str] = frozenset()
+    translates: bool = False
     scope: str | None = None
     advice: dict[int, str] = field(default_factory=dict)
 
@@ -60,6 +62,7 @@ _RETIRED = "A retired or deleted deployment answers so as well."
 SERVERLESS = Kind(
     "serverless API",
     api_version=INFERENCE_VERSION,
+    translates=True,  # says Azure's how-to of 2024-07-23
     advice={
         401: f"{_KEY_ADVICE} A serverless API takes its own 32-character key, not Entra ID.",
         404: f"Check the host name of the endpoint. {_RETIRED}",

@@ -73,9 +73,9 @@ def test_the_form_that_is_asked_for_is_the_form_that_is_read(family: str, choice
     written = form.replace("TOOL", "list_orders_1").replace("ARGUMENT", "customer_id")
     reading = ToolReader(tools, demanded=False).feed(written)
 
-    assert [
-        (call.name, call.arguments) for call in reading.calls
-    ] == [("list_orders_1", {"customer_id": "VALUE"})]
+    assert [(call.name, call.arguments) for call in reading.calls] == [
+        ("list_orders_1", {"customer_id": "VALUE"})
+    ]
 
 
 @pytest.mark.parametrize("family", _FAMILIES)

@@ -1,0 +1,130 @@
+"""What a call asks of the answer: tools, which of them, and a format."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_azure_phi3._codec.tools import Json, Tool
+from langchain_azure_phi3.errors import InvalidInputError
+
+NONE, AUTO, ANY = "none", "auto", "any"
+
+# LangChain's words for "some tool, whichever": https://docs.langchain.com, "Forcing tool calls".
+_CHOICES: Mapping[Any, str] = {
+    None: AUTO,
+    "auto": AUTO,
+    "any": ANY,
+    "required": ANY,
+    True: ANY,
+    "none": NONE,
+    False: NONE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The tools and the format that one call asks for.
+
+    Attributes:
+        tools: On offer, in the wire's form.
+        choice: `"auto"`, `"any"`, or the name of the tool that must be called.
+        response_format: The wire's `response_format`, where it asks for JSON.
+        parallel: Whether several calls may come at once; `None` where nobody said.
+    """
+
+    tools: tuple[Json, ...] = ()
+    choice: str = AUTO
+    response_format: Json | None = None
+    parallel: bool | None = None
+
+    @property
+    def offered(self) -> tuple[Tool, ...]:
+        """The tools that may be called: all, or the one that must be."""
+        tools = tuple(Tool.from_wire(tool) for tool in self.tools)
+        return tuple(t for t in tools if t.name == self.choice) or tools
+
+    @property
+    def demands_call(self) -> bool:
+        """Whether an answer without a call is none."""
+        return bool(self.tools) and self.choice != AUTO
+
+    @property
+    def schema(self) -> Json | None:
+        """The JSON schema that the answer must fit; `{}` for any object, `None` for words."""
+        if self.response_format is None:
+            return None
+        described = self.response_format.get("json_schema")
+        schema = described.get("schema") if isinstance(described, dict) else None
+        return schema if isinstance(schema, dict) else {}
+
+    @property
+    def on_the_wire(self) -> Json:
+        """The payload's fields, for a deployment that knows them."""
+        fields: Json = {}
+        if self.tools:
+            fields["tools"] = list(self.tools)
+            fields["tool_choice"] = _WIRE_CHOICES.get(self.choice) or named(self.choice)
+            if self.parallel is not None:
+                fields["parallel_tool_calls"] = self.parallel
+        if self.response_format is not None:
+            fields["response_format"] = self.response_format
+        return fields
+
+
+_WIRE_CHOICES: Mapping[str, str] = {AUTO: "auto", ANY: "required"}
+
+
+def named(name: str) -> Json:
+    """The wire's way to demand one tool."""
+    return {"type": "function", "function": {"name": name}}
+
+
+def asked(
+    tools: Sequence[Json] | None,
+    tool_choice: Any = None,
+    response_format: Json | None = None,
+    parallel: bool | None = None,
+) -> Asked:
+    """What a call's keyword arguments ask for.
+
+    Raises:
+        InvalidInputError: `tool_choice` names no tool on offer, or demands one where none is.
+    """
+    offered = tuple(tools or ())
+    choice = chosen(tool_choice, [tool["function"]["name"] for tool in offered])
+    kind = (response_format or {}).get("type", "text")
+    return Asked(
+        tools=() if choice == NONE else offered,
+        choice=AUTO if choice == NONE else choice,
+        response_format=None if kind == "text" else response_format,
+        parallel=parallel,
+    )
+
+
+def chosen(tool_choice: Any, names: Sequence[str]) -> str:
+    """One of `"none"`, `"auto"`, `"any"` and the names.
+
+    Args:
+        tool_choice: As LangChain and OpenAI write it: a word, a name, an object or a bool.
+        names: The tools on offer.
+
+    Raises:
+        InvalidInputError: It is no such thing, or names no tool on offer.
+    """
+    choice = tool_choice
+    if isinstance(choice, dict):
+        function = choice.get("function")
+        choice = function.get("name") if isinstance(function, dict) else choice.get("name")
+        if choice is None:
+            choice = tool_choice.get("type")
+    if isinstance(choice, str) and choice in names:
+        return choice
+    if isinstance(choice, str | bool | None) and choice in _CHOICES:
+        found = _CHOICES[choice]
+        if found == ANY and not names:
+            raise InvalidInputError("tool_choice demands a call, but no tool is bound.")
+        return found
+    raise InvalidInputError(
+        f"tool_choice={tool_choice!r} names no tool that is bound. Bound are: "
+        f"{', '.join(names) or 'none'}; 'auto', 'any' and 'none' are possible as well."
+    )
