@@ -122,7 +122,9 @@ class Deployment:
         found = safety.found_in((turn.text for turn in turns), safety.PROMPT_TRIGGERS)
         if len(found) > 0:
             raise safety.prompt_filtered(found, self.behaviour.safety)
-        prompt = Prompt(model.info_name, turns, 0, chat.model_dump(exclude={"messages"}))
+        prompt = Prompt(
+            model.info_name, turns, 0, chat.model_dump(exclude={"messages"}, exclude_unset=True)
+        )
         limit = _room(model, prompt.tokens, chat.max_tokens)
         choices = tuple(
             self._choice(replace(prompt, choice=index), chat, limit, flood=wants_json)

@@ -16,7 +16,17 @@ from langchain_azure_phi3.emulator.wire import (
 )
 
 Kind = Literal[
-    "cut", "empty", "end", "event", "garble", "html", "refuse", "reset", "short", "stall"
+    "cut",
+    "empty",
+    "end",
+    "event",
+    "garble",
+    "hang",
+    "html",
+    "refuse",
+    "reset",
+    "short",
+    "stall",
 ]
 
 LOGIN_PAGE = "<!DOCTYPE html><html><title>Sign in</title><body>Please sign in.</body></html>"
@@ -54,22 +64,23 @@ class Fault:
 
     def _refusal(self) -> Reply:
         status = self.status if self.status is not None else 500
-        headers = dict(self.headers)
+        headers = {name.lower(): value for name, value in self.headers.items()}
         if self.retry_after is not None:
             headers.setdefault("retry-after", f"{self.retry_after}")
         if self.body is None:
             return json_reply(status, _usual_body(status, self.retry_after), headers)
-        return whole_reply(status, self._bytes(""), self._content_type(), headers)
+        return whole_reply(status, self.text(""), self._content_type(), headers)
 
-    def _content_type(self) -> str:
-        return "text/plain; charset=utf-8" if isinstance(self.body, str | bytes) else _JSON
-
-    def _bytes(self, otherwise: str) -> bytes:
+    def text(self, otherwise: str) -> bytes:
+        """The body that was asked for, else another."""
         if self.body is None:
             return otherwise.encode()
         if isinstance(self.body, bytes):
             return self.body
         return self.body.encode() if isinstance(self.body, str) else dumped(self.body)
+
+    def _content_type(self) -> str:
+        return "text/plain; charset=utf-8" if isinstance(self.body, str | bytes) else _JSON
 
 
 _JSON = "application/json"
@@ -119,26 +130,25 @@ def _ended(fault: Fault, reply: Reply) -> Reply:
 
 
 def _with_event(fault: Fault, reply: Reply) -> Reply:
-    return _inserting(fault._bytes(ERROR_EVENT), fault, reply)
+    if not reply.streamed:
+        return reply
+    steps = list(reply.steps)
+    event = fault.text(ERROR_EVENT)
+    return replace(reply, steps=[*steps[: fault.after], event, *steps[fault.after :]])
 
 
 def _garbled(fault: Fault, reply: Reply) -> Reply:
     if reply.streamed:
         passed = _passed(fault, reply)
-        return replace(reply, steps=[*passed, fault._bytes(GARBLED_EVENT)])
+        return replace(reply, steps=[*passed, fault.text(GARBLED_EVENT)])
     whole = b"".join(step for step in reply.steps if isinstance(step, bytes))
-    body = fault._bytes(whole[: len(whole) // 2].decode("utf-8", "ignore"))
+    body = fault.text(whole[: len(whole) // 2].decode("utf-8", "ignore"))
     return whole_reply(reply.status, body, _JSON, _kept(reply))
-
-
-def _inserting(event: bytes, fault: Fault, reply: Reply) -> Reply:
-    steps = list(reply.steps)
-    return replace(reply, steps=[*steps[: fault.after], event, *steps[fault.after :]])
 
 
 def _html(fault: Fault, reply: Reply) -> Reply:
     status = 200 if fault.status is None else fault.status
-    return whole_reply(status, fault._bytes(LOGIN_PAGE), "text/html; charset=utf-8", _kept(reply))
+    return whole_reply(status, fault.text(LOGIN_PAGE), "text/html; charset=utf-8", _kept(reply))
 
 
 def _empty(fault: Fault, reply: Reply) -> Reply:
@@ -152,8 +162,12 @@ def _short(_: Fault, reply: Reply) -> Reply:
     return replace(reply, headers=headers, steps=[body, Break("cut")])
 
 
-def _refused(_: Fault, reply: Reply) -> Reply:
-    return Reply(0, {}, [Break("cut")])
+def _refused(_: Fault, __: Reply) -> Reply:
+    return Reply(0, steps=[Break("cut")])
+
+
+def _hanging(fault: Fault, _: Reply) -> Reply:
+    return Reply(0, steps=[Break("stall", fault.seconds)])
 
 
 def _kept(reply: Reply) -> dict[str, str]:
@@ -168,6 +182,7 @@ _KINDS: Mapping[str, Callable[[Fault, Reply], Reply]] = {
     "end": _ended,
     "garble": _garbled,
     "refuse": _refused,
+    "hang": _hanging,
     "event": _with_event,
     "html": _html,
     "empty": _empty,
