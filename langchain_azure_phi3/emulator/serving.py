@@ -168,8 +168,8 @@ class _Sender:
         await self._client_left()
 
     async def _client_left(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        # After the whole body, the only message that can follow is `http.disconnect`.
+        await self._receive()
 
 
 class Server:

@@ -158,6 +158,7 @@ def test_a_stall_lasts_until_the_client_gives_up(desk: Desk) -> None:
 
     assert arrived.count(b"\n\n") == 2
     assert isinstance(error, httpx.ReadTimeout)
+    assert desk.ask().status_code == 200
 
 
 def test_a_stall_can_end_with_a_cut(desk: Desk) -> None:
