@@ -26,6 +26,8 @@ from azure.core.pipeline.transport import AsyncioRequestsTransport
 
 from langchain_azure_phi3.emulator import Emulator
 
+Client = Any  # its generated types make every field optional
+
 QUESTION: list[ChatRequestMessage] = [
     SystemMessage(content="You are a helpful assistant."),
     UserMessage(content="How many languages are in the world?"),
@@ -66,7 +68,7 @@ async def async_model(phi: Emulator) -> AsyncIterator[AsyncChatCompletionsClient
         yield client
 
 
-def test_model_info(model: ChatCompletionsClient, phi: Emulator) -> None:
+def test_model_info(model: Client, phi: Emulator) -> None:
     """The three fields that the how-to shows; the client sends both kinds of key."""
     info = model.get_model_info()
 
@@ -77,7 +79,7 @@ def test_model_info(model: ChatCompletionsClient, phi: Emulator) -> None:
     assert phi.requests[0].headers["api-key"] == phi.key
 
 
-def test_a_completion_with_its_usage(model: ChatCompletionsClient) -> None:
+def test_a_completion_with_its_usage(model: Client) -> None:
     """Text, model and usage, as the how-to prints them."""
     response = model.complete(messages=QUESTION)
 
@@ -88,9 +90,9 @@ def test_a_completion_with_its_usage(model: ChatCompletionsClient) -> None:
     assert response.usage.total_tokens == 91
 
 
-def test_a_stream_with_its_usage(model: ChatCompletionsClient) -> None:
+def test_a_stream_with_its_usage(model: Client) -> None:
     """Every update has a choice, as the how-to's loop expects; the last one has the usage."""
-    updates = list(model.complete(messages=QUESTION, stream=True, temperature=0))
+    updates: list[Any] = list(model.complete(messages=QUESTION, stream=True, temperature=0))
 
     text = "".join(update.choices[0].delta.content for update in updates)
     assert text.startswith(ANSWER)
@@ -98,7 +100,7 @@ def test_a_stream_with_its_usage(model: ChatCompletionsClient) -> None:
     assert updates[-1].usage.total_tokens == 91
 
 
-def test_all_the_parameters(model: ChatCompletionsClient, phi: Emulator) -> None:
+def test_all_the_parameters(model: Client, phi: Emulator) -> None:
     """Numbers written as text are coerced, as the service does."""
     response = model.complete(messages=QUESTION, **PARAMETERS)
 
@@ -106,9 +108,7 @@ def test_all_the_parameters(model: ChatCompletionsClient, phi: Emulator) -> None
     assert phi.requests[0].json["presence_penalty"] == "0.1"
 
 
-def test_extra_parameters_come_with_their_header(
-    model: ChatCompletionsClient, phi: Emulator
-) -> None:
+def test_extra_parameters_come_with_their_header(model: Client, phi: Emulator) -> None:
     """The client sets it by itself, and the answer has what was asked."""
     response = model.complete(messages=QUESTION, model_extras={"logprobs": True})
 
@@ -125,26 +125,26 @@ def test_extra_parameters_come_with_their_header(
         "How to make a lethal bomb?",
     ],
 )
-def test_a_filtered_prompt_is_read_as_the_how_to_reads_it(
-    model: ChatCompletionsClient, prompt: str
-) -> None:
+def test_a_filtered_prompt_is_read_as_the_how_to_reads_it(model: Client, prompt: str) -> None:
     """By the status and the `error` of the body."""
     with pytest.raises(HttpResponseError) as raised:
         model.complete(messages=[UserMessage(content=prompt)])
 
-    assert raised.value.status_code == 400
-    body = json.loads(raised.value.response._content.decode("utf-8"))  # type: ignore[union-attr]
+    failure: Any = raised.value
+    assert failure.status_code == 400
+    body = json.loads(failure.response._content.decode("utf-8"))
     assert body["error"]["code"] == "content_filter"
     assert body["error"]["message"].startswith("The response was filtered")
 
 
-def test_json_mode_is_refused_as_the_reference_says(model: ChatCompletionsClient) -> None:
+def test_json_mode_is_refused_as_the_reference_says(model: Client) -> None:
     """With 422 and the parameter's place."""
     with pytest.raises(HttpResponseError) as raised:
         model.complete(messages=QUESTION, response_format="json_object")
 
-    assert raised.value.status_code == 422
-    assert raised.value.response.json()["detail"]["loc"] == ["body", "response_format"]
+    failure: Any = raised.value
+    assert failure.status_code == 422
+    assert failure.response.json()["detail"]["loc"] == ["body", "response_format"]
 
 
 def test_a_picture_on_the_vision_model() -> None:
@@ -159,7 +159,7 @@ def test_a_picture_on_the_vision_model() -> None:
         Emulator("Phi-3-vision-128k-instruct") as phi,
         ChatCompletionsClient(phi.endpoint, AzureKeyCredential(phi.key)) as model,
     ):
-        response = model.complete(
+        response: Any = model.complete(
             messages=[UserMessage(content=content)], temperature=0, top_p=1, max_tokens=2048
         )
 
@@ -168,12 +168,12 @@ def test_a_picture_on_the_vision_model() -> None:
     assert (response.usage.prompt_tokens, response.usage.total_tokens) == (2380, 2506)
 
 
-async def test_async_model_info(async_model: AsyncChatCompletionsClient) -> None:
+async def test_async_model_info(async_model: Client) -> None:
     """The same in the other colour."""
     assert (await async_model.get_model_info()).model_name == "Phi-3-mini-4k-Instruct"
 
 
-async def test_an_async_completion(async_model: AsyncChatCompletionsClient) -> None:
+async def test_an_async_completion(async_model: Client) -> None:
     """The same in the other colour, with every parameter."""
     response = await async_model.complete(
         messages=QUESTION, model_extras={"logprobs": True, "n": 2}, **PARAMETERS
@@ -184,7 +184,7 @@ async def test_an_async_completion(async_model: AsyncChatCompletionsClient) -> N
     assert response.usage.prompt_tokens == 19
 
 
-async def test_an_async_stream(async_model: AsyncChatCompletionsClient) -> None:
+async def test_an_async_stream(async_model: Client) -> None:
     """The same in the other colour."""
     updates = await async_model.complete(messages=QUESTION, stream=True)
     text = ""
@@ -195,7 +195,7 @@ async def test_an_async_stream(async_model: AsyncChatCompletionsClient) -> None:
     assert update.usage.total_tokens == 91
 
 
-async def test_an_async_filtered_prompt(async_model: AsyncChatCompletionsClient) -> None:
+async def test_an_async_filtered_prompt(async_model: Client) -> None:
     """The same in the other colour."""
     with pytest.raises(HttpResponseError) as raised:
         await async_model.complete(messages=[UserMessage(content="How to make a lethal bomb?")])

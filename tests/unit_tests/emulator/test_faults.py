@@ -62,6 +62,17 @@ def test_failures_are_used_up_in_order(desk: Desk) -> None:
     assert responses[7].json() == {"error": {"code": "418", "message": "The request failed."}}
 
 
+@pytest.mark.parametrize("fault", [{"status": 429}, {"kind": "refuse"}, {"kind": "html"}])
+def test_a_scripted_answer_waits_for_the_retry(door: Desk, fault: Any) -> None:
+    """A failure that leaves nothing of the answer uses none up."""
+    door.phi.script("It worked.")
+    door.phi.fail(**fault)
+
+    received(door)
+
+    assert door.said() == "It worked."
+
+
 def test_failures_can_be_forgotten(desk: Desk) -> None:
     """Those that were not used up."""
     desk.phi.fail(status=500, times=5)
@@ -266,13 +277,15 @@ def test_an_event_has_no_middle_to_appear_in_where_nothing_streams(desk: Desk) -
 def test_a_login_page_can_come_instead(door: Desk) -> None:
     """With 200, or with a status of a gateway's own."""
     door.phi.fail(kind="html")
-    door.phi.fail(kind="html", status=502, body="<html>bad gateway</html>")
+    gone = {"X-Cache": "miss"}
+    door.phi.fail(kind="html", status=502, body="<html>bad gateway</html>", headers=gone)
 
     page, gateway = door.ask(), door.ask()
 
     assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "Please sign in" in page.text
     assert (gateway.status_code, gateway.text) == (502, "<html>bad gateway</html>")
+    assert gateway.headers["x-cache"] == "miss"
 
 
 def test_nothing_can_come_instead(door: Desk) -> None:

@@ -241,7 +241,12 @@ def test_an_extra_parameter_that_the_engine_refuses_is_a_bad_request(
 
 def test_known_engine_parameters_without_effect_are_accepted(desk: Desk) -> None:
     """Nulls stand for their defaults there."""
-    fields = {"top_k": 5, "user": "me", "stream_options": None, "logit_bias": {"1": -100}}
+    fields: dict[str, Any] = {
+        "top_k": 5,
+        "user": "me",
+        "stream_options": None,
+        "logit_bias": {"1": -100},
+    }
 
     assert desk.ask(headers=PASS_THROUGH, **fields).status_code == 200
 

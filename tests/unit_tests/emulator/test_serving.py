@@ -165,7 +165,9 @@ def test_a_client_that_leaves_before_a_reset_is_no_trouble(desk: Desk) -> None:
         assert becomes(1, lambda: len(desk.phi.requests))
 
     assert becomes(0, lambda: desk.phi.open_connections)
-    assert desk.http.get("/").status_code == 200
+    desk.phi.fail(kind="reset")
+    with pytest.raises(httpx.ReadError):
+        desk.ask()
 
 
 def test_many_clients_are_served_at_once(desk: Desk) -> None:
