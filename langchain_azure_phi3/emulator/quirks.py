@@ -146,7 +146,7 @@ EXTRA_MODES = ("error", "drop", "pass-through")
 
 # What the engine behind the API (vLLM 0.5) knows beyond the API's own fields.
 ENGINE_PARAMETERS = frozenset(
-    [
+    {
         "best_of",
         "echo",
         "guided_choice",
@@ -169,7 +169,7 @@ ENGINE_PARAMETERS = frozenset(
         "top_logprobs",
         "use_beam_search",
         "user",
-    ]
+    }
 )
 
 SafetyShape = Literal["nested", "flat", "detailed", "managed"]
@@ -177,7 +177,7 @@ JsonMode = Literal["refuse", "flood"]
 UsagePlace = Literal["finish", "separate", "every", "none"]
 
 FRAMINGS = frozenset(
-    ["bom", "bytewise", "comments", "crlf", "no-done", "no-final-blank-line", "no-space"]
+    {"bom", "bytewise", "comments", "crlf", "no-done", "no-final-blank-line", "no-space"}
 )
 
 _OPTIONS: Mapping[str, frozenset[str]] = {

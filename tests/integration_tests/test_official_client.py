@@ -159,9 +159,8 @@ def test_a_picture_on_the_vision_model() -> None:
         Emulator("Phi-3-vision-128k-instruct") as phi,
         ChatCompletionsClient(phi.endpoint, AzureKeyCredential(phi.key)) as model,
     ):
-        response: Any = model.complete(
-            messages=[UserMessage(content=content)], temperature=0, top_p=1, max_tokens=2048
-        )
+        messages: list[ChatRequestMessage] = [UserMessage(content=content)]
+        response: Any = model.complete(messages=messages, temperature=0, top_p=1, max_tokens=2048)
 
     assert response.choices[0].message.content.startswith("The chart illustrates that larger")
     assert response.model == "Phi-3-vision-128k-Instruct"

@@ -187,6 +187,14 @@ def test_connections_are_kept_for_the_next_request(desk: Desk) -> None:
     assert desk.phi.open_connections == 1
 
 
+def test_small_answers_do_not_wait_for_acknowledgements(desk: Desk) -> None:
+    """A header and a body in two packets would take 40 ms more without TCP_NODELAY."""
+    desk.ask()
+    with taking_at_most(1.2):
+        for _ in range(40):
+            desk.ask()
+
+
 def test_streams_run_side_by_side(open_desk: Callable[..., Desk]) -> None:
     """One that waits does not hold up another."""
     desk = open_desk()
