@@ -2,6 +2,7 @@
 
 import json
 import re
+from codecs import BOM_UTF8
 from math import isfinite
 from typing import Any
 
@@ -44,7 +45,7 @@ def _finite(value: Any) -> bool:
 
 
 def decoded(content: bytes) -> Any:
-    """The JSON value that `content` is.
+    """The JSON value that `content` is, after a byte order mark if there is one.
 
     Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD, as the WHATWG's
     decoder does it, instead of costing the whole answer.
@@ -52,6 +53,7 @@ def decoded(content: bytes) -> Any:
     Raises:
         ValueError: It is not JSON.
     """
+    content = content.removeprefix(BOM_UTF8)
     try:
         return from_json(content)
     except ValueError:

@@ -1,6 +1,7 @@
 """The event parser against the WHATWG's text, against httpx-sse, and against hostile streams."""
 
 import tracemalloc
+from codecs import BOM_UTF8
 
 import pytest
 from httpx_sse._decoders import SSEDecoder, SSELineDecoder
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_azure_phi3 import InvalidResponseError
-from langchain_azure_phi3._http.sse import BOM, Event, EventParser
+from langchain_azure_phi3._http.sse import Event, EventParser
 
 MB = 1024 * 1024
 
@@ -85,24 +86,24 @@ def test_an_event_ended_by_a_lone_cr_is_given_before_the_next_byte() -> None:
 @pytest.mark.parametrize("cut", range(4))
 def test_a_byte_order_mark_is_dropped_wherever_it_is_cut(cut: int) -> None:
     """One at the start is no part of the first field's name."""
-    stream = BOM + b"data: a\n\n"
+    stream = BOM_UTF8 + b"data: a\n\n"
     assert data(stream[:cut], stream[cut:]) == [b"a"]
     assert data(*(stream[at : at + 1] for at in range(len(stream)))) == [b"a"]
 
 
 def test_a_byte_order_mark_further_on_is_no_mark() -> None:
     """Only the stream's own start is looked at."""
-    assert data(b"data: a\n\n", BOM + b"data: b\n\n") == [b"a"]
+    assert data(b"data: a\n\n", BOM_UTF8 + b"data: b\n\n") == [b"a"]
 
 
 def test_a_piece_of_a_byte_order_mark_alone_is_no_event() -> None:
     """The stream ends inside the mark."""
-    assert events(BOM[:2]) == []
+    assert events(BOM_UTF8[:2]) == []
 
 
 def test_a_second_byte_order_mark_is_kept() -> None:
     """The standard drops one."""
-    assert data(BOM + BOM + b"data: a\n\n") == []
+    assert data(BOM_UTF8 + BOM_UTF8 + b"data: a\n\n") == []
 
 
 def test_comments_id_retry_and_unknown_fields_are_passed_over() -> None:
