@@ -86,6 +86,7 @@ def error_from(
     """
     body = parsed(content)
     facts = _facts(body)
+    response = FailedResponse(status, dict(headers), content)
     status = _unwrapped(status, headers, facts)
     kind = _kind(status, facts)
     code = facts.code or headers.get("x-ms-error-code")
@@ -94,9 +95,9 @@ def error_from(
         status_code=status,
         code=code,
         request_id=request_id(headers),
-        response=FailedResponse(status, dict(headers), content),
+        response=response,
         body=body,
-        retry_after=seconds_asked(headers, facts.message, time.time()),
+        retry_after=seconds_asked(status, headers, facts.message, time.time()),
     )
     return _detailed(error, facts)
 
@@ -249,7 +250,7 @@ def _said(source: dict[str, Any], error: Any) -> str | None:
 def _listed(source: dict[str, Any]) -> str:
     """The wrong fields as one line."""
     return "; ".join(
-        f"{'.'.join(_loc(item))}: {_text(item.get('msg')) or 'invalid'}"
+        ": ".join(filter(None, (".".join(_loc(item)), _text(item.get("msg")) or "invalid")))
         for item in _field_errors(source)
     )
 

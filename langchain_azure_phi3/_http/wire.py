@@ -25,13 +25,14 @@ def encoded(payload: Json) -> bytes:
     Raises:
         InvalidInputError: Something in it is not JSON, such as NaN or half of a surrogate pair.
     """
+    try:
+        content = to_json(payload)
+    except (PydanticSerializationError, ValueError, RecursionError) as problem:
+        raise InvalidInputError(f"The request cannot be written as JSON: {problem}") from None
     # Messages hold no numbers; everything else might come from a computation.
     if not all(_finite(value) for key, value in payload.items() if key != "messages"):
         raise InvalidInputError("NaN and infinity cannot be sent: JSON has no form for them.")
-    try:
-        return to_json(payload)
-    except (PydanticSerializationError, ValueError, RecursionError) as problem:
-        raise InvalidInputError(f"The request cannot be written as JSON: {problem}") from None
+    return content
 
 
 def _finite(value: Any) -> bool:
