@@ -24,7 +24,6 @@ test: $(STAMP)  ## set up; check format, lint, types, architecture; run all test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell langchain_azure_phi3 tests docs *.md
-	$(BIN)/interrogate --quiet tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --cov --cov-report=term
