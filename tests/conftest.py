@@ -1,4 +1,4 @@
-"""Fixtures that the whole suite shares."""
+"""What most tests start from: an emulated deployment, and a model that points at it."""
 
 from collections.abc import Iterator
 
@@ -10,12 +10,12 @@ from langchain_azure_phi3.emulator import Emulator
 
 @pytest.fixture
 def phi() -> Iterator[Emulator]:
-    """An emulated serverless deployment of Phi-3-mini behind a socket."""
+    """A Phi-3-mini-4k-instruct behind a socket on this machine."""
     with Emulator("Phi-3-mini-4k-instruct") as emulator:
         yield emulator
 
 
 @pytest.fixture
 def model(phi: Emulator) -> ChatAzurePhi3:
-    """A chat model that asks the emulated deployment."""
+    """A chat model for `phi`."""
     return ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
