@@ -255,7 +255,7 @@ def _libraries() -> tuple[Callable[[Json, Json], "Validator"], type[Exception]]:
 
     def validator(schema: Json, root: Json) -> "Validator":
         # An empty registry: a remote reference is never fetched. Definitions are the root's.
-        definitions = {key: root[key] for key in ("$defs", "definitions") if key in root}
+        definitions: Json = {key: root[key] for key in ("$defs", "definitions") if key in root}
         kind = validator_for(root, default=Draft202012Validator)
         made: Validator = kind({**definitions, **schema}, registry=Registry())
         return made
