@@ -257,7 +257,8 @@ def _libraries() -> tuple[Callable[[Json, Json], "Validator"], type[Exception]]:
         # An empty registry: a remote reference is never fetched. Definitions are the root's.
         definitions = {key: root[key] for key in ("$defs", "definitions") if key in root}
         kind = validator_for(root, default=Draft202012Validator)
-        made: Validator = kind({**definitions, **schema}, registry=Registry())
+        complete: Json = {**definitions, **schema}
+        made: Validator = kind(complete, registry=Registry())
         return made
 
     return validator, Unresolvable

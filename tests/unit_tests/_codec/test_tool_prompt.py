@@ -73,9 +73,9 @@ def test_the_form_that_is_asked_for_is_the_form_that_is_read(family: str, choice
     written = form.replace("TOOL", "list_orders_1").replace("ARGUMENT", "customer_id")
     reading = ToolReader(tools, demanded=False).feed(written)
 
-    assert [
-        (call.name, call.arguments) for call in reading.calls
-    ] == [("list_orders_1", {"customer_id": "VALUE"})]
+    assert [(call.name, call.arguments) for call in reading.calls] == [
+        ("list_orders_1", {"customer_id": "VALUE"})
+    ]
 
 
 @pytest.mark.parametrize("family", _FAMILIES)
@@ -96,6 +96,13 @@ def test_a_demanded_tool_is_the_only_one_told() -> None:
 
     assert "You must call the tool list_orders_2 now" in text
     assert "list_orders_1" not in text
+
+
+def test_a_tool_of_which_nothing_is_said_costs_its_name() -> None:
+    """No empty description is told."""
+    text = instructions([Tool("now")], choice="auto", family="phi-3")
+
+    assert '\n{"name":"now","parameters":{}}\n' in text
 
 
 def test_phi_4_mini_is_told_as_it_was_trained() -> None:
