@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_azure_phi3._codec.reasoning import ThoughtReader
@@ -54,6 +54,7 @@ _PIECES = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=500)
 @given(pieces=_PIECES, opened=st.booleans())
 def test_cuts_do_not_matter(pieces: list[str], opened: bool) -> None:
     """Arbitrary text in arbitrary pieces reads as it does whole."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_azure_phi3._codec.tool_reader import BROKEN_OFF, ToolReader
@@ -139,6 +139,7 @@ _TRICKY = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=500)
 @given(pieces=_TRICKY, demanded=st.booleans(), cut_off=st.booleans())
 def test_no_text_breaks_the_reader_and_cuts_do_not_matter(
     pieces: list[str], demanded: bool, cut_off: bool
@@ -152,6 +153,7 @@ def test_no_text_breaks_the_reader_and_cuts_do_not_matter(
     assert whole == _read(text, **options)
 
 
+@settings(deadline=None, max_examples=500)
 @given(st.text(alphabet=st.characters(exclude_characters="{[<`f"), min_size=1))
 def test_text_without_marks_comes_back_unchanged(text: str) -> None:
     """Nothing is added, removed or held."""
