@@ -385,13 +385,12 @@ class ChatAzurePhi3(BaseChatModel):
         call = parameters.checked({**kwargs, "stop": stop}) if kwargs or stop is not None else {}
         name = call.get("model") or self.model
         row = catalogue.find(name)
-        asked = self._asked(call, name, row)
+        asked_for = self._asked(call, name, row)
         in_words = not self._is_native(name, row)
         family = row.tool_prompt if row is not None else "plain"
-        wire = self._turns(messages, asked if in_words else None, in_words, family, row)
+        wire = self._turns(messages, asked_for if in_words else None, in_words, family, row)
         payload: Json = {"messages": wire, **parameters.fields(self._defaults(), call)}
-        if not in_words:
-            payload |= asked.on_the_wire
+        payload |= asked_for.beside_words if in_words else asked_for.on_the_wire
         if stops := parameters.stops(self.stop, call.get("stop")):
             payload["stop"] = stops
         payload |= self._addressed(name)
@@ -405,7 +404,7 @@ class ChatAzurePhi3(BaseChatModel):
             Terms(
                 model=name,
                 on_content_filter=self.on_content_filter,
-                asked=asked if in_words else None,
+                asked=asked_for if in_words else None,
                 family=family,
                 thinks=row is None or row.reasoning,
                 max_corrections=self.max_corrections if corrections is None else corrections,
@@ -426,7 +425,7 @@ class ChatAzurePhi3(BaseChatModel):
             response_format,
             call.get("parallel_tool_calls"),
         )
-        refused = asked_for.response_format is not None and call.get("tools") is None
+        refused = asked_for.asks_for_json and call.get("tools") is None
         if refused and not self._is_native(name, row):
             raise InvalidInputError(
                 f"{name or 'A Phi deployment'} has no JSON mode: it would write empty lines until "

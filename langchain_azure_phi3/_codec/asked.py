@@ -28,7 +28,7 @@ class Asked:
     Attributes:
         tools: On offer, in the wire's form.
         choice: `"auto"`, `"any"`, or the name of the tool that must be called.
-        response_format: The wire's `response_format`, where it asks for JSON.
+        response_format: The wire's `response_format`.
         parallel: Whether several calls may come at once; `None` where nobody said.
     """
 
@@ -49,9 +49,14 @@ class Asked:
         return bool(self.tools) and self.choice != AUTO
 
     @property
+    def asks_for_json(self) -> bool:
+        """Whether the format is another than text."""
+        return (self.response_format or {}).get("type", "text") != "text"
+
+    @property
     def schema(self) -> Json | None:
         """The JSON schema that the answer must fit; `{}` for any object, `None` for words."""
-        if self.response_format is None:
+        if not self.asks_for_json or self.response_format is None:
             return None
         described = self.response_format.get("json_schema")
         schema = described.get("schema") if isinstance(described, dict) else None
@@ -69,6 +74,13 @@ class Asked:
         if self.response_format is not None:
             fields["response_format"] = self.response_format
         return fields
+
+    @property
+    def beside_words(self) -> Json:
+        """The payload's fields where the rest is asked for in words: a format that is text."""
+        if self.response_format is None or self.asks_for_json:
+            return {}
+        return {"response_format": self.response_format}
 
 
 _WIRE_CHOICES: Mapping[str, str] = {AUTO: "auto", ANY: "required"}
@@ -92,11 +104,10 @@ def asked(
     """
     offered = tuple(tools or ())
     choice = chosen(tool_choice, [tool["function"]["name"] for tool in offered])
-    kind = (response_format or {}).get("type", "text")
     return Asked(
         tools=() if choice == NONE else offered,
         choice=AUTO if choice == NONE else choice,
-        response_format=None if kind == "text" else response_format,
+        response_format=response_format,
         parallel=parallel,
     )
 

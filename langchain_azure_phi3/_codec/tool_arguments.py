@@ -25,25 +25,38 @@ _ALTERNATIVES = ("anyOf", "oneOf")
 
 
 class Checker:
-    """Fits arguments to one tool's schema."""
+    """Fits arguments to one tool's schema.
+
+    A schema that is none, or that refers to one that is not here, is the tool's author's mistake:
+    nothing is changed or held against the model for it.
+    """
 
     def __init__(self, schema: Json) -> None:
         self._schema = schema if "type" in schema else {"type": "object", **schema}
         self._validators: dict[int, Validator] = {}
+        self._is_sound: bool | None = None
 
     def fitted(self, arguments: Json) -> Json:
         """The arguments, coerced where that is unambiguous, without invented ones."""
+        if not self._can_be_used():
+            return arguments
         fitted = self._fit(arguments, self._schema, 0)
         return fitted if isinstance(fitted, dict) else arguments
 
     def problem(self, arguments: Json) -> str | None:
         """What the schema has against these arguments; `None` if nothing."""
+        if not self._can_be_used():
+            return None
         problems = list(self._problems(arguments, self._schema))
         return "; ".join(problems) if problems else None
 
+    def _can_be_used(self) -> bool:
+        if self._is_sound is None:
+            self._is_sound = _library().is_sound(self._schema)
+        return self._is_sound
+
     def _problems(self, value: Any, schema: Json) -> Iterator[str]:
         validator = self._validator(schema)
-        unresolvable = _libraries()[1]
         try:
             for count, error in enumerate(validator.iter_errors(value)):
                 if count == _MAX_PROBLEMS:
@@ -51,14 +64,13 @@ class Checker:
                 where = "".join(f"[{part!r}]" for part in error.absolute_path)
                 message = f"{where}: {error.message}" if where else error.message
                 yield message[:_MAX_PROBLEM_LENGTH]
-        except unresolvable:
-            # The tool's author refers to a schema that is not here: not the model's fault.
+        except (_library().Unresolvable, RecursionError):
             return
 
     def _validator(self, schema: Json) -> "Validator":
         known = self._validators.get(id(schema))
         if known is None:
-            known = self._validators[id(schema)] = _libraries()[0](schema, self._schema)
+            known = self._validators[id(schema)] = _library().validator(schema, self._schema)
         return known
 
     def _accepts(self, value: Any, schema: Json) -> bool:
@@ -245,19 +257,40 @@ _COERCIONS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@cache
-def _libraries() -> tuple[Callable[[Json, Json], "Validator"], type[Exception]]:
-    """What checks, imported at the first call: a tenth of a second that others need not pay."""
-    from jsonschema import Draft202012Validator
-    from jsonschema.validators import validator_for
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
+class _Library:
+    """What checks schemas; imported at the first call, for it takes a tenth of a second."""
 
-    def validator(schema: Json, root: Json) -> "Validator":
-        # An empty registry: a remote reference is never fetched. Definitions are the root's.
+    def __init__(self) -> None:
+        from jsonschema import Draft202012Validator
+        from jsonschema.exceptions import SchemaError
+        from jsonschema.validators import validator_for
+        from referencing import Registry
+        from referencing.exceptions import Unresolvable
+
+        self.Unresolvable: type[Exception] = Unresolvable
+        self._schema_error: type[Exception] = SchemaError
+        self._kind_of: Callable[..., Any] = validator_for
+        self._default = Draft202012Validator
+        self._registry = Registry()  # empty: a remote reference is never fetched
+
+    def _kind(self, schema: Json) -> Any:
+        return self._kind_of(schema, default=self._default)
+
+    def is_sound(self, schema: Json) -> bool:
+        """Whether it is a schema at all."""
+        try:
+            self._kind(schema).check_schema(schema)
+        except self._schema_error:
+            return False
+        return True
+
+    def validator(self, schema: Json, root: Json) -> "Validator":
+        """For a part of a schema, which may use the whole one's definitions."""
         definitions: Json = {key: root[key] for key in ("$defs", "definitions") if key in root}
-        kind = validator_for(root, default=Draft202012Validator)
-        made: Validator = kind({**definitions, **schema}, registry=Registry())
+        made: Validator = self._kind(root)({**definitions, **schema}, registry=self._registry)
         return made
 
-    return validator, Unresolvable
+
+@cache
+def _library() -> _Library:
+    return _Library()

@@ -163,11 +163,12 @@ def _is_description(value: Any) -> bool:
 def _object(arguments: Any) -> Json | None:
     """Arguments as an object, also from a JSON string, from null and from a list of one."""
     if isinstance(arguments, str):
-        arguments = decoded(arguments) if arguments.strip() else {}
+        text = arguments.strip()
+        arguments = {} if text in ("", "null", "None") else decoded(text)
+    elif arguments is None:
+        return {}
     if isinstance(arguments, list) and len(arguments) <= 1:
         arguments = arguments[0] if arguments else {}
-    if arguments is None:
-        return {}
     return arguments if isinstance(arguments, dict) else None
 
 

@@ -184,12 +184,13 @@ class ToolReader:
     def _within_object(self, text: str, at: int) -> int:
         """An object that may be a call."""
         end = self._brackets.read(text, at, self._probe)
-        if self._is_marked and self._probe.verdict == "data":
+        is_data = self._probe.verdict == "data"
+        if self._is_marked and is_data and not self._brackets.closed:
             end = self._brackets.read(text, end)
         self._object.append(text[at:end])
         if self._brackets.closed:
             self._complete()
-        elif self._brackets.too_deep or (self._probe.verdict == "data" and not self._is_marked):
+        elif self._brackets.too_deep or (is_data and not self._is_marked):
             self._refuse()
         elif end < len(text):
             return self._at_odd_character(text, end)

@@ -153,3 +153,20 @@ def test_a_reference_to_itself_ends() -> None:
     checker = Checker({"properties": {"a": {"$ref": "#/properties/a"}}})
 
     assert checker.fitted({"a": 1}) == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"type": "str"}}, "required": ["b"]},
+        {"properties": {"a": {}}, "required": True},
+        {"properties": {"a": {"type": None}}},
+        {"properties": {"a": {"pattern": "("}}},
+    ],
+)
+def test_a_schema_that_is_none_is_not_held_against_the_model(schema: Any) -> None:
+    """Its arguments pass as they are."""
+    checker = Checker(schema)
+
+    assert checker.fitted({"a": "1", "x": 2}) == {"a": "1", "x": 2}
+    assert checker.problem({"a": "1", "x": 2}) is None

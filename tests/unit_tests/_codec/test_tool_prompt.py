@@ -98,6 +98,13 @@ def test_a_demanded_tool_is_the_only_one_told() -> None:
     assert "list_orders_1" not in text
 
 
+def test_a_tool_of_which_nothing_is_said_costs_its_name() -> None:
+    """No empty description is told."""
+    text = instructions([Tool("now")], choice="auto", family="phi-3")
+
+    assert '\n{"name":"now","parameters":{}}\n' in text
+
+
 def test_phi_4_mini_is_told_as_it_was_trained() -> None:
     """A JSON list between its tags, at the end, as its chat template puts it."""
     text = instructions([_realistic(1), _realistic(2)], choice="auto", family="phi-4-mini")

@@ -2,13 +2,15 @@
 
 import json
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_azure_phi3._codec.tool_reader import BROKEN_OFF, ToolReader
@@ -137,6 +139,7 @@ _TRICKY = st.lists(
 )
 
 
+@settings(deadline=None, max_examples=500)
 @given(pieces=_TRICKY, demanded=st.booleans(), cut_off=st.booleans())
 def test_no_text_breaks_the_reader_and_cuts_do_not_matter(
     pieces: list[str], demanded: bool, cut_off: bool
@@ -150,6 +153,7 @@ def test_no_text_breaks_the_reader_and_cuts_do_not_matter(
     assert whole == _read(text, **options)
 
 
+@settings(deadline=None, max_examples=500)
 @given(st.text(alphabet=st.characters(exclude_characters="{[<`f"), min_size=1))
 def test_text_without_marks_comes_back_unchanged(text: str) -> None:
     """Nothing is added, removed or held."""
@@ -253,23 +257,30 @@ def test_a_call_after_nesting_beyond_reason_is_found() -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix",
-    ["", '{"data": "', "```python\n", '{"name": "search", "arguments": {"query": "', "{", "<"],
+    ("prefix", "length"),
+    [
+        ("", 100_000),
+        ('{"data": "', 100_000),
+        ("```python\n", 100_000),
+        ('{"name": "search", "arguments": {"query": "', 100_000),
+        ("{", 20_000),
+        ("<", 20_000),
+    ],
 )
-def test_work_grows_with_the_length_of_the_answer(prefix: str) -> None:
-    """Twice the text, fed by the character, takes about twice the time, not four times."""
+def test_work_grows_with_the_length_of_the_answer(prefix: str, length: int) -> None:
+    """Four times the text, fed by the character, takes about four times as long, not sixteen."""
 
     def seconds(length: int) -> float:
         filler = prefix if len(prefix) == 1 else "some text "
         text = prefix + filler * (length // len(filler))
-        best = float("inf")
-        for _ in range(3):
-            start = time.perf_counter()
-            _read(text)
-            best = min(best, time.perf_counter() - start)
-        return best
+        start = time.process_time()
+        _read(text)
+        return time.process_time() - start
 
-    assert seconds(100_000) < 3 * seconds(50_000) + 0.2
+    quarter = min(seconds(length // 4) for _ in range(2))
+    whole = min(seconds(length) for _ in range(2))
+
+    assert whole < 9 * quarter
 
 
 @pytest.mark.parametrize(
@@ -324,13 +335,34 @@ def test_a_marked_description_of_a_tool_is_an_error() -> None:
 
 
 def test_two_tools_of_like_names_are_not_confused() -> None:
-    """A name that could be either is an error."""
+    """A name that could be either is an error; an exact one is not."""
     tools = [Tool("get-time"), Tool("get_time")]
-    _, calls = _read(['<tool_call>{"name": "GetTime"}, {"name": "get_time"}</tool_call>'], tools)
-    _, more = _read(['<tool_call>{"name": "GET_TIME", "arguments": {}}'], tools)
+    _, calls = _read(['<tool_call>[{"name": "GET_TIME"}, {"name": "get_time"}]'], tools)
 
-    assert [c.error for c in more] == ["There is no tool 'GET_TIME', only: get-time, get_time."]
-    assert "get_time" in [call.name for call in calls]
+    assert [call.error for call in calls] == [
+        "The call names no tool. There are: get-time, get_time.",
+        None,
+    ]
+
+
+def test_arguments_too_deep_to_read_are_an_error() -> None:
+    """In a string, where the reader does not see their depth."""
+    _, calls = _read([f'{{"name": "search", "arguments": "{"[" * 3000}"}}'])
+
+    assert [call.error for call in calls] == ["The arguments are not a JSON object."]
+
+
+def test_importing_the_reader_imports_neither_library_that_it_needs_for_calls() -> None:
+    """They take a tenth of a second, which an application without tools need not pay."""
+    program = (
+        "import sys, langchain_azure_phi3._codec.tool_reader;"
+        "print([name for name in ('jsonschema', 'json_repair') if name in sys.modules])"
+    )
+    run = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert run.stdout == "[]\n"
 
 
 def test_a_tool_is_read_from_the_wire() -> None:
