@@ -51,7 +51,7 @@ class Asked:
     @property
     def asks_for_json(self) -> bool:
         """Whether the format is another than text."""
-        return (self.response_format or {}).get("type", "text") != "text"
+        return self.response_format is not None and self.response_format.get("type") != "text"
 
     @property
     def schema(self) -> Json | None:
