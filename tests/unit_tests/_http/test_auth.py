@@ -99,6 +99,23 @@ async def test_no_credential_is_no_header() -> None:
         assert "api-key" not in headers
 
 
+@pytest.mark.parametrize("key", ["two\nlines", "two\r\nlines", "schlüssel", "a\u2028b", "\x00"])
+async def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(key: str) -> None:
+    """Whatever it comes from; httpx would quote it in its error."""
+    with pytest.raises(InvalidInputError, match="Copy it again") as caught:
+        auth_for(key, SERVERLESS)
+    assert key not in str(caught.value)
+    with pytest.raises(InvalidInputError, match="Copy it again"):
+        signed(auth_for(lambda: key, SERVERLESS))
+
+
+async def test_white_space_around_a_token_is_dropped() -> None:
+    """Files end with a line feed."""
+    auth = auth_for(lambda: " token\n", SERVERLESS)
+    assert signed(auth)["authorization"] == "Bearer token"
+    assert (await signed_async(auth))["authorization"] == "Bearer token"
+
+
 # -- scopes ------------------------------------------------------------
 
 
