@@ -79,7 +79,7 @@ async def signed_async(auth: httpx.Auth) -> httpx.Headers:
         await flow.aclose()
 
 
-# -- keys ------------------------------------------------------------
+# -- keys --
 
 
 async def test_a_key_is_sent_in_both_headers() -> None:
@@ -116,7 +116,7 @@ async def test_white_space_around_a_token_is_dropped() -> None:
     assert (await signed_async(auth))["authorization"] == "Bearer token"
 
 
-# -- scopes ------------------------------------------------------------
+# -- scopes --
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_what_takes_only_keys_refuses_entra_id_without_scopes(endpoint: str) -> 
         auth_for(Credential(), route_for(endpoint))
 
 
-# -- tokens ------------------------------------------------------------
+# -- tokens --
 
 
 async def test_a_token_is_asked_for_once_while_it_is_fresh() -> None:
@@ -240,7 +240,7 @@ async def test_a_failed_fetch_is_the_users_to_see_and_is_tried_again() -> None:
     assert signed(auth)["authorization"] == "Bearer token-3"
 
 
-# -- callables ------------------------------------------------------------
+# -- callables --
 
 
 async def test_a_callable_is_asked_each_time() -> None:

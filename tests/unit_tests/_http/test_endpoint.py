@@ -78,7 +78,7 @@ def ask(request: pytest.FixtureRequest) -> Ask:
 both_ways = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
-# -- failures before an answer ------------------------------------------------------------
+# -- failures before an answer --
 
 
 @both_ways
@@ -211,7 +211,7 @@ def test_redirects_are_not_followed(phi: Emulator, ask: Ask) -> None:
     assert len(phi.requests) == 1
 
 
-# -- failures in the middle of an answer ------------------------------------------------------------
+# -- failures in the middle of an answer --
 
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "stall", "end"])
@@ -275,7 +275,7 @@ def test_a_deployment_without_info_says_so(phi: Emulator) -> None:
         asyncio.run(AsyncEndpoint(given).info())
 
 
-# -- what is sent and released ------------------------------------------------------------
+# -- what is sent and released --
 
 
 def test_headers_of_the_connection_and_of_the_call_are_sent(phi: Emulator) -> None:
