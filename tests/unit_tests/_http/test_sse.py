@@ -197,7 +197,7 @@ def test_an_event_of_exactly_the_bound_passes() -> None:
     assert events(stream, limit=len(stream)) == [(b"a", b"")]
 
 
-# -- against httpx-sse -----
+# -- against httpx-sse --
 
 LINES = st.one_of(
     st.sampled_from(
