@@ -61,7 +61,7 @@ class KeyAuth(httpx.Auth):
     """
 
     def __init__(self, key: str) -> None:
-        self.secret = key
+        self.secret = _sendable(key)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Sign one request."""
@@ -133,7 +133,18 @@ class TokenAuth(httpx.Auth):
 
     def _kept(self, given: Any) -> str:
         # A callable keeps its own tokens and gives a plain string: it is asked each time.
-        token = str(given if isinstance(given, str) else given.token)
+        token = _sendable(str(given if isinstance(given, str) else given.token))
         self._expires = 0.0 if isinstance(given, str) else float(given.expires_on)
         self.secret = token
         return token
+
+
+def _sendable(secret: str) -> str:
+    """The secret without white space around it, as a header can carry it."""
+    secret = secret.strip()
+    if not (secret.isascii() and secret.isprintable()):
+        raise InvalidInputError(
+            "The credential holds a line break or a character beyond ASCII, which no HTTP header "
+            "can carry. Copy it again, whole and alone."
+        )
+    return secret
