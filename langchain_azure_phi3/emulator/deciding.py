@@ -5,17 +5,17 @@ from collections import Counter
 from dataclasses import dataclass
 
 from langchain_azure_phi3.emulator import invention
-from langchain_azure_phi3.emulator.evidence import Evidence, words_of
+from langchain_azure_phi3.emulator.evidence import Evidence, vocabulary, words_of
 from langchain_azure_phi3.emulator.following import Offer, Wanted
 from langchain_azure_phi3.emulator.wire import Json
 
 # Words of names and descriptions that tell nothing about what a tool is for.
-_PLAIN = frozenset(
+_PLAIN = vocabulary(
     "a an and any are as at be by call can do fetch for from function get give given has i in "
     "input is it its make me my no of on or output please return returns set some tell that the "
-    "this to tool use useful using value was what when which who will with you your".split()
+    "this to tool use useful using value was what when which who will with you your"
 )
-_SIGNS = {r"\d\s*\+\s*\d": "add sum plus", r"\d\s*[*×]\s*\d": "multiply product times"}
+_SIGNS = {r"\d\s*\+\s*\d": "add sum plus", r"\d\s*[*\u00d7]\s*\d": "multiply product times"}
 _CLAUSES = re.compile(r"(?<=[.?!;])\s+|\n|,?\s*\b(?:and\s+)?then\b|,\s*and\b|;", re.I)
 _STEM = 6
 

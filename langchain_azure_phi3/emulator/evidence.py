@@ -3,8 +3,14 @@
 import re
 from collections.abc import Callable, Iterable
 
-NUMBER = r"(?<![\w.-])(?<!\d[:/])-?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?!\d|[.:/-]\d)"
-_CAPITAL = r"(?:[A-ZÀ-ÖØ-Þ][\w'’-]*)"
+
+def vocabulary(words: str) -> frozenset[str]:
+    """The words of a text, as a set."""
+    return frozenset(words.split())
+
+
+NUMBER = r"(?<![\w.-])(?<!\d[:/])-?(?:\d{1,3}(?:,\d{3})+|\d{1,15})(?:\.\d{1,15})?(?!\d|[.:/-]\d)"
+_CAPITAL = r"(?:[A-ZÀ-ÖØ-Þ][\w'\u2019-]*)"
 _RUN = rf"{_CAPITAL}(?: {_CAPITAL})*(?:, [A-Z]{{2}}\b)?"
 _IS = r"(?:is|are|was|=|:|named|called)"
 _END = r"(?=[,;?!\n]|\.(?:\s|$)|\s+and\s|$)"
@@ -17,7 +23,7 @@ _MONTH = "|".join(_MONTHS)
 NUMBERS = re.compile(f"({NUMBER})")
 # The inside of any pair of quotation marks; an apostrophe within a word opens none.
 QUOTATIONS = re.compile(
-    r"(?:(?<!\w)'(?=\S)|(?<!\w)\"(?=\S)|[“”‘„«「`])([^'\"“”‘’„«»「」`\n]+)(?:'(?!\w)|[\"“”’»」`])"
+    r"(?:(?<!\w)'(?=\S)|(?<!\w)\"(?=\S)|[“”\u2018„«「`])([^'\"“”\u2018\u2019„«»「」`\n]+)(?:'(?!\w)|[\"“”\u2019»」`])"
 )
 EXPRESSIONS = re.compile(r"((?:[(\d][\d.()\s]*[-+*/^]\s*)+[(\d][\d.()\s]*)")
 SUBJECTS = re.compile(
@@ -25,8 +31,10 @@ SUBJECTS = re.compile(
 )
 _NAMES = re.compile(rf"\b(?:[Nn]amed|[Cc]alled|[Nn]ame is|I am|I'm)\s+({_RUN}|\w+)")
 _RUNS = re.compile(rf"\b({_RUN})")
-_LISTS = re.compile(r"((?:[\w'’-]+,\s+)+(?:(?:and|or)\s+)?[\w'’-]+(?:\s+(?:and|or)\s+[\w'’-]+)?)")
-_PAIRS = re.compile(r"([\w'’-]+\s+(?:and|or)\s+[\w'’-]+)")
+_LISTS = re.compile(
+    r"((?:[\w'\u2019-]+,\s+)+(?:(?:and|or)\s+)?[\w'\u2019-]+(?:\s+(?:and|or)\s+[\w'\u2019-]+)?)"
+)
+_PAIRS = re.compile(r"([\w'\u2019-]+\s+(?:and|or)\s+[\w'\u2019-]+)")
 _PLACE = r"\b(?:{})\s+(?:the\s+)?({})"
 _LOWER = r"[a-zà-ÿ]{3,}"
 _FORMATS = {
@@ -42,16 +50,16 @@ _WRITTEN_DATES = (
     re.compile(rf"\b(\d{{1,2}}(?:st|nd|rd|th)?\s+(?:{_MONTH}),?\s+\d{{4}})\b", re.I),
 )
 # Words that open a sentence with a capital and name nobody.
-_OPENERS = frozenset(
+_OPENERS = vocabulary(
     "a add an and are ask book calculate call can compute convert could create delete describe do "
     "does explain extract find first fetch for generate get give hello hey hi how i if in is it "
     "let list look make my name now order please plan question read remember return schedule "
     "search send set show summarize tell text thank the then there they this translate use user "
-    "using we what when where which who why will with would write yes you your".split()
+    "using we what when where which who why will with would write yes you your"
 )
-_NO_PLACES = frozenset(
+_NO_PLACES = vocabulary(
     "about and any celsius each english euros fahrenheit german french general json kelvin least "
-    "now order that the them there this today tomorrow tonight using you your".split()
+    "now order that the them there this today tomorrow tonight using you your"
 )
 
 
@@ -133,7 +141,7 @@ class Evidence:
     def labelled(self, name: str) -> str | None:
         """What the text says that the name is: `city: Rome`, `the title is 'X'`."""
         label = rf"\b{label_of(name)}[\"']?\s*{_IS}\s*"
-        quoted, plain = r"[\"'“‘]([^\"'”’\n]+)[\"'”’]", rf"([^\"',;?!\n]+?){_END}"
+        quoted, plain = r"[\"'“\u2018]([^\"'”\u2019\n]+)[\"'”\u2019]", rf"([^\"',;?!\n]+?){_END}"
         for pattern in (label + quoted, label + plain):
             found = self.take(re.compile(pattern, re.I))
             if found is not None:

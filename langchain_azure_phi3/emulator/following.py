@@ -34,7 +34,7 @@ _WANTS_JSON = re.compile(
     r"JSON\b|\bJSON\s+(?:only|object|format)\b",
     re.I,
 )
-_SENTENCES = re.compile(r"(?<=[.!?:])\s+|\n")
+_SENTENCES = re.compile(r"(?<=[.!?])\s+|\n")
 _INSTRUCTS = re.compile(r"\bJSON\b|\bschema\b|<\|/?tool", re.I)
 _INSTRUCTS_ON_TOOLS = re.compile(
     r"\b(?:these tools|a tool to|no tool|the call|calls:|one list|arguments? listed|"
@@ -42,7 +42,7 @@ _INSTRUCTS_ON_TOOLS = re.compile(
     re.I,
 )
 _KEYS = re.compile(r"\b(?:keys?|fields?|properties|attributes)\b", re.I)
-_QUOTED_KEY = re.compile(r"[\"'`“‘]([A-Za-z_][\w-]*)[\"'`”’]")
+_QUOTED_KEY = re.compile(r"[\"'`“\u2018]([A-Za-z_][\w-]*)[\"'`”\u2019]")
 _SCHEMA_KEYS = frozenset({"properties", "$ref", "anyOf", "oneOf", "allOf", "enum", "items"})
 _TYPES = frozenset({"object", "array", "string", "number", "integer", "boolean", "null"})
 _NEAR = 200  # characters between the word "schema" and the schema
@@ -278,5 +278,5 @@ def _wanted_in_fields(found: Wanted, fields: Mapping[str, Any]) -> Wanted:
     if kind == "json_object":
         changes["wants_json"] = True
     if kind == "json_schema" and isinstance(wanted_format, dict):
-        changes["schema"] = wanted_format["json_schema"].get("schema", {"type": "object"})
+        changes["schema"] = wanted_format["json_schema"]["schema"]
     return Wanted(**{name: getattr(found, name) for name in Wanted.__slots__} | changes)

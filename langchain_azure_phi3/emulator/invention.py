@@ -1,17 +1,19 @@
 """Values that fit a JSON schema, taken from what was said, else made up from the schema's words."""
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
+from langchain_azure_phi3.emulator import schemas
 from langchain_azure_phi3.emulator.evidence import (
     EXPRESSIONS,
     NUMBERS,
     QUOTATIONS,
     SUBJECTS,
     Evidence,
+    vocabulary,
     words_of,
 )
 from langchain_azure_phi3.emulator.wire import Json
@@ -25,15 +27,13 @@ _NOTHING: Final = _Nothing()
 _CLAUSES = re.compile(r"[;\n]|\.(?:\s|$)|,? and |, (?=[A-Z])")
 _DEEPEST = 5  # schemas may refer to themselves
 
-_PLACES = frozenset("address area city country location place region town where".split())
-_ORIGINS = frozenset("origin from source departure start".split())
-_DESTINATIONS = frozenset("destination to target arrival".split())
-_NAMES = frozenset(
-    "author character company customer name owner person recipient title user who".split()
-)
-_QUERIES = frozenset(
+_PLACES = vocabulary("address area city country location place region town where")
+_ORIGINS = vocabulary("origin from source departure start")
+_DESTINATIONS = vocabulary("destination to target arrival")
+_NAMES = vocabulary("author character company customer name owner person recipient title user who")
+_QUERIES = vocabulary(
     "content input keywords message phrase prompt q query question search sentence subject term "
-    "text topic".split()
+    "text topic"
 )
 _FORMAT_WORDS = {"email": "email", "url": "uri", "uri": "uri", "link": "uri", "date": "date"}
 _STAND_INS = {
@@ -68,6 +68,8 @@ class _Filler:
     def value(self, schema: Any, name: str, *, needed: bool, depth: int = 0) -> Any:
         """A value, or nothing where none is needed and none was said."""
         schema = self._resolved(schema)
+        if depth > 2 * _DEEPEST:
+            return None
         if "const" in schema:
             return schema["const"]
         if isinstance(schema.get("enum"), list):
@@ -75,7 +77,7 @@ class _Filler:
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list):
                 return self._branch(schema, schema[key], name, needed=needed, depth=depth)
-        kind = _kind_of(schema)
+        kind = schemas.kind_of(schema)
         if isinstance(kind, list):
             branches = [{**schema, "type": one} for one in kind]
             return self._branch(schema, branches, name, needed=needed, depth=depth)
@@ -105,27 +107,16 @@ class _Filler:
         if kind == "boolean":
             return False
         if kind in ("integer", "number"):
-            return _bounded(1, schema, whole=kind == "integer")
+            return schemas.bounded(1, schema, whole=kind == "integer")
         stand_in = _STAND_INS.get(_format_of(schema, name))
         if stand_in is not None:
             return stand_in
         description = str(schema.get("description", ""))
         text = self._evidence.proper_name() if description == "" and name != "" else None
-        return _sized(text or made_up(name, description, self._evidence.text), schema)
+        return schemas.sized(text or made_up(name, description, self._evidence.text), schema)
 
     def _resolved(self, schema: Any) -> Json:
-        if not isinstance(schema, dict):
-            return {}
-        followed = 0
-        while isinstance(schema.get("$ref"), str) and followed < _DEEPEST:
-            followed += 1
-            others = {key: value for key, value in schema.items() if key != "$ref"}
-            schema = {**_target(self._root, schema["$ref"]), **others}
-        for part in schema.get("allOf", ()):
-            own = self._resolved(part)
-            properties = {**own.get("properties", {}), **schema.get("properties", {})}
-            schema = {**own, **schema, **({"properties": properties} if properties else {})}
-        return schema
+        return schemas.resolved(schema, self._root)
 
     def _option(self, schema: Json, *, needed: bool) -> Any:
         options = schema["enum"]
@@ -157,20 +148,15 @@ class _Filler:
     def _object(self, schema: Json, _: str, *, needed: bool, depth: int) -> Any:
         properties = schema.get("properties", {})
         required = schema.get("required", ())
-        if depth >= _DEEPEST:
+        if depth >= (_DEEPEST + 2 if needed else _DEEPEST):
             return {} if needed else _NOTHING
         before = self._evidence.taken
         # What is required takes its facts first; the result keeps the schema's order.
         found = {}
         for key in sorted(properties, key=lambda key: key not in required):
-            must = needed and key in required
-            value = self.value(properties[key], key, needed=must, depth=depth + 1)
-            if (
-                isinstance(value, _Nothing)
-                and key in required
-                and self._may_be_null(properties[key])
-            ):
-                value = None
+            own = self._resolved(properties[key])
+            must = key in required and (needed or schemas.may_be_null(own))
+            value = self.value(own, key, needed=must, depth=depth + 1)
             if not isinstance(value, _Nothing):
                 found[key] = value
         told = any(value is not None for value in found.values())
@@ -179,18 +165,15 @@ class _Filler:
             return _NOTHING
         return {key: found[key] for key in properties if key in found}
 
-    def _may_be_null(self, schema: Any) -> bool:
-        schema = self._resolved(schema)
-        kinds = schema.get("type")
-        branches = [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
-        return {"type": "null"} in branches or (isinstance(kinds, list) and "null" in kinds)
-
     def _array(self, schema: Json, name: str, *, needed: bool, depth: int) -> Any:
+        if "prefixItems" in schema and needed:
+            own = enumerate(schema["prefixItems"])
+            return [self.value(one, f"{name} {n}", needed=True, depth=depth + 1) for n, one in own]
         items = self._resolved(schema.get("items", {}))
         found = self._items(items, name, depth)[: schema.get("maxItems")]
         if len(found) == 0 and not needed:
             return _NOTHING
-        if len(found) == 0 and depth < _DEEPEST:
+        if len(found) == 0 and (depth < 2 or schema.get("minItems", 0) > 0):
             found = [self.value(items, name, needed=True, depth=depth + 1)]
         while 0 < len(found) < schema.get("minItems", 0):
             found.append(found[-1])
@@ -199,10 +182,10 @@ class _Filler:
     def _items(self, items: Json, name: str, depth: int) -> list[Any]:
         if isinstance(items.get("enum"), list):
             return self._evidence.mentioned(str(option) for option in items["enum"])
-        kind = _kind_of(items)
+        kind = schemas.kind_of(items)
         if kind in ("integer", "number"):
-            found = self._evidence.take_all(NUMBERS, lambda text: _fits(text, items))
-            return [_number_of(text, whole=kind == "integer") for text in found]
+            found = self._evidence.take_all(NUMBERS, lambda text: schemas.fits(text, items))
+            return [schemas.number_of(text, whole=kind == "integer") for text in found]
         if kind == "object":
             clauses = [Evidence(text) for text in _CLAUSES.split(self._evidence.text)]
             fillers = [_Filler(self._root, clause) for clause in clauses]
@@ -212,14 +195,14 @@ class _Filler:
 
     def _number(self, schema: Json, name: str) -> Any:
         def fits(text: str) -> bool:
-            return _fits(text, schema)
+            return schemas.fits(text, schema)
 
         found = self._evidence.number_near(name, fits)
         if found is None:
             found = self._evidence.take(NUMBERS, fits)
         if found is None:
             return _NOTHING
-        return _number_of(found, whole=schema.get("type") == "integer")
+        return schemas.number_of(found, whole=schema.get("type") == "integer")
 
     def _truth(self, name: str) -> Any:
         said = self._evidence.labelled(name)
@@ -232,7 +215,7 @@ class _Filler:
         for finder in (self._formatted, self._spelled_out, self._by_meaning):
             found = finder(schema, name)
             if found is not None:
-                return _sized(found, schema)
+                return schemas.sized(found, schema)
         return _NOTHING
 
     def _formatted(self, schema: Json, name: str) -> str | None:
@@ -252,16 +235,15 @@ class _Filler:
         if "expression" in words or "equation" in words:
             found = self._evidence.take(EXPRESSIONS)
             return None if found is None else found.strip()
-        for known, finder in (
-            (_ORIGINS, lambda: self._evidence.place("from")),
-            (_DESTINATIONS, lambda: self._evidence.place("to|into")),
+        finders: tuple[tuple[frozenset[str], Callable[[], str | None]], ...] = (
+            (_ORIGINS, partial(self._evidence.place, "from")),
+            (_DESTINATIONS, partial(self._evidence.place, "to|into")),
             (_PLACES, self._evidence.place),
             (_NAMES, self._evidence.proper_name),
             (_QUERIES, self._query),
-        ):
-            if words & known and _format_of(schema, name) not in _STAND_INS:
-                return finder()
-        return None
+        )
+        finder = next((finder for known, finder in finders if words & known), None)
+        return None if finder is None or _format_of(schema, name) in _STAND_INS else finder()
 
     def _query(self) -> str | None:
         subject = SUBJECTS.search(self._evidence.text)
@@ -271,23 +253,9 @@ class _Filler:
         return lines[0] if len(lines) > 0 else None
 
 
-def _kind_of(schema: Json) -> Any:
-    implied = "object" if "properties" in schema else "array" if "items" in schema else "string"
-    return schema.get("type", implied)
-
-
 def _format_of(schema: Json, name: str) -> str:
     guessed = next((_FORMAT_WORDS[w] for w in words_of(name) if w in _FORMAT_WORDS), "")
     return str(schema.get("format", guessed))
-
-
-def _target(root: Json, reference: str) -> Json:
-    target: Any = root
-    for step in reference.removeprefix("#").strip("/").split("/"):
-        target = target.get(step.replace("~1", "/").replace("~0", "~"), {}) if step else target
-        if not isinstance(target, dict):
-            return {}
-    return target
 
 
 def _matching(pattern: str) -> Callable[[str], bool]:
@@ -296,37 +264,6 @@ def _matching(pattern: str) -> Callable[[str], bool]:
     except re.error:
         return lambda _: False
     return lambda text: compiled.search(text) is not None
-
-
-def _number_of(text: str, *, whole: bool) -> int | float:
-    value = float(text.replace(",", ""))
-    return int(value) if whole or value.is_integer() else value
-
-
-def _fits(text: str, schema: Json) -> bool:
-    value = _number_of(text, whole=False)
-    whole = schema.get("type") == "integer"
-    return _bounded(value, schema, whole=whole) == value
-
-
-def _bounded(value: float, schema: Json, *, whole: bool) -> int | float:
-    """The nearest number that the schema allows."""
-    step = schema.get("multipleOf", 1 if whole else 0)
-    nudge = step or 1e-3
-    low = max(schema.get("minimum", -math.inf), schema.get("exclusiveMinimum", -math.inf) + nudge)
-    high = min(schema.get("maximum", math.inf), schema.get("exclusiveMaximum", math.inf) - nudge)
-    value = min(max(value, low), high)
-    if step and value % step:
-        above = math.ceil(value / step) * step
-        value = above if above <= high else math.floor(value / step) * step
-    return int(value) if float(value).is_integer() else value
-
-
-def _sized(text: str, schema: Json) -> str:
-    shortest, longest = schema.get("minLength", 0), schema.get("maxLength")
-    while len(text) < shortest:
-        text += " and so on" if text else "text"
-    return text if longest is None else text[:longest]
 
 
 def written(value: Any) -> str:
