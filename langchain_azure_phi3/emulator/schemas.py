@@ -36,16 +36,16 @@ def _any(_: Any) -> bool:
 
 def resolved(schema: Any, root: Json, depth: int = 0) -> Json:
     """The schema with its reference followed and what it is "all of" merged in."""
-    schema = _readable(schema)
+    found = _readable(schema)
     for _ in range(_DEEPEST):
-        if "$ref" not in schema:
+        if "$ref" not in found:
             break
-        others = {key: value for key, value in schema.items() if key != "$ref"}
-        schema = _readable({**_target(root, schema["$ref"]), **others})
-    for part in schema.get("allOf", ()) if depth < _DEEPEST else ():
+        others = {key: value for key, value in found.items() if key != "$ref"}
+        found = _readable({**_target(root, found["$ref"]), **others})
+    for part in found.get("allOf", ()) if depth < _DEEPEST else ():
         own = resolved(part, root, depth + 1)
-        schema = {**own, **schema, **_merged(own, schema)}
-    return schema
+        found = {**own, **found, **_merged(own, found)}
+    return found
 
 
 def _merged(one: Json, other: Json) -> Json:
