@@ -21,10 +21,14 @@ _MONTHS = (
 _MONTH = "|".join(_MONTHS)
 
 NUMBERS = re.compile(f"({NUMBER})")
-# The inside of any pair of quotation marks; an apostrophe within a word opens none.
-QUOTATIONS = re.compile(
-    r"(?:(?<!\w)'(?=\S)|(?<!\w)\"(?=\S)|[“”\u2018„«「`])([^'\"“”\u2018\u2019„«»「」`\n]+)(?:'(?!\w)|[\"“”\u2019»」`])"
+# An apostrophe within a word opens and closes nothing.
+_WITHIN = r"(?<=\w)['\u2019](?=\w)"
+_QUOTED = (
+    r"[\"“„](?=\S)([^\"“”„\n]+)[\"”“]",
+    rf"(?<!\w)['\u2018](?=\S)((?:[^'\u2018\u2019\n]|{_WITHIN})+)['\u2019](?!\w)",
+    r"[«「`]([^«»「」`\n]+)[»」`]",
 )
+QUOTATIONS = re.compile("|".join(_QUOTED))
 EXPRESSIONS = re.compile(r"((?:[(\d][\d.()\s]*[-+*/^]\s*)+[(\d][\d.()\s]*)")
 SUBJECTS = re.compile(
     r"\b(?:about|search(?:ing)? for|look(?:ing)? for)\s+(.+?)(?=[.,;?!\n]|$)", re.I
@@ -108,13 +112,14 @@ class Evidence:
         self.taken: tuple[tuple[int, int], ...] = ()
 
     def take(self, pattern: re.Pattern[str], fits: Callable[[str], bool] = _anything) -> str | None:
-        """The first match's group that was not taken before and fits."""
+        """The first match's (only) group that was not taken before and fits."""
         for match in pattern.finditer(self.text):
-            start, end = match.span(1)
+            group = match.lastindex or 0
+            start, end = match.span(group)
             free = all(end <= a or b <= start for a, b in self.taken)
-            if free and fits(match[1]):
+            if free and fits(match[group]):
                 self.taken = (*self.taken, (start, end))
-                return match[1]
+                return match[group]
         return None
 
     def take_all(
@@ -141,8 +146,8 @@ class Evidence:
     def labelled(self, name: str) -> str | None:
         """What the text says that the name is: `city: Rome`, `the title is 'X'`."""
         label = rf"\b{label_of(name)}[\"']?\s*{_IS}\s*"
-        quoted, plain = r"[\"'“\u2018]([^\"'”\u2019\n]+)[\"'”\u2019]", rf"([^\"',;?!\n]+?){_END}"
-        for pattern in (label + quoted, label + plain):
+        plain = rf"((?:[^\"',;?!\n]|{_WITHIN})+?){_END}"
+        for pattern in (*(label + quoted for quoted in _QUOTED), label + plain):
             found = self.take(re.compile(pattern, re.I))
             if found is not None:
                 return found.strip()

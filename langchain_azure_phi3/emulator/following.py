@@ -208,7 +208,8 @@ def _offer(value: Json) -> Offer | None:
     if not isinstance(name, str) or not isinstance(description, str) or "arguments" in described:
         return None
     if not isinstance(parameters, dict):
-        return Offer(name, description, {}) if description else None
+        told = description != "" or described is inner
+        return Offer(name, description, {}) if told else None
     return Offer(name, description, parameters)
 
 

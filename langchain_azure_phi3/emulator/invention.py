@@ -25,6 +25,7 @@ class _Nothing:
 
 _NOTHING: Final = _Nothing()
 _CLAUSES = re.compile(r"[;\n]|\.(?:\s|$)|,? and |, (?=[A-Z])")
+_WORDS = re.compile(r"([^\s,;!?\"'()]*[^\s,;!?\"'().:])")
 _DEEPEST = 5  # schemas may refer to themselves
 
 _PLACES = vocabulary("address area city country location place region town where")
@@ -226,7 +227,7 @@ class _Filler:
             return None
         pattern = schema.get("pattern")
         if isinstance(pattern, str):
-            return self._evidence.take(re.compile(r"(\S+)"), _matching(pattern))
+            return self._evidence.take(_WORDS, _matching(pattern))
         found = self._evidence.labelled(name)
         return found if found is not None else self._evidence.take(QUOTATIONS)
 

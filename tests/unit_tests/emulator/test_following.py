@@ -301,6 +301,8 @@ def test_a_question_about_json_is_answered_in_words() -> None:
         ({"type": "string", "default": "x"}, "nothing", "x"),
         ({"type": "string"}, "the value is fine weather, yes", "fine weather"),
         ({"type": "string"}, "the “quoted” one", "quoted"),
+        ({"type": "string"}, "it's the 'dog's' toy", "dog's"),
+        ({"type": "string"}, "value: \"it's 'me'\"", "it's 'me'"),
         ({"type": "string", "format": "email"}, "write to a.b@example.org.", "a.b@example.org"),
         ({"type": "string", "format": "email"}, "nobody", "someone@example.com"),
         ({"type": "string", "format": "date"}, "on March 5th, 2024", "2024-03-05"),
