@@ -80,6 +80,7 @@ class TokenAuth(httpx.Auth):
         self._fetch: Callable[..., Any] = fetch
         self._scopes = tuple(scopes or ())
         self._lock = threading.Lock()
+        self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._expires = 0.0
         self.secret: str | None = None
 
@@ -87,7 +88,15 @@ class TokenAuth(httpx.Auth):
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
         """Sign one request, on the sync path."""
-        request.headers["authorization"] = f"Bearer {self._token()}"
+        token = self._token()
+        if inspect.isawaitable(token):
+            if inspect.iscoroutine(token):
+                token.close()
+            raise InvalidInputError(
+                "An async credential cannot sign on the sync path: use ainvoke and astream, "
+                "or a sync credential, which works on both."
+            )
+        request.headers["authorization"] = f"Bearer {token}"
         yield request
 
     async def async_auth_flow(
@@ -95,23 +104,29 @@ class TokenAuth(httpx.Auth):
     ) -> AsyncGenerator[httpx.Request, httpx.Response]:
         """Sign one request without blocking the loop."""
         if (token := self._fresh()) is None:
-            if _is_async(self._fetch):
-                token = self._kept(await self._fetch(*self._scopes))
-            else:
-                token = await asyncio.to_thread(self._token)
+            async with self._one_at_a_time():
+                token = await self._token_in_loop()
         request.headers["authorization"] = f"Bearer {token}"
         yield request
 
-    def _token(self) -> str:
+    async def _token_in_loop(self) -> str:
+        is_async = inspect.iscoroutinefunction(self._fetch)
+        token = self._token() if is_async else await asyncio.to_thread(self._token)
+        return token if isinstance(token, str) else self._kept(await token)
+
+    def _one_at_a_time(self) -> asyncio.Lock:
+        loop = asyncio.get_running_loop()
+        turn = self._turn
+        if turn is None or turn[0] is not loop:  # a lock cannot outlive its loop
+            turn = self._turn = loop, asyncio.Lock()
+        return turn[1]
+
+    def _token(self) -> str | Awaitable[Any]:
         with self._lock:
             if (token := self._fresh()) is not None:
                 return token
-            if _is_async(self._fetch):
-                raise InvalidInputError(
-                    "An async credential cannot sign on the sync path: use ainvoke and astream, "
-                    "or a sync credential, which works on both."
-                )
-            return self._kept(self._fetch(*self._scopes))
+            given = self._fetch(*self._scopes)
+            return given if inspect.isawaitable(given) else self._kept(given)
 
     def _fresh(self) -> str | None:
         return self.secret if time.time() < self._expires - _EARLY else None
@@ -122,9 +137,3 @@ class TokenAuth(httpx.Auth):
         self._expires = 0.0 if isinstance(given, str) else float(given.expires_on)
         self.secret = token
         return token
-
-
-def _is_async(fetch: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(fetch) or inspect.iscoroutinefunction(
-        getattr(fetch, "__call__", None)  # noqa: B004 -- an object with an async __call__
-    )

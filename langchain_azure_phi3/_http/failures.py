@@ -53,6 +53,7 @@ _FILTER_WORDS = "violates azure ai content safety"  # managed compute, which giv
 _LENGTH_CODES = frozenset({"context_length_exceeded", "tokens_limit_reached"})
 _LENGTH_WORDS = re.compile(r"maximum context length|longer than the maximum model length", re.I)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
+_STATUS = re.compile(r"[1-5][0-9]{2}")
 _SHOWN = 500
 _NOT_STREAMED = "If it happens again, ask without streaming: disable_streaming=True."
 
@@ -85,6 +86,7 @@ def error_from(
     """
     body = parsed(content)
     facts = _facts(body)
+    response = FailedResponse(status, dict(headers), content)
     status = _unwrapped(status, headers, facts)
     kind = _kind(status, facts)
     code = facts.code or headers.get("x-ms-error-code")
@@ -93,9 +95,9 @@ def error_from(
         status_code=status,
         code=code,
         request_id=request_id(headers),
-        response=FailedResponse(status, dict(headers), content),
+        response=response,
         body=body,
-        retry_after=seconds_asked(headers, facts.message, time.time()),
+        retry_after=seconds_asked(status, headers, facts.message, time.time()),
     )
     return _detailed(error, facts)
 
@@ -114,7 +116,8 @@ def error_within(content: bytes, headers: Mapping[str, str], *, what: str) -> Az
     # A server that cannot write its error as JSON is one that cannot re-encode the stream:
     # older managed-compute images, on a chunk that they fail to parse.
     broken = isinstance(body, str)
-    error = (InvalidResponseError if broken else _kind(status or 500, facts))(
+    kind = InvalidResponseError if broken else _kind(_presumed(status, facts), facts)
+    error = kind(
         f"{what}. "
         + _sentence(status, facts.code, facts.message, _NOT_STREAMED if broken else None),
         status_code=status,
@@ -157,9 +160,16 @@ def _unwrapped(status: int, headers: Mapping[str, str], facts: _Facts) -> int:
     if status != 424:
         return status
     wrapped = headers.get(_WRAPPED_STATUS, "")
-    if wrapped.isdigit():
+    if _STATUS.fullmatch(wrapped):
         return int(wrapped)
     return 404 if facts.message == "Not Found" else facts.status or 424
+
+
+def _presumed(status: int | None, facts: _Facts) -> int:
+    """The status that a failure without one would have had."""
+    if status is not None:
+        return status
+    return 400 if facts.code in _FILTER_CODES | _LENGTH_CODES else 500
 
 
 def _kind(status: int, facts: _Facts) -> type[AzurePhi3Error]:
@@ -192,44 +202,57 @@ def _sentence(status: int | None, code: str | None, message: str, advice: str | 
 
 
 def _shown(body: Any) -> str:
-    text = body if isinstance(body, str) else json.dumps(body)
+    text = body if isinstance(body, str) else _written(body)
     if title := _TITLE.search(text):
         text = f"an HTML page titled {' '.join(title[1].split())!r}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
+def _written(body: Any) -> str:
+    """JSON for people; Python refuses to write what is nested too deeply or has endless digits."""
+    try:
+        return json.dumps(body)
+    except (ValueError, RecursionError):
+        return "JSON that cannot be shown"
+
+
 def _code_as_status(code: str | None) -> int | None:
-    return int(code) if code is not None and re.fullmatch(r"[45]\d\d", code) else None
+    found = int(code) if code is not None and _STATUS.fullmatch(code) else 0
+    return found if found >= 400 else None
 
 
 def _facts(body: Any) -> _Facts:
     """What a failure's body says, in whichever shape it says it."""
     if isinstance(body, list):
-        body = next((item for item in body if isinstance(item, dict)), str(body))
+        body = next((item for item in body if isinstance(item, dict)), body)
     if not isinstance(body, dict):
-        return _Facts(message=body if isinstance(body, str) else json.dumps(body))
+        return _Facts(message=body if isinstance(body, str) else _written(body))
     error = body.get("error")
     source = {**body, **error} if isinstance(error, dict) else body
+    said = _said(source, error)
     facts = _Facts(
-        message=_message(source, error),
+        message=_listed(source) or _written(source) if said is None else said,
         code=_text(source.get("code")) or _text(source.get("type")),
-        status=_first_int(source.get("status"), source.get("statusCode"), source.get("code")),
+        status=_first_status(source.get("status"), source.get("statusCode"), source.get("code")),
         parameter=_text(source.get("param")),
     )
-    return _nested(_with_inner(_with_field(facts, source), source))
+    facts = _with_inner(_with_field(facts, source), source)
+    return facts if said is None else _nested(facts, said)
 
 
-def _message(source: dict[str, Any], error: Any) -> str:
+def _said(source: dict[str, Any], error: Any) -> str | None:
     for key in ("message", "detail", "status", "title"):
         if isinstance(source.get(key), str):
             return str(source[key])
-    if isinstance(error, str):
-        return error
-    details = _field_errors(source)
+    return error if isinstance(error, str) else None
+
+
+def _listed(source: dict[str, Any]) -> str:
+    """The wrong fields as one line."""
     return "; ".join(
-        f"{'.'.join(map(str, item.get('loc', [])))}: {item.get('msg', 'invalid')}"
-        for item in details
-    ) or json.dumps(source)
+        ": ".join(filter(None, (".".join(_loc(item)), _text(item.get("msg")) or "invalid")))
+        for item in _field_errors(source)
+    )
 
 
 def _field_errors(source: dict[str, Any]) -> list[dict[str, Any]]:
@@ -247,7 +270,7 @@ def _with_field(facts: _Facts, source: dict[str, Any]) -> _Facts:
     if not details:
         return facts
     first = details[0]
-    where = [str(part) for part in first.get("loc", []) if part != "body"]
+    where = [part for part in _loc(first) if part != "body"]
     said = first.get("msg")
     message = facts.message
     if isinstance(said, str) and said not in message:
@@ -258,6 +281,12 @@ def _with_field(facts: _Facts, source: dict[str, Any]) -> _Facts:
         parameter=".".join(where) or facts.parameter,
         value=first.get("input", first.get("value")),
     )
+
+
+def _loc(item: dict[str, Any]) -> list[str]:
+    loc = item.get("loc")
+    parts = loc if isinstance(loc, list) else [loc]
+    return [text for part in parts if (text := _text(part)) is not None]
 
 
 def _with_inner(facts: _Facts, source: dict[str, Any]) -> _Facts:
@@ -271,12 +300,11 @@ def _with_inner(facts: _Facts, source: dict[str, Any]) -> _Facts:
     return replace(facts, code=code, filters=FilterResult.read(results))
 
 
-def _nested(facts: _Facts) -> _Facts:
+def _nested(facts: _Facts, said: str) -> _Facts:
     """Facts from JSON that a wrapper put into its message as a string."""
-    text = facts.message.strip()
-    if not text.startswith("{"):
+    if not said.lstrip().startswith("{"):
         return facts
-    inner = parsed(text.encode())
+    inner = parsed(said.encode("utf-8", errors="replace"))
     if not isinstance(inner, dict):
         return facts
     found = _facts(inner)
@@ -291,10 +319,15 @@ def _nested(facts: _Facts) -> _Facts:
 
 
 def _text(value: Any) -> str | None:
-    if isinstance(value, bool) or value is None:
-        return None
-    return str(value) if isinstance(value, str | int) and value != "" else None
+    if isinstance(value, str):
+        return value or None
+    number = isinstance(value, int) and not isinstance(value, bool)
+    # Python refuses to write integers of thousands of digits.
+    return str(value) if number and abs(value) < 10**9 else None
 
 
-def _first_int(*values: Any) -> int | None:
-    return next((v for v in values if isinstance(v, int) and not isinstance(v, bool)), None)
+def _first_status(*values: Any) -> int | None:
+    return next(
+        (v for v in values if isinstance(v, int) and not isinstance(v, bool) and 400 <= v < 600),
+        None,
+    )

@@ -30,10 +30,16 @@ _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
 _SECONDS = {"m": 60.0, "h": 3600.0, "s": 1.0, "ms": 0.001}
 
 
-def seconds_asked(headers: Mapping[str, str], message: str, now: float) -> float | None:
+def seconds_asked(
+    status: int, headers: Mapping[str, str], message: str, now: float
+) -> float | None:
     """Seconds that a server asks to wait, from its headers or else from its words.
 
+    Only a rate limit (429) is asked for its quota and its words: Azure sends its quota with
+    every answer, and "timed out after 60 seconds" asks for nothing.
+
     Args:
+        status: The response's status.
         headers: The response's headers; names in lower case.
         message: The error's text, such as "Try again in 50 seconds.".
         now: Seconds since the epoch, for a `Retry-After` that is a date.
@@ -41,9 +47,14 @@ def seconds_asked(headers: Mapping[str, str], message: str, now: float) -> float
     for name in _MILLISECONDS:
         if (value := _number(headers.get(name))) is not None:
             return value / 1000
-    if (asked := headers.get("retry-after")) is not None:
-        value = _number(asked)
-        return value if value is not None else _until(asked, now)
+    asked = headers.get("retry-after", "")
+    for value in (_number(asked), _until(asked, now)):
+        if value is not None:
+            return value
+    return _quota_renewed(headers, message) if status == 429 else None
+
+
+def _quota_renewed(headers: Mapping[str, str], message: str) -> float | None:
     resets = [_duration(headers[name]) for name in _RESETS if name in headers]
     if known := [seconds for seconds in resets if seconds is not None]:
         return max(known)

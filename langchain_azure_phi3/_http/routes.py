@@ -172,9 +172,10 @@ def route_for(endpoint: str, api_version: str | None = None) -> Route:
         InvalidInputError: It is no http or https URL, or holds a user name and password.
     """
     text = endpoint.strip()
-    if "://" not in text:
-        text = ("http://" if _is_loopback(urlsplit(f"//{text}").hostname) else "https://") + text
     try:
+        if "://" not in text:
+            local = _is_loopback(urlsplit(f"//{text}").hostname)
+            text = f"{'http' if local else 'https'}://{text}"
         url = urlsplit(text)
         host, port = url.hostname, url.port
     except ValueError as problem:
@@ -195,11 +196,13 @@ def route_for(endpoint: str, api_version: str | None = None) -> Route:
     if version is not None:
         query["api-version"] = version
     tail = f"?{urlencode(query)}" if query else ""
+    # Where /v1 is an older chat route, /info lies beside it.
+    info_base = base.removesuffix("/v1") if kind.info else base
     return Route(
         kind=kind,
         base=base,
         chat_url=f"{base}/chat/completions{tail}",
-        info_url=f"{base}/info{tail}",
+        info_url=f"{info_base}/info{tail}",
         loopback=_is_loopback(host),
     )
 

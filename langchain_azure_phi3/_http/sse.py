@@ -5,13 +5,13 @@ on purpose: `finish` also gives a last event that lacks its blank line, because 
 close the connection right after it.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from langchain_azure_phi3.errors import InvalidResponseError
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
-BOM = b"\xef\xbb\xbf"
 
 
 class Event(NamedTuple):
@@ -70,11 +70,11 @@ class EventParser:
     def _without_bom(self, chunk: bytes) -> bytes:
         """`chunk` after the byte order mark, which may arrive in pieces."""
         start = (self._start or b"") + chunk
-        if len(start) < len(BOM) and BOM.startswith(start):
+        if len(start) < len(BOM_UTF8) and BOM_UTF8.startswith(start):
             self._start = start
             return b""
         self._start = None
-        return start.removeprefix(BOM)
+        return start.removeprefix(BOM_UTF8)
 
     def _hold(self, size: int) -> None:
         self._held += size

@@ -1,5 +1,6 @@
 """What a streamed answer says, byte by byte: JSON objects, an error, or an interruption."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 
 from langchain_azure_phi3._http.failures import (
@@ -8,7 +9,7 @@ from langchain_azure_phi3._http.failures import (
     is_error,
     request_id,
 )
-from langchain_azure_phi3._http.sse import BOM, Event, EventParser
+from langchain_azure_phi3._http.sse import Event, EventParser
 from langchain_azure_phi3._http.wire import Json, decoded
 from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError, InvalidResponseError
 
@@ -75,8 +76,9 @@ class StreamReader:
 
     def _decided(self, start: bytes) -> bytes:
         """The bytes to read now, once it is clear whether they are an event stream."""
-        significant = start.removeprefix(BOM).lstrip()[:1]
-        if not significant and len(start) < _LEADING_SPACE:
+        significant = start.removeprefix(BOM_UTF8).lstrip()[:1]
+        undecided = not significant or BOM_UTF8.startswith(start)
+        if undecided and len(start) < _LEADING_SPACE:
             self._undecided = start
             return b""
         self._undecided, self._head = None, start[:200]
@@ -112,8 +114,8 @@ class StreamReader:
 
     def _broken_off(self) -> AzurePhi3Error:
         given = request_id(self._headers)
-        head = self._head.removeprefix(BOM).lstrip()
-        if self._seen or head.startswith(_FIELDS):
+        head = self._head.removeprefix(BOM_UTF8).lstrip()
+        if self._seen or _begins_a_field(head):
             return InterruptedStreamError(
                 "The stream broke off: neither a finish_reason nor [DONE] came. "
                 "The text until then is in `partial`; the same request may succeed again.",
@@ -127,6 +129,11 @@ class StreamReader:
             status_code=200,
             request_id=given,
         )
+
+
+def _begins_a_field(head: bytes) -> bool:
+    """Whether text is the beginning of an event, however short."""
+    return head != b"" and any(f.startswith(head) or head.startswith(f) for f in _FIELDS)
 
 
 def _is_json(data: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from codecs import BOM_UTF8
 from math import isfinite
 from typing import Any
 
@@ -24,13 +25,14 @@ def encoded(payload: Json) -> bytes:
     Raises:
         InvalidInputError: Something in it is not JSON, such as NaN or half of a surrogate pair.
     """
+    try:
+        content = to_json(payload)
+    except (PydanticSerializationError, ValueError, RecursionError) as problem:
+        raise InvalidInputError(f"The request cannot be written as JSON: {problem}") from None
     # Messages hold no numbers; everything else might come from a computation.
     if not all(_finite(value) for key, value in payload.items() if key != "messages"):
         raise InvalidInputError("NaN and infinity cannot be sent: JSON has no form for them.")
-    try:
-        return to_json(payload)
-    except (PydanticSerializationError, ValueError, RecursionError) as problem:
-        raise InvalidInputError(f"The request cannot be written as JSON: {problem}") from None
+    return content
 
 
 def _finite(value: Any) -> bool:
@@ -44,7 +46,7 @@ def _finite(value: Any) -> bool:
 
 
 def decoded(content: bytes) -> Any:
-    """The JSON value that `content` is.
+    """The JSON value that `content` is, after a byte order mark if there is one.
 
     Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD, as the WHATWG's
     decoder does it, instead of costing the whole answer.
@@ -52,6 +54,7 @@ def decoded(content: bytes) -> Any:
     Raises:
         ValueError: It is not JSON.
     """
+    content = content.removeprefix(BOM_UTF8)
     try:
         return from_json(content)
     except ValueError:

@@ -28,9 +28,9 @@ def pieces(text: str) -> list[str]:
 
 
 def pieces_numbering(text: str, count: int) -> list[str]:
-    """A text in exactly `count` pieces, where it has that many characters to cut and need."""
+    """A text in at least `count` pieces, if it has that many characters."""
     found = pieces(text)
-    while len(found) < count:
+    while len(found) < min(count, len(text)):
         longest = max(range(len(found)), key=lambda index: len(found[index]))
         word = found[longest]
         half = (len(word) + 1) // 2

@@ -6,6 +6,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from langchain_azure_phi3.emulator import framing, misbehaviour, persona, refusals, safety
 from langchain_azure_phi3.emulator.completion import Choice, Completion, choice_of, filtered
@@ -25,11 +26,13 @@ from langchain_azure_phi3.emulator.wire import Json, Reply, Request, json_reply
 DEFAULT_MODEL = "Phi-3-mini-4k-instruct"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
+_Item = TypeVar("_Item")
+
 
 class Deployment:
     """One endpoint with its models. Decides what is answered; sends nothing.
 
-    It may be asked from any thread, but from one at a time.
+    It may be asked from several threads at once; so may then the persona.
 
     Args:
         models: Catalogue names; the first answers unless a request names another of them.
@@ -65,15 +68,21 @@ class Deployment:
     def answer(self, request: Request) -> Reply:
         """The reply to a request, which is remembered in `requests`."""
         self.requests.append(request)
-        try:
-            reply = self._routed(request)
-        except Refused as refused:
-            reply = refused.reply
-        if len(self.faults) > 0:
-            reply = self.faults.popleft().applied_to(reply)
+        fault = _next(self.faults)
+        # What nobody will read is not composed: a scripted answer waits for the next request.
+        replaced = fault is not None and fault.replaces
+        reply = Reply(0) if replaced else self._composed(request)
+        if fault is not None:
+            reply = fault.applied_to(reply)
         if reply.streamed and "bytewise" in self.behaviour.framing:
             reply = replace(reply, steps=framing.bytewise(reply.steps))
         return replace(reply, headers={**_request_ids(request), **reply.headers})
+
+    def _composed(self, request: Request) -> Reply:
+        try:
+            return self._routed(request)
+        except Refused as refused:
+            return refused.reply
 
     def _routed(self, request: Request) -> Reply:
         routes: dict[str, tuple[str, Callable[[Request], Reply]]] = {
@@ -122,7 +131,7 @@ class Deployment:
         found = safety.found_in((turn.text for turn in turns), safety.PROMPT_TRIGGERS)
         if len(found) > 0:
             raise safety.prompt_filtered(found, self.behaviour.safety)
-        fields = chat.model_dump(exclude={"messages"})
+        fields = chat.model_dump(exclude={"messages"}, exclude_unset=True)
         prompt = Prompt(model.info_name, turns, 0, fields, model.reasons)
         limit = _room(model, prompt.tokens, chat.max_tokens)
         choices = tuple(
@@ -156,12 +165,14 @@ class Deployment:
         return choice
 
     def _said(self, prompt: Prompt) -> Spoken:
-        if len(self.script) > 0:
-            return Spoken(self.script.popleft())
+        scripted = _next(self.script)
+        if scripted is not None:
+            return Spoken(scripted)
         said = self._speaks(prompt)
         spoken = Spoken(said) if isinstance(said, str) else said
-        if len(self.misbehaviours) > 0:
-            spoken = misbehaviour.misbehaved(self.misbehaviours.popleft(), spoken, prompt)
+        kind = _next(self.misbehaviours)
+        if kind is not None:
+            spoken = misbehaviour.misbehaved(kind, spoken, prompt)
         if self.behaviour.reasoning == "field" or spoken.thoughts == "":
             return spoken
         text = f"<think>\n{spoken.thoughts}\n</think>\n\n{spoken.text}"
@@ -193,6 +204,14 @@ class Deployment:
             return json_reply(200, completion.whole())
         events = framing.events(completion.chunks(), self.behaviour.framing)
         return Reply(200, {"content-type": EVENT_STREAM}, events, streamed=True)
+
+
+def _next(queue: deque[_Item]) -> _Item | None:
+    """The first of a queue that other threads may empty meanwhile."""
+    try:
+        return queue.popleft()
+    except IndexError:
+        return None
 
 
 def _room(model: Model, prompt: int, wanted: int | None) -> int:

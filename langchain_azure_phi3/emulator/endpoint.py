@@ -41,7 +41,8 @@ class Emulator:
             another of them. Default: `"Phi-3-mini-4k-instruct"`.
         key: The key that opens it; default: 32 random characters.
         port: Where to listen; 0 takes a free port.
-        persona: What the model says, as a function of a `Prompt`.
+        persona: What the model says, as a function of a `Prompt`. It is called on the server's
+            thread, for one request after the other.
         dialect: The kind of server: `"serverless"`.
         safety: The shape of the error for a filtered prompt: `"nested"`, `"flat"`, `"detailed"`
             or `"managed"`.
@@ -172,10 +173,10 @@ class Emulator:
             retry_after: Seconds, or a date, for the header `retry-after`.
             times: How many requests fail.
             kind: Fail otherwise: `"cut"` closes the connection in the middle, `"reset"` resets it,
-                `"stall"` stops sending, `"end"` ends the body early but cleanly, `"refuse"` closes
-                before any answer, `"garble"` sends broken JSON, `"event"` sends `body` in the
-                middle of a stream, `"html"` a login page, `"empty"` nothing with status 200,
-                `"short"` less than `content-length` says.
+                `"stall"` stops sending, `"hang"` never answers, `"refuse"` closes before any
+                answer, `"end"` ends the body early but cleanly, `"garble"` sends broken JSON,
+                `"event"` sends `body` in the middle of a stream, `"html"` a login page, `"empty"`
+                nothing with status 200, `"short"` less than `content-length` says.
             after: How many events of a stream get through first.
             after_bytes: How many bytes of a body get through first, instead.
             seconds: How long a stall lasts before the connection is closed; `None`: until the
@@ -227,13 +228,18 @@ class Emulator:
         if thread is not None:
             thread.stop()
 
-    def serve_forever(self, host: str = _HOST, port: int = 0) -> None:
+    def serve_forever(self, host: str = _HOST, port: int | None = None) -> None:
         """Serve in this thread until Ctrl-C.
+
+        Args:
+            host: Which of this machine's addresses to listen on.
+            port: Where to listen; default: the constructor's.
 
         Raises:
             ModuleNotFoundError: The server's packages are not installed.
             OSError: The port is taken.
         """
+        port = self._port if port is None else port
         self._server = _serving().Server(self._deployment, host=host, port=port, pace=self._pace)
         listening = self._server.bound()
         try:

@@ -11,20 +11,31 @@ from langchain_azure_phi3.emulator.wire import (
     Reply,
     Step,
     dumped,
-    json_reply,
     whole_reply,
 )
 
 Kind = Literal[
-    "cut", "empty", "end", "event", "garble", "html", "refuse", "reset", "short", "stall"
+    "cut",
+    "empty",
+    "end",
+    "event",
+    "garble",
+    "hang",
+    "html",
+    "refuse",
+    "reset",
+    "short",
+    "stall",
 ]
 
-LOGIN_PAGE = "<!DOCTYPE html><html><title>Sign in</title><body>Please sign in.</body></html>"
-GARBLED_EVENT = 'data: {"id":"garbled","choices":[{"index":0,"delta":{"content":"bro\n\n'
+LOGIN_PAGE = b"<!DOCTYPE html><html><title>Sign in</title><body>Please sign in.</body></html>"
+GARBLED_EVENT = b'data: {"id":"garbled","choices":[{"index":0,"delta":{"content":"bro\n\n'
 ERROR_EVENT = (
-    'data: {"error":{"code":"InternalServerError","message":"The engine stopped.","status":500}}'
-    "\n\n"
+    b'data: {"error":{"code":"InternalServerError","message":"The engine stopped.","status":500}}'
+    b"\n\n"
 )
+
+_JSON = "application/json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,36 +57,41 @@ class Fault:
         if self.kind is not None and self.kind not in _KINDS:
             raise ValueError(f"kind={self.kind!r} is unknown; use one of {sorted(_KINDS)}")
 
+    @property
+    def replaces(self) -> bool:
+        """Whether nothing of the answer remains, so that there need be none."""
+        return self.kind is None or self.kind in _REPLACING
+
     def applied_to(self, reply: Reply) -> Reply:
         """What is answered instead of `reply`."""
         if self.kind is None:
-            return self._refusal()
+            return _refusal(self)
         return _KINDS[self.kind](self, reply)
 
-    def _refusal(self) -> Reply:
-        status = self.status if self.status is not None else 500
-        headers = dict(self.headers)
-        if self.retry_after is not None:
-            headers.setdefault("retry-after", f"{self.retry_after}")
+    def content(self, otherwise: bytes) -> bytes:
+        """The body that was asked for, else another."""
         if self.body is None:
-            return json_reply(status, _usual_body(status, self.retry_after), headers)
-        return whole_reply(status, self._bytes(""), self._content_type(), headers)
-
-    def _content_type(self) -> str:
-        return "text/plain; charset=utf-8" if isinstance(self.body, str | bytes) else _JSON
-
-    def _bytes(self, otherwise: str) -> bytes:
-        if self.body is None:
-            return otherwise.encode()
+            return otherwise
         if isinstance(self.body, bytes):
             return self.body
         return self.body.encode() if isinstance(self.body, str) else dumped(self.body)
 
+    def answering(self, status: int, otherwise: bytes, content_type: str) -> Reply:
+        """A whole answer of the status, body and headers asked for, else of these."""
+        status = status if self.status is None else self.status
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        if self.retry_after is not None:
+            headers.setdefault("retry-after", f"{self.retry_after}")
+        return whole_reply(status, self.content(otherwise), content_type, headers)
 
-_JSON = "application/json"
+
+def _refusal(fault: Fault) -> Reply:
+    plain = isinstance(fault.body, str | bytes)
+    usual = dumped(_usual_body(fault.status, fault.retry_after))
+    return fault.answering(500, usual, "text/plain; charset=utf-8" if plain else _JSON)
 
 
-def _usual_body(status: int, retry_after: float | str | None) -> Json:
+def _usual_body(status: int | None, retry_after: float | str | None) -> Json:
     if status == 429:
         again = "" if retry_after is None else f" Try again in {retry_after} seconds."
         return {"error": {"code": "429", "message": f"Rate limit is exceeded.{again}"}}
@@ -83,7 +99,7 @@ def _usual_body(status: int, retry_after: float | str | None) -> Json:
     return {"error": {"code": code, "message": message}}
 
 
-_USUAL: Mapping[int, tuple[str, str]] = {
+_USUAL: Mapping[int | None, tuple[str, str]] = {
     401: ("401", "Access denied due to invalid subscription key or wrong API endpoint."),
     403: ("403", "Key based authentication is disabled for this resource."),
     404: ("DeploymentNotFound", "The API deployment for this resource does not exist."),
@@ -104,63 +120,59 @@ def _passed(fault: Fault, reply: Reply) -> Iterator[Step]:
     """What gets through before the failure."""
     if fault.after_bytes is None:
         return islice(iter(reply.steps), fault.after)
-    whole = b"".join(step for step in reply.steps if isinstance(step, bytes))
-    return iter([whole[: fault.after_bytes]])
+    return iter([_body(reply)[: fault.after_bytes]])
 
 
 def _ended(fault: Fault, reply: Reply) -> Reply:
     passed = list(_passed(fault, reply))
-    headers = dict(reply.headers)
-    if not reply.streamed:
-        headers["content-length"] = str(
-            sum(len(step) for step in passed if isinstance(step, bytes))
-        )
-    return replace(reply, headers=headers, steps=passed)
+    if reply.streamed:
+        return replace(reply, steps=passed)
+    body = _body(replace(reply, steps=passed))
+    return whole_reply(reply.status, body, _JSON)
 
 
 def _with_event(fault: Fault, reply: Reply) -> Reply:
-    return _inserting(fault._bytes(ERROR_EVENT), fault, reply)
+    if not reply.streamed:
+        return reply
+    steps = list(reply.steps)
+    event = fault.content(ERROR_EVENT)
+    return replace(reply, steps=[*steps[: fault.after], event, *steps[fault.after :]])
 
 
 def _garbled(fault: Fault, reply: Reply) -> Reply:
     if reply.streamed:
-        passed = _passed(fault, reply)
-        return replace(reply, steps=[*passed, fault._bytes(GARBLED_EVENT)])
-    whole = b"".join(step for step in reply.steps if isinstance(step, bytes))
-    body = fault._bytes(whole[: len(whole) // 2].decode("utf-8", "ignore"))
-    return whole_reply(reply.status, body, _JSON, _kept(reply))
+        return replace(reply, steps=[*_passed(fault, reply), fault.content(GARBLED_EVENT)])
+    whole = _body(reply)
+    return whole_reply(reply.status, fault.content(whole[: len(whole) // 2]), _JSON)
 
 
-def _inserting(event: bytes, fault: Fault, reply: Reply) -> Reply:
-    steps = list(reply.steps)
-    return replace(reply, steps=[*steps[: fault.after], event, *steps[fault.after :]])
+def _html(fault: Fault, _: Reply) -> Reply:
+    return fault.answering(200, LOGIN_PAGE, "text/html; charset=utf-8")
 
 
-def _html(fault: Fault, reply: Reply) -> Reply:
-    status = 200 if fault.status is None else fault.status
-    return whole_reply(status, fault._bytes(LOGIN_PAGE), "text/html; charset=utf-8", _kept(reply))
-
-
-def _empty(fault: Fault, reply: Reply) -> Reply:
-    status = 200 if fault.status is None else fault.status
-    return whole_reply(status, b"", _JSON, _kept(reply))
+def _empty(fault: Fault, _: Reply) -> Reply:
+    return fault.answering(200, b"", _JSON)
 
 
 def _short(_: Fault, reply: Reply) -> Reply:
-    body = b"".join(step for step in reply.steps if isinstance(step, bytes))
+    body = _body(reply)
     headers = {**reply.headers, "content-length": str(len(body) + 100)}
     return replace(reply, headers=headers, steps=[body, Break("cut")])
 
 
-def _refused(_: Fault, reply: Reply) -> Reply:
-    return Reply(0, {}, [Break("cut")])
+def _refused(_: Fault, __: Reply) -> Reply:
+    return Reply(0, steps=[Break("cut")])
 
 
-def _kept(reply: Reply) -> dict[str, str]:
-    framing = ("content-type", "content-length")
-    return {name: value for name, value in reply.headers.items() if name not in framing}
+def _hanging(fault: Fault, _: Reply) -> Reply:
+    return Reply(0, steps=[Break("stall", fault.seconds)])
 
 
+def _body(reply: Reply) -> bytes:
+    return b"".join(step for step in reply.steps if isinstance(step, bytes))
+
+
+_REPLACING = frozenset({"empty", "hang", "html", "refuse"})
 _KINDS: Mapping[str, Callable[[Fault, Reply], Reply]] = {
     "cut": _breaking("cut"),
     "reset": _breaking("reset"),
@@ -168,6 +180,7 @@ _KINDS: Mapping[str, Callable[[Fault, Reply], Reply]] = {
     "end": _ended,
     "garble": _garbled,
     "refuse": _refused,
+    "hang": _hanging,
     "event": _with_event,
     "html": _html,
     "empty": _empty,

@@ -4,7 +4,6 @@ Time passes at once here: a stall is a read timeout, straight away.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import NoReturn
 
 import httpx
 
@@ -37,7 +36,7 @@ class EmulatorTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             )
         )
         if reply.status == 0:
-            raise httpx.RemoteProtocolError("Server disconnected without sending a response.")
+            list(_Steps(reply))  # all that it holds is a break, which raises
         return httpx.Response(reply.status, headers=dict(reply.headers), stream=_Steps(reply))
 
 
@@ -48,7 +47,7 @@ class _Steps(httpx.SyncByteStream, httpx.AsyncByteStream):
     def __iter__(self) -> Iterator[bytes]:
         for step in self._steps:
             if isinstance(step, Break):
-                _fail(step)
+                raise _failure(step)
             yield step
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -56,11 +55,13 @@ class _Steps(httpx.SyncByteStream, httpx.AsyncByteStream):
             yield step
 
 
-def _fail(broken: Break) -> NoReturn:
-    if broken.how == "cut":
-        raise httpx.RemoteProtocolError(
-            "peer closed connection without sending complete message body"
-        )
-    if broken.how == "reset":
-        raise httpx.ReadError("Connection reset by peer")
-    raise httpx.ReadTimeout("The read operation timed out")
+_FAILURES = {
+    "cut": (httpx.RemoteProtocolError, "The peer closed the connection before the answer's end"),
+    "reset": (httpx.ReadError, "Connection reset by peer"),
+    "stall": (httpx.ReadTimeout, "The read operation timed out"),
+}
+
+
+def _failure(broken: Break) -> httpx.TransportError:
+    kind, message = _FAILURES[broken.how]
+    return kind(message)

@@ -6,7 +6,7 @@ server that speak the API; each is one row, so that another is a row too.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 # The chat templates print only the roles that they know; other turns are dropped in silence.
 # (microsoft/Phi-3-mini-4k-instruct and its siblings on Hugging Face, tokenizer_config.json.)
@@ -155,10 +155,27 @@ EXTRA_MODES = ("error", "drop", "pass-through")
 # What the engine behind the API (vLLM 0.5) knows beyond the API's own fields.
 ENGINE_PARAMETERS = frozenset(
     {
-        *("best_of", "echo", "guided_choice", "guided_grammar", "guided_json", "guided_regex"),
-        *("ignore_eos", "length_penalty", "logit_bias", "logprobs", "max_completion_tokens"),
-        *("min_p", "min_tokens", "n", "parallel_tool_calls", "repetition_penalty"),
-        *("skip_special_tokens", "stream_options", "top_k", "top_logprobs", "use_beam_search"),
+        "best_of",
+        "echo",
+        "guided_choice",
+        "guided_grammar",
+        "guided_json",
+        "guided_regex",
+        "ignore_eos",
+        "length_penalty",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "min_p",
+        "min_tokens",
+        "n",
+        "parallel_tool_calls",
+        "repetition_penalty",
+        "skip_special_tokens",
+        "stream_options",
+        "top_k",
+        "top_logprobs",
+        "use_beam_search",
         "user",
     }
 )
@@ -170,18 +187,16 @@ ToolMode = Literal["refuse", "native"]
 ThoughtPlace = Literal["text", "field"]
 
 FRAMINGS = frozenset(
-    {
-        *("bom", "bytewise", "comments", "crlf", "no-done", "no-final-blank-line", "no-space"),
-    }
+    {"bom", "bytewise", "comments", "crlf", "no-done", "no-final-blank-line", "no-space"}
 )
 
-_CHOICES: Mapping[str, frozenset[str]] = {
+_OPTIONS: Mapping[str, frozenset[str]] = {
     "dialect": frozenset(DIALECTS),
-    "safety": frozenset({"nested", "flat", "detailed", "managed"}),
-    "json_mode": frozenset({"refuse", "flood"}),
-    "usage_in_streams": frozenset({"finish", "separate", "every", "none"}),
-    "tools": frozenset({"refuse", "native"}),
-    "reasoning": frozenset({"text", "field"}),
+    "safety": frozenset(get_args(SafetyShape)),
+    "json_mode": frozenset(get_args(JsonMode)),
+    "usage_in_streams": frozenset(get_args(UsagePlace)),
+    "tools": frozenset(get_args(ToolMode)),
+    "reasoning": frozenset(get_args(ThoughtPlace)),
 }
 
 
@@ -216,7 +231,7 @@ class Behaviour:
     reasoning: ThoughtPlace = "text"
 
     def __post_init__(self) -> None:
-        for name, allowed in _CHOICES.items():
+        for name, allowed in _OPTIONS.items():
             if getattr(self, name) not in allowed:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} is unknown; use one of {sorted(allowed)}"

@@ -24,7 +24,11 @@ from langchain_azure_phi3.emulator.wire import Break, Headers, Reply, Request
 # A reset overtakes what is on its way: this is how long the bytes before it get, in seconds.
 _HEAD_START = 0.02
 
-_SILENT = logging.Logger("langchain_azure_phi3.emulator", logging.CRITICAL)
+# Only what is wrong with a persona is worth telling: clients that misbehave are what tests are for.
+_LOGGER = logging.getLogger(__name__)
+_LOGGER.setLevel(logging.ERROR)
+
+_KEEP_ALIVE = 120  # seconds
 
 Address = tuple[str, int]
 
@@ -46,7 +50,10 @@ class Connections:
         """Forget a connection that was lost."""
         self._open.pop(client, None)
 
-    async def flush_and_close(self, client: Address) -> None:
+    def __contains__(self, client: object) -> bool:
+        return client in self._open
+
+    def close(self, client: Address) -> None:
         """Close a connection in good order (FIN)."""
         if client in self._open:
             self._open[client].close()
@@ -68,16 +75,19 @@ class Connections:
 
 
 class _Protocol(H11Protocol):
-    """uvicorn's protocol, which tells `Connections` about itself and logs nothing."""
+    """uvicorn's protocol, which tells `Connections` about itself and logs no requests."""
 
     def __init__(self, config: Config, state: ServerState, connections: Connections) -> None:
         super().__init__(config=config, server_state=state, app_state={})
-        self.logger = self.access_logger = _SILENT
+        self.logger = _LOGGER
         self.access_log = False
         self._connections = connections
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        # asyncio sets this for sockets that it made itself; without it, each answer waits 40 ms.
+        raw: socket.socket = transport.get_extra_info("socket")
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._connections.add(cast("Address", self.client), transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -95,6 +105,11 @@ class App:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request."""
+        # The server's end cancels what is still running; uvicorn would report it as a failure.
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._answer(scope, receive, send)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
         body = bytearray()
         more = True
         while more:
@@ -136,6 +151,8 @@ class _Sender:
             await self._send({"type": "http.response.body", "body": step, "more_body": True})
             if reply.streamed:
                 await asyncio.sleep(pace)  # even 0 lets the other connections have their turn
+            if self._client not in self._connections:
+                return
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _start(self, status: int, headers: Iterable[tuple[str, str]]) -> None:
@@ -149,13 +166,13 @@ class _Sender:
         if broken.how == "reset":
             await self._connections.reset(self._client)
         else:
-            await self._connections.flush_and_close(self._client)
+            self._connections.close(self._client)
         # uvicorn takes an application that returns before the client is gone for a broken one.
         await self._client_left()
 
     async def _client_left(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
-            pass
+        # After the whole body, the only message that can follow is `http.disconnect`.
+        await self._receive()
 
 
 class Server:
@@ -166,12 +183,22 @@ class Server:
         self._port = port
         self.connections = Connections()
         app = App(deployment, self.connections, pace)
-        self._config = Config(app, lifespan="off", ws="none", log_config=None, access_log=False)
+        self._config = Config(
+            app,
+            http="h11",
+            interface="asgi3",
+            lifespan="off",
+            log_config=None,
+            proxy_headers=False,  # a connection is found by its client's own address
+            timeout_keep_alive=_KEEP_ALIVE,
+            ws="none",
+        )
         self._config.load()
 
     def bound(self) -> socket.socket:
         """A listening socket, so that its port is known and its errors are the caller's."""
-        return socket.create_server((self._host, self._port), backlog=1024)
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        return socket.create_server((self._host, self._port), family=family, backlog=1024)
 
     async def run(self, listening: socket.socket, stopped: asyncio.Event) -> None:
         """Serve until `stopped`, then drop every connection."""
@@ -185,6 +212,8 @@ class Server:
         finally:
             server.close()
             self.connections.abort_all()
+            # Now the protocols hear of it: uvicorn reports an answer that is dropped before that.
+            await asyncio.sleep(0)
             tasks = list(state.tasks)
             for task in tasks:
                 task.cancel()

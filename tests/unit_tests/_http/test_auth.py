@@ -1,0 +1,258 @@
+"""Keys and tokens on every request, sync and async."""
+
+import asyncio
+import functools
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from azure.core.credentials import AccessToken
+
+from langchain_azure_phi3 import InvalidInputError
+from langchain_azure_phi3._http.auth import KeyAuth, TokenAuth, auth_for
+from langchain_azure_phi3._http.routes import Route, route_for
+
+SERVERLESS = route_for("https://phi.eastus2.models.ai.azure.com")
+MANAGED = route_for("https://phi.eastus2.inference.ml.azure.com")
+FOUNDRY = route_for("https://res.services.ai.azure.com")
+ML = "https://ml.azure.com/.default"
+COGNITIVE = "https://cognitiveservices.azure.com/.default"
+
+
+class Credential:
+    """What azure-identity's sync credentials are to a client."""
+
+    def __init__(self, lifetime: float = 3600, seconds: float = 0.0) -> None:
+        self.asked: list[tuple[str, ...]] = []
+        self._lifetime = lifetime
+        self._seconds = seconds
+
+    def get_token(self, *scopes: str, **kwargs: Any) -> AccessToken:
+        """A new token each time."""
+        time.sleep(self._seconds)
+        self.asked.append(scopes)
+        return AccessToken(f"token-{len(self.asked)}", int(time.time() + self._lifetime))
+
+
+class AsyncCredential(Credential):
+    """And the async ones."""
+
+    async def get_token(self, *scopes: str, **kwargs: Any) -> AccessToken:  # type: ignore[override]
+        """A new token each time."""
+        await asyncio.sleep(self._seconds)
+        self.asked.append(scopes)
+        return AccessToken(f"token-{len(self.asked)}", int(time.time() + self._lifetime))
+
+
+class CallableObject:
+    """A provider that is an object."""
+
+    async def __call__(self) -> str:
+        """A token."""
+        return "mine"
+
+
+async def coroutine_provider() -> str:
+    """A provider of azure.identity.aio."""
+    return "mine"
+
+
+def request() -> httpx.Request:
+    """Any request."""
+    return httpx.Request("POST", "https://phi.invalid/chat/completions")
+
+
+def signed(auth: httpx.Auth) -> httpx.Headers:
+    """The headers of a request that was signed on the sync path."""
+    return next(auth.sync_auth_flow(request())).headers
+
+
+async def signed_async(auth: httpx.Auth) -> httpx.Headers:
+    """The same on the async path."""
+    flow = auth.async_auth_flow(request())
+    try:
+        return (await anext(flow)).headers
+    finally:
+        await flow.aclose()
+
+
+# -- keys ------------------------------------------------------------
+
+
+async def test_a_key_is_sent_in_both_headers() -> None:
+    """Serverless reads the one, Foundry the other; Azure's own SDK sends both."""
+    auth = auth_for("k" * 32, SERVERLESS)
+    assert isinstance(auth, KeyAuth)
+    for headers in (signed(auth), await signed_async(auth)):
+        assert headers["authorization"] == f"Bearer {'k' * 32}"
+        assert headers["api-key"] == "k" * 32
+
+
+async def test_no_credential_is_no_header() -> None:
+    """Servers on this machine may need none."""
+    auth = auth_for(None, route_for("http://localhost:8000"))
+    for headers in (signed(auth), await signed_async(auth)):
+        assert "authorization" not in headers
+        assert "api-key" not in headers
+
+
+# -- scopes ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("route", "given", "asked"),
+    [
+        (MANAGED, None, (ML,)),
+        (FOUNDRY, None, (COGNITIVE,)),
+        (route_for("https://res.openai.azure.com/openai/v1"), None, (COGNITIVE,)),
+        (FOUNDRY, ["https://ai.azure.com/.default"], ("https://ai.azure.com/.default",)),
+        (SERVERLESS, ["a", "b"], ("a", "b")),
+        (MANAGED, [], (ML,)),
+    ],
+)
+async def test_the_scope_follows_the_host_unless_given(
+    route: Route, given: list[str] | None, asked: tuple[str, ...]
+) -> None:
+    """The wrong audience is the usual mistake with Entra ID."""
+    sync, asynchronous = Credential(), AsyncCredential()
+    signed(auth_for(sync, route, given))
+    await signed_async(auth_for(asynchronous, route, given))
+    assert sync.asked == asynchronous.asked == [asked]
+
+
+@pytest.mark.parametrize("endpoint", ["https://phi.eastus2.models.ai.azure.com", "localhost"])
+def test_what_takes_only_keys_refuses_entra_id_without_scopes(endpoint: str) -> None:
+    """Azure's how-to of 2024-07-23: serverless endpoints do not support Entra ID."""
+    with pytest.raises(InvalidInputError, match=r"name the scope: credential_scopes=\[\.\.\.\]"):
+        auth_for(Credential(), route_for(endpoint))
+
+
+# -- tokens ------------------------------------------------------------
+
+
+async def test_a_token_is_asked_for_once_while_it_is_fresh() -> None:
+    """On either path; both use one cache."""
+    credential = Credential()
+    auth = auth_for(credential, MANAGED)
+    found = [signed(auth), signed(auth), await signed_async(auth), await signed_async(auth)]
+    assert [headers["authorization"] for headers in found] == ["Bearer token-1"] * 4
+    assert "api-key" not in found[0]
+    assert len(credential.asked) == 1
+
+
+@pytest.mark.parametrize(("lifetime", "fetches"), [(299, 3), (-10, 3), (302, 1)])
+async def test_a_token_is_replaced_five_minutes_before_it_expires(
+    lifetime: float, fetches: int
+) -> None:
+    """So that none expires under way."""
+    sync, asynchronous = Credential(lifetime), AsyncCredential(lifetime)
+    auth, async_auth = auth_for(sync, MANAGED), auth_for(asynchronous, MANAGED)
+    for _ in range(3):
+        signed(auth)
+        await signed_async(async_auth)
+    assert len(sync.asked) == len(asynchronous.asked) == fetches
+
+
+def test_many_threads_wait_for_one_fetch() -> None:
+    """A batch must not ask for a hundred tokens."""
+    credential = Credential(seconds=0.05)
+    auth = auth_for(credential, MANAGED)
+    found: list[str] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(signed(auth)["authorization"]))
+        for _ in range(20)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == ["Bearer token-1"] * 20
+    assert len(credential.asked) == 1
+
+
+@pytest.mark.parametrize("kind", [Credential, AsyncCredential])
+async def test_many_tasks_wait_for_one_fetch(kind: type[Credential]) -> None:
+    """The same on the async path, for both sorts of credentials."""
+    credential = kind(seconds=0.05)
+    auth = auth_for(credential, MANAGED)
+    found = await asyncio.gather(*(signed_async(auth) for _ in range(20)))
+    assert {headers["authorization"] for headers in found} == {"Bearer token-1"}
+    assert len(credential.asked) == 1
+
+
+async def test_a_sync_credential_does_not_block_the_loop() -> None:
+    """DefaultAzureCredential may start a process; meanwhile other tasks go on."""
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            ticks += 1
+            await asyncio.sleep(0.01)
+
+    ticking = asyncio.create_task(tick())
+    await signed_async(auth_for(Credential(seconds=0.3), MANAGED))
+    ticking.cancel()
+    assert ticks >= 10
+
+
+def test_an_async_credential_on_the_sync_path_says_what_to_do() -> None:
+    """It cannot be awaited there."""
+    with pytest.raises(InvalidInputError, match="use ainvoke and astream, or a sync credential"):
+        signed(auth_for(AsyncCredential(), MANAGED))
+
+
+async def test_a_failed_fetch_is_the_users_to_see_and_is_tried_again() -> None:
+    """The error is azure-identity's own; nothing of it is cached, no lock is kept."""
+
+    class Failing(Credential):
+        def get_token(self, *scopes: str, **kwargs: Any) -> AccessToken:
+            token = super().get_token(*scopes)
+            if len(self.asked) < 3:
+                raise RuntimeError("not signed in")
+            return token
+
+    auth = auth_for(Failing(), MANAGED)
+    with pytest.raises(RuntimeError, match="not signed in"):
+        signed(auth)
+    with pytest.raises(RuntimeError, match="not signed in"):
+        await signed_async(auth)
+    assert signed(auth)["authorization"] == "Bearer token-3"
+
+
+# -- callables ------------------------------------------------------------
+
+
+async def test_a_callable_is_asked_each_time() -> None:
+    """It keeps its own tokens, as azure-identity's get_bearer_token_provider does."""
+    tokens = iter("abcd")
+    auth = auth_for(lambda: next(tokens), SERVERLESS)
+    assert isinstance(auth, TokenAuth)
+    found = [signed(auth), signed(auth), await signed_async(auth), await signed_async(auth)]
+    assert [headers["authorization"] for headers in found] == [f"Bearer {t}" for t in "abcd"]
+
+
+ASYNC_CALLABLES: dict[str, Callable[[], Awaitable[str]]] = {
+    "function": coroutine_provider,
+    "object": CallableObject(),
+    "partial": functools.partial(coroutine_provider),
+    "lambda": lambda: coroutine_provider(),
+}
+
+
+@pytest.mark.parametrize("given", ASYNC_CALLABLES.values(), ids=ASYNC_CALLABLES)
+async def test_an_async_callable_is_awaited(given: Callable[[], Awaitable[str]]) -> None:
+    """However it is written."""
+    assert (await signed_async(auth_for(given, SERVERLESS)))["authorization"] == "Bearer mine"
+
+
+@pytest.mark.parametrize("given", ASYNC_CALLABLES.values(), ids=ASYNC_CALLABLES)
+def test_an_async_callable_on_the_sync_path_says_what_to_do(
+    given: Callable[[], Awaitable[str]],
+) -> None:
+    """And leaves no coroutine that was never awaited."""
+    with pytest.raises(InvalidInputError, match="use ainvoke and astream"):
+        signed(auth_for(given, SERVERLESS))

@@ -1,0 +1,131 @@
+"""The two colours are one text: the async half, turned into sync, is the sync half."""
+
+import ast
+import inspect
+from types import ModuleType
+
+import pytest
+
+from langchain_azure_phi3 import chat_models
+from langchain_azure_phi3._http import endpoint
+
+# Every name in which the colours may differ. What is not here must be equal.
+NAMES = {
+    "AsyncEndpoint": "Endpoint",
+    "AsyncClient": "Client",
+    "AsyncGenerator": "Generator",
+    "AsyncIterator": "Iterator",
+    "AsyncCallbackManagerForLLMRun": "CallbackManagerForLLMRun",
+    "shared_async_client": "shared_client",
+    "aclosing": "closing",
+    "aclose": "close",
+    "aread": "read",
+    "aiter_bytes": "iter_bytes",
+    "asyncio": "time",
+    "_async": "_sync",
+    "_agenerate": "_generate",
+    "_astream": "_stream",
+    "aget_model_info": "get_model_info",
+}
+
+
+class _InSync(ast.NodeTransformer):
+    """Async syntax as the sync syntax that does the same; docstrings are dropped."""
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
+        return self.visit_FunctionDef(ast.FunctionDef(**dict(ast.iter_fields(node))))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        node.name = NAMES.get(node.name, node.name)
+        return self._without_docstring(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
+        node.name = NAMES.get(node.name, node.name)
+        return self._without_docstring(node)
+
+    def visit_AsyncFor(self, node: ast.AsyncFor) -> ast.AST:
+        return self.visit(ast.For(**dict(ast.iter_fields(node))))
+
+    def visit_AsyncWith(self, node: ast.AsyncWith) -> ast.AST:
+        return self.visit(ast.With(**dict(ast.iter_fields(node))))
+
+    def visit_Await(self, node: ast.Await) -> ast.AST:
+        return self.visit(node.value)
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.Name(NAMES.get(node.id, node.id), node.ctx)
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        return ast.Attribute(self.visit(node.value), NAMES.get(node.attr, node.attr), node.ctx)
+
+    def visit_For(self, node: ast.For) -> ast.AST:
+        """`for x in xs: yield x` is `yield from xs`, which async generators do not have."""
+        self.generic_visit(node)
+        match node:
+            case ast.For(
+                target=ast.Name(id=target),
+                body=[ast.Expr(ast.Yield(ast.Name(id=given)))],
+                orelse=[],
+            ) if target == given:
+                return ast.Expr(ast.YieldFrom(node.iter))
+        return node
+
+    def _without_docstring(self, node: ast.FunctionDef | ast.ClassDef) -> ast.AST:
+        self.generic_visit(node)
+        if ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+        return node
+
+
+def in_sync(source: str, *path: str) -> str:
+    """The definition at `path` in a module's source, as sync text."""
+    found: ast.AST = ast.parse(source)
+    for name in path:
+        found = next(
+            node for node in ast.iter_child_nodes(found) if getattr(node, "name", None) == name
+        )
+    return ast.unparse(ast.fix_missing_locations(_InSync().visit(found)))
+
+
+PAIRS = [
+    (endpoint, ("Endpoint",), ("AsyncEndpoint",)),
+    (chat_models, ("ChatAzurePhi3", "_generate"), ("ChatAzurePhi3", "_agenerate")),
+    (chat_models, ("ChatAzurePhi3", "_stream"), ("ChatAzurePhi3", "_astream")),
+    (chat_models, ("ChatAzurePhi3", "get_model_info"), ("ChatAzurePhi3", "aget_model_info")),
+]
+pairs = pytest.mark.parametrize(
+    ("module", "sync", "asynchronous"), PAIRS, ids=[".".join(sync) for _, sync, _ in PAIRS]
+)
+
+
+@pairs
+def test_the_async_half_is_the_sync_half(
+    module: ModuleType, sync: tuple[str, ...], asynchronous: tuple[str, ...]
+) -> None:
+    """Nothing but the names in the table differs."""
+    source = inspect.getsource(module)
+    assert in_sync(source, *asynchronous) == in_sync(source, *sync)
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        ("if pause is None:", "if pause is None or attempt > 5:"),
+        ("follow_redirects=False", "follow_redirects=True"),
+        ("await response.aclose()", "await response.aread()"),
+        ("if reader.done:", "if not reader.done:"),
+    ],
+)
+def test_a_change_to_one_half_alone_is_seen(was: str, becomes: str) -> None:
+    """The comparison can fail: each of these edits the async class only."""
+    source = inspect.getsource(endpoint)
+    start = source.index("class AsyncEndpoint")
+    assert was in source[start:]
+    altered = source[:start] + source[start:].replace(was, becomes, 1)
+    assert in_sync(altered, "AsyncEndpoint") != in_sync(altered, "Endpoint")
+
+
+def test_a_loop_that_does_more_than_yield_is_no_yield_from() -> None:
+    """Only the exact long form of `yield from` is taken for it."""
+    source = "async def f():\n    for x in xs:\n        yield g(x)\n"
+    assert "yield from" not in in_sync(source, "f")

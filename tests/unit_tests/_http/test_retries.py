@@ -1,0 +1,186 @@
+"""When the same request is sent again, and after how long."""
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_azure_phi3 import (
+    AzurePhi3Error,
+    ConnectionFailedError,
+    InterruptedStreamError,
+    InvalidInputError,
+    InvalidResponseError,
+    RateLimitError,
+    RequestTimeoutError,
+    ServerError,
+)
+from langchain_azure_phi3._http.failures import error_from
+from langchain_azure_phi3._http.retries import RetryPolicy, seconds_asked
+
+NOW = 1_718_726_686.0
+FULL = RetryPolicy(max_retries=10, jitter=lambda: 1.0)
+
+
+def date(seconds: float) -> str:
+    """That many seconds from now, as an HTTP date."""
+    return format_datetime(datetime.fromtimestamp(NOW + seconds, UTC), usegmt=True)
+
+
+# -- what the server asks ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "50"}, 50),
+        ({"retry-after": "0"}, 0),
+        ({"retry-after": " 1.5 "}, 1.5),
+        ({"retry-after": date(90)}, 90),
+        ({"retry-after": date(-90)}, 0),
+        ({"retry-after": "-1"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "Wed, 21 Oct 99999 07:28:00 GMT"}, None),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"x-ms-retry-after-ms": "20"}, 0.02),
+        ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
+        ({"retry-after-ms": "x", "retry-after": "2"}, 2),
+        ({"x-ratelimit-reset-requests": "9"}, 9),
+        ({"x-rate-limit-reset-tokens": "12"}, 12),
+        ({"x-ratelimit-reset-tokens": "6m0s"}, 360),
+        ({"x-ratelimit-reset-tokens": "1h2m3.5s"}, 3723.5),
+        ({"x-ratelimit-reset-tokens": "250ms"}, 0.25),
+        ({"x-ratelimit-reset-tokens": "x"}, None),
+        ({"x-ratelimit-reset-requests": "9", "x-ratelimit-reset-tokens": "1m"}, 60),
+        ({"x-ratelimit-reset-requests": "9", "retry-after": "1"}, 1),
+        ({"x-ratelimit-reset-requests": "9", "retry-after": "soon"}, 9),
+    ],
+)
+def test_a_rate_limits_headers_say_how_long(headers: dict[str, str], seconds: float | None) -> None:
+    """Milliseconds before seconds, both before the quota's reset."""
+    assert seconds_asked(429, headers, "", NOW) == seconds
+
+
+@pytest.mark.parametrize(
+    ("message", "seconds"),
+    [
+        ("Rate limit is exceeded. Try again in 50 seconds.", 50),
+        ("Please retry after 1 second.", 1),
+        ("Please RETRY AFTER 7 Seconds", 7),
+        ("try again in 2.5s", 2.5),
+        ("try again in 20ms", 0.02),
+        ("try again in 300 milliseconds", 0.3),
+        ("try again in 2 minutes", 120),
+        ("try again in 1 m", 60),
+        ("in the year 2024", None),
+        ("in 5 steps", None),
+        ("try again later", None),
+    ],
+)
+def test_a_rate_limits_words_say_how_long(message: str, seconds: float | None) -> None:
+    """Azure sometimes says it only there (openai-python#937)."""
+    assert seconds_asked(429, {}, message, NOW) == seconds
+    assert seconds_asked(429, {"retry-after": "3"}, message, NOW) == 3
+
+
+def test_a_time_out_is_not_a_time_to_wait() -> None:
+    """Words and quotas of other failures ask for nothing; their `retry-after` does."""
+    quota = {"x-ratelimit-reset-requests": "60"}
+    assert seconds_asked(504, {}, "The request timed out after 60 seconds.", NOW) is None
+    assert seconds_asked(500, quota, "", NOW) is None
+    assert seconds_asked(503, {"retry-after": "4"}, "", NOW) == 4
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_no_header_breaks_it(header: str, message: str) -> None:
+    """It is a number that is not negative, or nothing."""
+    for name in ("retry-after", "retry-after-ms", "x-ratelimit-reset-tokens"):
+        found = seconds_asked(429, {name: header}, message, NOW)
+        assert found is None or found >= 0
+
+
+# -- what is decided --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_what_may_pass_is_tried_again(status: int) -> None:
+    """Whatever the body said."""
+    assert FULL.pause_after(1, error_from(status, {}, b"", advice={})) == 0.5
+
+
+@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 405, 409, 413, 415, 422, 424, 501])
+def test_what_stays_wrong_is_not(status: int) -> None:
+    """A 424 without the container's status says nothing of later."""
+    assert FULL.pause_after(1, error_from(status, {}, b"", advice={})) is None
+
+
+@pytest.mark.parametrize(("wrapped", "pause"), [("503", 0.5), ("429", 0.5), ("400", None)])
+def test_a_wrapped_status_decides(wrapped: str, pause: float | None) -> None:
+    """Managed compute's front end puts 424 over whatever its container said."""
+    headers = {"ms-azureml-model-error-statuscode": wrapped}
+    assert FULL.pause_after(1, error_from(424, headers, b"", advice={})) == pause
+
+
+@pytest.mark.parametrize(
+    ("failure", "tried"),
+    [
+        (ConnectionFailedError("x"), True),
+        (RequestTimeoutError("x", code="connect_timeout"), True),
+        (RequestTimeoutError("x", code="read_timeout"), False),
+        (InterruptedStreamError("x"), False),
+        (InvalidResponseError("x", status_code=200), False),
+        (InvalidInputError("x"), False),
+    ],
+)
+def test_without_a_status_only_a_failed_connection_is_tried_again(
+    failure: AzurePhi3Error, tried: bool
+) -> None:
+    """After a read timeout the model may still be at work on the first request."""
+    assert (FULL.pause_after(1, failure) is not None) is tried
+
+
+def test_it_gives_up_after_the_last_retry() -> None:
+    """Two retries are three requests."""
+    policy = RetryPolicy(max_retries=2, jitter=lambda: 0.0)
+    failure = ServerError("x", status_code=500)
+    assert [policy.pause_after(attempt, failure) for attempt in (1, 2, 3, 4)] == [0, 0, None, None]
+    assert RetryPolicy(max_retries=0).pause_after(1, failure) is None
+
+
+def test_pauses_double_up_to_a_ceiling() -> None:
+    """0.5 to 8 seconds, or less where `max_wait` is less."""
+    failure = ServerError("x", status_code=500)
+    pauses = [FULL.pause_after(attempt, failure) for attempt in range(1, 8)]
+    assert pauses == [0.5, 1, 2, 4, 8, 8, 8]
+    short = RetryPolicy(max_retries=10, max_wait=3, jitter=lambda: 1.0)
+    assert short.pause_after(5, failure) == 3
+
+
+@given(st.floats(0, 1, exclude_max=True), st.integers(1, 10))
+def test_jitter_is_full(jitter: float, attempt: int) -> None:
+    """Any pause from nothing to the ceiling, so that clients that failed together spread."""
+    policy = RetryPolicy(max_retries=10, jitter=lambda: jitter)
+    pause = policy.pause_after(attempt, ServerError("x", status_code=500))
+    assert pause == jitter * min(8, 0.5 * 2 ** (attempt - 1))
+
+
+@given(st.floats(0, 1, exclude_max=True), st.floats(0, 60))
+def test_what_the_server_asks_is_waited_and_a_little_more(jitter: float, asked: float) -> None:
+    """Never less; at most a quarter or a second more."""
+    policy = RetryPolicy(jitter=lambda: jitter)
+    pause = policy.pause_after(1, RateLimitError("x", status_code=429, retry_after=asked))
+    assert pause is not None
+    assert asked <= pause <= asked + min(1, asked / 4)
+
+
+def test_a_wait_beyond_the_longest_is_not_begun() -> None:
+    """A daily quota fails at once instead of after a minute in vain."""
+    failure = RateLimitError("x", status_code=429, retry_after=60.1)
+    assert RetryPolicy().pause_after(1, failure) is None
+    assert RetryPolicy(max_wait=61).pause_after(1, failure) is not None

@@ -1,0 +1,245 @@
+"""Endpoints as users paste them, and the URLs that are asked."""
+
+import pytest
+
+from langchain_azure_phi3 import InvalidInputError
+from langchain_azure_phi3._http import routes
+from langchain_azure_phi3._http.routes import Kind, route_for
+
+V = "?api-version=2024-05-01-preview"
+SERVERLESS = "https://phi.eastus2.models.ai.azure.com"
+OLDER = "https://phi.eastus2.inference.ai.azure.com"
+MANAGED = "https://phi.eastus2.inference.ml.azure.com"
+FOUNDRY = "https://res.services.ai.azure.com"
+AOAI = "https://res.openai.azure.com"
+LOCAL = "http://127.0.0.1:8000"
+
+# pasted, kind, base, what follows the base in the chat URL
+PASTED = [
+    (SERVERLESS, routes.SERVERLESS, SERVERLESS, V),
+    (f"{SERVERLESS}/", routes.SERVERLESS, SERVERLESS, V),
+    (f"  {SERVERLESS}\n", routes.SERVERLESS, SERVERLESS, V),
+    (f"{SERVERLESS}//", routes.SERVERLESS, SERVERLESS, V),
+    (f"{SERVERLESS}/chat/completions", routes.SERVERLESS, SERVERLESS, V),
+    (f"{SERVERLESS}/chat/completions/", routes.SERVERLESS, SERVERLESS, V),
+    (f"{SERVERLESS}/Chat/Completions", routes.SERVERLESS, SERVERLESS, V),
+    (f"{SERVERLESS}/completions", routes.SERVERLESS, SERVERLESS, V),
+    (f"{SERVERLESS}/info", routes.SERVERLESS, SERVERLESS, V),
+    (f"{SERVERLESS}/v1/chat/completions", routes.SERVERLESS, f"{SERVERLESS}/v1", V),
+    (f"{SERVERLESS}/v1/completions", routes.SERVERLESS, f"{SERVERLESS}/v1", V),
+    (f"{SERVERLESS}/v1", routes.SERVERLESS, f"{SERVERLESS}/v1", V),
+    (f"{SERVERLESS}#fragment", routes.SERVERLESS, SERVERLESS, V),
+    (
+        f"{SERVERLESS}?api-version=2025-04-01",
+        routes.SERVERLESS,
+        SERVERLESS,
+        "?api-version=2025-04-01",
+    ),
+    (
+        f"{SERVERLESS}/chat/completions?api-version=2025-04-01",
+        routes.SERVERLESS,
+        SERVERLESS,
+        "?api-version=2025-04-01",
+    ),
+    (
+        f"{SERVERLESS}?a=1%202",
+        routes.SERVERLESS,
+        SERVERLESS,
+        "?a=1+2&api-version=2024-05-01-preview",
+    ),
+    (f"{SERVERLESS}:443", routes.SERVERLESS, f"{SERVERLESS}:443", V),
+    ("phi.eastus2.models.ai.azure.com", routes.SERVERLESS, SERVERLESS, V),
+    ("phi.eastus2.models.ai.azure.com/chat/completions", routes.SERVERLESS, SERVERLESS, V),
+    ("HTTPS://PHI.EastUS2.Models.AI.Azure.com/", routes.SERVERLESS, SERVERLESS, V),
+    (OLDER, routes.SERVERLESS, OLDER, V),
+    (f"{OLDER}/v1/chat/completions", routes.SERVERLESS, f"{OLDER}/v1", V),
+    (MANAGED, routes.MANAGED, MANAGED, V),
+    (f"{MANAGED}/score", routes.MANAGED, MANAGED, V),
+    (f"{MANAGED}/v1/chat/completions", routes.MANAGED, f"{MANAGED}/v1", V),
+    (FOUNDRY, routes.FOUNDRY, f"{FOUNDRY}/models", V),
+    (f"{FOUNDRY}/", routes.FOUNDRY, f"{FOUNDRY}/models", V),
+    (f"{FOUNDRY}/models", routes.FOUNDRY, f"{FOUNDRY}/models", V),
+    (f"{FOUNDRY}/chat/completions", routes.FOUNDRY, f"{FOUNDRY}/models", V),
+    (f"{FOUNDRY}/models/chat/completions{V}", routes.FOUNDRY, f"{FOUNDRY}/models", V),
+    ("res.services.ai.azure.com", routes.FOUNDRY, f"{FOUNDRY}/models", V),
+    (f"{FOUNDRY}/openai/v1", routes.OPENAI_V1, f"{FOUNDRY}/openai/v1", ""),
+    (f"{FOUNDRY}/openai/v1/", routes.OPENAI_V1, f"{FOUNDRY}/openai/v1", ""),
+    (f"{FOUNDRY}/openai/v1/chat/completions", routes.OPENAI_V1, f"{FOUNDRY}/openai/v1", ""),
+    (f"{AOAI}/openai/v1/", routes.OPENAI_V1, f"{AOAI}/openai/v1", ""),
+    (AOAI, routes.OPENAI_V1, f"{AOAI}/openai/v1", ""),
+    (
+        "https://res.cognitiveservices.azure.com",
+        routes.OPENAI_V1,
+        "https://res.cognitiveservices.azure.com/openai/v1",
+        "",
+    ),
+    (
+        f"{AOAI}/openai/deployments/phi",
+        routes.AZURE_OPENAI,
+        f"{AOAI}/openai/deployments/phi",
+        "?api-version=2024-06-01",
+    ),
+    (
+        f"{AOAI}/openai/deployments/phi/chat/completions?api-version=2024-10-21",
+        routes.AZURE_OPENAI,
+        f"{AOAI}/openai/deployments/phi",
+        "?api-version=2024-10-21",
+    ),
+    (
+        "https://models.inference.ai.azure.com",
+        routes.GITHUB,
+        "https://models.inference.ai.azure.com",
+        "",
+    ),
+    (
+        "https://models.github.ai/inference",
+        routes.GITHUB,
+        "https://models.github.ai/inference",
+        "",
+    ),
+    (
+        "https://models.github.ai/inference/chat/completions",
+        routes.GITHUB,
+        "https://models.github.ai/inference",
+        "",
+    ),
+    (LOCAL, routes.OTHER, LOCAL, ""),
+    ("127.0.0.1:8000", routes.OTHER, LOCAL, ""),
+    ("localhost:11434/v1", routes.OPENAI_SERVER, "http://localhost:11434/v1", ""),
+    (
+        "http://localhost:11434/v1/chat/completions",
+        routes.OPENAI_SERVER,
+        "http://localhost:11434/v1",
+        "",
+    ),
+    ("[::1]:8000", routes.OTHER, "http://[::1]:8000", ""),
+    ("http://[::1]:8000/score", routes.OTHER, "http://[::1]:8000", ""),
+    (
+        "https://gateway.example.com/phi/v1/",
+        routes.OPENAI_SERVER,
+        "https://gateway.example.com/phi/v1",
+        "",
+    ),
+    (
+        "https://gateway.example.com/Team/Phi",
+        routes.OTHER,
+        "https://gateway.example.com/Team/Phi",
+        "",
+    ),
+    (
+        "https://notmodels.ai.azure.com.example.com",
+        routes.OTHER,
+        "https://notmodels.ai.azure.com.example.com",
+        "",
+    ),
+    ("https://evil-models.github.ai", routes.OTHER, "https://evil-models.github.ai", ""),
+]
+
+
+@pytest.mark.parametrize(("pasted", "kind", "base", "tail"), PASTED, ids=[p[0] for p in PASTED])
+def test_an_endpoint_is_understood_however_it_is_pasted(
+    pasted: str, kind: Kind, base: str, tail: str
+) -> None:
+    """Host, base, a route pasted along, a query, white space, upper case, no scheme."""
+    route = route_for(pasted)
+    assert route.kind is kind
+    assert route.base == base
+    assert route.chat_url == f"{base}/chat/completions{tail}"
+    info = base.removesuffix("/v1") if kind.info else base
+    assert route.info_url == f"{info}/info{tail}"
+
+
+@pytest.mark.parametrize("pasted", [p[0] for p in PASTED])
+def test_a_base_pasted_again_is_the_same_route(pasted: str) -> None:
+    """What traces and errors show can be pasted back."""
+    route = route_for(pasted)
+    again = route_for(route.base)
+    assert (again.base, again.kind) == (route.base, route.kind)
+
+
+@pytest.mark.parametrize(
+    ("pasted", "asked"),
+    [
+        (SERVERLESS, "2024-04-01-preview"),
+        (f"{SERVERLESS}?api-version=2025-04-01", "2024-04-01-preview"),
+        (f"{AOAI}/openai/v1", "preview"),
+    ],
+)
+def test_the_users_own_version_comes_first(pasted: str, asked: str) -> None:
+    """Before the pasted one and the default."""
+    assert route_for(pasted, asked).chat_url.endswith(f"/chat/completions?api-version={asked}")
+
+
+@pytest.mark.parametrize(
+    ("pasted", "loopback"),
+    [
+        ("http://localhost:8000", True),
+        ("http://LOCALHOST", True),
+        ("http://phi.localhost:8000", True),
+        ("http://127.0.0.1", True),
+        ("http://127.8.9.1:80/v1", True),
+        ("http://[::1]", True),
+        ("localhost", True),
+        ("http://0.0.0.0:8000", False),
+        ("http://192.168.1.5:8000/v1", False),
+        ("http://localhost.example.com", False),
+        ("http://127.0.0.1.example.com", False),
+        ("http://[fe80::1]", False),
+        (SERVERLESS, False),
+    ],
+)
+def test_this_machine_is_told_from_others(pasted: str, loopback: bool) -> None:
+    """Only here may the connection be plain http and without a credential."""
+    assert route_for(pasted).loopback is loopback
+
+
+def test_without_a_scheme_only_this_machine_is_http() -> None:
+    """A key is never sent in the clear because somebody forgot eight characters."""
+    assert route_for("example.com/v1").base == "https://example.com/v1"
+    assert route_for("localhost/v1").base == "http://localhost/v1"
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    ["", "  ", "/", "https://", "https:///chat/completions", "ftp://host", "file:///etc/passwd"],
+)
+def test_what_is_no_web_address_is_refused_with_an_example(pasted: str) -> None:
+    """The message shows what an endpoint looks like."""
+    with pytest.raises(InvalidInputError, match=r"must be an http or https URL, such as https://"):
+        route_for(pasted)
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "https://host:port",
+        "https://host:99999",
+        "https://[::1",
+        "[::1",
+        "[phi]",
+        "https://[not-an-address]/",
+        "::1",
+    ],
+)
+def test_a_broken_address_is_refused_with_the_reason(pasted: str) -> None:
+    """With and without a scheme."""
+    with pytest.raises(InvalidInputError, match="is no URL: "):
+        route_for(pasted)
+
+
+@pytest.mark.parametrize("pasted", ["https://user:secret@host", "https://secret@host/v1"])
+def test_a_key_inside_the_endpoint_is_refused_and_not_shown(pasted: str) -> None:
+    """Endpoints are logged; keys must not be."""
+    with pytest.raises(InvalidInputError, match="Pass the key as `credential`") as caught:
+        route_for(pasted)
+    assert "secret" not in str(caught.value)
+
+
+def test_only_kinds_that_read_a_model_are_sent_one() -> None:
+    """Single-model servers answer 404 to a name that they do not expect."""
+    assert {kind.name: kind.model for kind in (routes.SERVERLESS, routes.MANAGED)} == {
+        "serverless API": "omitted",
+        "managed compute": "omitted",
+    }
+    assert {k.model for k in (routes.FOUNDRY, routes.OPENAI_V1, routes.GITHUB)} == {"required"}
+    assert {k.model for k in (routes.OTHER, routes.OPENAI_SERVER)} == {"optional"}
