@@ -51,7 +51,7 @@ def _due(wanted: Wanted) -> Offer | None:
     if not wanted.demanded or len(wanted.offers) == 0:
         return None
     # A call must come: of a tool that was not used yet, before one is used again.
-    unused = [offer for offer in wanted.offers if answered[offer.name] == 0]
+    unused = [offer for offer in wanted.offers if offer.name not in answered]
     return (*unused, *needed, *wanted.offers)[0]
 
 

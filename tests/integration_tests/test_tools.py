@@ -103,7 +103,7 @@ def test_choosing_none_offers_none(phi: Emulator, model: ChatAzurePhi3, choice: 
 def test_an_unknown_name_is_refused_where_it_is_bound(model: ChatAzurePhi3) -> None:
     """With the names that there are."""
     with pytest.raises(InvalidInputError, match="weather"):
-        model.bind_tools([weather], tool_choice="wether")
+        model.bind_tools([weather], tool_choice="weather2")
 
 
 def test_calls_and_results_go_back_as_text(phi: Emulator, model: ChatAzurePhi3) -> None:

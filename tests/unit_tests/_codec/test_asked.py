@@ -36,7 +36,7 @@ def test_a_choice_is_understood_in_every_spelling(given: Any, choice: str) -> No
     assert choice == chosen(given, NAMES)
 
 
-@pytest.mark.parametrize("given", ["serch", {"function": {"name": "x"}}, {}, 3, ["weather"]])
+@pytest.mark.parametrize("given", ["searching", {"function": {"name": "x"}}, {}, 3, ["weather"]])
 def test_an_unknown_choice_is_refused_with_the_names_that_there_are(given: Any) -> None:
     """A typing mistake must not become an unforced answer."""
     with pytest.raises(InvalidInputError, match="weather, search"):
