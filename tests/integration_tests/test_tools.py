@@ -362,6 +362,14 @@ def test_the_way_follows_from_model_and_setting(
     assert native == ("tools" in sent) == ("parallel_tool_calls" in sent)
 
 
+@pytest.mark.parametrize("strict", [None, True, False])
+def test_strictness_is_marked_on_the_tools(model: ChatAzurePhi3, strict: bool | None) -> None:
+    """For deployments that take tools on the wire."""
+    bound = model.bind_tools([weather], strict=strict)
+
+    assert strict == bound.kwargs["tools"][0]["function"].get("strict")
+
+
 @pytest.fixture
 def making() -> Callable[..., ChatAzurePhi3]:
     """A model that never asks anybody."""
