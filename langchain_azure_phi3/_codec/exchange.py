@@ -141,7 +141,9 @@ class Exchange:
                 bad.append(
                     invalid_tool_call(name=call.name, args=args, id=identity, error=call.error)
                 )
-        metadata = {"model_provider": PROVIDER, "model_name": self._terms.model}
+        metadata: Json = {"model_provider": PROVIDER}
+        if self._terms.model is not None:
+            metadata["model_name"] = self._terms.model
         metadata |= described(body, request_id) | self._unmet()
         return ChatGeneration(
             message=AIMessage(
@@ -167,7 +169,8 @@ class Exchange:
 
     def _llm_output(self, message: Any) -> Json:
         # Only keys that a stream gives as well: core copies these into response_metadata.
-        output = {k: message.response_metadata[k] for k in ("model_provider", "model_name")}
+        told = message.response_metadata
+        output: Json = {k: told[k] for k in ("model_provider", "model_name") if k in told}
         if self._usage is not None:
             output["token_usage"] = token_usage(self._usage)
         return output

@@ -54,6 +54,13 @@ def test_a_tool_may_be_called_like_a_word_of_the_choice() -> None:
     assert "auto" == chosen("auto", ["auto"])
 
 
+@pytest.mark.parametrize("tool", [{"type": "web_search"}, {"function": "f"}, {"function": {}}])
+def test_a_tool_that_is_no_function_is_refused(tool: Any) -> None:
+    """Built-in tools of other providers."""
+    with pytest.raises(InvalidInputError, match="none that a Phi can call"):
+        asked([tool])
+
+
 def test_none_offers_no_tools() -> None:
     """Neither on the wire nor in words."""
     assert Asked() == asked(TOOLS, "none")
