@@ -127,7 +127,7 @@ def chosen(tool_choice: Any, names: Sequence[str]) -> str:
         function = choice.get("function")
         choice = function.get("name") if isinstance(function, dict) else choice.get("name")
         if choice is None:
-            choice = tool_choice.get("type")
+            choice = tool_choice.get("type", "")
     if isinstance(choice, str) and choice in names:
         return choice
     if isinstance(choice, str | bool | None) and choice in _CHOICES:

@@ -60,6 +60,8 @@ class ObjectReader:
             wrong = "That is the schema itself. Write an object that fits it."
         else:
             wrong = ""
+        if not self._schema:
+            return value, ""
         fitted = self._checker.fitted(value)
         problem = self._checker.problem(fitted)
         return (None, wrong or f"{problem}.") if problem is not None else (fitted, "")

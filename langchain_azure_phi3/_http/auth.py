@@ -86,6 +86,7 @@ class KeyAuth(Auth):
     """
 
     def __init__(self, key: str, headers: Sequence[str] = ("authorization", "api-key")) -> None:
+        key = _sendable(key)
         self._signed = {
             name: f"Bearer {key}" if name == "authorization" else key for name in headers
         }
@@ -199,7 +200,7 @@ class TokenAuth(Auth):
 
     def _kept(self, given: Any) -> str:
         # A callable keeps its own tokens and gives a plain string: it is asked each time.
-        token = str(given if isinstance(given, str) else given.token)
+        token = _sendable(str(given if isinstance(given, str) else given.token))
         self._expires = 0.0 if isinstance(given, str) else float(given.expires_on)
         self._held = token
         return token
@@ -208,3 +209,14 @@ class TokenAuth(Auth):
 def _signed(request: httpx.Request, token: str) -> httpx.Request:
     request.headers["authorization"] = f"Bearer {token}"
     return request
+
+
+def _sendable(secret: str) -> str:
+    """The secret without white space around it, as a header can carry it."""
+    secret = secret.strip()
+    if not (secret.isascii() and secret.isprintable()):
+        raise InvalidInputError(
+            "The credential holds a line break or a character beyond ASCII, which no HTTP header "
+            "can carry. Copy it again, whole and alone."
+        )
+    return secret

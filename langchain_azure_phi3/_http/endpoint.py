@@ -155,15 +155,16 @@ def named_failures(*, answering: bool) -> Iterator[None]:
     """
     try:
         yield
+    except (UnicodeEncodeError, httpx.LocalProtocolError):
+        # Both quote the header, which may be a secret.
+        raise InvalidInputError(
+            "The request cannot be sent: a header holds characters that HTTP cannot carry."
+        ) from None
     except httpx.RequestError as problem:
         _unsign(problem)
         raise _named(problem, answering=answering) from problem
     except (httpx.InvalidURL, httpx.CookieConflict) as problem:
         raise InvalidInputError(f"The request cannot be sent: {problem}") from problem
-    except UnicodeEncodeError as problem:
-        raise InvalidInputError(
-            "A header or the credential holds characters that HTTP headers cannot carry."
-        ) from problem.__cause__
 
 
 def _named(problem: httpx.RequestError, *, answering: bool) -> AzurePhi3Error:
@@ -182,7 +183,7 @@ def _named(problem: httpx.RequestError, *, answering: bool) -> AzurePhi3Error:
             f"The connection broke in the middle of the answer: {said}. "
             "The text until then is in `partial`; the same request may succeed again."
         )
-    if isinstance(problem, httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+    if isinstance(problem, httpx.UnsupportedProtocol):
         return InvalidInputError(f"The request cannot be sent: {said}")
     return ConnectionFailedError(
         f"No answer came: {said}. Check the endpoint's host name, the network and any proxy."

@@ -240,10 +240,10 @@ def _shown(body: Any) -> str:
 
 
 def _written(body: Any) -> str:
-    """JSON for people; Python refuses to write what is nested too deeply or has endless digits."""
+    """JSON for people."""
     try:
         return json.dumps(body)
-    except (ValueError, RecursionError):
+    except RecursionError:
         return "JSON that cannot be shown"
 
 
@@ -362,9 +362,7 @@ def _nested(facts: _Facts, said: str) -> _Facts:
 def _text(value: Any) -> str | None:
     if isinstance(value, str):
         return value or None
-    number = isinstance(value, int) and not isinstance(value, bool)
-    # Python refuses to write integers of thousands of digits.
-    return str(value) if number and abs(value) < 10**9 else None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _first_status(*values: Any) -> int | None:

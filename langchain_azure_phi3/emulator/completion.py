@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 
 from langchain_azure_phi3.emulator import counting
@@ -17,11 +17,44 @@ class Choice:
 
     Attributes:
         filter_results: The content filter's findings, where the answer carries them.
+        thoughts: What goes into a field of its own before the text, in pieces too.
+        calls: Names of the tools called, and the arguments as text.
     """
 
     pieces: tuple[str, ...]
     finish_reason: str
     filter_results: Json | None = None
+    thoughts: tuple[str, ...] = ()
+    calls: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """What the answer costs: one for each delta that a stream of it has."""
+        return sum(1 for _ in self.deltas("", 0))
+
+    def deltas(self, answer_id: str, index: int) -> Iterator[Json]:
+        """What the chunks of a stream add one after another."""
+        yield from ({"reasoning_content": piece} for piece in self.thoughts)
+        yield from ({"content": piece} for piece in self.pieces)
+        for number, (name, arguments) in enumerate(self.calls):
+            call = _wire_call(name, "", _call_id(answer_id, index, number))
+            yield {"tool_calls": [{"index": number, **call}]}
+            for piece in counting.pieces(arguments):
+                yield {"tool_calls": [{"index": number, "function": {"arguments": piece}}]}
+
+    def message(self, answer_id: str, index: int) -> Json:
+        """The whole of it as a message."""
+        text = "".join(self.pieces)
+        message: Json = {"role": "assistant", "content": text, "tool_calls": None}
+        if len(self.calls) > 0:
+            message["content"] = text or None
+            message["tool_calls"] = [
+                _wire_call(name, arguments, _call_id(answer_id, index, number))
+                for number, (name, arguments) in enumerate(self.calls)
+            ]
+        if len(self.thoughts) > 0:
+            message["reasoning_content"] = "".join(self.thoughts)
+        return message
 
 
 def choice_of(
@@ -34,16 +67,33 @@ def choice_of(
         text = text[: min(cuts)]
     whole = len(text) == len(spoken.text)
     count = spoken.tokens if whole and spoken.tokens is not None else 0
+    thoughts = counting.pieces(spoken.thoughts)
     pieces = counting.pieces_numbering(text, count)
-    if len(pieces) > limit:
-        return Choice(tuple(pieces[:limit]), "length", filter_results)
-    return Choice(tuple(pieces), "stop", filter_results)
+    room = max(0, limit - len(thoughts))
+    finish = "tool_calls" if len(spoken.calls) > 0 else "stop"
+    if spoken.cut_off or len(pieces) > room:
+        finish = "length"
+    choice = Choice(tuple(pieces[:room]), finish, filter_results, tuple(thoughts[:limit]))
+    return _with_calls(choice, spoken.calls, limit)
+
+
+def _with_calls(choice: Choice, calls: Sequence[tuple[str, str]], limit: int) -> Choice:
+    """With the calls that the limit leaves room for; the last may break off in its arguments."""
+    for name, arguments in calls:
+        room = limit - choice.tokens - 1
+        if room < 0:
+            return replace(choice, finish_reason="length")
+        pieces = counting.pieces(arguments)
+        choice = replace(choice, calls=(*choice.calls, (name, "".join(pieces[:room]))))
+        if len(pieces) > room:
+            return replace(choice, finish_reason="length")
+    return choice
 
 
 def filtered(choice: Choice, filter_results: Json) -> Choice:
     """The first half of an answer, then the content filter."""
     kept = choice.pieces[: (len(choice.pieces) + 1) // 2]
-    return Choice(kept, "content_filter", filter_results)
+    return Choice(kept, "content_filter", filter_results, choice.thoughts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +119,7 @@ class Completion:
         """The body of an answer that is not streamed."""
         body = self._root("chat.completion")
         body["choices"] = [self._whole_choice(*item) for item in enumerate(self.choices)]
-        body["usage"] = self._usage(sum(len(choice.pieces) for choice in self.choices))
+        body["usage"] = self._usage(sum(choice.tokens for choice in self.choices))
         if self.prompt_filter_results is not None:
             body["prompt_filter_results"] = self.prompt_filter_results
         return body
@@ -82,17 +132,18 @@ class Completion:
         for index in range(len(self.choices)):
             yield self._chunk(index, {"role": "assistant", "content": ""}, spent=0)
         spent = 0
-        for spent, (index, piece) in enumerate(self._pieces_in_turn(), start=1):
-            yield self._chunk(index, {"content": piece}, piece=piece, spent=spent)
+        for spent, (index, delta) in enumerate(self._deltas_in_turn(), start=1):
+            yield self._chunk(index, delta, piece=delta.get("content"), spent=spent)
         for index, choice in enumerate(self.choices):
             yield self._last_chunk(index, choice, spent)
         if self.usage_place == "separate":
             root = self._root("chat.completion.chunk")
             yield root | {"choices": [], "usage": self._usage(spent)}
 
-    def _pieces_in_turn(self) -> Iterator[tuple[int, str]]:
-        for row in zip_longest(*(choice.pieces for choice in self.choices)):
-            yield from ((index, piece) for index, piece in enumerate(row) if piece is not None)
+    def _deltas_in_turn(self) -> Iterator[tuple[int, Json]]:
+        answers = (choice.deltas(self.id, index) for index, choice in enumerate(self.choices))
+        for row in zip_longest(*answers):
+            yield from ((index, delta) for index, delta in enumerate(row) if delta is not None)
 
     def _last_chunk(self, index: int, choice: Choice, spent: int) -> Json:
         chunk = self._chunk(index, {"content": ""}, spent=spent)
@@ -115,10 +166,9 @@ class Completion:
         }
 
     def _whole_choice(self, index: int, choice: Choice) -> Json:
-        text = "".join(choice.pieces)
         written: Json = {
             "index": index,
-            "message": {"role": "assistant", "content": text, "tool_calls": None},
+            "message": choice.message(self.id, index),
             "finish_reason": choice.finish_reason,
             "logprobs": self._logprobs(choice.pieces),
         }
@@ -144,6 +194,16 @@ class Completion:
     def _annotate(written: Json, choice: Choice) -> None:
         if choice.filter_results is not None:
             written["content_filter_results"] = choice.filter_results
+
+
+def _wire_call(name: str, arguments: str, identity: str) -> Json:
+    function = {"name": name, "arguments": arguments}
+    return {"id": identity, "type": "function", "function": function}
+
+
+def _call_id(answer_id: str, index: int, number: int) -> str:
+    digest = hashlib.sha256(f"{answer_id}/{index}/{number}".encode()).hexdigest()
+    return f"call_{digest[:24]}"
 
 
 def _token(piece: str, alternatives: int) -> Json:

@@ -22,12 +22,19 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One message: who, its text parts joined by line feeds, its pictures and recordings."""
+    """One message: who, its text parts joined by line feeds, its pictures and recordings.
+
+    Attributes:
+        answers: The tool whose result it is, where the server takes tools.
+        calls: What it costs besides its text: the tool calls that it made, as JSON.
+    """
 
     role: str
     text: str
     pictures: tuple[Picture, ...] = ()
     recordings: int = 0
+    answers: str | None = None
+    calls: str = ""
 
     @property
     def tokens(self) -> int:
@@ -35,6 +42,7 @@ class Turn:
         return (
             counting.TURN_TOKENS
             + counting.text_tokens(self.text)
+            + counting.text_tokens(self.calls)
             + sum(picture.tokens for picture in self.pictures)
             + self.recordings * counting.AUDIO_TOKENS
         )
@@ -49,12 +57,14 @@ class Prompt:
         turns: The conversation as far as the model's template shows it.
         choice: Which of `n` answers is wanted, from 0.
         parameters: The request's other fields, as they were sent.
+        reasons: Whether the model thinks before it answers.
     """
 
     model: str
     turns: tuple[Turn, ...]
     choice: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    reasons: bool = False
 
     @property
     def tokens(self) -> int:
@@ -75,10 +85,16 @@ class Spoken:
     Attributes:
         text: Word for word.
         tokens: How many tokens it counts as, at least; `None`: as many as its pieces.
+        thoughts: What a reasoning model thinks first.
+        calls: The tools that it calls, where the server takes tools: names, and arguments as text.
+        cut_off: Whether it ends in the middle, as at a limit of tokens.
     """
 
     text: str
     tokens: int | None = None
+    thoughts: str = ""
+    calls: tuple[tuple[str, str], ...] = ()
+    cut_off: bool = False
 
 
 Persona = Callable[[Prompt], "str | Spoken"]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from langchain_azure_phi3.emulator import framing, persona, refusals, safety
+from langchain_azure_phi3.emulator import framing, misbehaviour, persona, refusals, safety
 from langchain_azure_phi3.emulator.completion import Choice, Completion, choice_of, filtered
 from langchain_azure_phi3.emulator.conversation import Persona, Prompt, Spoken
 from langchain_azure_phi3.emulator.faults import Fault
@@ -60,6 +60,7 @@ class Deployment:
         self.requests: list[Request] = []
         self.faults: deque[Fault] = deque()
         self.script: deque[str] = deque()
+        self.misbehaviours: deque[str] = deque()
         self._dialect = DIALECTS[self.behaviour.dialect]
         self._speaks = speaks
         self._clock = clock
@@ -122,25 +123,32 @@ class Deployment:
 
     def _chat(self, request: Request) -> Reply:
         self._admit(request)
-        chat, engine = read(request, self._dialect)
+        native = self.behaviour.tools == "native"
+        chat, engine = read(request, self._dialect, native=native)
         model = self._named(chat.model)
-        wants_json = chat.response_format is not None and chat.response_format.type != "text"
-        if wants_json and self.behaviour.json_mode == "refuse":
-            raise refusals.json_mode_not_supported()
-        turns = turns_of(chat, model, self._dialect)
+        flooded = self._floods(chat)
+        turns = turns_of(chat, model, self._dialect, native=native)
         found = safety.found_in((turn.text for turn in turns), safety.PROMPT_TRIGGERS)
         if len(found) > 0:
             raise safety.prompt_filtered(found, self.behaviour.safety)
-        prompt = Prompt(
-            model.info_name, turns, 0, chat.model_dump(exclude={"messages"}, exclude_unset=True)
-        )
+        fields = chat.model_dump(exclude={"messages"}, exclude_unset=True)
+        prompt = Prompt(model.info_name, turns, 0, fields, model.reasons)
         limit = _room(model, prompt.tokens, chat.max_tokens)
         choices = tuple(
-            self._choice(replace(prompt, choice=index), chat, limit, flood=wants_json)
+            self._choice(replace(prompt, choice=index), chat, limit, flood=flooded)
             for index in range(engine.n)
         )
         completion = self._completion(request, prompt, choices, engine)
         return self._written(completion, stream=chat.stream)
+
+    def _floods(self, chat: ChatRequest) -> bool:
+        """Whether the answer is line feeds without end; where JSON is refused, there is none."""
+        wants_json = chat.response_format is not None and chat.response_format.type != "text"
+        if not wants_json or self.behaviour.tools == "native":
+            return False
+        if self.behaviour.json_mode == "refuse":
+            raise refusals.json_mode_not_supported()
+        return True
 
     def _named(self, name: str | None) -> Model:
         wanted = "" if name is None else name.lower()
@@ -158,8 +166,17 @@ class Deployment:
 
     def _said(self, prompt: Prompt) -> Spoken:
         scripted = _next(self.script)
-        said = self._speaks(prompt) if scripted is None else scripted
-        return Spoken(said) if isinstance(said, str) else said
+        if scripted is not None:
+            return Spoken(scripted) if isinstance(scripted, str) else scripted
+        said = self._speaks(prompt)
+        spoken = Spoken(said) if isinstance(said, str) else said
+        mistake = _next(self.misbehaviours)
+        if mistake is not None:
+            spoken = misbehaviour.misbehaved(mistake, spoken, prompt)
+        if self.behaviour.reasoning == "field" or spoken.thoughts == "":
+            return spoken
+        text = f"<think>\n{spoken.thoughts}\n</think>\n\n{spoken.text}"
+        return replace(spoken, text=text, thoughts="", tokens=None)
 
     def _completion(
         self, request: Request, prompt: Prompt, choices: tuple[Choice, ...], engine: Engine

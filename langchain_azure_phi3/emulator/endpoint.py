@@ -6,11 +6,19 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from langchain_azure_phi3.emulator import misbehaviour
 from langchain_azure_phi3.emulator import persona as personas
 from langchain_azure_phi3.emulator.conversation import Persona
 from langchain_azure_phi3.emulator.deployment import Deployment
 from langchain_azure_phi3.emulator.faults import Fault, Kind
-from langchain_azure_phi3.emulator.quirks import Behaviour, JsonMode, SafetyShape, UsagePlace
+from langchain_azure_phi3.emulator.quirks import (
+    Behaviour,
+    JsonMode,
+    SafetyShape,
+    ThoughtPlace,
+    ToolMode,
+    UsagePlace,
+)
 from langchain_azure_phi3.emulator.wire import Request
 
 if TYPE_CHECKING:
@@ -44,6 +52,12 @@ class Emulator:
         usage_in_streams: `"finish"`, `"separate"`, `"every"` or `"none"`.
         framing: How events are written: any of `"bom"`, `"bytewise"`, `"comments"`, `"crlf"`,
             `"no-done"`, `"no-final-blank-line"`, `"no-space"`.
+        tools: Whether `tools` in a request are refused (`"refuse"`, as Azure does for every Phi
+            model) or taken (`"native"`), together with `response_format`.
+        reasoning: Where reasoning models put their thoughts: into the `"text"`, in `<think>` tags,
+            or into the `"field"` `reasoning_content`.
+        misbehaves: In which ways the model goes wrong, one for each of the next answers; the kinds
+            are those of `misbehave`.
         pace: Seconds between two events of a stream.
 
     Raises:
@@ -62,6 +76,9 @@ class Emulator:
         json_mode: JsonMode = "refuse",
         usage_in_streams: UsagePlace = "finish",
         framing: str | Iterable[str] = (),
+        tools: ToolMode = "refuse",
+        reasoning: ThoughtPlace = "text",
+        misbehaves: str | Iterable[str] = (),
         pace: float = 0.0,
     ) -> None:
         behaviour = Behaviour(
@@ -71,9 +88,12 @@ class Emulator:
             json_mode=json_mode,
             usage_in_streams=usage_in_streams,
             framing=frozenset([framing] if isinstance(framing, str) else framing),
+            tools=tools,
+            reasoning=reasoning,
         )
         self.key = secrets.token_hex(16) if key is None else key
         self._deployment = Deployment(models, self.key, speaks=persona, behaviour=behaviour)
+        self.misbehave(*([misbehaves] if isinstance(misbehaves, str) else misbehaves))
         self._port = port
         self._pace = pace
         self._server: Server | None = None
@@ -107,6 +127,29 @@ class Emulator:
     def script(self, *texts: str) -> None:
         """Let the next answers be these, word for word; then the persona speaks again."""
         self._deployment.script.extend(texts)
+
+    def misbehave(self, *kinds: str, times: int = 1) -> None:
+        """Let the model go wrong in its next answers, each kind in `times` answers, in order.
+
+        An answer uses up its kind even where nothing in it can go wrong that way. Answers set by
+        `script` use up none.
+
+        Args:
+            kinds: `"prose"` puts words around the JSON; `"fence"` and `"unclosed fence"` put it
+                into a Markdown block; `"wrong types"` writes numbers as strings, strings of
+                digits as numbers, the only item of a list for the list; `"bad values"` leaves a
+                required key out; `"invented arguments"` adds some; `"unknown tool"` calls one;
+                `"no call"` answers in words; `"schema echo"` repeats the schema; `"two calls"`
+                writes two; `"single quotes"`, `"trailing comma"` and `"python literals"` write
+                what only looks like JSON; `"cut off"` ends in the middle with `finish_reason`
+                `length`; `"empty"` says nothing.
+            times: How often each.
+
+        Raises:
+            ValueError: An unknown kind.
+        """
+        for kind in [misbehaviour.checked(kind) for kind in kinds]:
+            self._deployment.misbehaviours.extend([kind] * times)
 
     def fail(
         self,

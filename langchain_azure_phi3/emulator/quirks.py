@@ -27,6 +27,7 @@ class Model:
         takes: What a message may hold besides text: `"image"`, `"audio"`.
         max_images: Images in one conversation; `None` for no limit.
         roles: Roles that the chat template prints.
+        reasons: Whether its answers begin with thoughts.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Model:
     takes: frozenset[str] = frozenset()
     max_images: int | None = None
     roles: frozenset[str] = MINI_ROLES
+    reasons: bool = False
 
 
 def _phi3(size: str, context: int, roles: frozenset[str] = MINI_ROLES) -> Model:
@@ -50,6 +52,12 @@ def _phi3(size: str, context: int, roles: frozenset[str] = MINI_ROLES) -> Model:
 
 def _later(name: str, context: int = 131_072, max_output: int = 4096) -> Model:
     return Model(name=name, info_name=name, context=context, max_output=max_output)
+
+
+def _reasoning(name: str, context: int = 131_072) -> Model:
+    return Model(
+        name=name, info_name=name, context=context, max_output=min(context, 32_768), reasons=True
+    )
 
 
 _IMAGE = frozenset({"image"})
@@ -85,9 +93,9 @@ MODELS = (
         context=131_072,
         takes=frozenset({"image", "audio"}),
     ),
-    _later("Phi-4-mini-reasoning", max_output=32_768),
-    _later("Phi-4-reasoning", 32_768, 32_768),
-    _later("Phi-4-reasoning-plus", 32_768, 32_768),
+    _reasoning("Phi-4-mini-reasoning"),
+    _reasoning("Phi-4-reasoning", 32_768),
+    _reasoning("Phi-4-reasoning-plus", 32_768),
 )
 
 _BY_NAME: Mapping[str, Model] = {model.name.lower(): model for model in MODELS}
@@ -175,6 +183,8 @@ ENGINE_PARAMETERS = frozenset(
 SafetyShape = Literal["nested", "flat", "detailed", "managed"]
 JsonMode = Literal["refuse", "flood"]
 UsagePlace = Literal["finish", "separate", "every", "none"]
+ToolMode = Literal["refuse", "native"]
+ThoughtPlace = Literal["text", "field"]
 
 FRAMINGS = frozenset(
     {"bom", "bytewise", "comments", "crlf", "no-done", "no-final-blank-line", "no-space"}
@@ -185,6 +195,8 @@ _OPTIONS: Mapping[str, frozenset[str]] = {
     "safety": frozenset(get_args(SafetyShape)),
     "json_mode": frozenset(get_args(JsonMode)),
     "usage_in_streams": frozenset(get_args(UsagePlace)),
+    "tools": frozenset(get_args(ToolMode)),
+    "reasoning": frozenset(get_args(ThoughtPlace)),
 }
 
 
@@ -203,6 +215,10 @@ class Behaviour:
         usage_in_streams: On the `"finish"` chunk, on a `"separate"` last one, on `"every"` one
             (running totals), or on `"none"` unless `stream_options` asks.
         framing: Names out of `FRAMINGS`: legal, or merely usual, ways to write events.
+        tools: Whether `tools` are refused, as Azure refuses them for every Phi model, or taken,
+            with `response_format`, as servers with a tool parser take them.
+        reasoning: Where reasoning models put their thoughts: into the `"text"`, in `<think>` tags,
+            or into the `"field"` `reasoning_content` (Azure's api-version 2025-04-01).
     """
 
     dialect: str = "serverless"
@@ -211,6 +227,8 @@ class Behaviour:
     json_mode: JsonMode = "refuse"
     usage_in_streams: UsagePlace = "finish"
     framing: frozenset[str] = frozenset()
+    tools: ToolMode = "refuse"
+    reasoning: ThoughtPlace = "text"
 
     def __post_init__(self) -> None:
         for name, allowed in _OPTIONS.items():

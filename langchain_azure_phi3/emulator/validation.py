@@ -6,15 +6,18 @@ number, `null` is none, and the words of a 422 are pydantic's.
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 
-from langchain_azure_phi3.emulator import refusals
+from langchain_azure_phi3.emulator import native_tools, refusals
 from langchain_azure_phi3.emulator.conversation import Picture, Turn
 from langchain_azure_phi3.emulator.pictures import size_in_data_url
 from langchain_azure_phi3.emulator.quirks import ENGINE_PARAMETERS, EXTRA_MODES, Dialect, Model
 from langchain_azure_phi3.emulator.wire import Json, Request
+
+_NATIVE = "native"  # the context in which the server takes tools and schemas
 
 
 class _Text(BaseModel):
@@ -54,7 +57,9 @@ class Message(BaseModel):
     content: str | list[_Part] | None = None
 
 
-def _text_or_json(value: str) -> str:
+def _text_or_json(value: str, info: ValidationInfo) -> str:
+    if info.context == _NATIVE and value == "json_schema":
+        return value
     if value not in ("text", "json_object"):
         raise ValueError("type must be either 'text' or 'json_object'")
     return value
@@ -64,6 +69,7 @@ class ResponseFormat(BaseModel):
     """What the answer should be."""
 
     type: Annotated[str, AfterValidator(_text_or_json)]
+    json_schema: Any = None
 
 
 class ChatRequest(BaseModel):
@@ -103,19 +109,29 @@ class Engine(BaseModel):
     stream_options: dict[str, Any] = {}
 
 
-def read(request: Request, dialect: Dialect) -> tuple[ChatRequest, Engine]:
+def read(request: Request, dialect: Dialect, *, native: bool = False) -> tuple[ChatRequest, Engine]:
     """The request's fields, and what of its extra parameters reaches the engine.
+
+    Args:
+        request: As it arrived.
+        dialect: The kind of server.
+        native: Whether the server takes tools and schemas.
 
     Raises:
         Refused: With the answer that the server gives.
     """
     mode = _extra_mode(request, dialect)
-    chat = _parsed(request)
-    if chat.tools is not None or chat.tool_choice is not None:
+    chat = _parsed(request, native=native)
+    extras = dict(chat.model_extra or {})
+    if native:
+        fields = {"parallel_tool_calls": extras.pop("parallel_tool_calls", None)}
+        fields |= chat.model_dump(include={"tools", "tool_choice", "response_format"})
+        native_tools.check(fields, [message.model_dump() for message in chat.messages])
+    elif chat.tools is not None or chat.tool_choice is not None:
         raise refusals.detail("Tools and tool_choice are not supported.")
     if "" in chat.stops:
         raise refusals.engine("stop cannot contain an empty string.")
-    return chat, _engine(chat.model_extra or {}, mode)
+    return chat, _engine(extras, mode)
 
 
 def _extra_mode(request: Request, dialect: Dialect) -> str:
@@ -132,7 +148,7 @@ def _extra_mode(request: Request, dialect: Dialect) -> str:
     )
 
 
-def _parsed(request: Request) -> ChatRequest:
+def _parsed(request: Request, *, native: bool) -> ChatRequest:
     body: Any = request.body.decode("utf-8", errors="replace")
     # FastAPI hands over as text what does not say that it is JSON.
     if "json" in request.headers.get("content-type", ""):
@@ -141,7 +157,7 @@ def _parsed(request: Request) -> ChatRequest:
         except json.JSONDecodeError as error:
             raise refusals.not_json(error) from error
     try:
-        return ChatRequest.model_validate(body)
+        return ChatRequest.model_validate(body, context=_NATIVE if native else None)
     except ValidationError as error:
         raise refusals.invalid(_problems(error)) from error
 
@@ -184,8 +200,10 @@ def _engine(extras: Mapping[str, Any], mode: str) -> Engine:
     return engine
 
 
-def turns_of(chat: ChatRequest, model: Model, dialect: Dialect) -> tuple[Turn, ...]:
-    """The turns that the model's template shows it.
+def turns_of(
+    chat: ChatRequest, model: Model, dialect: Dialect, *, native: bool = False
+) -> tuple[Turn, ...]:
+    """The turns that the model's template shows it; a server that takes tools shows them all.
 
     Raises:
         Refused: Something in them is not for this model.
@@ -196,8 +214,26 @@ def turns_of(chat: ChatRequest, model: Model, dialect: Dialect) -> tuple[Turn, .
         raise refusals.engine(
             f"At most {model.max_images} image(s) may be provided in one request."
         )
+    if native:
+        return tuple(map(_with_tools, turns, _names_answered(chat), chat.messages))
     shown = model.roles | ({"system"} if dialect.system_as_user else set())
     return tuple(turn for turn in turns if turn.role in shown)
+
+
+def _names_answered(chat: ChatRequest) -> list[str | None]:
+    """For each message, the tool whose result it is."""
+    names: dict[str, str] = {}
+    found = []
+    for message in chat.messages:
+        extra = message.model_extra or {}
+        names |= {call["id"]: call["function"]["name"] for call in extra.get("tool_calls") or ()}
+        found.append(names.get(extra.get("tool_call_id", "")))
+    return found
+
+
+def _with_tools(turn: Turn, answers: str | None, message: Message) -> Turn:
+    calls = (message.model_extra or {}).get("tool_calls")
+    return replace(turn, answers=answers, calls="" if not calls else json.dumps(calls))
 
 
 def _turn(message: Message, model: Model) -> Turn:

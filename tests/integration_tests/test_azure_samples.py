@@ -296,7 +296,7 @@ def test_content_safety(phi: Emulator, model: ChatAzurePhi3) -> None:
     }
 
 
-# -- Microsoft Entra ID --------------------------------------------------------------------------
+# -- Microsoft Entra ID --
 
 
 class Signed:

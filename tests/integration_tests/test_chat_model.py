@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from langchain_core.callbacks import UsageMetadataCallbackHandler
-from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
 from langchain_core.prompts import ChatPromptTemplate
@@ -25,31 +25,12 @@ from langchain_azure_phi3 import (
     NotFoundError,
 )
 from langchain_azure_phi3.emulator import Emulator
+from tests.integration_tests.colours import COLOURS, ask, sum_of
 
 QUESTION = [
     SystemMessage("You are a helpful assistant."),
     HumanMessage("How many languages are in the world?"),
 ]
-COLOURS = ("invoke", "ainvoke", "stream", "astream")
-
-
-async def ask(model: Any, colour: str, question: Any, /, **kwargs: Any) -> AIMessage:
-    """One answer, in one of the four ways to ask."""
-    if colour == "invoke":
-        return model.invoke(question, **kwargs)
-    if colour == "ainvoke":
-        return await model.ainvoke(question, **kwargs)
-    if colour == "stream":
-        return sum_of(list(model.stream(question, **kwargs)))
-    return sum_of([chunk async for chunk in model.astream(question, **kwargs)])
-
-
-def sum_of(chunks: list[AIMessageChunk]) -> AIMessageChunk:
-    """The merged stream."""
-    merged = chunks[0]
-    for chunk in chunks[1:]:
-        merged = merged + chunk
-    return merged
 
 
 def comparable(message: AIMessage) -> dict[str, Any]:

@@ -79,7 +79,7 @@ async def signed_async(auth: httpx.Auth) -> httpx.Headers:
         await flow.aclose()
 
 
-# -- keys ------------------------------------------------------------
+# -- keys --
 
 
 async def test_a_key_is_sent_in_both_headers() -> None:
@@ -99,7 +99,24 @@ async def test_no_credential_is_no_header() -> None:
         assert "api-key" not in headers
 
 
-# -- scopes ------------------------------------------------------------
+@pytest.mark.parametrize("key", ["two\nlines", "two\r\nlines", "schlüssel", "a\u2028b", "\x00"])
+async def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(key: str) -> None:
+    """Whatever it comes from; httpx would quote it in its error."""
+    with pytest.raises(InvalidInputError, match="Copy it again") as caught:
+        auth_for(key, SERVERLESS)
+    assert key not in str(caught.value)
+    with pytest.raises(InvalidInputError, match="Copy it again"):
+        signed(auth_for(lambda: key, SERVERLESS))
+
+
+async def test_white_space_around_a_token_is_dropped() -> None:
+    """Files end with a line feed."""
+    auth = auth_for(lambda: " token\n", SERVERLESS)
+    assert signed(auth)["authorization"] == "Bearer token"
+    assert (await signed_async(auth))["authorization"] == "Bearer token"
+
+
+# -- scopes --
 
 
 @pytest.mark.parametrize(
@@ -130,7 +147,7 @@ def test_what_takes_only_keys_refuses_entra_id_without_scopes(endpoint: str) -> 
         auth_for(Credential(), route_for(endpoint))
 
 
-# -- tokens ------------------------------------------------------------
+# -- tokens --
 
 
 async def test_a_token_is_asked_for_once_while_it_is_fresh() -> None:
@@ -223,7 +240,7 @@ async def test_a_failed_fetch_is_the_users_to_see_and_is_tried_again() -> None:
     assert signed(auth)["authorization"] == "Bearer token-3"
 
 
-# -- callables ------------------------------------------------------------
+# -- callables --
 
 
 async def test_a_callable_is_asked_each_time() -> None:

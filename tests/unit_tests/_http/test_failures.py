@@ -177,6 +177,7 @@ ROWS = [
     ),
     # 400, too long
     Row(400, vllm(TOO_LONG), ContextLengthError, "4096 tokens", "400"),
+    Row(400, {"message": "{broken"}, BadRequestError, "400: {broken"),
     Row(
         400,
         nested("Bad Request", json.dumps(vllm(TOO_LONG)), status=400),
@@ -578,18 +579,21 @@ def test_a_long_body_is_cut_in_the_message_and_kept_in_the_error() -> None:
     assert error.body == "x" * 10_000
 
 
-@pytest.mark.parametrize("content", [b"[" * 900 + b"]" * 900, b'{"a":' * 900 + b"1" + b"}" * 900])
-def test_a_body_nested_deeply_is_still_a_failure(content: bytes) -> None:
-    """Python's recursion limit is not the user's problem."""
-    assert isinstance(error_from(500, {}, content, advice={}), ServerError)
-    with pytest.raises(AzurePhi3Error):
-        completion_from(b'{"error":' + content + b"}", {})
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":[', b"]}")])
+def test_a_body_nested_deeply_is_still_a_failure(opening: bytes, closing: bytes) -> None:
+    """Python's recursion limit is not the user's problem, on whichever side of it."""
+    for depth in range(300, 1100, 2):
+        content = opening * depth + closing * depth
+        assert isinstance(error_from(500, {}, content, advice={}), ServerError)
+        with pytest.raises(AzurePhi3Error):
+            completion_from(b'{"error":' + content + b"}", {})
 
 
+@pytest.mark.parametrize("digits", [4000, 5000])
 @pytest.mark.parametrize("key", ["code", "status", "param", "message", "x"])
-def test_numbers_without_end_are_still_a_failure(key: str) -> None:
+def test_numbers_without_end_are_still_a_failure(key: str, digits: int) -> None:
     """Python refuses to write integers of more than 4,300 digits."""
-    number = b"9" * 5000
+    number = b"9" * digits
     for content in (b'{"%s": %s}', b'{"error": {"%s": %s}}', b'[{"%s": %s}]'):
         body = content % (key.encode(), number)
         assert isinstance(error_from(400, {}, body, advice={}), BadRequestError)

@@ -29,7 +29,7 @@ def date(seconds: float) -> str:
     return format_datetime(datetime.fromtimestamp(NOW + seconds, UTC), usegmt=True)
 
 
-# -- what the server asks ---------------------------------------------------------------------
+# -- what the server asks --
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_no_header_breaks_it(header: str, message: str) -> None:
         assert found is None or found >= 0
 
 
-# -- what is decided --------------------------------------------------------------------------
+# -- what is decided --
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])

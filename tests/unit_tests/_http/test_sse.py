@@ -26,7 +26,7 @@ def data(*pieces: bytes) -> list[bytes]:
     return [event[0] for event in events(*pieces)]
 
 
-# -- the examples of the HTML standard, section 9.2.6 ---------------------------------------
+# -- the examples of the HTML standard, section 9.2.6 --
 
 
 def test_the_standards_first_example_is_one_event_of_three_lines() -> None:
@@ -58,7 +58,7 @@ def test_the_standards_named_events_keep_their_names() -> None:
     assert events(stream) == [(b"73857293", b"add"), (b"2153", b"remove"), (b"1", b"add")]
 
 
-# -- what servers send ------------------------------------------------------------------------
+# -- what servers send --
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"], ids=["LF", "CR", "CRLF"])
@@ -142,7 +142,7 @@ def test_finishing_twice_gives_nothing_more() -> None:
     assert parser.finish() == []
 
 
-# -- bounds ------------------------------------------------------------------------------------
+# -- bounds --
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_an_event_of_exactly_the_bound_passes() -> None:
     assert events(stream, limit=len(stream)) == [(b"a", b"")]
 
 
-# -- against httpx-sse ---------------------------------------------------------------------------
+# -- against httpx-sse --
 
 LINES = st.one_of(
     st.sampled_from(

@@ -50,7 +50,7 @@ class Read:
             self.error = error
 
 
-# -- failures ------------------------------------------------------------------------------------
+# -- failures --
 
 
 def test_a_stream_without_finish_reason_or_done_is_an_interruption() -> None:
@@ -182,7 +182,7 @@ def test_an_event_that_is_no_json_is_refused(data: bytes) -> None:
     assert isinstance(read.error, InvalidResponseError)
 
 
-# -- what is no stream -----------------------------------------------------------------------------
+# -- what is no stream --
 
 
 @pytest.mark.parametrize("lead", [b"", b"\n", b" \r\n\t", b"\xef\xbb\xbf", b"\xef\xbb\xbf "])
@@ -240,7 +240,7 @@ def test_a_body_beyond_the_bound_is_dropped(monkeypatch: pytest.MonkeyPatch) -> 
     assert "larger than 1,000 bytes" in str(read.error)
 
 
-# -- variants that are all right --------------------------------------------------------
+# -- variants that are all right --
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
