@@ -74,7 +74,7 @@ SERVERLESS = Kind(
     older=True,
     translates=True,  # says Azure's how-to of 2024-07-23
     no_tokens="Azure's how-to of 2024-07-23 says: serverless API endpoints do not support "
-    "Entra ID, only keys.",
+    "Entra ID, only keys. If this is managed compute, say api='managed'.",
     advice={
         401: f"{_KEY_ADVICE} A serverless API takes its own 32-character key, not Entra ID.",
         403: "Check the network rules of the project and that its subscription is active.",

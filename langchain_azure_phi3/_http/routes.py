@@ -119,7 +119,7 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
         info_url=f"{root}/info{tail}",
         loopback=loopback,
         other_url=None if api == "score" else other,
-        scope=kind.scope if loopback else scope,
+        scope=kind.scope if loopback or kind.scope is None else scope,
         guessed=api == "auto",
     )
 
