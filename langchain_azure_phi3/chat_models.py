@@ -33,7 +33,7 @@ from pydantic import (
 from typing_extensions import override
 
 from langchain_azure_phi3 import catalogue, structured_output
-from langchain_azure_phi3._codec import history, parameters, prompted
+from langchain_azure_phi3._codec import anthropic, history, media, parameters, prompted
 from langchain_azure_phi3._codec.asked import Asked, asked, chosen, named
 from langchain_azure_phi3._codec.exchange import Exchange, OnContentFilter, Terms
 from langchain_azure_phi3._codec.messages import SystemMessages, turns
@@ -442,13 +442,15 @@ class ChatAzurePhi3(BaseChatModel):
         family: str,
         row: PhiModel | None,
     ) -> list[Json]:
+        messages = anthropic.translated(messages)
         if in_words:
             messages = history.in_words(messages, family)
         if asked_for is not None and (text := prompted.instructions(asked_for, family)):
             messages = history.instructed(messages, text)
         folds = row is not None and row.system_messages == "dropped"
         auto: SystemMessages = "user" if folds and not self._route.kind.translates else "system"
-        return turns(messages, auto if self.system_messages == "auto" else self.system_messages)
+        given = auto if self.system_messages == "auto" else self.system_messages
+        return media.for_model(turns(messages, given), row)
 
     def _addressed(self, name: str | None) -> Json:
         kind = self._route.kind
