@@ -41,6 +41,7 @@ from langchain_azure_phi3.errors import (
     FilterResult,
     InvalidResponseError,
 )
+from langchain_azure_phi3.tokens import Meter
 
 Json = dict[str, Any]
 OnContentFilter = Literal["raise", "return"]
@@ -57,6 +58,7 @@ class Terms:
         family: The way of writing calls that the model knows.
         thinks: Whether thoughts may stand in the text.
         max_corrections: How often to ask again for what was demanded and did not come.
+        meter: Learns from what the server says a prompt cost.
     """
 
     model: str | None = None
@@ -65,6 +67,7 @@ class Terms:
     family: str = "plain"
     thinks: bool = False
     max_corrections: int = 0
+    meter: Meter | None = None
 
 
 class Exchange:
@@ -112,6 +115,7 @@ class Exchange:
                 "The answer holds no choices.", status_code=200, request_id=request_id, body=body
             )
         self._counted = usage(body)
+        self._learn()
         generations = []
         for choice in found:
             generations.append(self._generation(choice, body, request_id))
@@ -240,6 +244,7 @@ class Exchange:
             raise InvalidResponseError("The stream ended without a choice.", status_code=200)
         if self._raises(self._finish):
             raise self._blocked(self._filters, "".join(self._text), self._request_id)
+        self._learn()
         rest = self._reader.finish(cut_off=self._finish.get("finish_reason") == "length")
         if self._reopened():
             return
@@ -300,6 +305,11 @@ class Exchange:
         if self._spent is None or self._counted is None:
             return self._counted if self._counted is not None else self._spent
         return add_usage(self._spent, self._counted)
+
+    def _learn(self) -> None:
+        meter = self._terms.meter
+        if meter is not None and self._counted is not None:
+            meter.learn(self.payload, self._counted["input_tokens"])
 
     def _new_reader(self) -> AnswerReader:
         return AnswerReader(self._terms.asked, thinks=self._terms.thinks)
