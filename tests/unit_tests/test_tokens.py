@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_azure_phi3._text_shape import NAMES
+from langchain_azure_phi3._tokens.shape import NAMES
+from langchain_azure_phi3._tokens.weights import WEIGHTS
 from langchain_azure_phi3.catalogue import PhiModel, TokenizerFamily, find
-from langchain_azure_phi3.token_weights import WEIGHTS
 from langchain_azure_phi3.tokens import (
     ERROR,
     Learned,
