@@ -37,11 +37,11 @@ $(VENV)/.docs: $(STAMP)
 	@touch $@
 
 docs: $(VENV)/.docs  ## build the site strictly into site/
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html is the first page."
 
 docs-serve: $(VENV)/.docs  ## show the site on http://127.0.0.1:8000 while you write
-	$(BIN)/mkdocs serve --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict
 
 $(VENV)/.cookbook: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group cookbook
