@@ -9,7 +9,7 @@ python docs/cookbook/fallback.py
 ```
 
 Only `ContentFilterError` falls back: a wrong key or a broken network is not to be hidden. The
-emulator blocks a fixed list of phrases, the tomatoes among them; your deployment decides for itself.
+emulator blocks a fixed list of phrases, the tomatoes among them; your deployment has its own mind.
 """
 
 from typing import Any

@@ -10,8 +10,8 @@ python docs/cookbook/invoices.py
 ```
 
 The stand-in cannot see. Its answers are scripted in this file, the second one with a mistake, so
-what is shown is the way of a picture to the wire, the check and the correction; how well Phi-3-vision
-reads your invoices, only your invoices can tell.
+what is shown is the way of a picture to the wire, the check and the correction. How well
+Phi-3-vision reads your invoices, only your invoices can tell.
 """
 
 import json
@@ -21,7 +21,7 @@ from langchain_core.messages import HumanMessage
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import BaseModel, Field, model_validator
 
-from langchain_azure_phi3.images import image_block
+from langchain_azure_phi3 import image_block
 
 
 class Item(BaseModel):
