@@ -4,7 +4,7 @@ import difflib
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import AbstractContextManager, aclosing, closing
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, cast
 
@@ -25,9 +25,11 @@ from pydantic import (
     AliasChoices,
     ConfigDict,
     Field,
+    FieldSerializationInfo,
     PrivateAttr,
     SecretStr,
     ValidationError,
+    field_serializer,
     model_validator,
 )
 from typing_extensions import override
@@ -84,6 +86,7 @@ _BY_PROMPT = {
 
 class _Connected(NamedTuple):
     settings: tuple[Any, ...]
+    connection: Connection
     sync: Endpoint
     asynchronous: AsyncEndpoint
 
@@ -271,6 +274,13 @@ class ChatAzurePhi3(BaseChatModel):
         self._add_version("langchain-azure-phi3", version("langchain-azure-phi3"))
         return self
 
+    @field_serializer("credential")
+    def _masked(self, credential: Any, info: FieldSerializationInfo) -> Any:
+        """A text that was assigned or copied in is masked as well; JSON has no credentials."""
+        if isinstance(credential, SecretStr | str):
+            return str(SecretStr("?")) if info.mode_is_json() else SecretStr(_text_of(credential))
+        return None if info.mode_is_json() else credential
+
     def _check_endpoint(self) -> None:
         if not self.endpoint:
             raise InvalidInputError(
@@ -300,10 +310,11 @@ class ChatAzurePhi3(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
-        while True:
-            answer = self._sync.complete(exchange.payload, exchange.headers)
-            if (result := exchange.result(*answer)) is not None:
-                return result
+        with self._discreet():
+            while True:
+                answer = self._sync.complete(exchange.payload, exchange.headers)
+                if (result := exchange.result(*answer)) is not None:
+                    return result
 
     @override
     async def _agenerate(
@@ -314,10 +325,11 @@ class ChatAzurePhi3(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
-        while True:
-            answer = await self._async.complete(exchange.payload, exchange.headers)
-            if (result := exchange.result(*answer)) is not None:
-                return result
+        with self._discreet():
+            while True:
+                answer = await self._async.complete(exchange.payload, exchange.headers)
+                if (result := exchange.result(*answer)) is not None:
+                    return result
 
     @override
     def _stream(
@@ -329,7 +341,7 @@ class ChatAzurePhi3(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         exchange = self._exchange(messages, stop, kwargs, stream=True)
         while exchange.is_open:
-            with exchange.keeping_partial():
+            with self._discreet(), exchange.keeping_partial():
                 pieces = self._sync.stream(exchange.payload, exchange.headers)
                 with closing(pieces):
                     for piece in pieces:
@@ -346,7 +358,7 @@ class ChatAzurePhi3(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         exchange = self._exchange(messages, stop, kwargs, stream=True)
         while exchange.is_open:
-            with exchange.keeping_partial():
+            with self._discreet(), exchange.keeping_partial():
                 pieces = self._async.stream(exchange.payload, exchange.headers)
                 async with aclosing(pieces):
                     async for piece in pieces:
@@ -362,7 +374,8 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        return model_info(self._sync.info().body)
+        with self._discreet():
+            return model_info(self._sync.info().body)
 
     async def aget_model_info(self) -> ModelInfo:
         """What the deployment says of its model (`GET /info`).
@@ -371,7 +384,8 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        return model_info((await self._async.info()).body)
+        with self._discreet():
+            return model_info((await self._async.info()).body)
 
     def _exchange(
         self,
@@ -573,6 +587,9 @@ class ChatAzurePhi3(BaseChatModel):
     def _async(self) -> AsyncEndpoint:
         return self._connected().asynchronous
 
+    def _discreet(self) -> AbstractContextManager[None]:
+        return self._connected().connection.discreet()
+
     def _connected(self) -> _Connected:
         settings = (
             self.endpoint,
@@ -591,6 +608,7 @@ class ChatAzurePhi3(BaseChatModel):
             connection = self._connection()
             made = _Connected(
                 settings,
+                connection,
                 Endpoint(connection, self.http_client),
                 AsyncEndpoint(connection, self.http_async_client),
             )
@@ -598,8 +616,8 @@ class ChatAzurePhi3(BaseChatModel):
         return made
 
     def _connection(self) -> Connection:
-        secret = self.credential
-        credential = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+        held = self.credential
+        credential = _text_of(held) if isinstance(held, SecretStr | str) else held
         route = self._route
         return Connection(
             route=route,
@@ -693,6 +711,10 @@ def _from_environment(given: Json) -> Json:
         credential = _variable(CREDENTIAL_VARIABLES)
     given["credential"] = _secret(credential)
     return given
+
+
+def _text_of(secret: SecretStr | str) -> str:
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
 
 
 def _secret(credential: Any) -> Any:

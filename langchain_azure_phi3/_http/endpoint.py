@@ -23,6 +23,7 @@ from langchain_azure_phi3._http.clients import shared_async_client, shared_clien
 from langchain_azure_phi3._http.failures import completion_from, error_from, request_id
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route
+from langchain_azure_phi3._http.secrecy import secrets_of, strike_out
 from langchain_azure_phi3._http.streams import MAX_BODY_BYTES, StreamReader
 from langchain_azure_phi3._http.wire import Json, encoded
 from langchain_azure_phi3.errors import (
@@ -97,17 +98,21 @@ class Connection:
         return error_from(
             response.status_code,
             {
-                name.decode("latin-1").lower(): self._hidden(value).decode("latin-1")
+                name.decode("latin-1").lower(): value.decode("latin-1")
                 for name, value in response.headers.raw
             },
-            self._hidden(response.content),
+            response.content,
             advice=self.route.kind.advice,
         )
 
-    def _hidden(self, content: bytes) -> bytes:
-        """`content` without the credential, which some servers quote when they refuse it."""
-        secret: str | None = getattr(self.auth, "secret", None)
-        return content.replace(secret.encode(), b"***") if secret else content
+    @contextmanager
+    def discreet(self) -> Iterator[None]:
+        """Let no error leave with a secret in it, whoever put it there."""
+        try:
+            yield
+        except AzurePhi3Error as error:
+            strike_out(error, secrets_of(getattr(self.auth, "secret", None), self.headers))
+            raise
 
 
 @contextmanager
