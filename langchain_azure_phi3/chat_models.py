@@ -310,7 +310,7 @@ class ChatAzurePhi3(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
-        with self._discreet():
+        with self._keeping_secrets():
             while True:
                 answer = self._sync.complete(exchange.payload, exchange.headers)
                 if (result := exchange.result(*answer)) is not None:
@@ -325,7 +325,7 @@ class ChatAzurePhi3(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
-        with self._discreet():
+        with self._keeping_secrets():
             while True:
                 answer = await self._async.complete(exchange.payload, exchange.headers)
                 if (result := exchange.result(*answer)) is not None:
@@ -341,7 +341,7 @@ class ChatAzurePhi3(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         exchange = self._exchange(messages, stop, kwargs, stream=True)
         while exchange.is_open:
-            with self._discreet(), exchange.keeping_partial():
+            with self._keeping_secrets(), exchange.keeping_partial():
                 pieces = self._sync.stream(exchange.payload, exchange.headers)
                 with closing(pieces):
                     for piece in pieces:
@@ -358,7 +358,7 @@ class ChatAzurePhi3(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         exchange = self._exchange(messages, stop, kwargs, stream=True)
         while exchange.is_open:
-            with self._discreet(), exchange.keeping_partial():
+            with self._keeping_secrets(), exchange.keeping_partial():
                 pieces = self._async.stream(exchange.payload, exchange.headers)
                 async with aclosing(pieces):
                     async for piece in pieces:
@@ -374,7 +374,7 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        with self._discreet():
+        with self._keeping_secrets():
             return model_info(self._sync.info().body)
 
     async def aget_model_info(self) -> ModelInfo:
@@ -384,7 +384,7 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        with self._discreet():
+        with self._keeping_secrets():
             return model_info((await self._async.info()).body)
 
     def _exchange(
@@ -587,8 +587,8 @@ class ChatAzurePhi3(BaseChatModel):
     def _async(self) -> AsyncEndpoint:
         return self._connected().asynchronous
 
-    def _discreet(self) -> AbstractContextManager[None]:
-        return self._connected().connection.discreet()
+    def _keeping_secrets(self) -> AbstractContextManager[None]:
+        return self._connected().connection.keeping_secrets()
 
     def _connected(self) -> _Connected:
         settings = (

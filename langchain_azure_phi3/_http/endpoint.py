@@ -106,7 +106,7 @@ class Connection:
         )
 
     @contextmanager
-    def discreet(self) -> Iterator[None]:
+    def keeping_secrets(self) -> Iterator[None]:
         """Let no error leave with a secret in it, whoever put it there."""
         try:
             yield

@@ -326,7 +326,7 @@ def test_the_text_of_an_answer_is_left_as_it_came(phi: Emulator) -> None:
 
 WRONG: list[dict[str, Any]] = [
     {"temperature": CANARY},
-    {"temprature": CANARY},
+    {"max_token": CANARY},
     {"max_retries": -1},
     {"endpoint": f"https://user:{CANARY}@phi.example"},
     {"endpoint": "http://phi.example"},
