@@ -669,7 +669,7 @@ class ChatAzurePhi3(BaseChatModel):
             found["ls_temperature"] = temperature
         if (max_tokens := call.get("max_tokens", self.max_tokens)) is not None:
             found["ls_max_tokens"] = max_tokens
-        if stops := parameters.stops(self.stop, stop):
+        if stops := parameters.stops(self.stop, parameters.checked({"stop": stop})["stop"]):
             found["ls_stop"] = stops
         return found
 
