@@ -3,6 +3,7 @@
 Every test is searched for keys: what it logs at DEBUG, warns of and prints must hold none.
 """
 
+import os
 import secrets
 import warnings
 from collections.abc import Iterator
@@ -18,7 +19,9 @@ from tests.canaries import CANARY, LogSearch, canary_hex
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("any machine")
+# `make fuzz` looks further.
+settings.register_profile("fuzz", settings.get_profile("any machine"), max_examples=3000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "any machine"))
 
 _LOGS = LogSearch()
 

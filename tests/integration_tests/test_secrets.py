@@ -4,12 +4,9 @@ import copy
 import json
 import logging
 import pickle
-import socket
-import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -24,6 +21,7 @@ from langchain_azure_phi3 import AzurePhi3Error, ChatAzurePhi3, InvalidInputErro
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.raw_server import serving
 
 CANARY = "canary/7d1f+0a93c5e8b246"
 HEADER = "canary-of-a-gateway-51b7"
@@ -245,30 +243,6 @@ async def test_the_canary_is_nowhere(
     assert [] == leaks(printed.out, printed.err, repr(phi), repr(phi.requests))
 
 
-@contextmanager
-def server(answer: bytes) -> Iterator[str]:
-    """A server that gives the same bytes to everybody; its address."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def serve() -> None:
-            while True:
-                try:
-                    connection, _ = listening.accept()
-                except OSError:
-                    return
-                with connection:
-                    connection.recv(65536)
-                    connection.sendall(answer)
-
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            listening.shutdown(socket.SHUT_RDWR)
-            thread.join()
-
-
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize(
     "answer",
@@ -280,7 +254,7 @@ def server(answer: bytes) -> Iterator[str]:
 )
 async def test_a_server_that_speaks_no_http_is_not_quoted(answer: str, colour: str) -> None:
     """h11 quotes the line in its error, which is the cause of ours."""
-    with server(answer.encode()) as address:
+    with serving(answer.encode()) as address:
         model = ChatAzurePhi3(endpoint=address, credential=CANARY, max_retries=0, timeout=5)
         with pytest.raises(AzurePhi3Error) as caught:
             await ask(model, colour, "Hi")
