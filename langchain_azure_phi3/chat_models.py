@@ -47,6 +47,7 @@ from langchain_azure_phi3._codec.exchange import Exchange, OnContentFilter, Term
 from langchain_azure_phi3._codec.messages import SystemMessages, turns
 from langchain_azure_phi3._codec.parameters import ExtraParameters, LogitBias, Number, Stop
 from langchain_azure_phi3._codec.replies import PROVIDER, ModelInfo, model_info
+from langchain_azure_phi3._http import clients
 from langchain_azure_phi3._http.auth import Auth, auth_for
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Connection, Endpoint
 from langchain_azure_phi3._http.kinds import Api
@@ -431,6 +432,23 @@ class ChatAzurePhi3(BaseChatModel):
             AzurePhi3Error: Whatever else went wrong.
         """
         return model_info((await self._async.info()).body)
+
+    def close(self) -> None:
+        """Close the connections that the models of this process share on the sync path.
+
+        Nobody has to: they are kept for the next request and closed at exit. Answers under way
+        are finished first, and the next request opens new ones. Your own `http_client` is left
+        alone.
+        """
+        clients.retire()
+
+    async def aclose(self) -> None:
+        """Close the connections that the models of the running event loop share.
+
+        Nobody has to: the loop closes them when it ends. Answers under way are finished first, and
+        the next request opens new ones. Your own `http_async_client` is left alone.
+        """
+        await clients.aretire()
 
     def _exchange(
         self,
