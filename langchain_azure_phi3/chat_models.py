@@ -368,7 +368,7 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        return model_info(self._sync.info().body)
+        return model_info(self._sync.info(self.model, self._routing()).body)
 
     async def aget_model_info(self) -> ModelInfo:
         """What the deployment says of its model (`GET /info`).
@@ -377,7 +377,10 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        return model_info((await self._async.info()).body)
+        return model_info((await self._async.info(self.model, self._routing())).body)
+
+    def _routing(self) -> dict[str, str]:
+        return parameters.headers({}, frozenset(), None, self.deployment)
 
     def _exchange(
         self,
