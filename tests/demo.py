@@ -3,7 +3,10 @@
 import sys
 import textwrap
 
+from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, SystemMessage
+from langchain_core.tools import tool
+from pydantic import BaseModel
 
 from langchain_azure_phi3 import ChatAzurePhi3, ContentFilterError
 from langchain_azure_phi3.emulator import Emulator
@@ -56,6 +59,39 @@ def be_filtered(model: ChatAzurePhi3) -> None:
         said(f"{type(error).__name__} at the {error.stage}: {error}")
 
 
+@tool
+def get_weather(city: str) -> str:
+    """The weather of a city."""
+    return f"18 degrees and sunny in {city}"
+
+
+def use_a_tool(model: ChatAzurePhi3) -> None:
+    """An agent, on a deployment that refuses tools on the wire."""
+    title("An agent with a tool, on a deployment that has none: Use get_weather for Paris.")
+    state = create_agent(model, [get_weather]).invoke(
+        {"messages": [HumanMessage("Use get_weather for Paris.")]}
+    )
+    for message in state["messages"][1:]:
+        for call in getattr(message, "tool_calls", []):
+            said(f"call    {call['name']}({call['args']})")
+        if message.text:
+            said(f"{message.type:<7} {message.text}")
+
+
+class Person(BaseModel):
+    """A person."""
+
+    name: str
+    age: int
+
+
+def extract_an_object(model: ChatAzurePhi3) -> None:
+    """An object of a schema, on a deployment without a JSON mode."""
+    text = "The person named Ann is 41."
+    title(f"An extraction into a pydantic object: {text}")
+    said(repr(model.with_structured_output(Person).invoke(text)))
+
+
 def main() -> None:
     """Start an emulator and run every part against it."""
     with Emulator(MODEL, pace=0.02) as phi:
@@ -63,6 +99,8 @@ def main() -> None:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
         ask_and_stream(model)
         be_filtered(model)
+        use_a_tool(model)
+        extract_an_object(model)
     print()
 
 

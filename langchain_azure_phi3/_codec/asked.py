@@ -103,13 +103,24 @@ def asked(
         InvalidInputError: `tool_choice` names no tool on offer, or demands one where none is.
     """
     offered = tuple(tools or ())
-    choice = chosen(tool_choice, [tool["function"]["name"] for tool in offered])
+    choice = chosen(tool_choice, [_name(tool) for tool in offered])
     return Asked(
         tools=() if choice == NONE else offered,
         choice=AUTO if choice == NONE else choice,
         response_format=response_format,
         parallel=parallel,
     )
+
+
+def _name(tool: Json) -> str:
+    function = tool.get("function")
+    name = function.get("name") if isinstance(function, dict) else None
+    if not isinstance(name, str):
+        raise InvalidInputError(
+            f"A tool of type {tool.get('type')!r} is none that a Phi can call. Bind functions, "
+            "pydantic models, BaseTools or JSON schemas."
+        )
+    return name
 
 
 def chosen(tool_choice: Any, names: Sequence[str]) -> str:

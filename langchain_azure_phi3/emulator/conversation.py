@@ -1,5 +1,6 @@
 """What a model is asked: the turns that it sees, and how the answer was asked for."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,8 +69,10 @@ class Prompt:
 
     @property
     def tokens(self) -> int:
-        """What the conversation costs."""
-        return counting.PROMPT_TOKENS + sum(turn.tokens for turn in self.turns)
+        """What the conversation costs, with the tools that came beside it."""
+        tools = self.parameters.get("tools")
+        offered = 0 if tools is None else counting.text_tokens(json.dumps(tools))
+        return counting.PROMPT_TOKENS + offered + sum(turn.tokens for turn in self.turns)
 
     @property
     def last_user_text(self) -> str:

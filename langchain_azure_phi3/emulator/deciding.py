@@ -1,7 +1,6 @@
 """Which tool a question needs next, and with which arguments."""
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 
 from langchain_azure_phi3.emulator import invention
@@ -43,18 +42,16 @@ def next_call(wanted: Wanted) -> Call | None:
 
 def _due(wanted: Wanted) -> Offer | None:
     if wanted.tool is not None:
-        named = wanted.offer(wanted.tool)
-        if named is not None:
-            return named
+        return wanted.offer(wanted.tool)
     needed = _needed(wanted)
-    answered = Counter(result.name for result in wanted.results)
+    answered = {result.name for result in wanted.results}
     for offer in needed:
-        if answered[offer.name] == 0:
+        if offer.name not in answered:
             return offer
     if not wanted.demanded or len(wanted.offers) == 0:
         return None
     # A call must come: of a tool that was not used yet, before one is used again.
-    unused = [offer for offer in wanted.offers if answered[offer.name] == 0]
+    unused = [offer for offer in wanted.offers if offer.name not in answered]
     return (*unused, *needed, *wanted.offers)[0]
 
 

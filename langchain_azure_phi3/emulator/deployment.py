@@ -217,12 +217,12 @@ class Deployment:
     def _said(self, prompt: Prompt) -> Spoken:
         scripted = _next(self.script)
         if scripted is not None:
-            return Spoken(scripted) if isinstance(scripted, str) else scripted
+            return Spoken(scripted)
         said = self._speaks(prompt)
         spoken = Spoken(said) if isinstance(said, str) else said
-        mistake = _next(self.misbehaviours)
-        if mistake is not None:
-            spoken = misbehaviour.misbehaved(mistake, spoken, prompt)
+        kind = _next(self.misbehaviours)
+        if kind is not None:
+            spoken = misbehaviour.misbehaved(kind, spoken, prompt)
         if self.behaviour.reasoning == "field" or spoken.thoughts == "":
             return spoken
         text = f"<think>\n{spoken.thoughts}\n</think>\n\n{spoken.text}"

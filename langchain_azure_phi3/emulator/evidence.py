@@ -1,7 +1,7 @@
 """What a text says that a value could be taken from: numbers, quotations, names, places, lists."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 
 def vocabulary(words: str) -> frozenset[str]:
@@ -33,12 +33,12 @@ EXPRESSIONS = re.compile(r"((?:[(\d][\d.()\s]*[-+*/^]\s*)+[(\d][\d.()\s]*)")
 SUBJECTS = re.compile(
     r"\b(?:about|search(?:ing)? for|look(?:ing)? for)\s+(.+?)(?=[.,;?!\n]|$)", re.I
 )
-_NAMES = re.compile(rf"\b(?:[Nn]amed|[Cc]alled|[Nn]ame is|I am|I'm)\s+({_RUN}|\w+)")
+_NAMES = re.compile(rf"\b(?:(?i:named|called|name is)|I am|I'm)\s+({_RUN}|\w+)")
 _RUNS = re.compile(rf"\b({_RUN})")
-_LISTS = re.compile(
-    r"((?:[\w'\u2019-]+,\s+)+(?:(?:and|or)\s+)?[\w'\u2019-]+(?:\s+(?:and|or)\s+[\w'\u2019-]+)?)"
-)
-_PAIRS = re.compile(r"([\w'\u2019-]+\s+(?:and|or)\s+[\w'\u2019-]+)")
+_ITEM = r"[\w'\u2019-]+"
+_PAIR = rf"{_ITEM}\s+(?:and|or)\s+{_ITEM}"
+_LISTS = re.compile(rf"((?:{_ITEM},\s+)+(?:{_PAIR}|(?:(?:and|or)\s+)?{_ITEM}))")
+_PAIRS = re.compile(f"({_PAIR})")
 _PLACE = r"\b(?:{})\s+(?:the\s+)?({})"
 _LOWER = r"[a-zà-ÿ]{3,}"
 _FORMATS = {
@@ -50,8 +50,8 @@ _FORMATS = {
     "uuid": re.compile(r"\b([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\b", re.I),
 }
 _WRITTEN_DATES = (
-    re.compile(rf"\b((?:{_MONTH})\s+\d{{1,2}}(?:st|nd|rd|th)?,?\s+\d{{4}})\b", re.I),
-    re.compile(rf"\b(\d{{1,2}}(?:st|nd|rd|th)?\s+(?:{_MONTH}),?\s+\d{{4}})\b", re.I),
+    re.compile(rf"\b((?:{_MONTH})\s+\d{{1,2}}[a-z]*,?\s+\d{{4}})\b", re.I),
+    re.compile(rf"\b(\d{{1,2}}[a-z]*\s+(?:{_MONTH}),?\s+\d{{4}})\b", re.I),
 )
 # Words that open a sentence with a capital and name nobody.
 _OPENERS = vocabulary(
@@ -84,13 +84,11 @@ def items_of(enumeration: str) -> list[str]:
     return [stripped for item in items if (stripped := item.strip(" \"'[]()"))]
 
 
-def iso_date(written: str) -> str:
-    """`2024-03-05` for `March 5th, 2024`; what is in no such form stays as it is."""
-    month = next((m for m in _MONTHS if m in written.lower()), None)
-    digits = re.findall(r"\d+", written)
-    if month is None or len(digits) != 2:
-        return written
-    return f"{digits[1]}-{_MONTHS.index(month) + 1:02}-{int(digits[0]):02}"
+def _iso_date(written: str) -> str:
+    """`2024-03-05` for `March 5th, 2024`."""
+    month = next(m for m in _MONTHS if m in written.lower())
+    day, year = re.findall(r"\d+", written)
+    return f"{year}-{_MONTHS.index(month) + 1:02}-{int(day):02}"
 
 
 def _anything(_: str) -> bool:
@@ -113,23 +111,22 @@ class Evidence:
 
     def take(self, pattern: re.Pattern[str], fits: Callable[[str], bool] = _anything) -> str | None:
         """The first match's (only) group that was not taken before and fits."""
-        for match in pattern.finditer(self.text):
-            group = match.lastindex or 0
-            start, end = match.span(group)
-            free = all(end <= a or b <= start for a, b in self.taken)
-            if free and fits(match[group]):
-                self.taken = (*self.taken, (start, end))
-                return match[group]
-        return None
+        return next(self._taking(pattern, fits), None)
 
     def take_all(
         self, pattern: re.Pattern[str], fits: Callable[[str], bool] = _anything
     ) -> list[str]:
         """All that was not taken before and fits."""
-        found = []
-        while (one := self.take(pattern, fits)) is not None:
-            found.append(one)
-        return found
+        return list(self._taking(pattern, fits))
+
+    def _taking(self, pattern: re.Pattern[str], fits: Callable[[str], bool]) -> Iterator[str]:
+        before = self.taken
+        for match in pattern.finditer(self.text):
+            group = match.lastindex or 0
+            start, end = match.span(group)
+            if all(end <= a or b <= start for a, b in before) and fits(match[group]):
+                self.taken = (*self.taken, (start, end))
+                yield match[group]
 
     def number_near(self, name: str, fits: Callable[[str], bool]) -> str | None:
         """A number that stands beside the name: `age 27`, `aged 27`, `age: 27`, `3 days`."""
@@ -178,7 +175,7 @@ class Evidence:
         for written in _WRITTEN_DATES:
             found = self.take(written)
             if found is not None:
-                return iso_date(found)
+                return _iso_date(found)
         return None
 
     def place(self, prepositions: str = "in|at|near|for|to|from|of") -> str | None:

@@ -252,8 +252,8 @@ def _keys(sentence: str) -> list[str]:
 
 def _results(turns: Sequence[Turn], asked: int) -> Iterator[Result]:
     for turn in turns[asked:]:
-        if turn.role == "tool":
-            yield Result(turn.answers or "tool", turn.text)
+        if turn.answers is not None:
+            yield Result(turn.answers, turn.text)
         elif turn.role == "user":
             yield from _results_in(turn.text)
 

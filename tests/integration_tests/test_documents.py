@@ -1,6 +1,7 @@
 """Every Python block in the documents runs, against the emulator."""
 
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -35,12 +36,19 @@ def test_a_documented_block_runs(
     assert capsys.readouterr().out.strip()
 
 
-def test_the_demonstration_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """What `make demo` shows: model info, an answer with usage, a stream, a filtered prompt."""
-    import runpy
+SHOWN = (
+    "Phi-3-mini-4k-Instruct",
+    "'total_tokens': 91",
+    "ContentFilterError",
+    "call    get_weather({'city': 'Paris'})",
+    "18 degrees and sunny in Paris",
+    "Person(name='Ann', age=41)",
+)
 
+
+def test_the_demonstration_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """What `make demo` shows: info, an answer, a stream, a filtered prompt, a tool, an object."""
     runpy.run_path(str(ROOT / "tests" / "demo.py"), run_name="__main__")
 
     shown = capsys.readouterr().out
-    for expected in ("Phi-3-mini-4k-Instruct", "'total_tokens': 91", "ContentFilterError"):
-        assert expected in shown
+    assert [] == [expected for expected in SHOWN if expected not in shown]

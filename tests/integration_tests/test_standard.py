@@ -10,7 +10,7 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_azure_phi3 import ChatAzurePhi3
 from langchain_azure_phi3.emulator import Emulator
 
-MODELS = ("Phi-3-mini-4k-instruct", "Phi-4")
+MODELS = ("Phi-3-mini-4k-instruct", "Phi-4", "Phi-4-mini-instruct", "Phi-4-reasoning")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,3 +58,30 @@ class TestChatAzurePhi3Integration(ChatModelIntegrationTests):
     def model_override_value(self) -> str:
         """The other model that the emulator hosts."""
         return MODELS[1]
+
+
+class TestStreamingBehindTheScenes(TestChatAzurePhi3Integration):
+    """The same with `invoke` on top of `stream`."""
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        """As above, streaming."""
+        return {**super().chat_model_params, "streaming": True}
+
+
+class TestTrainedOnTools(TestChatAzurePhi3Integration):
+    """The same on Phi-4-mini, which has a form of its own for tools."""
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        """As above, another model."""
+        return {**super().chat_model_params, "model": "Phi-4-mini-instruct"}
+
+
+class TestThinking(TestChatAzurePhi3Integration):
+    """The same on Phi-4-reasoning, which thinks aloud before every answer."""
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        """As above, another model."""
+        return {**super().chat_model_params, "model": "Phi-4-reasoning"}

@@ -103,7 +103,7 @@ def test_choosing_none_offers_none(phi: Emulator, model: ChatAzurePhi3, choice: 
 def test_an_unknown_name_is_refused_where_it_is_bound(model: ChatAzurePhi3) -> None:
     """With the names that there are."""
     with pytest.raises(InvalidInputError, match="weather"):
-        model.bind_tools([weather], tool_choice="wether")
+        model.bind_tools([weather], tool_choice="weather2")
 
 
 def test_calls_and_results_go_back_as_text(phi: Emulator, model: ChatAzurePhi3) -> None:
@@ -360,6 +360,14 @@ def test_the_way_follows_from_model_and_setting(
 
     sent = phi.requests[-1].json
     assert native == ("tools" in sent) == ("parallel_tool_calls" in sent)
+
+
+@pytest.mark.parametrize("strict", [None, True, False])
+def test_strictness_is_marked_on_the_tools(model: ChatAzurePhi3, strict: bool | None) -> None:
+    """For deployments that take tools on the wire."""
+    bound = model.bind_tools([weather], strict=strict)
+
+    assert strict == bound.kwargs["tools"][0]["function"].get("strict")
 
 
 @pytest.fixture

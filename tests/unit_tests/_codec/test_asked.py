@@ -36,7 +36,7 @@ def test_a_choice_is_understood_in_every_spelling(given: Any, choice: str) -> No
     assert choice == chosen(given, NAMES)
 
 
-@pytest.mark.parametrize("given", ["serch", {"function": {"name": "x"}}, {}, 3, ["weather"]])
+@pytest.mark.parametrize("given", ["searching", {"function": {"name": "x"}}, {}, 3, ["weather"]])
 def test_an_unknown_choice_is_refused_with_the_names_that_there_are(given: Any) -> None:
     """A typing mistake must not become an unforced answer."""
     with pytest.raises(InvalidInputError, match="weather, search"):
@@ -52,6 +52,13 @@ def test_demanding_a_call_of_nothing_is_refused() -> None:
 def test_a_tool_may_be_called_like_a_word_of_the_choice() -> None:
     """A tool named `auto` is a tool."""
     assert "auto" == chosen("auto", ["auto"])
+
+
+@pytest.mark.parametrize("tool", [{"type": "web_search"}, {"function": "f"}, {"function": {}}])
+def test_a_tool_that_is_no_function_is_refused(tool: Any) -> None:
+    """Built-in tools of other providers."""
+    with pytest.raises(InvalidInputError, match="none that a Phi can call"):
+        asked([tool])
 
 
 def test_none_offers_no_tools() -> None:

@@ -399,6 +399,20 @@ def test_an_optional_object_is_given_only_where_it_was_told() -> None:
     assert {"pair": {"a": 3, "b": 4}} == filled(schema, "3 and 4")
 
 
+def test_an_optional_choice_is_given_only_where_it_was_made() -> None:
+    """The first option is for those who must choose."""
+    schema = {**object_of(size={"enum": ["small", "large"]}), "required": []}
+    assert {} == filled(schema, "a shirt")
+    assert {"size": "large"} == filled(schema, "a large shirt")
+
+
+def test_a_long_list_is_read_whole() -> None:
+    """Each number once, in order."""
+    schema = object_of(numbers={"type": "array", "items": WHOLE})
+    numbers = list(range(300))
+    assert {"numbers": numbers} == filled(schema, " ".join(map(str, numbers)))
+
+
 def test_a_schema_that_refers_to_itself_ends() -> None:
     """Trees are finite."""
     tree = object_of(v=WHOLE, kids={"type": "array", "items": {"$ref": "#/$defs/Tree"}})

@@ -129,6 +129,15 @@ def test_a_result_is_told() -> None:
     assert body["usage"]["prompt_tokens"] > bare["usage"]["prompt_tokens"] + 10
 
 
+def test_tools_cost_tokens() -> None:
+    """They are written into the prompt."""
+    phi = Emulator("Phi-4", tools="native")
+    costs = [
+        post(phi, **fields).json()["usage"]["prompt_tokens"] for fields in ({}, {"tools": [tool()]})
+    ]
+    assert costs[0] + 20 < costs[1]
+
+
 @pytest.mark.parametrize("limit", [1, 4])
 def test_a_limit_ends_a_call(limit: int) -> None:
     """In its arguments; the name is one token."""
