@@ -422,7 +422,7 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        return model_info(self._sync.info().body)
+        return model_info(self._sync.info(self.model, self._routing()).body)
 
     async def aget_model_info(self) -> ModelInfo:
         """What the deployment says of its model (`GET /info`).
@@ -431,7 +431,10 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        return model_info((await self._async.info()).body)
+        return model_info((await self._async.info(self.model, self._routing())).body)
+
+    def _routing(self) -> dict[str, str]:
+        return parameters.headers({}, frozenset(), None, self.deployment)
 
     def close(self) -> None:
         """Close the connections that the models of this process share on the sync path.

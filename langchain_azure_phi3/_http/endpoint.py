@@ -14,6 +14,7 @@ from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import NamedTuple
 
 import httpx
@@ -37,6 +38,7 @@ from langchain_azure_phi3.errors import (
 
 logger = logging.getLogger(__name__)
 
+_NONE: Mapping[str, str] = MappingProxyType({})
 _USER_AGENT = f"langchain-azure-phi3/{version('langchain-azure-phi3')}"
 
 
@@ -72,9 +74,14 @@ class Connection:
             "content": encoded(payload)
         }
 
-    def asking(self) -> Json:
-        """The arguments of a client's `build_request` for the model's information."""
-        return self._built("GET", self.route.info_url, {}, None)
+    def asking(self, model: str | None, headers: Mapping[str, str]) -> Json:
+        """The arguments of a client's `build_request` for the information on a model."""
+        url, version = httpx.URL(self.route.info_url), self.route.kind.info_version
+        if version is not None and model is not None:
+            url = url.copy_set_param("model_deployment", model)
+            if url.params.get("api-version") == self.route.kind.api_version:
+                url = url.copy_set_param("api-version", version)
+        return self._built("GET", str(url), headers, None)
 
     def _built(
         self, method: str, url: str, headers: Mapping[str, str], accepted: str | None
@@ -217,13 +224,17 @@ class Endpoint:
         """
         return self._whole(self._connection.posting(payload, headers))
 
-    def info(self) -> Answer:
+    def info(self, model: str | None = None, headers: Mapping[str, str] = _NONE) -> Answer:
         """What the deployment says of its model.
+
+        Args:
+            model: The deployment's name, for endpoints that have several.
+            headers: Sent with the request.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
         """
-        return self._whole(self._connection.asking())
+        return self._whole(self._connection.asking(model, headers))
 
     def stream(self, payload: Json, headers: Mapping[str, str]) -> Generator[Answer]:
         """An answer in pieces; closing the iterator releases the connection.
@@ -310,13 +321,17 @@ class AsyncEndpoint:
         """
         return await self._whole(self._connection.posting(payload, headers))
 
-    async def info(self) -> Answer:
+    async def info(self, model: str | None = None, headers: Mapping[str, str] = _NONE) -> Answer:
         """What the deployment says of its model.
+
+        Args:
+            model: The deployment's name, for endpoints that have several.
+            headers: Sent with the request.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
         """
-        return await self._whole(self._connection.asking())
+        return await self._whole(self._connection.asking(model, headers))
 
     async def stream(self, payload: Json, headers: Mapping[str, str]) -> AsyncGenerator[Answer]:
         """An answer in pieces; closing the iterator releases the connection.
