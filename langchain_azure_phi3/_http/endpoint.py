@@ -277,7 +277,7 @@ class Endpoint:
     def _send(self, client: httpx.Client, request: Json) -> httpx.Response:
         attempts = self._connection.attempts(request)
         while True:
-            if (pause := attempts.pause()) > 0:
+            if (pause := attempts.pause()) is not None:
                 _log_pause(pause, attempts)
                 time.sleep(pause)
             try:
@@ -374,7 +374,7 @@ class AsyncEndpoint:
     async def _send(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
         attempts = self._connection.attempts(request)
         while True:
-            if (pause := attempts.pause()) > 0:
+            if (pause := attempts.pause()) is not None:
                 _log_pause(pause, attempts)
                 await asyncio.sleep(pause)
             try:

@@ -284,11 +284,8 @@ def test_a_tools_picture_reaches_the_model_in_a_user_turn(
     """Whether tools go in words or on the wire."""
     model = model.model_copy(update={"tool_calling": tool_calling})
 
-    answer = model.invoke(
-        [HumanMessage("Draw."), calls("1"), ToolMessage([TEXT, block], tool_call_id="1")]
-    )
+    model.invoke([HumanMessage("Draw."), calls("1"), ToolMessage([TEXT, block], tool_call_id="1")])
 
-    assert "640x480" in answer.text
     assert ("user", WIRE) == (phi.requests[-1].json["messages"][-1]["role"], sent(phi)[-1])
 
 
