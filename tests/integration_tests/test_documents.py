@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from langchain_azure_phi3 import catalogue
 from langchain_azure_phi3.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,8 @@ def test_a_documented_block_runs(
     """As pasted, with the endpoint and key in the environment."""
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
+    # Models that a document registers are gone in the next test.
+    monkeypatch.setattr(catalogue, "_catalogue", catalogue._catalogue)
 
     exec(compile(code, "<document>", "exec"), {"__name__": "__main__"})  # noqa: S102
 
@@ -36,7 +39,7 @@ def test_a_documented_block_runs(
 
 
 def test_the_demonstration_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """What `make demo` shows: model info, an answer with usage, a stream, a filtered prompt."""
+    """What `make demo` shows: an answer with usage, a filtered prompt, a picture, and more."""
     import runpy
 
     runpy.run_path(str(ROOT / "tests" / "demo.py"), run_name="__main__")
@@ -44,3 +47,8 @@ def test_the_demonstration_runs(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for expected in ("Phi-3-mini-4k-Instruct", "'total_tokens': 91", "ContentFilterError"):
         assert expected in shown
+    for expected in ("The chart illustrates", "counted before: 1,9", "'input_tokens': 1939"):
+        assert expected in shown
+    picture = re.search(r"^ *(/.*chart\.png)$", shown, re.MULTILINE)
+    assert picture is not None
+    assert Path(picture[1]).read_bytes().startswith(b"\x89PNG")
