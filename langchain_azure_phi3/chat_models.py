@@ -254,7 +254,7 @@ class ChatAzurePhi3(BaseChatModel):
     fit_max_tokens: bool = False
     """Whether to lower `max_tokens` to what the prompt leaves of the context, by the estimate."""
 
-    tokenizer: Any = None
+    tokenizer: Any = Field(default=None, repr=False)
     """Counts exactly in place of the estimate: the path of a Hugging Face `tokenizer.json` (the
     extra `tokenizers`), or an object with `encode`. Only a path is serialised."""
 
@@ -682,9 +682,8 @@ class ChatAzurePhi3(BaseChatModel):
         """
         described = [convert_to_openai_tool(tool) for tool in tools or ()]
         asking = self._asking({"tools": described})
-        if not messages and not described:
-            return 0
-        wire = self._turns(convert_to_messages(messages), asking)
+        nothing = not messages and (asking.native or not described)
+        wire = [] if nothing else self._turns(convert_to_messages(messages), asking)
         return self._meter(asking.model).prompt({"messages": wire, **asking.fields})
 
     def _meter(self, model: str | None) -> tokens.Meter:

@@ -17,6 +17,7 @@ from PIL import Image
 
 from langchain_azure_phi3 import BadRequestError, ChatAzurePhi3, InvalidInputError, image_block
 from langchain_azure_phi3.emulator import Emulator
+from tests.benchmarks import image_memory
 from tests.integration_tests.colours import COLOURS, ask
 from tests.unit_tests.pictures import (
     WAV,
@@ -382,6 +383,15 @@ def test_a_side_that_is_none_is_refused(phi: Emulator, side: object) -> None:
     """At construction, by its name."""
     with pytest.raises(InvalidInputError, match="max_image_side"):
         ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_image_side=side)
+
+
+def test_a_large_picture_is_encoded_once_and_copied_no_more_than_needed() -> None:
+    """`image_block` holds the base64 as bytes and text, a call as data URL and request."""
+    peaks = image_memory.measured()
+
+    assert peaks["image_block"] < 2.05
+    assert peaks["get_num_tokens_from_messages"] < 1.05
+    assert peaks["invoke"] < 2.1
 
 
 # -- anything at all ---------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -11,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_azure_phi3._tokens.shape import NAMES
+from langchain_azure_phi3._tokens.texts import Remembered
 from langchain_azure_phi3._tokens.weights import WEIGHTS
 from langchain_azure_phi3.catalogue import PhiModel, TokenizerFamily, find
 from langchain_azure_phi3.tokens import (
     ERROR,
     Learned,
+    Meter,
     conversation_tokens,
     estimate,
     image_tokens,
@@ -302,6 +305,39 @@ def test_the_deployments_remembered_are_bounded() -> None:
     assert (learned.ratio("0"), learned.ratio("299") > 1.5) == (1.0, True)
 
 
+def test_the_first_observations_are_due_and_then_one_in_eight() -> None:
+    """An estimate costs time that a settled figure is not worth; each deployment has its own."""
+    learned = Learned()
+    due = [learned.is_due("a") for _ in range(48)]
+
+    assert due == [True] * 16 + ([True] + [False] * 7) * 4
+    assert learned.is_due("b")
+
+
+def test_a_model_with_fewer_crops_prices_pictures_lower() -> None:
+    """A row of the user's own, for a server that is set so."""
+    model = replace(_model("Phi-3.5-vision-instruct"), image_crops=4)
+    turn = _picture_turn(data_url(bmp_of(640, 480)))
+
+    assert conversation_tokens([turn], model) == 3 + image_tokens(640, 480, crops=4) + 5
+
+
+def test_texts_seen_before_are_counted_at_once_and_not_kept() -> None:
+    """A conversation repeats its texts with every turn; the memory is bounded."""
+    remembered = Remembered()
+    text = "".join(sample["text"] for sample in CHECKS)
+    first = remembered.estimate(text, "llama-32k")
+    start = perf_counter()
+    again = remembered.estimate(text, "llama-32k")
+    seconds = perf_counter() - start
+    for number in range(Remembered._MOST + 10):
+        remembered.estimate(str(number), "o200k")
+
+    assert first == again == estimate(text, "llama-32k")
+    assert seconds < 0.001
+    assert len(remembered._known) <= Remembered._MOST
+
+
 def test_learning_from_many_threads_loses_nothing() -> None:
     """Bounded sums of the same pair come to the same ratio, whatever the order."""
     learned, alone = Learned(), Learned()
@@ -317,3 +353,17 @@ def test_learning_from_many_threads_loses_nothing() -> None:
         alone.add("a", **pair)
 
     assert learned.ratio("a") == pytest.approx(alone.ratio("a"))
+
+
+def test_a_short_prompt_pays_microseconds() -> None:
+    """No estimate before sending, a remembered one after: the best of many, on a busy machine."""
+    meter = Meter(_model("Phi-3-mini-4k-instruct"), "a deployment of this test")
+    payload = {"messages": [SYSTEM, QUESTION]}
+
+    def seconds() -> float:
+        start = perf_counter()
+        meter.fitted(payload, lower=False)
+        meter.learn(payload, 19)
+        return perf_counter() - start
+
+    assert min(seconds() for _ in range(200)) < 50e-6
