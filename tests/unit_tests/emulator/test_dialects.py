@@ -48,7 +48,7 @@ def test_each_image_has_its_own_routes(dialect: str) -> None:
 
 @pytest.mark.parametrize("dialect", MANAGED)
 def test_managed_compute_wraps_every_error_of_its_container(dialect: str) -> None:
-    """The container's status in a header, its body before a sentence; a wrong key is the front's."""
+    """Its status in a header, its body before a sentence; a wrong key is the front's affair."""
     response = asked(dialect, "/nowhere")
     refused = asked(dialect, "/nowhere", key="wrong")
 
