@@ -1,6 +1,7 @@
 """`ChatAzurePhi3`: the LangChain chat model for Microsoft's Phi family."""
 
 import difflib
+import operator
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from langchain_core.messages import (
     convert_to_messages,
 )
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -44,9 +46,10 @@ from langchain_azure_phi3 import catalogue, images, structured_output, tokens
 from langchain_azure_phi3._codec import anthropic, history, media, parameters, prompted
 from langchain_azure_phi3._codec.asked import Asked, asked, chosen, named
 from langchain_azure_phi3._codec.exchange import Exchange, OnContentFilter, Terms
-from langchain_azure_phi3._codec.messages import SystemMessages, turns
+from langchain_azure_phi3._codec.messages import SystemMessages, turns, with_wire_media
 from langchain_azure_phi3._codec.parameters import ExtraParameters, LogitBias, Number, Stop
 from langchain_azure_phi3._codec.replies import PROVIDER, ModelInfo, model_info
+from langchain_azure_phi3._http import clients
 from langchain_azure_phi3._http.auth import Auth, auth_for
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Connection, Endpoint
 from langchain_azure_phi3._http.kinds import Api
@@ -348,6 +351,16 @@ class ChatAzurePhi3(BaseChatModel):
             )
         self._auth()  # what may not be sent to this endpoint is refused now
 
+    @override
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        # Before LangChain's tracing reads the blocks: it refuses pictures without a type with a
+        # ValueError of its own, and copies every picture that is not in OpenAI's form already.
+        prompt = super()._convert_input(model_input)
+        given = prompt.to_messages()
+        messages = [with_wire_media(message) for message in given]
+        same = all(map(operator.is_, given, messages))
+        return prompt if same else ChatPromptValue(messages=messages)
+
     # -- one question ------------------------------------------------------------------------
 
     @override
@@ -434,6 +447,23 @@ class ChatAzurePhi3(BaseChatModel):
 
     def _routing(self) -> dict[str, str]:
         return parameters.headers({}, frozenset(), None, self.deployment)
+
+    def close(self) -> None:
+        """Close the connections that the models of this process share on the sync path.
+
+        Nobody has to: they are kept for the next request and closed at exit. Answers under way
+        are finished first, and the next request opens new ones. Your own `http_client` is left
+        alone.
+        """
+        clients.retire()
+
+    async def aclose(self) -> None:
+        """Close the connections that the models of the running event loop share.
+
+        Nobody has to: the loop closes them when it ends. Answers under way are finished first, and
+        the next request opens new ones. Your own `http_async_client` is left alone.
+        """
+        await clients.aretire()
 
     def _exchange(
         self,

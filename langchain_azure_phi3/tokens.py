@@ -231,7 +231,7 @@ def _text_tokens(text: str, model: PhiModel | None, tokenizer: Tokenizer | None)
 
 def _is_short(payload: Mapping[str, Any], context: int) -> bool:
     """Whether a prompt has fewer characters than there is room for tokens."""
-    room = context - len(payload["messages"])
+    room = context - 4 * len(payload["messages"]) - 3  # control tokens, where they are most
     for turn in payload["messages"]:
         room -= sum(map(len, _texts(turn)))
     for part in _parts(payload["messages"]):

@@ -50,6 +50,25 @@ def turns(messages: Sequence[BaseMessage], system_messages: SystemMessages = "au
     return list(_folded(wire) if system_messages == "user" else wire)
 
 
+def with_wire_media(message: BaseMessage) -> BaseMessage:
+    """The message with its pictures and sounds as the wire's parts; itself where it has none.
+
+    Raises:
+        InvalidInputError: One of them cannot be sent, or a block's type is none.
+    """
+    if isinstance(message.content, str):
+        return message
+    for block in message.content:
+        # LangChain looks both up in sets, where a list is a TypeError.
+        kinds = (block.get("type"), block.get("source_type")) if isinstance(block, dict) else ()
+        if not all(isinstance(kind, str | None) for kind in kinds):
+            raise _unsendable(block)
+    if not media(message):
+        return message
+    content = [(medium_part(b) if isinstance(b, dict) else None) or b for b in message.content]
+    return message.model_copy(update={"content": content})
+
+
 def is_result(message: BaseMessage) -> bool:
     """Whether a message is what a tool returned."""
     return isinstance(message, ToolMessage | FunctionMessage)
