@@ -53,7 +53,7 @@ SHOWN = (
 
 
 def test_the_demonstration_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """What `make demo` shows: info, an answer, a stream, a filtered prompt, a tool, an object, a picture."""
+    """What `make demo` shows, from the model's name to a picture."""
     runpy.run_path(str(ROOT / "tests" / "demo.py"), run_name="__main__")
 
     shown = capsys.readouterr().out

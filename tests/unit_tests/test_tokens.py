@@ -18,7 +18,6 @@ from langchain_azure_phi3.catalogue import PhiModel, TokenizerFamily, find
 from langchain_azure_phi3.tokens import (
     ERROR,
     Learned,
-    Meter,
     conversation_tokens,
     estimate,
     image_tokens,
@@ -322,19 +321,16 @@ def test_a_model_with_fewer_crops_prices_pictures_lower() -> None:
     assert conversation_tokens([turn], model) == 3 + image_tokens(640, 480, crops=4) + 5
 
 
-def test_texts_seen_before_are_counted_at_once_and_not_kept() -> None:
+def test_texts_seen_before_are_counted_the_same_and_not_kept() -> None:
     """A conversation repeats its texts with every turn; the memory is bounded."""
     remembered = Remembered()
     text = "".join(sample["text"] for sample in CHECKS)
     first = remembered.estimate(text, "llama-32k")
-    start = perf_counter()
     again = remembered.estimate(text, "llama-32k")
-    seconds = perf_counter() - start
     for number in range(Remembered._MOST + 10):
         remembered.estimate(str(number), "o200k")
 
     assert first == again == estimate(text, "llama-32k")
-    assert seconds < 0.001
     assert len(remembered._known) <= Remembered._MOST
 
 
@@ -353,17 +349,3 @@ def test_learning_from_many_threads_loses_nothing() -> None:
         alone.add("a", **pair)
 
     assert learned.ratio("a") == pytest.approx(alone.ratio("a"))
-
-
-def test_a_short_prompt_pays_microseconds() -> None:
-    """No estimate before sending, a remembered one after: the best of many, on a busy machine."""
-    meter = Meter(_model("Phi-3-mini-4k-instruct"), "a deployment of this test")
-    payload = {"messages": [SYSTEM, QUESTION]}
-
-    def seconds() -> float:
-        start = perf_counter()
-        meter.fitted(payload, lower=False)
-        meter.learn(payload, 19)
-        return perf_counter() - start
-
-    assert min(seconds() for _ in range(200)) < 50e-6
