@@ -1,6 +1,8 @@
 """LangChain chat model for Microsoft's Phi family, wherever it is deployed."""
 
 from langchain_azure_phi3._codec.replies import ModelInfo
+from langchain_azure_phi3.catalogue import PhiModel
+from langchain_azure_phi3.catalogue import register as register_model
 from langchain_azure_phi3.chat_models import ChatAzurePhi3
 from langchain_azure_phi3.errors import (
     AuthenticationError,
@@ -20,6 +22,7 @@ from langchain_azure_phi3.errors import (
     RequestTimeoutError,
     ServerError,
 )
+from langchain_azure_phi3.images import image_block
 
 __all__ = [
     "AuthenticationError",
@@ -37,7 +40,10 @@ __all__ = [
     "ModelInfo",
     "NotFoundError",
     "PermissionDeniedError",
+    "PhiModel",
     "RateLimitError",
     "RequestTimeoutError",
     "ServerError",
+    "image_block",
+    "register_model",
 ]

@@ -16,7 +16,7 @@ from langchain_core.messages.tool import (
 )
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from langchain_azure_phi3._codec import objects, tool_prompt
+from langchain_azure_phi3._codec import objects, score, tool_prompt
 from langchain_azure_phi3._codec.asked import Asked
 from langchain_azure_phi3._codec.reading import AnswerReader, Said
 from langchain_azure_phi3._codec.replies import (
@@ -41,6 +41,7 @@ from langchain_azure_phi3.errors import (
     FilterResult,
     InvalidResponseError,
 )
+from langchain_azure_phi3.tokens import Meter
 
 Json = dict[str, Any]
 OnContentFilter = Literal["raise", "return"]
@@ -57,6 +58,8 @@ class Terms:
         family: The way of writing calls that the model knows.
         thinks: Whether thoughts may stand in the text.
         max_corrections: How often to ask again for what was demanded and did not come.
+        scores: Whether question and answer have the form of the `/score` route.
+        meter: Learns from what the server says a prompt cost.
     """
 
     model: str | None = None
@@ -65,6 +68,8 @@ class Terms:
     family: str = "plain"
     thinks: bool = False
     max_corrections: int = 0
+    scores: bool = False
+    meter: Meter | None = None
 
 
 class Exchange:
@@ -97,6 +102,14 @@ class Exchange:
         self._request_id: str | None = None
         self._answered = False
 
+    @property
+    def request(self) -> Json:
+        """The payload, in the form that the route expects."""
+        return score.request(self.payload) if self._terms.scores else self.payload
+
+    def _chat(self, body: Json, request_id: str | None) -> Json:
+        return score.completion(body, request_id) if self._terms.scores else body
+
     # -- a whole answer ----------------------------------------------------------------------
 
     def result(self, body: Json, request_id: str | None) -> ChatResult | None:
@@ -106,12 +119,14 @@ class Exchange:
             ContentFilterError: A choice was filtered and `on_content_filter` is `"raise"`.
             InvalidResponseError: There is no choice, or one without a message.
         """
+        body = self._chat(body, request_id)
         found = choices(body)
         if not found:
             raise InvalidResponseError(
                 "The answer holds no choices.", status_code=200, request_id=request_id, body=body
             )
         self._counted = usage(body)
+        self._learn()
         generations = []
         for choice in found:
             generations.append(self._generation(choice, body, request_id))
@@ -180,6 +195,7 @@ class Exchange:
     def chunks(self, body: Json, request_id: str | None) -> Iterator[ChatGenerationChunk]:
         """The chunks that one piece gives: none for usage, filters and other choices."""
         self._request_id = request_id
+        body = self._chat(body, request_id)
         if (counted := usage(body)) is not None:
             self._counted = counted  # the last figure wins: some servers repeat a running total
         for key, value in described(body, request_id).items():
@@ -243,6 +259,7 @@ class Exchange:
             raise InvalidResponseError("The stream ended without a choice.", status_code=200)
         if self._raises(self._finish):
             raise self._blocked(self._filters, "".join(self._text), self._request_id)
+        self._learn()
         rest = self._reader.finish(cut_off=self._finish.get("finish_reason") == "length")
         if self._reopened():
             return
@@ -303,6 +320,11 @@ class Exchange:
         if self._spent is None or self._counted is None:
             return self._counted if self._counted is not None else self._spent
         return add_usage(self._spent, self._counted)
+
+    def _learn(self) -> None:
+        meter = self._terms.meter
+        if meter is not None and self._counted is not None:
+            meter.learn(self.payload, self._counted["input_tokens"])
 
     def _new_reader(self) -> AnswerReader:
         return AnswerReader(self._terms.asked, thinks=self._terms.thinks)

@@ -8,18 +8,20 @@ nothing after it is. That is the whole contract on retries, for all entry points
 """
 
 import asyncio
-import itertools
 import logging
 import time
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import NamedTuple
 
 import httpx
 
-from langchain_azure_phi3._http.clients import shared_async_client, shared_client
+from langchain_azure_phi3._http.attempts import Attempts
+from langchain_azure_phi3._http.auth import Auth
+from langchain_azure_phi3._http.clients import lent_async_client, lent_client
 from langchain_azure_phi3._http.failures import completion_from, error_from, request_id
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route
@@ -37,6 +39,7 @@ from langchain_azure_phi3.errors import (
 
 logger = logging.getLogger(__name__)
 
+_NONE: Mapping[str, str] = MappingProxyType({})
 _USER_AGENT = f"langchain-azure-phi3/{version('langchain-azure-phi3')}"
 
 
@@ -60,7 +63,7 @@ class Connection:
     """
 
     route: Route
-    auth: httpx.Auth
+    auth: Auth
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: tuple[float, float] | None = None
     retries: RetryPolicy = field(default_factory=RetryPolicy)
@@ -72,9 +75,14 @@ class Connection:
             "content": encoded(payload)
         }
 
-    def asking(self) -> Json:
-        """The arguments of a client's `build_request` for the model's information."""
-        return self._built("GET", self.route.info_url, {}, None)
+    def asking(self, model: str | None, headers: Mapping[str, str]) -> Json:
+        """The arguments of a client's `build_request` for the information on a model."""
+        url, version = httpx.URL(self.route.info_url), self.route.kind.info_version
+        if version is not None and model is not None:
+            url = url.copy_set_param("model_deployment", model)
+            if url.params.get("api-version") == self.route.kind.api_version:
+                url = url.copy_set_param("api-version", version)
+        return self._built("GET", str(url), headers, None)
 
     def _built(
         self, method: str, url: str, headers: Mapping[str, str], accepted: str | None
@@ -93,6 +101,12 @@ class Connection:
             request["timeout"] = httpx.Timeout(read, connect=connect, pool=None)
         return request
 
+    def attempts(self, request: Json) -> Attempts:
+        """When, and where, that request is sent."""
+        asks_for_completion = request["url"] == self.route.chat_url
+        other = self.route.other_url if asks_for_completion else None
+        return Attempts(request, other, self.retries)
+
     def failure(self, response: httpx.Response) -> AzurePhi3Error:
         """The exception for a response that is no success; its body has been read."""
         return error_from(
@@ -102,7 +116,7 @@ class Connection:
                 for name, value in response.headers.raw
             },
             response.content,
-            advice=self.route.kind.advice,
+            advice=self._advice(),
         )
 
     @contextmanager
@@ -113,6 +127,15 @@ class Connection:
         except AzurePhi3Error as error:
             strike_out(error, secrets_of(getattr(self.auth, "secret", None), self.headers))
             raise
+
+    def _advice(self) -> Mapping[int, str]:
+        """What to check, by status: for this kind of endpoint, and with what was sent."""
+        advice = dict(self.route.kind.advice)
+        for status in (401, 403):
+            advice[status] = f"{self.auth.sent} {advice[status]}"
+        if self.route.guessed:
+            advice[404] += f" By its URL this was taken for: {self.route.kind.name}; api= decides."
+        return advice
 
 
 @contextmanager
@@ -166,9 +189,9 @@ def _unsign(problem: httpx.RequestError) -> None:
         problem.request = httpx.Request(request.method, request.url.copy_with(query=None))
 
 
-def _log_pause(pause: float, attempt: int, failure: AzurePhi3Error) -> None:
-    reason = failure.status_code or type(failure).__name__
-    logger.info("Attempt %d failed (%s); trying again in %.2f s.", attempt, reason, pause)
+def _log_pause(pause: float, attempts: Attempts) -> None:
+    path, _, _ = attempts.request["url"].partition("?")  # a gateway's query may hold a key
+    logger.info("Waiting %.2f s before asking %s, because of %s.", pause, path, attempts.reason)
 
 
 class Endpoint:
@@ -186,13 +209,17 @@ class Endpoint:
         """
         return self._whole(self._connection.posting(payload, headers))
 
-    def info(self) -> Answer:
+    def info(self, model: str | None = None, headers: Mapping[str, str] = _NONE) -> Answer:
         """What the deployment says of its model.
+
+        Args:
+            model: The deployment's name, for endpoints that have several.
+            headers: Sent with the request.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
         """
-        return self._whole(self._connection.asking())
+        return self._whole(self._connection.asking(model, headers))
 
     def stream(self, payload: Json, headers: Mapping[str, str]) -> Generator[Answer]:
         """An answer in pieces; closing the iterator releases the connection.
@@ -200,49 +227,52 @@ class Endpoint:
         Raises:
             AzurePhi3Error: Whatever went wrong; once a piece was given, nothing is retried.
         """
-        response = self._send(self._connection.posting(payload, headers))
-        try:
-            reader = StreamReader(response.headers)
-            given = request_id(response.headers)
-            with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
-                with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
-                    for chunk in chunks:
-                        for body in reader.feed(chunk):
-                            yield Answer(body, given)
-                        if reader.done:
-                            break
-            for body in reader.finish():
-                yield Answer(body, given)
-        finally:
-            response.close()
+        with lent_client(self._own) as client:
+            response = self._send(client, self._connection.posting(payload, headers))
+            try:
+                reader = StreamReader(response.headers)
+                given = request_id(response.headers)
+                with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
+                    with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
+                        for chunk in chunks:
+                            for body in reader.feed(chunk):
+                                yield Answer(body, given)
+                            if reader.done:
+                                break
+                for body in reader.finish():
+                    yield Answer(body, given)
+            finally:
+                response.close()
 
     def _whole(self, request: Json) -> Answer:
-        response = self._send(request)
         content = bytearray()
-        try:
-            with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
-                with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
-                    for chunk in chunks:
-                        content += chunk
-                        _check_size(content)
-        finally:
-            response.close()
-        return Answer(
-            completion_from(bytes(content), response.headers), request_id(response.headers)
-        )
-
-    def _send(self, request: Json) -> httpx.Response:
-        client = self._own if self._own is not None else shared_client()
-        for attempt in itertools.count(1):
+        with lent_client(self._own) as client:
+            response = self._send(client, request)
             try:
-                return self._sent(client, request)
+                with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
+                    with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
+                        for chunk in chunks:
+                            content += chunk
+                            _check_size(content)
+            finally:
+                response.close()
+        body = completion_from(bytes(content), response.headers)
+        return Answer(body, request_id(response.headers))
+
+    def _send(self, client: httpx.Client, request: Json) -> httpx.Response:
+        attempts = self._connection.attempts(request)
+        while True:
+            if (pause := attempts.pause()) is not None:
+                _log_pause(pause, attempts)
+                time.sleep(pause)
+            try:
+                response = self._sent(client, attempts.request)
             except AzurePhi3Error as failure:
-                pause = self._connection.retries.pause_after(attempt, failure)
-                if pause is None:
+                if attempts.failed(failure):
                     raise
-                _log_pause(pause, attempt, failure)
-            time.sleep(pause)
-        raise AssertionError("unreachable")
+            else:
+                attempts.succeeded()
+                return response
 
     def _sent(self, client: httpx.Client, request: Json) -> httpx.Response:
         with named_failures(answering=False):
@@ -276,13 +306,17 @@ class AsyncEndpoint:
         """
         return await self._whole(self._connection.posting(payload, headers))
 
-    async def info(self) -> Answer:
+    async def info(self, model: str | None = None, headers: Mapping[str, str] = _NONE) -> Answer:
         """What the deployment says of its model.
+
+        Args:
+            model: The deployment's name, for endpoints that have several.
+            headers: Sent with the request.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
         """
-        return await self._whole(self._connection.asking())
+        return await self._whole(self._connection.asking(model, headers))
 
     async def stream(self, payload: Json, headers: Mapping[str, str]) -> AsyncGenerator[Answer]:
         """An answer in pieces; closing the iterator releases the connection.
@@ -290,49 +324,52 @@ class AsyncEndpoint:
         Raises:
             AzurePhi3Error: Whatever went wrong; once a piece was given, nothing is retried.
         """
-        response = await self._send(self._connection.posting(payload, headers))
-        try:
-            reader = StreamReader(response.headers)
-            given = request_id(response.headers)
-            with named_failures(answering=True):
-                async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
-                    async for chunk in chunks:
-                        for body in reader.feed(chunk):
-                            yield Answer(body, given)
-                        if reader.done:
-                            break
-            for body in reader.finish():
-                yield Answer(body, given)
-        finally:
-            await response.aclose()
+        async with lent_async_client(self._own) as client:
+            response = await self._send(client, self._connection.posting(payload, headers))
+            try:
+                reader = StreamReader(response.headers)
+                given = request_id(response.headers)
+                with named_failures(answering=True):
+                    async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
+                        async for chunk in chunks:
+                            for body in reader.feed(chunk):
+                                yield Answer(body, given)
+                            if reader.done:
+                                break
+                for body in reader.finish():
+                    yield Answer(body, given)
+            finally:
+                await response.aclose()
 
     async def _whole(self, request: Json) -> Answer:
-        response = await self._send(request)
         content = bytearray()
-        try:
-            with named_failures(answering=True):
-                async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
-                    async for chunk in chunks:
-                        content += chunk
-                        _check_size(content)
-        finally:
-            await response.aclose()
-        return Answer(
-            completion_from(bytes(content), response.headers), request_id(response.headers)
-        )
-
-    async def _send(self, request: Json) -> httpx.Response:
-        client = self._own if self._own is not None else await shared_async_client()
-        for attempt in itertools.count(1):
+        async with lent_async_client(self._own) as client:
+            response = await self._send(client, request)
             try:
-                return await self._sent(client, request)
+                with named_failures(answering=True):
+                    async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
+                        async for chunk in chunks:
+                            content += chunk
+                            _check_size(content)
+            finally:
+                await response.aclose()
+        body = completion_from(bytes(content), response.headers)
+        return Answer(body, request_id(response.headers))
+
+    async def _send(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
+        attempts = self._connection.attempts(request)
+        while True:
+            if (pause := attempts.pause()) is not None:
+                _log_pause(pause, attempts)
+                await asyncio.sleep(pause)
+            try:
+                response = await self._sent(client, attempts.request)
             except AzurePhi3Error as failure:
-                pause = self._connection.retries.pause_after(attempt, failure)
-                if pause is None:
+                if attempts.failed(failure):
                     raise
-                _log_pause(pause, attempt, failure)
-            await asyncio.sleep(pause)
-        raise AssertionError("unreachable")
+            else:
+                attempts.succeeded()
+                return response
 
     async def _sent(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
         with named_failures(answering=False):

@@ -50,9 +50,27 @@ _WRAPPED_STATUS = "ms-azureml-model-error-statuscode"
 
 _FILTER_CODES = frozenset({"content_filter", "ResponsibleAIPolicyViolation"})
 _FILTER_WORDS = "violates azure ai content safety"  # managed compute, which gives no code
-_LENGTH_CODES = frozenset({"context_length_exceeded", "tokens_limit_reached"})
-_LENGTH_WORDS = re.compile(r"maximum context length|longer than the maximum model length", re.I)
+# Azure's code, GitHub Models', llama.cpp's; and what vLLM, SGLang and llama.cpp say without one.
+_LENGTH_CODES = frozenset(
+    {"context_length_exceeded", "tokens_limit_reached", "exceed_context_size_error"}
+)
+_LENGTH_WORDS = re.compile(
+    r"maximum context length|longer than the (?:maximum model|model's context) length"
+    r"|context length is only|exceeds the available context size"
+    r"|max_tokens must be at least 1, got -",
+    re.I,
+)
+_CONTEXT = re.compile(
+    r"(?:context length is(?: only)?|model length of|context (?:length|size) \(|max size:) ?(\d+)",
+    re.I,
+)
+_PROMPT = re.compile(
+    r"(\d+)(?: tokens)? in the messages|(?:has|passed|resulted in) (\d+)"
+    r"|(?:prompt|input|request) \(\D{0,20}(\d+)",
+    re.I,
+)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
+_STATUSES = ("status", "statusCode", "status_code", "code")
 _STATUS = re.compile(r"[1-5][0-9]{2}")
 _SHOWN = 500
 _NOT_STREAMED = "If it happens again, ask without streaming: disable_streaming=True."
@@ -74,7 +92,11 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 
 def error_from(
-    status: int, headers: Mapping[str, str], content: bytes, *, advice: Mapping[int, str]
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    *,
+    advice: Mapping[int, str],
 ) -> AzurePhi3Error:
     """The exception for a response that is not a success.
 
@@ -85,8 +107,8 @@ def error_from(
         advice: What to check for this kind of endpoint, by status.
     """
     body = parsed(content)
-    facts = _facts(body)
     response = FailedResponse(status, dict(headers), content)
+    facts = _facts(body)
     status = _unwrapped(status, headers, facts)
     kind = _kind(status, facts)
     code = facts.code or headers.get("x-ms-error-code")
@@ -191,7 +213,16 @@ def _detailed(error: AzurePhi3Error, facts: _Facts) -> AzurePhi3Error:
         error.filters = facts.filters
     if isinstance(error, BadRequestError):
         error.parameter, error.value = facts.parameter, facts.value
+    if isinstance(error, ContextLengthError):
+        error.prompt_tokens = _number(_PROMPT, facts.message)
+        error.context = _number(_CONTEXT, facts.message)
     return error
+
+
+def _number(pattern: re.Pattern[str], message: str) -> int | None:
+    found = pattern.search(message)
+    digits = None if found is None else next(filter(None, found.groups()))
+    return int(digits) if digits is not None and len(digits) < 10 else None
 
 
 def _sentence(status: int | None, code: str | None, message: str, advice: str | None) -> str:
@@ -229,15 +260,25 @@ def _facts(body: Any) -> _Facts:
         return _Facts(message=body if isinstance(body, str) else _written(body))
     error = body.get("error")
     source = {**body, **error} if isinstance(error, dict) else body
+    if "body" in source:
+        return _enclosed(source)
     said = _said(source, error)
     facts = _Facts(
         message=_listed(source) or _written(source) if said is None else said,
         code=_text(source.get("code")) or _text(source.get("type")),
-        status=_first_status(source.get("status"), source.get("statusCode"), source.get("code")),
+        status=_first_status(*map(source.get, _STATUSES)),
         parameter=_text(source.get("param")),
     )
     facts = _with_inner(_with_field(facts, source), source)
     return facts if said is None else _nested(facts, said)
+
+
+def _enclosed(source: dict[str, Any]) -> _Facts:
+    """Facts of a failure that quotes the engine's (`/score` of the server of October 2025)."""
+    body = source["body"]
+    facts = _facts(parsed(body.encode("utf-8", "replace")) if isinstance(body, str) else body)
+    status = _first_status(*map(source.get, _STATUSES))
+    return facts if status is None else replace(facts, status=status)
 
 
 def _said(source: dict[str, Any], error: Any) -> str | None:

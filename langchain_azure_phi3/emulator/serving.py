@@ -30,6 +30,10 @@ _LOGGER.setLevel(logging.ERROR)
 
 _KEEP_ALIVE = 120  # seconds
 
+# Turns of the loop from accepting a connection to telling its protocol, and from dropping it to
+# closing its socket, with some to spare.
+_TURNS_TO_ACCEPT = 8
+
 Address = tuple[str, int]
 
 
@@ -210,14 +214,23 @@ class Server:
         try:
             await stopped.wait()
         finally:
+            # A closed server leaves a connection that it has accepted, but not yet made, open for
+            # ever (asyncio's `Server._attach` fails): let those be made first.
+            loop.remove_reader(listening.fileno())
+            await _turns(_TURNS_TO_ACCEPT)
             server.close()
             self.connections.abort_all()
             # Now the protocols hear of it: uvicorn reports an answer that is dropped before that.
-            await asyncio.sleep(0)
+            await _turns(_TURNS_TO_ACCEPT)
             tasks = list(state.tasks)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 class ServerThread:

@@ -1,5 +1,6 @@
 """The server's life: starting, stopping, counting, and leaving nothing behind."""
 
+import gc
 import logging
 import os
 import signal
@@ -305,3 +306,20 @@ def test_serving_forever_listens_where_it_is_told(host: str) -> None:
     asking.join()
 
     assert answers == [200]
+
+
+def test_connections_that_arrive_at_the_end_are_not_left_open() -> None:
+    """A socket that asyncio had accepted, but not yet made, when the server closed.
+
+    Left open, it would be a ResourceWarning in whichever test collects the garbage next.
+    """
+    for _ in range(50):
+        phi = Emulator()
+        phi.start()
+        port = int(phi.endpoint.rsplit(":", 1)[1])
+        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        phi.stop()
+        for client in clients:
+            client.close()
+
+    gc.collect()
