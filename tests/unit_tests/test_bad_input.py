@@ -8,8 +8,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
-import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import (
@@ -27,7 +26,6 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from pydantic import BaseModel
 
 from langchain_azure_phi3 import AzurePhi3Error, ChatAzurePhi3, InvalidInputError
-from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.colours import COLOURS, ask
 from tests.unit_tests.scripted import STREAM, Scripted, model_on
 
