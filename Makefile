@@ -29,7 +29,7 @@ test: $(STAMP)  ## set up; check format, lint, types, architecture; run all test
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 # Servers and clients of other people, in an environment of their own: they are large, and they pin
-# what they like. llama-cpp-python is compiled (ten minutes on two cores; needs a C++ compiler);
+# what they like. llama-cpp-python is compiled (24 minutes on two busy cores; needs a C++ compiler);
 # WITHOUT_LLAMA=1 leaves it out, and its tests are skipped.
 THIRD := .venv-third-party
 THIRD_PACKAGES := 'litellm[proxy]>=1.80' $(if $(WITHOUT_LLAMA),,'llama-cpp-python[server]>=0.3.16' gguf)
