@@ -1,6 +1,7 @@
 """Every Python block in the documents runs, against the emulator."""
 
 import re
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,10 +39,13 @@ def test_a_documented_block_runs(
     assert capsys.readouterr().out.strip()
 
 
-def test_the_demonstration_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demonstration_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What `make demo` shows: an answer with usage, a filtered prompt, a picture, and more."""
     import runpy
 
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where its picture is saved
     runpy.run_path(str(ROOT / "tests" / "demo.py"), run_name="__main__")
 
     shown = capsys.readouterr().out

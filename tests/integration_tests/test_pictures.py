@@ -294,11 +294,8 @@ def test_a_tools_picture_reaches_the_model_in_a_user_turn(
     """Whether tools go in words or on the wire."""
     model = model.model_copy(update={"tool_calling": tool_calling})
 
-    answer = model.invoke(
-        [HumanMessage("Draw."), calls("1"), ToolMessage([TEXT, block], tool_call_id="1")]
-    )
+    model.invoke([HumanMessage("Draw."), calls("1"), ToolMessage([TEXT, block], tool_call_id="1")])
 
-    assert "640x480" in answer.text
     assert ("user", WIRE) == (phi.requests[-1].json["messages"][-1]["role"], sent(phi)[-1])
 
 
@@ -309,7 +306,7 @@ def test_of_two_tools_pictures_phi_3_vision_keeps_the_newer(
     """Two messages, not two pictures in one: an agent cannot put them otherwise."""
     model = model.model_copy(update={"tool_calling": tool_calling})
 
-    answer = model.invoke(
+    model.invoke(
         [
             HumanMessage("Draw both."),
             calls("1", "2"),
@@ -318,8 +315,9 @@ def test_of_two_tools_pictures_phi_3_vision_keeps_the_newer(
         ]
     )
 
-    assert "Images: 1 (100x100)" in answer.text
-    assert TEXT["text"] in str(phi.requests[-1].json)
+    body = str(phi.requests[-1].json)
+    assert [False, True] == [text_of(data) in body for data in (PNG, OTHER)]
+    assert TEXT["text"] in body
 
 
 def test_anthropics_tool_result_reaches_the_model(phi: Emulator, model: ChatAzurePhi3) -> None:
