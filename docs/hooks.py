@@ -1,7 +1,8 @@
 """What the site needs and GitHub must not show: the cookbook's programs and the reference.
 
 A program of `docs/cookbook` becomes a page: its docstring, then its code. A comment
-`<!-- reference: a.name -->`, which GitHub hides, becomes the name's documentation.
+`<!-- reference: a.name -->`, which GitHub hides, becomes the name's documentation. A link to a file
+of the repository that is not on the site becomes the file's name.
 """
 
 import ast
@@ -12,6 +13,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+_LINK = re.compile(r"\[([^]]*)\]\(((?:\.\./)+[^)#]+)\)")
 _REFERENCE = re.compile(r"^<!-- reference: (\S+) -->$", re.MULTILINE)
 
 
@@ -24,8 +26,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Put the documentation of a name where the comment stands."""
-    return _REFERENCE.sub(r"::: \1", markdown)
+    """Put the documentation of a name where the comment stands, and name what has no page."""
+    root = Path(config.docs_dir).resolve()
+    here = (root / page.file.src_uri).parent
+
+    def named(link: re.Match[str]) -> str:
+        target = (here / link[2]).resolve()
+        if target.is_relative_to(root) or not target.exists():
+            return link[0]
+        return f"{link[1]} (`{target.relative_to(root.parent)}`)"
+
+    return _LINK.sub(named, _REFERENCE.sub(r"::: \1", markdown))
 
 
 def page_of(code: str, name: str) -> str:

@@ -1,10 +1,11 @@
 """`ChatAzurePhi3`: the LangChain chat model for Microsoft's Phi family."""
 
 import difflib
+import operator
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import AbstractContextManager, aclosing, closing
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, cast
 
@@ -24,6 +25,7 @@ from langchain_core.messages import (
     convert_to_messages,
 )
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -31,6 +33,7 @@ from pydantic import (
     AliasChoices,
     ConfigDict,
     Field,
+    FieldSerializationInfo,
     PrivateAttr,
     SecretStr,
     ValidationError,
@@ -44,9 +47,10 @@ from langchain_azure_phi3 import catalogue, images, structured_output, tokens
 from langchain_azure_phi3._codec import anthropic, history, media, parameters, prompted
 from langchain_azure_phi3._codec.asked import Asked, asked, chosen, named
 from langchain_azure_phi3._codec.exchange import Exchange, OnContentFilter, Terms
-from langchain_azure_phi3._codec.messages import SystemMessages, turns
+from langchain_azure_phi3._codec.messages import SystemMessages, turns, with_wire_media
 from langchain_azure_phi3._codec.parameters import ExtraParameters, LogitBias, Number, Stop
 from langchain_azure_phi3._codec.replies import PROVIDER, ModelInfo, model_info
+from langchain_azure_phi3._http import clients
 from langchain_azure_phi3._http.auth import Auth, auth_for
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Connection, Endpoint
 from langchain_azure_phi3._http.kinds import Api
@@ -114,6 +118,7 @@ class _Asking(NamedTuple):
 
 class _Connected(NamedTuple):
     settings: tuple[Any, ...]
+    connection: Connection
     sync: Endpoint
     asynchronous: AsyncEndpoint
 
@@ -251,7 +256,7 @@ class ChatAzurePhi3(BaseChatModel):
     fit_max_tokens: bool = False
     """Whether to lower `max_tokens` to what the prompt leaves of the context, by the estimate."""
 
-    tokenizer: Any = None
+    tokenizer: Any = Field(default=None, repr=False)
     """Counts exactly in place of the estimate: the path of a Hugging Face `tokenizer.json` (the
     extra `tokenizers`), or an object with `encode`. Only a path is serialised."""
 
@@ -329,6 +334,13 @@ class ChatAzurePhi3(BaseChatModel):
         self._add_version("langchain-azure-phi3", version("langchain-azure-phi3"))
         return self
 
+    @field_serializer("credential")
+    def _masked(self, credential: Any, info: FieldSerializationInfo) -> Any:
+        """A text that was assigned or copied in is masked as well; JSON has no credentials."""
+        if isinstance(credential, SecretStr | str):
+            return str(SecretStr("?")) if info.mode_is_json() else SecretStr(_text_of(credential))
+        return None if info.mode_is_json() else credential
+
     def _check_endpoint(self) -> None:
         if not self.endpoint:
             raise InvalidInputError(
@@ -348,6 +360,16 @@ class ChatAzurePhi3(BaseChatModel):
             )
         self._auth()  # what may not be sent to this endpoint is refused now
 
+    @override
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        # Before LangChain's tracing reads the blocks: it refuses pictures without a type with a
+        # ValueError of its own, and copies every picture that is not in OpenAI's form already.
+        prompt = super()._convert_input(model_input)
+        given = prompt.to_messages()
+        messages = [with_wire_media(message) for message in given]
+        same = all(map(operator.is_, given, messages))
+        return prompt if same else ChatPromptValue(messages=messages)
+
     # -- one question ------------------------------------------------------------------------
 
     @override
@@ -359,10 +381,11 @@ class ChatAzurePhi3(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
-        while True:
-            answer = self._sync.complete(exchange.request, exchange.headers)
-            if (result := exchange.result(*answer)) is not None:
-                return result
+        with self._keeping_secrets():
+            while True:
+                answer = self._sync.complete(exchange.request, exchange.headers)
+                if (result := exchange.result(*answer)) is not None:
+                    return result
 
     @override
     async def _agenerate(
@@ -373,10 +396,11 @@ class ChatAzurePhi3(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
-        while True:
-            answer = await self._async.complete(exchange.request, exchange.headers)
-            if (result := exchange.result(*answer)) is not None:
-                return result
+        with self._keeping_secrets():
+            while True:
+                answer = await self._async.complete(exchange.request, exchange.headers)
+                if (result := exchange.result(*answer)) is not None:
+                    return result
 
     @override
     def _stream(
@@ -388,7 +412,7 @@ class ChatAzurePhi3(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         exchange = self._exchange(messages, stop, kwargs, stream=True)
         while exchange.is_open:
-            with exchange.keeping_partial():
+            with self._keeping_secrets(), exchange.keeping_partial():
                 pieces = self._sync.stream(exchange.request, exchange.headers)
                 with closing(pieces):
                     for piece in pieces:
@@ -405,7 +429,7 @@ class ChatAzurePhi3(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         exchange = self._exchange(messages, stop, kwargs, stream=True)
         while exchange.is_open:
-            with exchange.keeping_partial():
+            with self._keeping_secrets(), exchange.keeping_partial():
                 pieces = self._async.stream(exchange.request, exchange.headers)
                 async with aclosing(pieces):
                     async for piece in pieces:
@@ -421,7 +445,8 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        return model_info(self._sync.info().body)
+        with self._keeping_secrets():
+            return model_info(self._sync.info(self.model, self._routing()).body)
 
     async def aget_model_info(self) -> ModelInfo:
         """What the deployment says of its model (`GET /info`).
@@ -430,7 +455,28 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        return model_info((await self._async.info()).body)
+        with self._keeping_secrets():
+            return model_info((await self._async.info(self.model, self._routing())).body)
+
+    def _routing(self) -> dict[str, str]:
+        return parameters.headers({}, frozenset(), None, self.deployment)
+
+    def close(self) -> None:
+        """Close the connections that the models of this process share on the sync path.
+
+        Nobody has to: they are kept for the next request and closed at exit. Answers under way
+        are finished first, and the next request opens new ones. Your own `http_client` is left
+        alone.
+        """
+        clients.retire()
+
+    async def aclose(self) -> None:
+        """Close the connections that the models of the running event loop share.
+
+        Nobody has to: the loop closes them when it ends. Answers under way are finished first, and
+        the next request opens new ones. Your own `http_async_client` is left alone.
+        """
+        await clients.aretire()
 
     def _exchange(
         self,
@@ -649,9 +695,8 @@ class ChatAzurePhi3(BaseChatModel):
         """
         described = [convert_to_openai_tool(tool) for tool in tools or ()]
         asking = self._asking({"tools": described})
-        if not messages and not described:
-            return 0
-        wire = self._turns(convert_to_messages(messages), asking)
+        nothing = not messages and (asking.native or not described)
+        wire = [] if nothing else self._turns(convert_to_messages(messages), asking)
         return self._meter(asking.model).prompt({"messages": wire, **asking.fields})
 
     def _meter(self, model: str | None) -> tokens.Meter:
@@ -673,6 +718,9 @@ class ChatAzurePhi3(BaseChatModel):
     def _async(self) -> AsyncEndpoint:
         return self._connected().asynchronous
 
+    def _keeping_secrets(self) -> AbstractContextManager[None]:
+        return self._connected().connection.keeping_secrets()
+
     def _connected(self) -> _Connected:
         settings = (
             self.endpoint,
@@ -692,6 +740,7 @@ class ChatAzurePhi3(BaseChatModel):
             connection = self._connection()
             made = _Connected(
                 settings,
+                connection,
                 Endpoint(connection, self.http_client),
                 AsyncEndpoint(connection, self.http_async_client),
             )
@@ -708,8 +757,8 @@ class ChatAzurePhi3(BaseChatModel):
         )
 
     def _auth(self) -> Auth:
-        secret = self.credential
-        credential = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+        held = self.credential
+        credential = _text_of(held) if isinstance(held, SecretStr | str) else held
         return auth_for(credential, self._route, self.credential_scopes)
 
     def _timeout(self) -> tuple[float, float] | None:
@@ -756,7 +805,7 @@ class ChatAzurePhi3(BaseChatModel):
             found["ls_temperature"] = temperature
         if (max_tokens := call.get("max_tokens", self.max_tokens)) is not None:
             found["ls_max_tokens"] = max_tokens
-        if stops := parameters.stops(self.stop, stop):
+        if stops := parameters.stops(self.stop, parameters.checked({"stop": stop})["stop"]):
             found["ls_stop"] = stops
         return found
 
@@ -806,6 +855,10 @@ def _from_environment(given: Json) -> Json:
         credential = _variable(CREDENTIAL_VARIABLES)
     given["credential"] = _secret(credential)
     return given
+
+
+def _text_of(secret: SecretStr | str) -> str:
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
 
 
 def _secret(credential: Any) -> Any:

@@ -212,7 +212,7 @@ def _count(
     control = around * len(turns) + opening
     texts = [text for turn in turns for text in _texts(turn)]
     if tools:
-        texts.append(json.dumps(tools, ensure_ascii=False))
+        texts.append(json.dumps(tools, ensure_ascii=False, default=str))
     urls = [part["image_url"]["url"] for part in _parts(turns) if part["type"] == "image_url"]
     return Count(
         texts=sum(_text_tokens(text, model, tokenizer) for text in texts),
@@ -231,7 +231,7 @@ def _text_tokens(text: str, model: PhiModel | None, tokenizer: Tokenizer | None)
 
 def _is_short(payload: Mapping[str, Any], context: int) -> bool:
     """Whether a prompt has fewer characters than there is room for tokens."""
-    room = context - len(payload["messages"])
+    room = context - 4 * len(payload["messages"]) - 3  # control tokens, where they are most
     for turn in payload["messages"]:
         room -= sum(map(len, _texts(turn)))
     for part in _parts(payload["messages"]):

@@ -12,7 +12,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from langchain_azure_phi3._codec.images import is_medium, medium_part
 from langchain_azure_phi3.errors import InvalidInputError
@@ -48,6 +48,25 @@ def turns(messages: Sequence[BaseMessage], system_messages: SystemMessages = "au
         raise InvalidInputError("There is no message to send: pass at least one.")
     wire = _wired(messages)
     return list(_folded(wire) if system_messages == "user" else wire)
+
+
+def with_wire_media(message: BaseMessage) -> BaseMessage:
+    """The message with its pictures and sounds as the wire's parts; itself where it has none.
+
+    Raises:
+        InvalidInputError: One of them cannot be sent, or a block's type is none.
+    """
+    if isinstance(message.content, str):
+        return message
+    for block in message.content:
+        # LangChain looks both up in sets, where a list is a TypeError.
+        kinds = (block.get("type"), block.get("source_type")) if isinstance(block, dict) else ()
+        if not all(isinstance(kind, str | None) for kind in kinds):
+            raise _unsendable(block)
+    if not media(message):
+        return message
+    content = [(medium_part(b) if isinstance(b, dict) else None) or b for b in message.content]
+    return message.model_copy(update={"content": content})
 
 
 def is_result(message: BaseMessage) -> bool:
@@ -143,7 +162,7 @@ def wire_calls(message: BaseMessage) -> list[Json]:
     if not isinstance(message, AIMessage):
         return []
     calls = [
-        _call(call["id"], call["name"], to_json(call["args"]).decode())
+        _call(call["id"], call["name"], _written(call["name"], call["args"]))
         for call in message.tool_calls
     ]
     calls += [
@@ -155,6 +174,15 @@ def wire_calls(message: BaseMessage) -> list[Json]:
         name = str(legacy.get("name", ""))
         calls.append(_call(None, name, str(legacy.get("arguments") or "{}")))
     return calls
+
+
+def _written(name: str, arguments: Json) -> str:
+    try:
+        return to_json(arguments).decode()
+    except (PydanticSerializationError, ValueError, RecursionError) as problem:
+        raise InvalidInputError(
+            f"The arguments of the call of {name!r} cannot be written as JSON: {problem}"
+        ) from None
 
 
 def _call(identity: str | None, name: str, arguments: str) -> Json:

@@ -14,16 +14,18 @@ from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import NamedTuple
 
 import httpx
 
 from langchain_azure_phi3._http.attempts import Attempts
 from langchain_azure_phi3._http.auth import Auth
-from langchain_azure_phi3._http.clients import shared_async_client, shared_client
-from langchain_azure_phi3._http.failures import Hide, completion_from, error_from, request_id
+from langchain_azure_phi3._http.clients import lent_async_client, lent_client
+from langchain_azure_phi3._http.failures import completion_from, error_from, request_id
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route
+from langchain_azure_phi3._http.secrecy import secrets_of, strike_out
 from langchain_azure_phi3._http.streams import MAX_BODY_BYTES, StreamReader
 from langchain_azure_phi3._http.wire import Json, encoded
 from langchain_azure_phi3.errors import (
@@ -37,6 +39,7 @@ from langchain_azure_phi3.errors import (
 
 logger = logging.getLogger(__name__)
 
+_NONE: Mapping[str, str] = MappingProxyType({})
 _USER_AGENT = f"langchain-azure-phi3/{version('langchain-azure-phi3')}"
 
 
@@ -72,9 +75,14 @@ class Connection:
             "content": encoded(payload)
         }
 
-    def asking(self) -> Json:
-        """The arguments of a client's `build_request` for the model's information."""
-        return self._built("GET", self.route.info_url, {}, None)
+    def asking(self, model: str | None, headers: Mapping[str, str]) -> Json:
+        """The arguments of a client's `build_request` for the information on a model."""
+        url, version = httpx.URL(self.route.info_url), self.route.kind.info_version
+        if version is not None and model is not None:
+            url = url.copy_set_param("model_deployment", model)
+            if url.params.get("api-version") == self.route.kind.api_version:
+                url = url.copy_set_param("api-version", version)
+        return self._built("GET", str(url), headers, None)
 
     def _built(
         self, method: str, url: str, headers: Mapping[str, str], accepted: str | None
@@ -109,8 +117,16 @@ class Connection:
             },
             response.content,
             advice=self._advice(),
-            hide=hiding(response.request),
         )
+
+    @contextmanager
+    def keeping_secrets(self) -> Iterator[None]:
+        """Let no error leave with a secret in it, whoever put it there."""
+        try:
+            yield
+        except AzurePhi3Error as error:
+            strike_out(error, secrets_of(self.auth.secrets, self.headers))
+            raise
 
     def _advice(self) -> Mapping[int, str]:
         """What to check, by status: for this kind of endpoint, and with what was sent."""
@@ -120,30 +136,6 @@ class Connection:
         if self.route.guessed:
             advice[404] += f" By its URL this was taken for: {self.route.kind.name}; api= decides."
         return advice
-
-
-# Headers that hold a credential, the user's own (`default_headers`) among them.
-_SECRET = (
-    "authorization",
-    "api-key",
-    "cookie",
-    "ocp-apim-subscription-key",
-    "proxy-authorization",
-    "x-api-key",
-)
-
-
-def hiding(request: httpx.Request) -> Hide:
-    """What strikes out the credentials of a request wherever a server quotes them."""
-    values = (request.headers.get(name, "").removeprefix("Bearer ") for name in _SECRET)
-    secrets = [value.encode("utf-8", "replace") for value in values if value]
-
-    def hide(content: bytes) -> bytes:
-        for secret in secrets:
-            content = content.replace(secret, b"***")
-        return content
-
-    return hide
 
 
 @contextmanager
@@ -197,10 +189,9 @@ def _unsign(problem: httpx.RequestError) -> None:
         problem.request = httpx.Request(request.method, request.url.copy_with(query=None))
 
 
-def _log_pause(pause: float, failure: AzurePhi3Error, url: str) -> None:
-    reason = failure.status_code or type(failure).__name__
-    path, _, _ = url.partition("?")  # a gateway's query may hold a key
-    logger.info("A request failed (%s); trying %s in %.2f s.", reason, path, pause)
+def _log_pause(pause: float, attempts: Attempts) -> None:
+    path, _, _ = attempts.request["url"].partition("?")  # a gateway's query may hold a key
+    logger.info("Waiting %.2f s before asking %s, because of %s.", pause, path, attempts.reason)
 
 
 class Endpoint:
@@ -218,13 +209,17 @@ class Endpoint:
         """
         return self._whole(self._connection.posting(payload, headers))
 
-    def info(self) -> Answer:
+    def info(self, model: str | None = None, headers: Mapping[str, str] = _NONE) -> Answer:
         """What the deployment says of its model.
+
+        Args:
+            model: The deployment's name, for endpoints that have several.
+            headers: Sent with the request.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
         """
-        return self._whole(self._connection.asking())
+        return self._whole(self._connection.asking(model, headers))
 
     def stream(self, payload: Json, headers: Mapping[str, str]) -> Generator[Answer]:
         """An answer in pieces; closing the iterator releases the connection.
@@ -232,51 +227,52 @@ class Endpoint:
         Raises:
             AzurePhi3Error: Whatever went wrong; once a piece was given, nothing is retried.
         """
-        response = self._send(self._connection.posting(payload, headers))
-        try:
-            reader = StreamReader(response.headers, hiding(response.request))
-            given = request_id(response.headers)
-            with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
-                with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
-                    for chunk in chunks:
-                        for body in reader.feed(chunk):
-                            yield Answer(body, given)
-                        if reader.done:
-                            break
-            for body in reader.finish():
-                yield Answer(body, given)
-        finally:
-            response.close()
+        with lent_client(self._own) as client:
+            response = self._send(client, self._connection.posting(payload, headers))
+            try:
+                reader = StreamReader(response.headers)
+                given = request_id(response.headers)
+                with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
+                    with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
+                        for chunk in chunks:
+                            for body in reader.feed(chunk):
+                                yield Answer(body, given)
+                            if reader.done:
+                                break
+                for body in reader.finish():
+                    yield Answer(body, given)
+            finally:
+                response.close()
 
     def _whole(self, request: Json) -> Answer:
-        response = self._send(request)
         content = bytearray()
-        try:
-            with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
-                with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
-                    for chunk in chunks:
-                        content += chunk
-                        _check_size(content)
-        finally:
-            response.close()
-        body = completion_from(bytes(content), response.headers, hiding(response.request))
+        with lent_client(self._own) as client:
+            response = self._send(client, request)
+            try:
+                with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
+                    with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
+                        for chunk in chunks:
+                            content += chunk
+                            _check_size(content)
+            finally:
+                response.close()
+        body = completion_from(bytes(content), response.headers)
         return Answer(body, request_id(response.headers))
 
-    def _send(self, request: Json) -> httpx.Response:
-        client = self._own if self._own is not None else shared_client()
+    def _send(self, client: httpx.Client, request: Json) -> httpx.Response:
         attempts = self._connection.attempts(request)
         while True:
+            if (pause := attempts.pause()) is not None:
+                _log_pause(pause, attempts)
+                time.sleep(pause)
             try:
                 response = self._sent(client, attempts.request)
             except AzurePhi3Error as failure:
-                pause = attempts.pause_after(failure)
-                if pause is None:
+                if attempts.failed(failure):
                     raise
-                _log_pause(pause, failure, attempts.request["url"])
             else:
                 attempts.succeeded()
                 return response
-            time.sleep(pause)
 
     def _sent(self, client: httpx.Client, request: Json) -> httpx.Response:
         with named_failures(answering=False):
@@ -310,13 +306,17 @@ class AsyncEndpoint:
         """
         return await self._whole(self._connection.posting(payload, headers))
 
-    async def info(self) -> Answer:
+    async def info(self, model: str | None = None, headers: Mapping[str, str] = _NONE) -> Answer:
         """What the deployment says of its model.
+
+        Args:
+            model: The deployment's name, for endpoints that have several.
+            headers: Sent with the request.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
         """
-        return await self._whole(self._connection.asking())
+        return await self._whole(self._connection.asking(model, headers))
 
     async def stream(self, payload: Json, headers: Mapping[str, str]) -> AsyncGenerator[Answer]:
         """An answer in pieces; closing the iterator releases the connection.
@@ -324,51 +324,52 @@ class AsyncEndpoint:
         Raises:
             AzurePhi3Error: Whatever went wrong; once a piece was given, nothing is retried.
         """
-        response = await self._send(self._connection.posting(payload, headers))
-        try:
-            reader = StreamReader(response.headers, hiding(response.request))
-            given = request_id(response.headers)
-            with named_failures(answering=True):
-                async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
-                    async for chunk in chunks:
-                        for body in reader.feed(chunk):
-                            yield Answer(body, given)
-                        if reader.done:
-                            break
-            for body in reader.finish():
-                yield Answer(body, given)
-        finally:
-            await response.aclose()
+        async with lent_async_client(self._own) as client:
+            response = await self._send(client, self._connection.posting(payload, headers))
+            try:
+                reader = StreamReader(response.headers)
+                given = request_id(response.headers)
+                with named_failures(answering=True):
+                    async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
+                        async for chunk in chunks:
+                            for body in reader.feed(chunk):
+                                yield Answer(body, given)
+                            if reader.done:
+                                break
+                for body in reader.finish():
+                    yield Answer(body, given)
+            finally:
+                await response.aclose()
 
     async def _whole(self, request: Json) -> Answer:
-        response = await self._send(request)
         content = bytearray()
-        try:
-            with named_failures(answering=True):
-                async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
-                    async for chunk in chunks:
-                        content += chunk
-                        _check_size(content)
-        finally:
-            await response.aclose()
-        body = completion_from(bytes(content), response.headers, hiding(response.request))
+        async with lent_async_client(self._own) as client:
+            response = await self._send(client, request)
+            try:
+                with named_failures(answering=True):
+                    async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
+                        async for chunk in chunks:
+                            content += chunk
+                            _check_size(content)
+            finally:
+                await response.aclose()
+        body = completion_from(bytes(content), response.headers)
         return Answer(body, request_id(response.headers))
 
-    async def _send(self, request: Json) -> httpx.Response:
-        client = self._own if self._own is not None else await shared_async_client()
+    async def _send(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
         attempts = self._connection.attempts(request)
         while True:
+            if (pause := attempts.pause()) is not None:
+                _log_pause(pause, attempts)
+                await asyncio.sleep(pause)
             try:
                 response = await self._sent(client, attempts.request)
             except AzurePhi3Error as failure:
-                pause = attempts.pause_after(failure)
-                if pause is None:
+                if attempts.failed(failure):
                     raise
-                _log_pause(pause, failure, attempts.request["url"])
             else:
                 attempts.succeeded()
                 return response
-            await asyncio.sleep(pause)
 
     async def _sent(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
         with named_failures(answering=False):

@@ -41,6 +41,8 @@ class Kind:
         model: Whether `model` is sent: several servers answer 404 to a name they do not expect.
         api_version: The default of the query parameter, or `None` where there is none.
         info: Whether it has an `/info` route.
+        info_version: The API version in which that route is, with the name of the deployment
+            meant, where one endpoint has many.
         native: Parameters accepted here without the `extra-parameters` header.
         tools: Whether the API takes tools for any model at all.
         older: Whether some servers of this kind have completions under `/v1` only.
@@ -55,6 +57,7 @@ class Kind:
     model: Literal["omitted", "optional", "required"] = "omitted"
     api_version: str | None = None
     info: bool = True
+    info_version: str | None = None
     native: frozenset[str] = frozenset()
     tools: bool = True
     older: bool = False
@@ -99,6 +102,7 @@ FOUNDRY = Kind(
     "Foundry /models route",
     model="required",
     api_version=INFERENCE_VERSION,
+    info_version="2025-04-01",  # the specification's example; other versions show none
     scope=_COGNITIVE_SCOPE,
     advice={
         401: f"{_KEY_ADVICE} With Entra ID the audience is https://cognitiveservices.azure.com.",
