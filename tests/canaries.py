@@ -42,11 +42,16 @@ class _Search(logging.Filter):
         text = f"{record.getMessage()} {record.exc_info or ''}"
         if CANARY in text:
             self._found.append(f"{record.name}: {text}")
-        parent = self._watched.parent
-        usual = parent.getEffectiveLevel() if parent is not None else logging.WARNING
-        if usual == _EVERYTHING:
-            usual = logging.getLogger().level
-        return self._watched.level != _EVERYTHING or record.levelno >= usual
+        if self._watched.level != _EVERYTHING:
+            return True
+        return record.levelno >= self._usual_level()
+
+    def _usual_level(self) -> int:
+        """The level of the nearest logger above that has one of its own."""
+        above = self._watched.parent
+        while above is not None and above.level in (logging.NOTSET, _EVERYTHING):
+            above = above.parent
+        return logging.WARNING if above is None else above.level
 
 
 class LogSearch:

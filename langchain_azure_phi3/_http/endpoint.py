@@ -125,7 +125,7 @@ class Connection:
         try:
             yield
         except AzurePhi3Error as error:
-            strike_out(error, secrets_of(getattr(self.auth, "secret", None), self.headers))
+            strike_out(error, secrets_of(self.auth.secrets, self.headers))
             raise
 
     def _advice(self) -> Mapping[int, str]:

@@ -3,22 +3,22 @@
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from langchain_azure_phi3.errors import AzurePhi3Error
 
 _STRUCK = "***"
 # Local servers take any word for a key ("ollama"); real keys and tokens are four times as long.
-_SHORTEST = 8
+_SHORTEST = 7
 _SECRET_HEADER = re.compile(r"auth|cookie|credential|key|passw|secret|signature|token", re.I)
 # The text of an answer is the user's: it stays as it was received.
 _KEPT = frozenset({"partial", "usage_metadata"})
 
 
-def secrets_of(credential: str | None, headers: Mapping[str, str]) -> tuple[str, ...]:
-    """What must not be told: the credential, and headers whose names say that they hold one."""
-    given = [credential or ""]
+def secrets_of(signed: Iterable[str], headers: Mapping[str, str]) -> tuple[str, ...]:
+    """What must not be told: what signs, and headers whose names say that they hold a secret."""
+    given = list(signed)
     for name, value in headers.items():
         if _SECRET_HEADER.search(name):
             given += [value, value.rpartition(" ")[2]]  # the scheme before it is none
