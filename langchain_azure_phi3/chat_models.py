@@ -39,8 +39,9 @@ from langchain_azure_phi3._codec.exchange import Exchange, OnContentFilter, Term
 from langchain_azure_phi3._codec.messages import SystemMessages, turns
 from langchain_azure_phi3._codec.parameters import ExtraParameters, LogitBias, Number, Stop
 from langchain_azure_phi3._codec.replies import PROVIDER, ModelInfo, model_info
-from langchain_azure_phi3._http.auth import auth_for
+from langchain_azure_phi3._http.auth import Auth, auth_for
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Connection, Endpoint
+from langchain_azure_phi3._http.kinds import Api
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3.catalogue import PhiModel
@@ -243,6 +244,10 @@ class ChatAzurePhi3(BaseChatModel):
     deployment: str | None = None
     """One of several deployments behind an online endpoint (`azureml-model-deployment`)."""
 
+    api: Api = "auto"
+    """How the endpoint speaks. Auto: as its URL suggests. `"score"` is Azure Machine Learning's own
+    route, for online endpoints that have nothing else: whole answers, tools by prompt."""
+
     api_version: str | None = None
     """The API's version. Default: the endpoint's own, else the kind's."""
 
@@ -288,6 +293,7 @@ class ChatAzurePhi3(BaseChatModel):
                 f"The endpoint {route.base} is plain http: the credential would cross the "
                 "network readable by all. Use https; http is accepted on this machine only."
             )
+        self._auth()  # what may not be sent to this endpoint is refused now
 
     # -- one question ------------------------------------------------------------------------
 
@@ -301,7 +307,7 @@ class ChatAzurePhi3(BaseChatModel):
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
         while True:
-            answer = self._sync.complete(exchange.payload, exchange.headers)
+            answer = self._sync.complete(exchange.request, exchange.headers)
             if (result := exchange.result(*answer)) is not None:
                 return result
 
@@ -315,7 +321,7 @@ class ChatAzurePhi3(BaseChatModel):
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
         while True:
-            answer = await self._async.complete(exchange.payload, exchange.headers)
+            answer = await self._async.complete(exchange.request, exchange.headers)
             if (result := exchange.result(*answer)) is not None:
                 return result
 
@@ -330,7 +336,7 @@ class ChatAzurePhi3(BaseChatModel):
         exchange = self._exchange(messages, stop, kwargs, stream=True)
         while exchange.is_open:
             with exchange.keeping_partial():
-                pieces = self._sync.stream(exchange.payload, exchange.headers)
+                pieces = self._sync.stream(exchange.request, exchange.headers)
                 with closing(pieces):
                     for piece in pieces:
                         yield from exchange.chunks(*piece)
@@ -347,7 +353,7 @@ class ChatAzurePhi3(BaseChatModel):
         exchange = self._exchange(messages, stop, kwargs, stream=True)
         while exchange.is_open:
             with exchange.keeping_partial():
-                pieces = self._async.stream(exchange.payload, exchange.headers)
+                pieces = self._async.stream(exchange.request, exchange.headers)
                 async with aclosing(pieces):
                     async for piece in pieces:
                         for chunk in exchange.chunks(*piece):
@@ -362,7 +368,7 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        return model_info(self._sync.info().body)
+        return model_info(self._sync.info(self.model, self._routing()).body)
 
     async def aget_model_info(self) -> ModelInfo:
         """What the deployment says of its model (`GET /info`).
@@ -371,7 +377,10 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        return model_info((await self._async.info()).body)
+        return model_info((await self._async.info(self.model, self._routing())).body)
+
+    def _routing(self) -> dict[str, str]:
+        return parameters.headers({}, frozenset(), None, self.deployment)
 
     def _exchange(
         self,
@@ -408,12 +417,15 @@ class ChatAzurePhi3(BaseChatModel):
                 family=family,
                 thinks=row is None or row.reasoning,
                 max_corrections=self.max_corrections if corrections is None else corrections,
+                scores=self.api == "score",
             ),
         )
 
     def _is_native(self, name: str | None, row: PhiModel | None) -> bool:
         """Whether tools and formats go on the wire: of no Phi is known that it takes them."""
         if self.tool_calling == "auto":
+            if not self._route.kind.tools:
+                return False
             return row.native_tools if row is not None else name is not None
         return self.tool_calling == "native"
 
@@ -563,7 +575,7 @@ class ChatAzurePhi3(BaseChatModel):
 
     @property
     def _route(self) -> Route:
-        return route_for(self.endpoint, self.api_version)
+        return route_for(self.endpoint, self.api_version, self.api)
 
     @property
     def _sync(self) -> Endpoint:
@@ -576,6 +588,7 @@ class ChatAzurePhi3(BaseChatModel):
     def _connected(self) -> _Connected:
         settings = (
             self.endpoint,
+            self.api,
             self.api_version,
             self.credential,
             self.credential_scopes,
@@ -598,16 +611,18 @@ class ChatAzurePhi3(BaseChatModel):
         return made
 
     def _connection(self) -> Connection:
-        secret = self.credential
-        credential = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
-        route = self._route
         return Connection(
-            route=route,
-            auth=auth_for(credential, route, self.credential_scopes),
+            route=self._route,
+            auth=self._auth(),
             headers=dict(self.default_headers or {}),
             timeout=self._timeout(),
             retries=RetryPolicy(self.max_retries, self.max_retry_wait),
         )
+
+    def _auth(self) -> Auth:
+        secret = self.credential
+        credential = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+        return auth_for(credential, self._route, self.credential_scopes)
 
     def _timeout(self) -> tuple[float, float] | None:
         if isinstance(self.timeout, tuple):
@@ -639,6 +654,8 @@ class ChatAzurePhi3(BaseChatModel):
         given["response_format"] = self.response_format
         given |= self._defaults()
         given |= {"api_version": self.api_version, "deployment": self.deployment}
+        if self.api != "auto":
+            given["api"] = self.api
         return {name: value for name, value in given.items() if value is not None}
 
     @override

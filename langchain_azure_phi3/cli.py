@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
 
     serve = commands.add_parser("serve", help="serve the emulator, a Phi endpoint on your desk")
     serve.add_argument("--model", metavar="NAME", default="Phi-3-mini-4k-instruct")
+    serve.add_argument(
+        "--dialect", metavar="KIND", default="serverless", help="the kind of server to be"
+    )
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8000)
     serve.add_argument("--key", help="the key to ask for; made up if absent")
@@ -109,11 +112,11 @@ def _serve(options: argparse.Namespace) -> int:
     from langchain_azure_phi3.emulator import Emulator
 
     try:
-        emulator = Emulator(options.model, key=options.key)
+        emulator = Emulator(options.model, key=options.key, dialect=options.dialect)
     except ValueError as problem:
         return _failed(str(problem))
     print(f"A stand-in for {options.model} listens; stop it with Ctrl-C.")
-    print(f"export AZURE_INFERENCE_ENDPOINT=http://{options.host}:{options.port}")
+    print(f"export AZURE_INFERENCE_ENDPOINT=http://{options.host}:{options.port}{emulator.base}")
     print(f"export AZURE_INFERENCE_CREDENTIAL={emulator.key}", flush=True)
     emulator.serve_forever(options.host, options.port)
     return 0

@@ -16,7 +16,7 @@ from langchain_core.messages.tool import (
 )
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 
-from langchain_azure_phi3._codec import objects, tool_prompt
+from langchain_azure_phi3._codec import objects, score, tool_prompt
 from langchain_azure_phi3._codec.asked import Asked
 from langchain_azure_phi3._codec.reading import AnswerReader, Said
 from langchain_azure_phi3._codec.replies import (
@@ -57,6 +57,7 @@ class Terms:
         family: The way of writing calls that the model knows.
         thinks: Whether thoughts may stand in the text.
         max_corrections: How often to ask again for what was demanded and did not come.
+        scores: Whether question and answer have the form of the `/score` route.
     """
 
     model: str | None = None
@@ -65,6 +66,7 @@ class Terms:
     family: str = "plain"
     thinks: bool = False
     max_corrections: int = 0
+    scores: bool = False
 
 
 class Exchange:
@@ -97,6 +99,14 @@ class Exchange:
         self._request_id: str | None = None
         self._answered = False
 
+    @property
+    def request(self) -> Json:
+        """The payload, in the form that the route expects."""
+        return score.request(self.payload) if self._terms.scores else self.payload
+
+    def _chat(self, body: Json, request_id: str | None) -> Json:
+        return score.completion(body, request_id) if self._terms.scores else body
+
     # -- a whole answer ----------------------------------------------------------------------
 
     def result(self, body: Json, request_id: str | None) -> ChatResult | None:
@@ -106,6 +116,7 @@ class Exchange:
             ContentFilterError: A choice was filtered and `on_content_filter` is `"raise"`.
             InvalidResponseError: There is no choice, or one without a message.
         """
+        body = self._chat(body, request_id)
         found = choices(body)
         if not found:
             raise InvalidResponseError(
@@ -180,6 +191,7 @@ class Exchange:
     def chunks(self, body: Json, request_id: str | None) -> Iterator[ChatGenerationChunk]:
         """The chunks that one piece gives: none for usage, filters and other choices."""
         self._request_id = request_id
+        body = self._chat(body, request_id)
         if (counted := usage(body)) is not None:
             self._counted = counted  # the last figure wins: some servers repeat a running total
         for key, value in described(body, request_id).items():

@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import httpx
 
+from langchain_azure_phi3._http import tokens
 from langchain_azure_phi3._http.routes import Route
 from langchain_azure_phi3.errors import InvalidInputError
 
@@ -28,67 +29,136 @@ class TokenCredential(Protocol):
 TokenProvider = Callable[[], str | Awaitable[str]]
 
 
+class Auth(httpx.Auth):
+    """Signs requests, and says with what; this one signs nothing."""
+
+    @property
+    def sent(self) -> str:
+        """What was sent to identify the caller, for the message of a refusal; no secret."""
+        return "No credential was sent."
+
+
 def auth_for(
     credential: str | TokenCredential | TokenProvider | None,
     route: Route,
     scopes: Sequence[str] | None = None,
-) -> httpx.Auth:
+) -> Auth:
     """What signs the requests to one endpoint.
 
     Raises:
-        InvalidInputError: The kind of endpoint takes no Entra ID tokens, and no scope was given.
+        InvalidInputError: The credential is none, or may not be sent to this endpoint.
     """
     if credential is None:
-        return httpx.Auth()
+        return Auth()
     if isinstance(credential, str):
-        return KeyAuth(credential)
-    if callable(credential) and not isinstance(credential, TokenCredential):
+        return KeyAuth(credential, route.kind.key_headers)
+    if isinstance(credential, TokenCredential):
+        return TokenAuth(credential, _scopes(route, scopes))
+    if callable(credential):
         return TokenAuth(credential)
-    scopes = list(scopes) if scopes else [route.kind.scope] if route.kind.scope else []
-    if not scopes:
+    raise InvalidInputError(
+        f"A {type(credential).__name__} is no credential that is known here. Pass the key itself, "
+        "a credential of azure-identity, or a callable that gives a token."
+    )
+
+
+def _scopes(route: Route, given: Sequence[str] | None) -> list[str]:
+    if given:
+        return list(given)
+    if route.scope is not None:
+        return [route.scope]
+    if route.kind.scope is not None:
         raise InvalidInputError(
-            f"A {route.kind.name} takes a key, not Entra ID tokens. "
-            "If yours does, name the scope: credential_scopes=[...]."
+            f"{route.base} is no host of Azure's that is known here, so no Entra ID token is sent "
+            "to it unasked. If it may have one, name the scope: credential_scopes=[...]."
         )
-    return TokenAuth(credential, scopes)
+    raise InvalidInputError(
+        f"The {route.kind.name} {route.base} takes a key, not Entra ID tokens. "
+        f"{route.kind.no_tokens} If yours does, name the scope: credential_scopes=[...]."
+    )
 
 
-class KeyAuth(httpx.Auth):
+class KeyAuth(Auth):
     """The key in both headers, as Azure's own SDK sends it.
 
     Serverless APIs, managed compute and GitHub read `Authorization`; Foundry and Azure OpenAI
     read `api-key`.
     """
 
-    def __init__(self, key: str) -> None:
-        self.secret = _sendable(key)
+    def __init__(self, key: str, headers: Sequence[str] = ("authorization", "api-key")) -> None:
+        key = _sendable(key)
+        self._signed = {
+            name: f"Bearer {key}" if name == "authorization" else key for name in headers
+        }
+
+    @property
+    def sent(self) -> str:
+        """The headers by name."""
+        return f"A key was sent, in the header {' and in '.join(self._signed)}."
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Sign one request."""
-        request.headers["authorization"] = f"Bearer {self.secret}"
-        request.headers["api-key"] = self.secret
+        request.headers.update(self._signed)
         yield request
 
 
-class TokenAuth(httpx.Auth):
-    """A bearer token, fetched when needed and kept until shortly before it expires."""
+class TokenAuth(Auth):
+    """A bearer token, fetched when needed and kept until shortly before it expires.
+
+    A token that is refused with a challenge (continuous access evaluation: the session was
+    revoked, or the network changed) is replaced once by one that answers it.
+    """
 
     def __init__(
         self, credential: TokenCredential | TokenProvider, scopes: Sequence[str] | None = None
     ) -> None:
-        fetch: Any = getattr(credential, "get_token", credential)
-        self._fetch: Callable[..., Any] = fetch
+        self._fetch = tokens.fetcher(credential, tuple(scopes or ()))
         self._scopes = tuple(scopes or ())
         self._lock = threading.Lock()
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._expires = 0.0
-        self.secret: str | None = None
+        self._held: str | None = None
+
+    @property
+    def sent(self) -> str:
+        """The audience that was asked for; of a callable's token, the one that it names."""
+        audiences = [scope.removesuffix("/.default") for scope in self._scopes]
+        found = audiences or [tokens.audience(self._held or "") or "that your callable chose"]
+        return (
+            f"A token for the audience {', '.join(found)} was sent, in the header authorization. "
+            "Another audience: credential_scopes=['<audience>/.default']."
+        )
 
     def sync_auth_flow(
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
         """Sign one request, on the sync path."""
-        token = self._token()
+        token = self._on_this_thread()
+        response = yield _signed(request, token)
+        if (claims := self._demanded(response, token)) is not None:
+            yield _signed(request, self._on_this_thread(claims, refused=token))
+
+    async def async_auth_flow(
+        self, request: httpx.Request
+    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        """Sign one request without blocking the loop."""
+        token = await self._in_the_loop()
+        response = yield _signed(request, token)
+        if (claims := self._demanded(response, token)) is not None:
+            yield _signed(request, await self._in_the_loop(claims, refused=token))
+
+    def _demanded(self, response: httpx.Response, token: str) -> str | None:
+        """The claims that a refusal demands of the next token, if any can have them."""
+        if response.status_code != 401:
+            return None
+        if self._held == token:
+            self._expires = 0.0  # whatever its date says
+        if not self._fetch.answers_claims:
+            return None
+        return tokens.claims_in(response.headers.get_list("www-authenticate"))
+
+    def _on_this_thread(self, claims: str | None = None, *, refused: str | None = None) -> str:
+        token = self._token(claims, refused)
         if inspect.isawaitable(token):
             if inspect.iscoroutine(token):
                 token.close()
@@ -96,23 +166,19 @@ class TokenAuth(httpx.Auth):
                 "An async credential cannot sign on the sync path: use ainvoke and astream, "
                 "or a sync credential, which works on both."
             )
-        request.headers["authorization"] = f"Bearer {token}"
-        yield request
+        return str(token)
 
-    async def async_auth_flow(
-        self, request: httpx.Request
-    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Sign one request without blocking the loop."""
-        if (token := self._fresh()) is None:
-            async with self._one_at_a_time():
-                token = await self._token_in_loop()
-        request.headers["authorization"] = f"Bearer {token}"
-        yield request
-
-    async def _token_in_loop(self) -> str:
-        is_async = inspect.iscoroutinefunction(self._fetch)
-        token = self._token() if is_async else await asyncio.to_thread(self._token)
-        return token if isinstance(token, str) else self._kept(await token)
+    async def _in_the_loop(self, claims: str | None = None, *, refused: str | None = None) -> str:
+        if (token := self._fresh(refused)) is not None:
+            return token
+        async with self._one_at_a_time():
+            if self._fetch.is_async:
+                given = self._token(claims, refused)
+            else:
+                given = await asyncio.to_thread(self._token, claims, refused)
+            if isinstance(given, str):
+                return given
+            return self._kept(await tokens.awaited(given))
 
     def _one_at_a_time(self) -> asyncio.Lock:
         loop = asyncio.get_running_loop()
@@ -121,22 +187,28 @@ class TokenAuth(httpx.Auth):
             turn = self._turn = loop, asyncio.Lock()
         return turn[1]
 
-    def _token(self) -> str | Awaitable[Any]:
+    def _token(self, claims: str | None, refused: str | None) -> str | Awaitable[Any]:
         with self._lock:
-            if (token := self._fresh()) is not None:
+            if (token := self._fresh(refused)) is not None:
                 return token
-            given = self._fetch(*self._scopes)
+            given = self._fetch(claims)
             return given if inspect.isawaitable(given) else self._kept(given)
 
-    def _fresh(self) -> str | None:
-        return self.secret if time.time() < self._expires - _EARLY else None
+    def _fresh(self, refused: str | None) -> str | None:
+        fresh = self._held != refused and time.time() < self._expires - _EARLY
+        return self._held if fresh else None
 
     def _kept(self, given: Any) -> str:
         # A callable keeps its own tokens and gives a plain string: it is asked each time.
         token = _sendable(str(given if isinstance(given, str) else given.token))
         self._expires = 0.0 if isinstance(given, str) else float(given.expires_on)
-        self.secret = token
+        self._held = token
         return token
+
+
+def _signed(request: httpx.Request, token: str) -> httpx.Request:
+    request.headers["authorization"] = f"Bearer {token}"
+    return request
 
 
 def _sendable(secret: str) -> str:

@@ -8,19 +8,21 @@ nothing after it is. That is the whole contract on retries, for all entry points
 """
 
 import asyncio
-import itertools
 import logging
 import time
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import NamedTuple
 
 import httpx
 
+from langchain_azure_phi3._http.attempts import Attempts
+from langchain_azure_phi3._http.auth import Auth
 from langchain_azure_phi3._http.clients import shared_async_client, shared_client
-from langchain_azure_phi3._http.failures import completion_from, error_from, request_id
+from langchain_azure_phi3._http.failures import Hide, completion_from, error_from, request_id
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route
 from langchain_azure_phi3._http.streams import MAX_BODY_BYTES, StreamReader
@@ -36,6 +38,7 @@ from langchain_azure_phi3.errors import (
 
 logger = logging.getLogger(__name__)
 
+_NONE: Mapping[str, str] = MappingProxyType({})
 _USER_AGENT = f"langchain-azure-phi3/{version('langchain-azure-phi3')}"
 
 
@@ -59,7 +62,7 @@ class Connection:
     """
 
     route: Route
-    auth: httpx.Auth
+    auth: Auth
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: tuple[float, float] | None = None
     retries: RetryPolicy = field(default_factory=RetryPolicy)
@@ -71,9 +74,14 @@ class Connection:
             "content": encoded(payload)
         }
 
-    def asking(self) -> Json:
-        """The arguments of a client's `build_request` for the model's information."""
-        return self._built("GET", self.route.info_url, {}, None)
+    def asking(self, model: str | None, headers: Mapping[str, str]) -> Json:
+        """The arguments of a client's `build_request` for the information on a model."""
+        url, version = httpx.URL(self.route.info_url), self.route.kind.info_version
+        if version is not None and model is not None:
+            url = url.copy_set_param("model_deployment", model)
+            if url.params.get("api-version") == self.route.kind.api_version:
+                url = url.copy_set_param("api-version", version)
+        return self._built("GET", str(url), headers, None)
 
     def _built(
         self, method: str, url: str, headers: Mapping[str, str], accepted: str | None
@@ -92,22 +100,57 @@ class Connection:
             request["timeout"] = httpx.Timeout(read, connect=connect, pool=None)
         return request
 
+    def attempts(self, request: Json) -> Attempts:
+        """When, and where, that request is sent."""
+        asks_for_completion = request["url"] == self.route.chat_url
+        other = self.route.other_url if asks_for_completion else None
+        return Attempts(request, other, self.retries)
+
     def failure(self, response: httpx.Response) -> AzurePhi3Error:
         """The exception for a response that is no success; its body has been read."""
         return error_from(
             response.status_code,
             {
-                name.decode("latin-1").lower(): self._hidden(value).decode("latin-1")
+                name.decode("latin-1").lower(): value.decode("latin-1")
                 for name, value in response.headers.raw
             },
-            self._hidden(response.content),
-            advice=self.route.kind.advice,
+            response.content,
+            advice=self._advice(),
+            hide=hiding(response.request),
         )
 
-    def _hidden(self, content: bytes) -> bytes:
-        """`content` without the credential, which some servers quote when they refuse it."""
-        secret: str | None = getattr(self.auth, "secret", None)
-        return content.replace(secret.encode(), b"***") if secret else content
+    def _advice(self) -> Mapping[int, str]:
+        """What to check, by status: for this kind of endpoint, and with what was sent."""
+        advice = dict(self.route.kind.advice)
+        for status in (401, 403):
+            advice[status] = f"{self.auth.sent} {advice[status]}"
+        if self.route.guessed:
+            advice[404] += f" By its URL this was taken for: {self.route.kind.name}; api= decides."
+        return advice
+
+
+# Headers that hold a credential, the user's own (`default_headers`) among them.
+_SECRET = (
+    "authorization",
+    "api-key",
+    "cookie",
+    "ocp-apim-subscription-key",
+    "proxy-authorization",
+    "x-api-key",
+)
+
+
+def hiding(request: httpx.Request) -> Hide:
+    """What strikes out the credentials of a request wherever a server quotes them."""
+    values = (request.headers.get(name, "").removeprefix("Bearer ") for name in _SECRET)
+    secrets = [value.encode("utf-8", "replace") for value in values if value]
+
+    def hide(content: bytes) -> bytes:
+        for secret in secrets:
+            content = content.replace(secret, b"***")
+        return content
+
+    return hide
 
 
 @contextmanager
@@ -161,9 +204,10 @@ def _unsign(problem: httpx.RequestError) -> None:
         problem.request = httpx.Request(request.method, request.url.copy_with(query=None))
 
 
-def _log_pause(pause: float, attempt: int, failure: AzurePhi3Error) -> None:
+def _log_pause(pause: float, failure: AzurePhi3Error, url: str) -> None:
     reason = failure.status_code or type(failure).__name__
-    logger.info("Attempt %d failed (%s); trying again in %.2f s.", attempt, reason, pause)
+    path, _, _ = url.partition("?")  # a gateway's query may hold a key
+    logger.info("A request failed (%s); trying %s in %.2f s.", reason, path, pause)
 
 
 class Endpoint:
@@ -181,13 +225,17 @@ class Endpoint:
         """
         return self._whole(self._connection.posting(payload, headers))
 
-    def info(self) -> Answer:
+    def info(self, model: str | None = None, headers: Mapping[str, str] = _NONE) -> Answer:
         """What the deployment says of its model.
+
+        Args:
+            model: The deployment's name, for endpoints that have several.
+            headers: Sent with the request.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
         """
-        return self._whole(self._connection.asking())
+        return self._whole(self._connection.asking(model, headers))
 
     def stream(self, payload: Json, headers: Mapping[str, str]) -> Generator[Answer]:
         """An answer in pieces; closing the iterator releases the connection.
@@ -197,7 +245,7 @@ class Endpoint:
         """
         response = self._send(self._connection.posting(payload, headers))
         try:
-            reader = StreamReader(response.headers)
+            reader = StreamReader(response.headers, hiding(response.request))
             given = request_id(response.headers)
             with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
                 with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
@@ -222,22 +270,24 @@ class Endpoint:
                         _check_size(content)
         finally:
             response.close()
-        return Answer(
-            completion_from(bytes(content), response.headers), request_id(response.headers)
-        )
+        body = completion_from(bytes(content), response.headers, hiding(response.request))
+        return Answer(body, request_id(response.headers))
 
     def _send(self, request: Json) -> httpx.Response:
         client = self._own if self._own is not None else shared_client()
-        for attempt in itertools.count(1):
+        attempts = self._connection.attempts(request)
+        while True:
             try:
-                return self._sent(client, request)
+                response = self._sent(client, attempts.request)
             except AzurePhi3Error as failure:
-                pause = self._connection.retries.pause_after(attempt, failure)
+                pause = attempts.pause_after(failure)
                 if pause is None:
                     raise
-                _log_pause(pause, attempt, failure)
+                _log_pause(pause, failure, attempts.request["url"])
+            else:
+                attempts.succeeded()
+                return response
             time.sleep(pause)
-        raise AssertionError("unreachable")
 
     def _sent(self, client: httpx.Client, request: Json) -> httpx.Response:
         with named_failures(answering=False):
@@ -271,13 +321,17 @@ class AsyncEndpoint:
         """
         return await self._whole(self._connection.posting(payload, headers))
 
-    async def info(self) -> Answer:
+    async def info(self, model: str | None = None, headers: Mapping[str, str] = _NONE) -> Answer:
         """What the deployment says of its model.
+
+        Args:
+            model: The deployment's name, for endpoints that have several.
+            headers: Sent with the request.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
         """
-        return await self._whole(self._connection.asking())
+        return await self._whole(self._connection.asking(model, headers))
 
     async def stream(self, payload: Json, headers: Mapping[str, str]) -> AsyncGenerator[Answer]:
         """An answer in pieces; closing the iterator releases the connection.
@@ -287,7 +341,7 @@ class AsyncEndpoint:
         """
         response = await self._send(self._connection.posting(payload, headers))
         try:
-            reader = StreamReader(response.headers)
+            reader = StreamReader(response.headers, hiding(response.request))
             given = request_id(response.headers)
             with named_failures(answering=True):
                 async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
@@ -312,22 +366,24 @@ class AsyncEndpoint:
                         _check_size(content)
         finally:
             await response.aclose()
-        return Answer(
-            completion_from(bytes(content), response.headers), request_id(response.headers)
-        )
+        body = completion_from(bytes(content), response.headers, hiding(response.request))
+        return Answer(body, request_id(response.headers))
 
     async def _send(self, request: Json) -> httpx.Response:
         client = self._own if self._own is not None else await shared_async_client()
-        for attempt in itertools.count(1):
+        attempts = self._connection.attempts(request)
+        while True:
             try:
-                return await self._sent(client, request)
+                response = await self._sent(client, attempts.request)
             except AzurePhi3Error as failure:
-                pause = self._connection.retries.pause_after(attempt, failure)
+                pause = attempts.pause_after(failure)
                 if pause is None:
                     raise
-                _log_pause(pause, attempt, failure)
+                _log_pause(pause, failure, attempts.request["url"])
+            else:
+                attempts.succeeded()
+                return response
             await asyncio.sleep(pause)
-        raise AssertionError("unreachable")
 
     async def _sent(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
         with named_failures(answering=False):

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,6 +53,7 @@ _FILTER_WORDS = "violates azure ai content safety"  # managed compute, which giv
 _LENGTH_CODES = frozenset({"context_length_exceeded", "tokens_limit_reached"})
 _LENGTH_WORDS = re.compile(r"maximum context length|longer than the maximum model length", re.I)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
+_STATUSES = ("status", "statusCode", "status_code", "code")
 _STATUS = re.compile(r"[1-5][0-9]{2}")
 _SHOWN = 500
 _NOT_STREAMED = "If it happens again, ask without streaming: disable_streaming=True."
@@ -68,13 +69,26 @@ class _Facts:
     filters: tuple[FilterResult, ...] = ()
 
 
+Hide = Callable[[bytes], bytes]
+
+
+def as_it_is(content: bytes) -> bytes:
+    """Content in which there is no secret to hide."""
+    return content
+
+
 def request_id(headers: Mapping[str, str]) -> str | None:
     """The server's id of the request; names in `headers` are in lower case."""
     return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
 
 
 def error_from(
-    status: int, headers: Mapping[str, str], content: bytes, *, advice: Mapping[int, str]
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    *,
+    advice: Mapping[int, str],
+    hide: Hide = as_it_is,
 ) -> AzurePhi3Error:
     """The exception for a response that is not a success.
 
@@ -83,10 +97,12 @@ def error_from(
         headers: Names in lower case.
         content: The body.
         advice: What to check for this kind of endpoint, by status.
+        hide: Strikes out the credential, which some servers quote when they refuse it.
     """
-    body = parsed(content)
+    response = _kept(status, headers, content, hide)
+    headers = response.headers
+    body = parsed(response.content)
     facts = _facts(body)
-    response = FailedResponse(status, dict(headers), content)
     status = _unwrapped(status, headers, facts)
     kind = _kind(status, facts)
     code = facts.code or headers.get("x-ms-error-code")
@@ -102,15 +118,19 @@ def error_from(
     return _detailed(error, facts)
 
 
-def error_within(content: bytes, headers: Mapping[str, str], *, what: str) -> AzurePhi3Error:
+def error_within(
+    content: bytes, headers: Mapping[str, str], *, what: str, hide: Hide = as_it_is
+) -> AzurePhi3Error:
     """The exception for a failure that came under a status of success.
 
     Args:
         content: The event's data, or the whole body.
         headers: The response's headers; names in lower case.
         what: How the message begins, such as "The stream reported an error".
+        hide: Strikes out the credential.
     """
-    body = parsed(content)
+    response = _kept(200, headers, content, hide)
+    body = parsed(response.content)
     facts = _facts(body)
     status = facts.status or _code_as_status(facts.code)
     # A server that cannot write its error as JSON is one that cannot re-encode the stream:
@@ -122,14 +142,14 @@ def error_within(content: bytes, headers: Mapping[str, str], *, what: str) -> Az
         + _sentence(status, facts.code, facts.message, _NOT_STREAMED if broken else None),
         status_code=status,
         code=facts.code,
-        request_id=request_id(headers),
-        response=FailedResponse(200, dict(headers), content),
+        request_id=request_id(response.headers),
+        response=response,
         body=body,
     )
     return _detailed(error, facts)
 
 
-def completion_from(content: bytes, headers: Mapping[str, str]) -> Json:
+def completion_from(content: bytes, headers: Mapping[str, str], hide: Hide = as_it_is) -> Json:
     """The JSON object that a successful response holds.
 
     Raises:
@@ -137,16 +157,18 @@ def completion_from(content: bytes, headers: Mapping[str, str]) -> Json:
     """
     body = parsed(content)
     if is_error(body):
-        raise error_within(content, headers, what="The answer reports an error")
+        raise error_within(content, headers, what="The answer reports an error", hide=hide)
     if isinstance(body, dict):
         return body
+    response = _kept(200, headers, content, hide)
+    body = parsed(response.content)
     found = "an empty body" if not content.strip() else f"{_shown(body)!r}"
     raise InvalidResponseError(
         f"The server answered 200 with {found} instead of a JSON object. "
         "Check that the endpoint is the model's own, not a web page or a proxy in front of it.",
         status_code=200,
-        request_id=request_id(headers),
-        response=FailedResponse(200, dict(headers), content),
+        request_id=request_id(response.headers),
+        response=response,
         body=body,
     )
 
@@ -154,6 +176,15 @@ def completion_from(content: bytes, headers: Mapping[str, str]) -> Json:
 def is_error(body: Any) -> bool:
     """Whether wire JSON reports a failure rather than a completion (vLLM, TGI, AOAI shapes)."""
     return isinstance(body, dict) and (bool(body.get("error")) or body.get("object") == "error")
+
+
+def _kept(status: int, headers: Mapping[str, str], content: bytes, hide: Hide) -> FailedResponse:
+    """A response as an exception keeps it."""
+    shown = {
+        name: hide(value.encode("utf-8", "replace")).decode("utf-8")
+        for name, value in headers.items()
+    }
+    return FailedResponse(status, shown, hide(content))
 
 
 def _unwrapped(status: int, headers: Mapping[str, str], facts: _Facts) -> int:
@@ -229,15 +260,25 @@ def _facts(body: Any) -> _Facts:
         return _Facts(message=body if isinstance(body, str) else _written(body))
     error = body.get("error")
     source = {**body, **error} if isinstance(error, dict) else body
+    if "body" in source:
+        return _enclosed(source)
     said = _said(source, error)
     facts = _Facts(
         message=_listed(source) or _written(source) if said is None else said,
         code=_text(source.get("code")) or _text(source.get("type")),
-        status=_first_status(source.get("status"), source.get("statusCode"), source.get("code")),
+        status=_first_status(*map(source.get, _STATUSES)),
         parameter=_text(source.get("param")),
     )
     facts = _with_inner(_with_field(facts, source), source)
     return facts if said is None else _nested(facts, said)
+
+
+def _enclosed(source: dict[str, Any]) -> _Facts:
+    """Facts of a failure that quotes the engine's (`/score` of the server of October 2025)."""
+    body = source["body"]
+    facts = _facts(parsed(body.encode("utf-8", "replace")) if isinstance(body, str) else body)
+    status = _first_status(*map(source.get, _STATUSES))
+    return facts if status is None else replace(facts, status=status)
 
 
 def _said(source: dict[str, Any], error: Any) -> str | None:

@@ -1,24 +1,25 @@
-"""Which URL, for which kind of endpoint, and what that kind accepts."""
+"""Which URLs an endpoint's address stands for, however it was pasted."""
 
 import ipaddress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-from langchain_azure_phi3.errors import InvalidInputError
-
-# The only value in the TypeSpec of the Azure AI Model Inference API, and the default of its SDK.
-INFERENCE_VERSION = "2024-05-01-preview"
-
-_ML_SCOPE = "https://ml.azure.com/.default"
-_COGNITIVE_SCOPE = "https://cognitiveservices.azure.com/.default"
-
-# Parameters that OpenAI's own API has and the Model Inference API's schema lacks.
-_OPENAI_NATIVE = frozenset(
-    {"logprobs", "top_logprobs", "logit_bias", "n", "user", "stream_options"}
-    | {"max_completion_tokens", "parallel_tool_calls", "reasoning_effort", "metadata", "store"}
+from langchain_azure_phi3._http.kinds import (
+    AZURE_OPENAI,
+    BY_API,
+    FOUNDRY,
+    GITHUB,
+    MANAGED,
+    ML_SCOPE,
+    OPENAI_SERVER,
+    OPENAI_V1,
+    OTHER,
+    SERVERLESS,
+    Api,
+    Kind,
 )
+from langchain_azure_phi3.errors import InvalidInputError
 
 # What people paste after the base: a route of the API, or the portal's scoring URL.
 _PASTED = (
@@ -26,122 +27,37 @@ _PASTED = (
     "/chat/completions",
     "/v1/completions",
     "/completions",
+    "/v1/models",
     "/info",
     "/score",
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """One kind of endpoint.
-
-    Attributes:
-        name: How error messages call it.
-        model: Whether `model` is sent: several servers answer 404 to a name they do not expect.
-        api_version: The default of the query parameter, or `None` where there is none.
-        info: Whether it has an `/info` route.
-        native: Parameters accepted here without the `extra-parameters` header.
-        translates: Whether the service turns system messages into user messages itself.
-        scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
-        advice: What to check, by status.
-    """
-
-    name: str
-    model: Literal["omitted", "optional", "required"] = "omitted"
-    api_version: str | None = None
-    info: bool = True
-    native: frozenset[str] = frozenset()
-    translates: bool = False
-    scope: str | None = None
-    advice: dict[int, str] = field(default_factory=dict)
-
-
-_KEY_ADVICE = "Check that the key belongs to this endpoint and was not regenerated."
-_RETIRED = "A retired or deleted deployment answers so as well."
-
-SERVERLESS = Kind(
-    "serverless API",
-    api_version=INFERENCE_VERSION,
-    translates=True,  # says Azure's how-to of 2024-07-23
-    advice={
-        401: f"{_KEY_ADVICE} A serverless API takes its own 32-character key, not Entra ID.",
-        404: f"Check the host name of the endpoint. {_RETIRED}",
-    },
-)
-MANAGED = Kind(
-    "managed compute",
-    api_version=INFERENCE_VERSION,
-    scope=_ML_SCOPE,
-    advice={
-        401: f"{_KEY_ADVICE} With Entra ID the endpoint needs the auth mode aad_token.",
-        403: "Check that the identity may score this online endpoint.",
-        404: "Images from before 24 June 2024 have only /score and /v1/chat/completions.",
-    },
-)
-FOUNDRY = Kind(
-    "Foundry /models route",
-    model="required",
-    api_version=INFERENCE_VERSION,
-    scope=_COGNITIVE_SCOPE,
-    advice={
-        401: f"{_KEY_ADVICE} With Entra ID the audience is https://cognitiveservices.azure.com.",
-        403: "Check for the role Cognitive Services User (a new role takes minutes to work), "
-        "for key authentication being disabled, and for network rules.",
-        404: f"Check that `model` is the name of a deployment. {_RETIRED}",
-    },
-)
-OPENAI_V1 = Kind(
-    "OpenAI v1 route",
-    model="required",
-    info=False,
-    native=_OPENAI_NATIVE,
-    scope=_COGNITIVE_SCOPE,
-    advice={**FOUNDRY.advice, 404: "Check that `model` is the name of a deployment."},
-)
-AZURE_OPENAI = Kind(
-    "Azure OpenAI deployment",
-    model="optional",
-    api_version="2024-06-01",
-    info=False,
-    native=_OPENAI_NATIVE,
-    scope=_COGNITIVE_SCOPE,
-    advice={**FOUNDRY.advice, 404: "Check the deployment's name in the endpoint."},
-)
-GITHUB = Kind(
-    "GitHub Models",
-    model="required",
-    info=False,
-    advice={
-        401: "GitHub Models takes a personal access token with the permission models: read.",
-        404: "Check `model`: it is publisher/name, such as microsoft/phi-4.",
-    },
-)
-OPENAI_SERVER = Kind(
-    "OpenAI-compatible server",
-    model="optional",
-    info=False,
-    native=_OPENAI_NATIVE,
-    advice={404: "Check that `model` is a name which the server lists under /v1/models."},
-)
-OTHER = Kind(
-    "endpoint",
-    model="optional",
-    advice={
-        404: "If this is an OpenAI-compatible server such as Ollama, vLLM or Foundry Local, "
-        "its endpoint ends in /v1."
-    },
+# The hosts, and where it is not the kind's own, the scope of their tokens. Azure's how-tos of
+# July and August 2024 write managed compute as .inference.ai.azure.com too.
+_BY_HOST: tuple[tuple[str, Kind, str | None], ...] = (
+    (".inference.ml.azure.com", MANAGED, MANAGED.scope),
+    ("models.inference.ai.azure.com", GITHUB, None),
+    (".models.ai.azure.com", SERVERLESS, None),
+    (".inference.ai.azure.com", SERVERLESS, ML_SCOPE),
+    (".services.ai.azure.com", FOUNDRY, FOUNDRY.scope),
+    (".openai.azure.com", OPENAI_V1, OPENAI_V1.scope),
+    (".cognitiveservices.azure.com", OPENAI_V1, OPENAI_V1.scope),
+    ("models.github.ai", GITHUB, None),
 )
 
-_BY_HOST = (
-    (".inference.ml.azure.com", MANAGED),
-    ("models.inference.ai.azure.com", GITHUB),
-    (".models.ai.azure.com", SERVERLESS),
-    (".inference.ai.azure.com", SERVERLESS),
-    (".services.ai.azure.com", FOUNDRY),
-    (".openai.azure.com", OPENAI_V1),
-    (".cognitiveservices.azure.com", OPENAI_V1),
-    ("models.github.ai", GITHUB),
+_BY_PATH = (
+    ("/openai/v1", OPENAI_V1),
+    ("/models", FOUNDRY),
+    ("/v1", OPENAI_SERVER),
 )
+
+# The path that a host alone, or a portal's page of a project, stands for.
+_COMPLETED = {
+    FOUNDRY.name: "/models",
+    OPENAI_V1.name: "/openai/v1",
+    OPENAI_SERVER.name: "/v1",
+}
+_PROJECTS = "/api/projects/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +70,9 @@ class Route:
         chat_url: Where completions are asked for.
         info_url: Where the model tells its name.
         loopback: Whether the host is this machine.
+        other_url: Where else completions may be: servers of one kind differ by age.
+        scope: The Entra ID scope of its tokens; `None` where none may be sent unasked.
+        guessed: Whether the kind follows from the URL alone.
     """
 
     kind: Kind
@@ -161,26 +80,70 @@ class Route:
     chat_url: str
     info_url: str
     loopback: bool
+    other_url: str | None = None
+    scope: str | None = None
+    guessed: bool = True
 
 
 @lru_cache(maxsize=256)
-def route_for(endpoint: str, api_version: str | None = None) -> Route:
+def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") -> Route:
     """The route of an endpoint as users paste it.
 
     Args:
         endpoint: A URL: bare host, base, or with a route and query pasted along.
         api_version: The user's own, else the pasted one, else the kind's default.
+        api: How the endpoint speaks; `"auto"`: as its URL suggests.
 
     Raises:
         InvalidInputError: It is no http or https URL, or holds a user name and password.
     """
+    url = _parsed(endpoint)
+    host = url.hostname or ""
+    kind, path, scope = _found(host, _base_path(url.path), api)
+    loopback = is_loopback(host)
+    netloc = f"[{host}]" if ":" in host else host
+    base = f"{url.scheme}://{netloc}{f':{url.port}' if url.port else ''}{path}"
+    query = dict(parse_qsl(url.query))
+    default = None if api == "score" else kind.api_version
+    version = api_version or query.get("api-version") or default
+    if version is not None:
+        query["api-version"] = version
+    tail = f"?{urlencode(query)}" if query else ""
+    # Where /v1 is an older chat route, /info and /score lie beside it.
+    root = base.removesuffix("/v1") if kind.info else base
+    chat, other = (f"{base}/chat/completions{tail}", _other(kind, base, tail))
+    return Route(
+        kind=kind,
+        base=base,
+        chat_url=f"{root}/score{tail}" if api == "score" else chat,
+        info_url=f"{root}/info{tail}",
+        loopback=loopback,
+        other_url=None if api == "score" else other,
+        scope=kind.scope if loopback or kind.scope is None else scope,
+        guessed=api == "auto",
+    )
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether a host is this machine."""
+    if host is None:
+        return False
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _parsed(endpoint: str) -> SplitResult:
     text = endpoint.strip()
     try:
         if "://" not in text:
-            local = _is_loopback(urlsplit(f"//{text}").hostname)
+            local = is_loopback(urlsplit(f"//{text}").hostname)
             text = f"{'http' if local else 'https'}://{text}"
         url = urlsplit(text)
-        host, port = url.hostname, url.port
+        host, _ = url.hostname, url.port  # a port that is none raises here
     except ValueError as problem:
         raise InvalidInputError(f"The endpoint is no URL: {problem}.") from None
     if url.scheme not in ("http", "https") or not host:
@@ -190,24 +153,7 @@ def route_for(endpoint: str, api_version: str | None = None) -> Route:
         )
     if url.username is not None:
         raise InvalidInputError("Pass the key as `credential`, not inside the endpoint.")
-    path = _base_path(url.path)
-    kind, path = _kind(host, path)
-    netloc = f"[{host}]" if ":" in host else host
-    base = f"{url.scheme}://{netloc}{f':{port}' if port else ''}{path}"
-    query = dict(parse_qsl(url.query))
-    version = api_version or query.get("api-version") or kind.api_version
-    if version is not None:
-        query["api-version"] = version
-    tail = f"?{urlencode(query)}" if query else ""
-    # Where /v1 is an older chat route, /info lies beside it.
-    info_base = base.removesuffix("/v1") if kind.info else base
-    return Route(
-        kind=kind,
-        base=base,
-        chat_url=f"{base}/chat/completions{tail}",
-        info_url=f"{info_base}/info{tail}",
-        loopback=_is_loopback(host),
-    )
+    return url
 
 
 def _base_path(path: str) -> str:
@@ -220,34 +166,41 @@ def _base_path(path: str) -> str:
     return path
 
 
-def _kind(host: str, path: str) -> tuple[Kind, str]:
-    """The kind of endpoint, and the path under which it has its routes."""
+def _found(host: str, path: str, api: Api) -> tuple[Kind, str, str | None]:
+    """The kind of endpoint, the path of its routes, and the scope that its host vouches for."""
+    kind, scope = next(
+        (
+            (kind, scope)
+            for suffix, kind, scope in _BY_HOST
+            if host == suffix or (suffix.startswith(".") and host.endswith(suffix))
+        ),
+        (None, None),
+    )
+    if api != "auto":
+        return BY_API[api], _completed(BY_API[api], host, path), scope
+    if kind in (FOUNDRY, OPENAI_V1) and path.lower() == "/openai":
+        path += "/v1"
     lowered = path.lower()
     if "/openai/deployments/" in lowered:
-        return AZURE_OPENAI, path
+        return AZURE_OPENAI, path, scope
     if lowered.endswith("/openai/v1"):
-        return OPENAI_V1, path
-    for suffix, kind in _BY_HOST:
-        if host == suffix or (suffix.startswith(".") and host.endswith(suffix)):
-            return _completed(kind, path)
-    return (OPENAI_SERVER if lowered.endswith("/v1") else OTHER), path
+        return OPENAI_V1, path, scope
+    if kind is None:
+        kind = next((found for end, found in _BY_PATH if lowered.endswith(end)), OTHER)
+    return kind, _completed(kind, host, path), scope
 
 
-def _completed(kind: Kind, path: str) -> tuple[Kind, str]:
+def _completed(kind: Kind, host: str, path: str) -> str:
     """The path that a bare host of this kind lacks."""
-    if kind is FOUNDRY and not path:
-        return kind, "/models"
-    if kind is OPENAI_V1 and not path:
-        return kind, "/openai/v1"
-    return kind, path
+    if kind is FOUNDRY and path.lower().startswith(_PROJECTS):
+        return "/models"
+    if kind is GITHUB and host == "models.github.ai":
+        return path or "/inference"
+    return path or _COMPLETED.get(kind.name, "")
 
 
-def _is_loopback(host: str | None) -> bool:
-    if host is None:
-        return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _other(kind: Kind, base: str, tail: str) -> str | None:
+    if not kind.older:
+        return None
+    other = base.removesuffix("/v1") if base.endswith("/v1") else f"{base}/v1"
+    return f"{other}/chat/completions{tail}"

@@ -7,7 +7,7 @@ from itertools import zip_longest
 
 from langchain_azure_phi3.emulator import counting
 from langchain_azure_phi3.emulator.conversation import Spoken
-from langchain_azure_phi3.emulator.quirks import UsagePlace
+from langchain_azure_phi3.emulator.dialects import UsagePlace
 from langchain_azure_phi3.emulator.wire import Json
 
 

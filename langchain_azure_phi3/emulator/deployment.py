@@ -8,17 +8,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from langchain_azure_phi3.emulator import framing, misbehaviour, persona, refusals, safety
+from langchain_azure_phi3.emulator import (
+    door,
+    framing,
+    front,
+    misbehaviour,
+    persona,
+    refusals,
+    safety,
+    scoring,
+)
 from langchain_azure_phi3.emulator.completion import Choice, Completion, choice_of, filtered
 from langchain_azure_phi3.emulator.conversation import Persona, Prompt, Spoken
+from langchain_azure_phi3.emulator.dialects import DIALECTS, ChatPath, UsagePlace
 from langchain_azure_phi3.emulator.faults import Fault
-from langchain_azure_phi3.emulator.quirks import (
-    DIALECTS,
-    Behaviour,
-    Model,
-    UsagePlace,
-    model_named,
-)
+from langchain_azure_phi3.emulator.quirks import Behaviour, Model, model_named, name_in
 from langchain_azure_phi3.emulator.refusals import Refused
 from langchain_azure_phi3.emulator.validation import ChatRequest, Engine, read, turns_of
 from langchain_azure_phi3.emulator.wire import Json, Reply, Request, json_reply
@@ -62,6 +66,11 @@ class Deployment:
         self.script: deque[str] = deque()
         self.misbehaviours: deque[str] = deque()
         self._dialect = DIALECTS[self.behaviour.dialect]
+        self._chat_paths = {
+            path.format(model=model.name): rules
+            for path, rules in self._dialect.chat_paths.items()
+            for model in self.models
+        }
         self._speaks = speaks
         self._clock = clock
 
@@ -78,68 +87,102 @@ class Deployment:
             reply = replace(reply, steps=framing.bytewise(reply.steps))
         return replace(reply, headers={**_request_ids(request), **reply.headers})
 
+    @property
+    def base(self) -> str:
+        """What follows the host in the endpoint."""
+        return self._dialect.base.format(model=self.models[0].name)
+
     def _composed(self, request: Request) -> Reply:
+        try:
+            if request.path != "/":
+                door.admit(request, self._dialect.door, self.key)
+        except Refused as refused:
+            return refused.reply
         try:
             return self._routed(request)
         except Refused as refused:
-            return refused.reply
+            return front.answered(refused, self._dialect)
 
     def _routed(self, request: Request) -> Reply:
-        routes: dict[str, tuple[str, Callable[[Request], Reply]]] = {
-            "/": ("GET", self._health),
-            "/info": ("GET", self._info),
-        }
-        routes |= dict.fromkeys(self._dialect.chat_paths, ("POST", self._chat))
+        routes = self._routes()
         if request.path not in routes:
+            if request.path.startswith("/openai/deployments/"):
+                raise refusals.no_such_deployment()
             raise refusals.not_found()
         method, handler = routes[request.path]
         if request.method != method:
             raise refusals.method_not_allowed(method)
+        if self._dialect.api_version and "api-version" not in request.query:
+            raise refusals.no_api_version()
         return handler(request)
+
+    def _routes(self) -> dict[str, tuple[str, Callable[[Request], Reply]]]:
+        routes: dict[str, tuple[str, Callable[[Request], Reply]]] = {"/": ("GET", self._health)}
+        if self._dialect.info_path is not None:
+            routes[self._dialect.info_path] = "GET", self._info
+        if self._dialect.models_path is not None:
+            routes[self._dialect.models_path] = "GET", self._list
+        if self._dialect.score != "none":
+            routes["/score"] = "POST", self._score
+        return routes | dict.fromkeys(self._chat_paths, ("POST", self._chat))
 
     def _health(self, _: Request) -> Reply:
         return json_reply(200, {"status": "healthy"})
 
     def _info(self, request: Request) -> Reply:
-        self._admit(request)
+        model = self.models[0]
+        if self._dialect.info_named:
+            # Only this version of the specification has the route, with the deployment's name.
+            wanted = request.query.get("model_deployment")
+            if wanted is None or request.query["api-version"] < "2025-04-01":
+                raise refusals.not_found()
+            model = self._named(wanted)
         return json_reply(
             200,
             {
-                "model_name": self.models[0].info_name,
+                "model_name": name_in(self._dialect, model),
                 "model_type": self._dialect.info_type,
                 "model_provider_name": self._dialect.info_provider,
             },
         )
 
-    def _admit(self, request: Request) -> None:
-        given = request.headers.get("authorization")
-        if given == f"Bearer {self.key}":
-            return
-        if given is not None:
-            raise refusals.wrong_key()
-        if "api-key" in request.headers:
-            raise refusals.only_an_api_key()
-        raise refusals.no_authorization()
+    def _list(self, _: Request) -> Reply:
+        about = {"object": "model", "created": int(self._clock()), "owned_by": "microsoft"}
+        return json_reply(
+            200, {"object": "list", "data": [{"id": m.name, **about} for m in self.models]}
+        )
 
     def _chat(self, request: Request) -> Reply:
-        self._admit(request)
+        chat, completion = self._answered(request, self._chat_paths[request.path])
+        return self._written(completion, stream=chat.stream and self._dialect.streams)
+
+    def _score(self, request: Request) -> Reply:
+        try:
+            _, completion = self._answered(scoring.as_chat(request), scoring.PATH)
+        except Refused as refused:
+            return json_reply(200, scoring.failure(refused, self._dialect.score))
+        return json_reply(200, scoring.answer(completion, self._dialect.score))
+
+    def _answered(self, request: Request, path: ChatPath) -> tuple[ChatRequest, Completion]:
         native = self.behaviour.tools == "native"
-        chat, engine = read(request, self._dialect, native=native)
+        chat, engine = read(request, path, native=native)
         model = self._named(chat.model)
         flooded = self._floods(chat)
         turns = turns_of(chat, model, self._dialect, native=native)
         found = safety.found_in((turn.text for turn in turns), safety.PROMPT_TRIGGERS)
         if len(found) > 0:
-            raise safety.prompt_filtered(found, self.behaviour.safety)
+            raise safety.prompt_filtered(found, self.behaviour.safety or self._dialect.safety)
         fields = chat.model_dump(exclude={"messages"}, exclude_unset=True)
-        prompt = Prompt(model.info_name, turns, 0, fields, model.reasons)
-        limit = _room(model, prompt.tokens, chat.max_tokens)
+        prompt = Prompt(name_in(self._dialect, model), turns, 0, fields, model.reasons)
+        wanted = self._dialect.max_tokens if chat.max_tokens is None else chat.max_tokens
+        limit = _room(model, prompt.tokens, wanted)
         choices = tuple(
             self._choice(replace(prompt, choice=index), chat, limit, flood=flooded)
             for index in range(engine.n)
         )
-        completion = self._completion(request, prompt, choices, engine)
-        return self._written(completion, stream=chat.stream)
+        if not path.logprobs:
+            engine = engine.model_copy(update={"logprobs": False})
+        return chat, self._completion(request, prompt, choices, engine)
 
     def _floods(self, chat: ChatRequest) -> bool:
         """Whether the answer is line feeds without end; where JSON is refused, there is none."""
@@ -151,8 +194,15 @@ class Deployment:
         return True
 
     def _named(self, name: str | None) -> Model:
-        wanted = "" if name is None else name.lower()
-        return next((m for m in self.models if m.name.lower() == wanted), self.models[0])
+        if name is None:
+            if self._dialect.model == "required":
+                raise refusals.no_model_name()
+            return self.models[0]
+        wanted = name.lower().removeprefix("microsoft/")
+        found = next((model for model in self.models if model.name.lower() == wanted), None)
+        if found is None and self._dialect.model != "ignored":
+            raise refusals.no_model_called(name, self._dialect.door)
+        return self.models[0] if found is None else found
 
     def _choice(self, prompt: Prompt, chat: ChatRequest, limit: int, *, flood: bool) -> Choice:
         found = safety.found_in([prompt.last_user_text], safety.ANSWER_TRIGGERS)
@@ -194,14 +244,18 @@ class Deployment:
         )
 
     def _usage_place(self, engine: Engine) -> UsagePlace:
-        usual = self.behaviour.usage_in_streams
+        usual = self.behaviour.usage_in_streams or self._dialect.usage
         if usual in ("finish", "none") and engine.stream_options.get("include_usage") is True:
             return "separate"
         return usual
 
     def _written(self, completion: Completion, *, stream: bool) -> Reply:
         if not stream:
-            return json_reply(200, completion.whole())
+            body = completion.whole()
+            if not self._dialect.finishes:
+                for choice in body["choices"]:
+                    choice["finish_reason"] = None
+            return json_reply(200, body)
         events = framing.events(completion.chunks(), self.behaviour.framing)
         return Reply(200, {"content-type": EVENT_STREAM}, events, streamed=True)
 

@@ -10,14 +10,13 @@ from langchain_azure_phi3.emulator import misbehaviour
 from langchain_azure_phi3.emulator import persona as personas
 from langchain_azure_phi3.emulator.conversation import Persona
 from langchain_azure_phi3.emulator.deployment import Deployment
+from langchain_azure_phi3.emulator.dialects import SafetyShape, UsagePlace
 from langchain_azure_phi3.emulator.faults import Fault, Kind
 from langchain_azure_phi3.emulator.quirks import (
     Behaviour,
     JsonMode,
-    SafetyShape,
     ThoughtPlace,
     ToolMode,
-    UsagePlace,
 )
 from langchain_azure_phi3.emulator.wire import Request
 
@@ -43,13 +42,16 @@ class Emulator:
         port: Where to listen; 0 takes a free port.
         persona: What the model says, as a function of a `Prompt`. It is called on the server's
             thread, for one request after the other.
-        dialect: The kind of server: `"serverless"`.
-        safety: The shape of the error for a filtered prompt: `"nested"`, `"flat"`, `"detailed"`
-            or `"managed"`.
+        dialect: The kind of server: `"serverless"`; managed compute by the age of its image
+            (`"managed-2024-05"`, `"managed-2024-06"`, `"managed-2026-07"`,
+            `"foundation-model-serve"`); `"foundry"`, `"openai-v1"`, `"azure-openai"`, `"github"`;
+            or a server on a desk (`"openai-server"`, `"ollama"`).
+        safety: The shape of the error for a filtered prompt: `"nested"`, `"flat"`, `"detailed"`,
+            `"managed"` or `"managed-flat"`. Default: the dialect's.
         annotations: Whether answers carry `prompt_filter_results` and `content_filter_results`.
         json_mode: Whether `response_format: json_object` is refused (`"refuse"`, documented) or
             answered with line feeds (`"flood"`, seen).
-        usage_in_streams: `"finish"`, `"separate"`, `"every"` or `"none"`.
+        usage_in_streams: `"finish"`, `"separate"`, `"every"` or `"none"`. Default: the dialect's.
         framing: How events are written: any of `"bom"`, `"bytewise"`, `"comments"`, `"crlf"`,
             `"no-done"`, `"no-final-blank-line"`, `"no-space"`.
         tools: Whether `tools` in a request are refused (`"refuse"`, as Azure does for every Phi
@@ -71,10 +73,10 @@ class Emulator:
         port: int = 0,
         persona: Persona = personas.scripted,
         dialect: str = "serverless",
-        safety: SafetyShape = "nested",
+        safety: SafetyShape | None = None,
         annotations: bool = False,
         json_mode: JsonMode = "refuse",
-        usage_in_streams: UsagePlace = "finish",
+        usage_in_streams: UsagePlace | None = None,
         framing: str | Iterable[str] = (),
         tools: ToolMode = "refuse",
         reasoning: ThoughtPlace = "text",
@@ -111,8 +113,13 @@ class Emulator:
     def endpoint(self) -> str:
         """The base URL. While no server runs, one that only `transport()` can answer."""
         if self._thread is None:
-            return "http://phi.invalid"  # RFC 2606: a name that never resolves
-        return f"http://{_HOST}:{self._thread.port}"
+            return f"http://phi.invalid{self.base}"  # RFC 2606: a name that never resolves
+        return f"http://{_HOST}:{self._thread.port}{self.base}"
+
+    @property
+    def base(self) -> str:
+        """What follows host and port in the endpoint; nothing on most kinds of servers."""
+        return self._deployment.base
 
     @property
     def requests(self) -> list[Request]:

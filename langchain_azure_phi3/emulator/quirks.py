@@ -1,12 +1,14 @@
 """Where Phi and Azure differ from the textbook, as data.
 
-Models: Azure's model registry and its "Models" pages of 2024 and 2025. Dialects: the kinds of
-server that speak the API; each is one row, so that another is a row too.
+Models: Azure's model registry and its "Models" pages of 2024 and 2025. The kinds of server are in
+`dialects`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+from langchain_azure_phi3.emulator.dialects import DIALECTS, Dialect, SafetyShape, UsagePlace
 
 # The chat templates print only the roles that they know; other turns are dropped in silence.
 # (microsoft/Phi-3-mini-4k-instruct and its siblings on Hugging Face, tokenizer_config.json.)
@@ -114,41 +116,23 @@ def model_named(name: str) -> Model:
     return model
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
-    """How one kind of server speaks.
-
-    Attributes:
-        name: What users call it.
-        chat_paths: Where conversations are posted, and what becomes of extra parameters there
-            when no header says it: `"error"`, `"drop"` or `"pass-through"`.
-        lenient_paths: Those of `chat_paths` that ignore a bad `extra-parameters` header.
-        info_type: `model_type` of `/info`.
-        info_provider: `model_provider_name` of `/info`.
-        system_as_user: Whether the API itself makes a system turn visible to models whose
-            template drops it.
-    """
-
-    name: str
-    chat_paths: Mapping[str, str]
-    lenient_paths: frozenset[str] = frozenset()
-    info_type: str
-    info_provider: str
-    system_as_user: bool
-
-
-DIALECTS: Mapping[str, Dialect] = {
-    "serverless": Dialect(
-        name="serverless",
-        # The model server's source: only the route without /v1 checks for extra parameters.
-        chat_paths={"/chat/completions": "error", "/v1/chat/completions": "drop"},
-        lenient_paths=frozenset({"/v1/chat/completions"}),
-        info_type="chat-completions",
-        info_provider="Microsoft",
-        # "System messages are translated to user messages" (Azure's how-to of 2024-07-23).
-        system_as_user=True,
-    ),
+# What the model registry calls them (`base_model_name`), where it is not the catalogue's name.
+_REGISTRY_NAMES = {
+    "Phi-3-vision-128k-instruct": "phi3-mini-vision",
+    "Phi-3.5-mini-instruct": "Phi-3.5-mini-128k-instruct",
+    "Phi-3.5-vision-instruct": "Phi-3.5-vision-128k-instruct",
+    "Phi-3.5-MoE-instruct": "Phi-3.5-MoE-128k-Instruct",
 }
+
+
+def name_in(dialect: Dialect, model: Model) -> str:
+    """How a kind of server calls a model."""
+    if dialect.names == "info":
+        return model.info_name
+    name = _REGISTRY_NAMES.get(model.name, model.name)
+    # Version 0.1.8 gives the place where the front end mounted the files.
+    return f"/var/azureml-app/azureml-models/{name}/1" if dialect.names == "path" else name
+
 
 EXTRA_MODES = ("error", "drop", "pass-through")
 
@@ -180,9 +164,7 @@ ENGINE_PARAMETERS = frozenset(
     }
 )
 
-SafetyShape = Literal["nested", "flat", "detailed", "managed"]
 JsonMode = Literal["refuse", "flood"]
-UsagePlace = Literal["finish", "separate", "every", "none"]
 ToolMode = Literal["refuse", "native"]
 ThoughtPlace = Literal["text", "field"]
 
@@ -208,12 +190,13 @@ class Behaviour:
         dialect: The kind of server.
         safety: The shape of the error for a filtered prompt: `"nested"` is what Azure's how-tos
             show, `"flat"` its API reference, `"detailed"` names categories and severities,
-            `"managed"` is what a model server on managed compute writes itself.
+            `"managed"` is what a model server on managed compute writes itself, `"managed-flat"`
+            what it wrote before its version 0.2.16. Default: the dialect's.
         annotations: Whether answers carry the content filter's findings.
         json_mode: What `response_format: json_object` does: `"refuse"` is documented, `"flood"`
             (line feeds until `max_tokens`) was seen (PhiCookBook#73).
         usage_in_streams: On the `"finish"` chunk, on a `"separate"` last one, on `"every"` one
-            (running totals), or on `"none"` unless `stream_options` asks.
+            (running totals), or on `"none"` unless `stream_options` asks. Default: the dialect's.
         framing: Names out of `FRAMINGS`: legal, or merely usual, ways to write events.
         tools: Whether `tools` are refused, as Azure refuses them for every Phi model, or taken,
             with `response_format`, as servers with a tool parser take them.
@@ -222,17 +205,17 @@ class Behaviour:
     """
 
     dialect: str = "serverless"
-    safety: SafetyShape = "nested"
+    safety: SafetyShape | None = None
     annotations: bool = False
     json_mode: JsonMode = "refuse"
-    usage_in_streams: UsagePlace = "finish"
+    usage_in_streams: UsagePlace | None = None
     framing: frozenset[str] = frozenset()
     tools: ToolMode = "refuse"
     reasoning: ThoughtPlace = "text"
 
     def __post_init__(self) -> None:
         for name, allowed in _OPTIONS.items():
-            if getattr(self, name) not in allowed:
+            if getattr(self, name) not in {None, *allowed}:
                 raise ValueError(
                     f"{name}={getattr(self, name)!r} is unknown; use one of {sorted(allowed)}"
                 )

@@ -12,7 +12,14 @@ class Refused(Exception):  # noqa: N818  (an outcome of reading a request, not a
 
     def __init__(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(f"{status}: {json.dumps(body)}")
-        self.reply: Reply = json_reply(status, body, headers)
+        self.status = status
+        self.body = body
+        self.headers = {} if headers is None else dict(headers)
+
+    @property
+    def reply(self) -> Reply:
+        """The error, told as it is."""
+        return json_reply(self.status, self.body, self.headers)
 
 
 def not_found() -> Refused:
@@ -45,9 +52,87 @@ def wrong_key() -> Refused:
     return Refused(401, {"error": {"code": "401", "message": message}})
 
 
+def wrong_audience() -> Refused:
+    """Foundry's words, flat (LibreChat#4767)."""
+    message = (
+        "Unauthorized. Access token is missing, invalid, audience is incorrect "
+        "(https://cognitiveservices.azure.com), or have expired."
+    )
+    return Refused(401, {"statusCode": 401, "message": message})
+
+
+def bad_credentials() -> Refused:
+    """GitHub's words."""
+    error = {"code": "unauthorized", "message": "Bad credentials", "details": "Bad credentials"}
+    return Refused(401, {"error": error})
+
+
+def unauthorized() -> Refused:
+    """The word of vLLM."""
+    return Refused(401, {"error": "Unauthorized"})
+
+
+def no_api_version() -> Refused:
+    """A query without `api-version`, where it is required."""
+    return Refused(404, {"error": {"code": "404", "message": "Resource not found"}})
+
+
+def no_model_name() -> Refused:
+    """Foundry's `no_model_name`; it names the header that could have said it."""
+    message = (
+        "No model specified in request. Please provide a model name in the request body or as a "
+        "x-ms-model-mesh-model-name header."
+    )
+    return Refused(
+        400, {"error": {"code": "no_model_name", "message": message, "details": message}}
+    )
+
+
+def no_such_deployment() -> Refused:
+    """A name that no deployment has."""
+    message = (
+        "The API deployment for this resource does not exist. If you created the deployment "
+        "within the last 5 minutes, please wait a moment and try again."
+    )
+    return Refused(404, {"error": {"code": "DeploymentNotFound", "message": message}})
+
+
+def unknown_model(name: str) -> Refused:
+    """GitHub's answer to a name that it does not have."""
+    message = f"Unknown model: {name}"
+    return Refused(404, {"error": {"code": "unknown_model", "message": message}})
+
+
+def no_such_model(name: str) -> Refused:
+    """The same from vLLM."""
+    body = {"object": "error", "message": f"The model `{name}` does not exist."}
+    return Refused(404, body | {"type": "NotFoundError", "param": None, "code": 404})
+
+
+def not_pulled(name: str) -> Refused:
+    """The same from Ollama."""
+    error = {"message": f'model "{name}" not found, try pulling it first', "type": "api_error"}
+    return Refused(404, {"error": error | {"param": None, "code": None}})
+
+
+def no_model_called(name: str, door: str) -> Refused:
+    """What each kind of server says to a name that it does not have."""
+    by_door = {"foundry": lambda _: no_such_deployment(), "github": unknown_model}
+    return by_door.get(door, not_pulled if door == "open" else no_such_model)(name)
+
+
 def detail(text: str) -> Refused:
     """A 400 of the model server itself."""
     return Refused(400, {"detail": text})
+
+
+def no_tools(*, engine_alone: bool) -> Refused:
+    """Tools where there are none: the server's words, or the engine's (PhiCookBook#289)."""
+    if engine_alone:
+        return engine(
+            '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+        )
+    return detail("Tools and tool_choice are not supported.")
 
 
 def engine(message: str) -> Refused:

@@ -6,7 +6,7 @@ turn contains one of `ANSWER_TRIGGERS`; case does not matter.
 
 from collections.abc import Iterable, Mapping
 
-from langchain_azure_phi3.emulator.quirks import SafetyShape
+from langchain_azure_phi3.emulator.dialects import SafetyShape
 from langchain_azure_phi3.emulator.refusals import Refused
 from langchain_azure_phi3.emulator.wire import Json
 
@@ -89,7 +89,17 @@ def _managed(_: Findings) -> Json:
     return {"error": {"code": "Bad Request", "message": message, "status": 400}}
 
 
-_SHAPES = {"nested": _nested, "flat": _flat, "detailed": _detailed, "managed": _managed}
+def _managed_flat(_: Findings) -> Json:
+    return {"error": "Bad Request", "message": _managed({})["error"]["message"]}
+
+
+_SHAPES = {
+    "nested": _nested,
+    "flat": _flat,
+    "detailed": _detailed,
+    "managed": _managed,
+    "managed-flat": _managed_flat,
+}
 
 
 def prompt_filtered(findings: Findings, shape: SafetyShape) -> Refused:

@@ -13,8 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from langchain_azure_phi3.emulator import native_tools, refusals
 from langchain_azure_phi3.emulator.conversation import Picture, Turn
+from langchain_azure_phi3.emulator.dialects import ChatPath, Dialect
 from langchain_azure_phi3.emulator.pictures import size_in_data_url
-from langchain_azure_phi3.emulator.quirks import ENGINE_PARAMETERS, EXTRA_MODES, Dialect, Model
+from langchain_azure_phi3.emulator.quirks import ENGINE_PARAMETERS, EXTRA_MODES, Model
 from langchain_azure_phi3.emulator.wire import Json, Request
 
 _NATIVE = "native"  # the context in which the server takes tools and schemas
@@ -109,18 +110,18 @@ class Engine(BaseModel):
     stream_options: dict[str, Any] = {}
 
 
-def read(request: Request, dialect: Dialect, *, native: bool = False) -> tuple[ChatRequest, Engine]:
+def read(request: Request, path: ChatPath, *, native: bool = False) -> tuple[ChatRequest, Engine]:
     """The request's fields, and what of its extra parameters reaches the engine.
 
     Args:
         request: As it arrived.
-        dialect: The kind of server.
+        path: Where it arrived.
         native: Whether the server takes tools and schemas.
 
     Raises:
         Refused: With the answer that the server gives.
     """
-    mode = _extra_mode(request, dialect)
+    mode = _extra_mode(request, path)
     chat = _parsed(request, native=native)
     extras = dict(chat.model_extra or {})
     if native:
@@ -128,20 +129,20 @@ def read(request: Request, dialect: Dialect, *, native: bool = False) -> tuple[C
         fields |= chat.model_dump(include={"tools", "tool_choice", "response_format"})
         native_tools.check(fields, [message.model_dump() for message in chat.messages])
     elif chat.tools is not None or chat.tool_choice is not None:
-        raise refusals.detail("Tools and tool_choice are not supported.")
+        raise refusals.no_tools(engine_alone=path.extras == "pass-through")
     if "" in chat.stops:
         raise refusals.engine("stop cannot contain an empty string.")
     return chat, _engine(extras, mode)
 
 
-def _extra_mode(request: Request, dialect: Dialect) -> str:
-    default = dialect.chat_paths[request.path]
+def _extra_mode(request: Request, path: ChatPath) -> str:
+    default = path.extras
     given = request.headers.get("extra-parameters")
     if given is None:
         return default
     if given in EXTRA_MODES:
         return given
-    if request.path in dialect.lenient_paths:
+    if path.lenient:
         return default
     raise refusals.detail(
         f"Unexpected EXTRA_PARAMETERS option {given}, expected options are {list(EXTRA_MODES)}"

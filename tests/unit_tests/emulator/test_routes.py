@@ -137,7 +137,7 @@ def test_the_key_is_32_characters_unless_given(open_desk: Callable[..., Desk]) -
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"dialect": "x"}, r"dialect='x' is unknown; use one of \['serverless'"),
+        ({"dialect": "x"}, r"dialect='x' is unknown; use one of \['azure-openai'"),
         ({"safety": "x"}, "safety='x'"),
         ({"json_mode": "x"}, "json_mode='x'"),
         ({"usage_in_streams": "x"}, "usage_in_streams='x'"),

@@ -1,0 +1,176 @@
+"""What each kind of endpoint accepts, as a table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+# The only value in the TypeSpec of the Azure AI Model Inference API, and the default of its SDK.
+INFERENCE_VERSION = "2024-05-01-preview"
+
+# How the endpoint speaks: found from its URL, or said by the user.
+Api = Literal[
+    "auto",
+    "serverless",
+    "managed",
+    "score",
+    "foundry",
+    "openai-v1",
+    "azure-openai",
+    "github",
+    "openai-server",
+]
+
+ML_SCOPE = "https://ml.azure.com/.default"
+_COGNITIVE_SCOPE = "https://cognitiveservices.azure.com/.default"
+
+# Parameters that OpenAI's own API has and the Model Inference API's schema lacks.
+_OPENAI_NATIVE = frozenset(
+    {"logprobs", "top_logprobs", "logit_bias", "n", "user", "stream_options"}
+    | {"max_completion_tokens", "parallel_tool_calls", "reasoning_effort", "metadata", "store"}
+)
+
+_BOTH_HEADERS = ("authorization", "api-key")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of endpoint.
+
+    Attributes:
+        name: How error messages call it.
+        model: Whether `model` is sent: several servers answer 404 to a name they do not expect.
+        api_version: The default of the query parameter, or `None` where there is none.
+        info: Whether it has an `/info` route.
+        info_version: The API version in which that route is, with the name of the deployment
+            meant, where one endpoint has many.
+        native: Parameters accepted here without the `extra-parameters` header.
+        tools: Whether the API takes tools for any model at all.
+        older: Whether some servers of this kind have completions under `/v1` only.
+        translates: Whether the service turns system messages into user messages itself.
+        scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
+        no_tokens: Why it takes no Entra ID tokens, where a document says so.
+        key_headers: The headers that carry a key.
+        advice: What to check, by status.
+    """
+
+    name: str
+    model: Literal["omitted", "optional", "required"] = "omitted"
+    api_version: str | None = None
+    info: bool = True
+    info_version: str | None = None
+    native: frozenset[str] = frozenset()
+    tools: bool = True
+    older: bool = False
+    translates: bool = False
+    scope: str | None = None
+    no_tokens: str = ""
+    key_headers: tuple[str, ...] = _BOTH_HEADERS
+    advice: Mapping[int, str] = field(default_factory=dict)
+
+
+_KEY_ADVICE = "Check that the key belongs to this endpoint and was not regenerated."
+_RETIRED = "A retired or deleted deployment answers so as well."
+
+SERVERLESS = Kind(
+    "serverless API",
+    api_version=INFERENCE_VERSION,
+    older=True,
+    translates=True,  # says Azure's how-to of 2024-07-23
+    no_tokens="Azure's how-to of 2024-07-23 says: serverless API endpoints do not support "
+    "Entra ID, only keys. If this is managed compute, say api='managed'.",
+    advice={
+        401: f"{_KEY_ADVICE} A serverless API takes its own 32-character key, not Entra ID.",
+        403: "Check the network rules of the project and that its subscription is active.",
+        404: f"Check the host name of the endpoint. {_RETIRED}",
+    },
+)
+MANAGED = Kind(
+    "managed compute",
+    api_version=INFERENCE_VERSION,
+    tools=False,  # "Tools and tool_choice are not supported.", says its server to all models
+    older=True,
+    scope=ML_SCOPE,
+    advice={
+        401: f"{_KEY_ADVICE} With Entra ID the endpoint needs the auth mode aad_token.",
+        403: "Check that the identity may score this online endpoint (role AzureML Data "
+        "Scientist, or the action onlineEndpoints/score), and for network rules.",
+        404: "Images from before 24 June 2024 have only /score (api='score') and "
+        "/v1/chat/completions, and no /info.",
+    },
+)
+FOUNDRY = Kind(
+    "Foundry /models route",
+    model="required",
+    api_version=INFERENCE_VERSION,
+    info_version="2025-04-01",  # the specification's example; other versions show none
+    scope=_COGNITIVE_SCOPE,
+    advice={
+        401: f"{_KEY_ADVICE} With Entra ID the audience is https://cognitiveservices.azure.com.",
+        403: "Check for the role Cognitive Services User (a new role takes minutes to work), "
+        "for key authentication being disabled, and for network rules.",
+        404: f"Check that `model` is the name of a deployment. {_RETIRED}",
+    },
+)
+OPENAI_V1 = Kind(
+    "OpenAI v1 route",
+    model="required",
+    info=False,
+    native=_OPENAI_NATIVE,
+    scope=_COGNITIVE_SCOPE,
+    advice={**FOUNDRY.advice, 404: "Check that `model` is the name of a deployment."},
+)
+AZURE_OPENAI = Kind(
+    "Azure OpenAI deployment",
+    model="optional",
+    api_version="2024-06-01",
+    info=False,
+    native=_OPENAI_NATIVE,
+    scope=_COGNITIVE_SCOPE,
+    advice={**FOUNDRY.advice, 404: "Check the deployment's name in the endpoint."},
+)
+GITHUB = Kind(
+    "GitHub Models",
+    model="required",
+    info=False,
+    no_tokens="GitHub Models takes GitHub's tokens, as a key.",
+    key_headers=("authorization",),
+    advice={
+        401: "GitHub Models takes a personal access token with the permission models: read.",
+        403: "Check that the token has the permission models: read, and that the organisation "
+        "allows the model.",
+        404: "Check `model`: it is publisher/name, such as microsoft/phi-4.",
+    },
+)
+OPENAI_SERVER = Kind(
+    "OpenAI-compatible server",
+    model="optional",
+    info=False,
+    native=_OPENAI_NATIVE,
+    advice={
+        401: "Check the key that the server was started with.",
+        403: "Check what the gateway before the server allows.",
+        404: "Check that `model` is a name which the server lists under /v1/models.",
+    },
+)
+OTHER = Kind(
+    "endpoint",
+    model="optional",
+    older=True,
+    advice={
+        401: _KEY_ADVICE,
+        403: "Check what the gateway before the model allows.",
+        404: "If this is an OpenAI-compatible server such as Ollama, vLLM or Foundry Local, "
+        "its endpoint ends in /v1.",
+    },
+)
+
+BY_API: Mapping[str, Kind] = {
+    "serverless": SERVERLESS,
+    "managed": MANAGED,
+    "score": MANAGED,
+    "foundry": FOUNDRY,
+    "openai-v1": OPENAI_V1,
+    "azure-openai": AZURE_OPENAI,
+    "github": GITHUB,
+    "openai-server": OPENAI_SERVER,
+}
