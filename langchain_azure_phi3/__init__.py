@@ -1,25 +1,33 @@
-"""LangChain chat model for Microsoft's Phi family, wherever it is deployed."""
+"""LangChain chat model for Microsoft's Phi family, wherever it is deployed.
 
-from langchain_azure_phi3._codec.replies import ModelInfo
-from langchain_azure_phi3.chat_models import ChatAzurePhi3
-from langchain_azure_phi3.errors import (
-    AuthenticationError,
-    AzurePhi3Error,
-    BadRequestError,
-    ConnectionFailedError,
-    ContentFilterError,
-    ContextLengthError,
-    FailedResponse,
-    FilterResult,
-    InterruptedStreamError,
-    InvalidInputError,
-    InvalidResponseError,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
-    RequestTimeoutError,
-    ServerError,
-)
+Names are imported when they are first used: pytest imports this package at every start, for its
+plugin, and must not wait for LangChain each time.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from langchain_azure_phi3._codec.replies import ModelInfo
+    from langchain_azure_phi3.chat_models import ChatAzurePhi3
+    from langchain_azure_phi3.errors import (
+        AuthenticationError,
+        AzurePhi3Error,
+        BadRequestError,
+        ConnectionFailedError,
+        ContentFilterError,
+        ContextLengthError,
+        FailedResponse,
+        FilterResult,
+        InterruptedStreamError,
+        InvalidInputError,
+        InvalidResponseError,
+        NotFoundError,
+        PermissionDeniedError,
+        RateLimitError,
+        RequestTimeoutError,
+        ServerError,
+    )
 
 __all__ = [
     "AuthenticationError",
@@ -41,3 +49,18 @@ __all__ = [
     "RequestTimeoutError",
     "ServerError",
 ]
+
+# Where each name lives, other than in `errors`.
+_HOMES = {"ChatAzurePhi3": "chat_models", "ModelInfo": "_codec.replies"}
+
+if not TYPE_CHECKING:  # a type checker shall know the names above and no others
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        home = import_module(f"{__name__}.{_HOMES.get(name, 'errors')}")
+        globals()[name] = getattr(home, name)
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
