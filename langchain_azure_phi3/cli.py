@@ -67,6 +67,16 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8000)
     serve.add_argument("--key", help="the key to ask for; made up if absent")
+    serve.add_argument(
+        "--upstream",
+        metavar="URL",
+        help="let a real model answer: the base URL of an OpenAI-compatible server, "
+        "such as http://localhost:11434/v1",
+    )
+    serve.add_argument(
+        "--upstream-model", metavar="NAME", help="its name there; the first listed if absent"
+    )
+    serve.add_argument("--upstream-key", metavar="KEY", help="that server's key, if it needs one")
     serve.set_defaults(run=_serve)
     return parser
 
@@ -112,10 +122,18 @@ def _serve(options: argparse.Namespace) -> int:
     from langchain_azure_phi3.emulator import Emulator
 
     try:
-        emulator = Emulator(options.model, key=options.key, dialect=options.dialect)
+        emulator = Emulator(
+            options.model,
+            key=options.key,
+            dialect=options.dialect,
+            upstream=options.upstream,
+            upstream_model=options.upstream_model,
+            upstream_key=options.upstream_key,
+        )
     except ValueError as problem:
         return _failed(str(problem))
-    print(f"A stand-in for {options.model} listens; stop it with Ctrl-C.")
+    behind = "A stand-in for" if options.upstream is None else f"{options.upstream} behind"
+    print(f"{behind} {options.model} listens; stop it with Ctrl-C.")
     print(f"export AZURE_INFERENCE_ENDPOINT=http://{options.host}:{options.port}{emulator.base}")
     print(f"export AZURE_INFERENCE_CREDENTIAL={emulator.key}", flush=True)
     emulator.serve_forever(options.host, options.port)

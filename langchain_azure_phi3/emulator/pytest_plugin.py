@@ -50,7 +50,9 @@ def phi_emulator(
     several markers the one closest to the test counts.
     """
     marker = request.node.get_closest_marker("phi_emulator")
-    return make_phi_emulator() if marker is None else make_phi_emulator(*marker.args, **marker.kwargs)
+    return (
+        make_phi_emulator() if marker is None else make_phi_emulator(*marker.args, **marker.kwargs)
+    )
 
 
 @pytest.fixture
