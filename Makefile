@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test format check coverage clean
+.PHONY: help demo test integration_tests format check coverage clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -28,9 +28,24 @@ test: $(STAMP)  ## set up; check format, lint, types, architecture; run all test
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest --cov --cov-report=term
 
+# Servers and clients of other people, in an environment of their own: they are large, and they pin
+# what they like. llama-cpp-python is compiled (ten minutes on two cores; needs a C++ compiler);
+# WITHOUT_LLAMA=1 leaves it out, and its tests are skipped.
+THIRD := .venv-third-party
+THIRD_PACKAGES := 'litellm[proxy]>=1.80' $(if $(WITHOUT_LLAMA),,'llama-cpp-python[server]>=0.3.16' gguf)
+
+$(THIRD)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(THIRD)
+	$(THIRD)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(THIRD)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[emulator]' hypothesis pytest pytest-asyncio $(THIRD_PACKAGES)
+	@touch $@
+
+integration_tests: $(THIRD)/.installed  ## run the tests with LiteLLM and llama.cpp, in an environment of their own
+	$(THIRD)/bin/python -m pytest --override-ini addopts= --import-mode=importlib --override-ini filterwarnings= -q tests/third_party
+
 format: $(STAMP)  ## rewrite the code in the project's style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:  ## remove everything that a target made
-	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(THIRD) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from langchain_azure_phi3._codec.replies import ModelInfo
+    from langchain_azure_phi3.catalogue import PhiModel
+    from langchain_azure_phi3.catalogue import register as register_model
     from langchain_azure_phi3.chat_models import ChatAzurePhi3
     from langchain_azure_phi3.errors import (
         AuthenticationError,
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
         RequestTimeoutError,
         ServerError,
     )
+    from langchain_azure_phi3.images import image_block
 
 __all__ = [
     "AuthenticationError",
@@ -45,21 +48,30 @@ __all__ = [
     "ModelInfo",
     "NotFoundError",
     "PermissionDeniedError",
+    "PhiModel",
     "RateLimitError",
     "RequestTimeoutError",
     "ServerError",
+    "image_block",
+    "register_model",
 ]
 
-# Where each name lives, other than in `errors`.
-_HOMES = {"ChatAzurePhi3": "chat_models", "ModelInfo": "_codec.replies"}
+# Module and name there, of all that is not in `errors`.
+_HOMES = {
+    "ChatAzurePhi3": ("chat_models", "ChatAzurePhi3"),
+    "ModelInfo": ("_codec.replies", "ModelInfo"),
+    "PhiModel": ("catalogue", "PhiModel"),
+    "image_block": ("images", "image_block"),
+    "register_model": ("catalogue", "register"),
+}
 
 if not TYPE_CHECKING:  # a type checker shall know the names above and no others
 
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = import_module(f"{__name__}.{_HOMES.get(name, 'errors')}")
-        globals()[name] = getattr(home, name)
+        home, name_there = _HOMES.get(name, ("errors", name))
+        globals()[name] = getattr(import_module(f"{__name__}.{home}"), name_there)
         return globals()[name]
 
     def __dir__() -> list[str]:

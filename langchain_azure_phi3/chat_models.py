@@ -1,6 +1,7 @@
 """`ChatAzurePhi3`: the LangChain chat model for Microsoft's Phi family."""
 
 import difflib
+import operator
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
@@ -16,8 +17,15 @@ from langchain_core.language_models import (
     LanguageModelInput,
     ModelProfile,
 )
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    MessageLikeRepresentation,
+    convert_to_messages,
+)
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
+from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -28,17 +36,20 @@ from pydantic import (
     PrivateAttr,
     SecretStr,
     ValidationError,
+    field_serializer,
+    field_validator,
     model_validator,
 )
 from typing_extensions import override
 
-from langchain_azure_phi3 import catalogue, structured_output
-from langchain_azure_phi3._codec import history, parameters, prompted
+from langchain_azure_phi3 import catalogue, images, structured_output, tokens
+from langchain_azure_phi3._codec import anthropic, history, media, parameters, prompted
 from langchain_azure_phi3._codec.asked import Asked, asked, chosen, named
 from langchain_azure_phi3._codec.exchange import Exchange, OnContentFilter, Terms
-from langchain_azure_phi3._codec.messages import SystemMessages, turns
+from langchain_azure_phi3._codec.messages import SystemMessages, turns, with_wire_media
 from langchain_azure_phi3._codec.parameters import ExtraParameters, LogitBias, Number, Stop
 from langchain_azure_phi3._codec.replies import PROVIDER, ModelInfo, model_info
+from langchain_azure_phi3._http import clients
 from langchain_azure_phi3._http.auth import Auth, auth_for
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Connection, Endpoint
 from langchain_azure_phi3._http.kinds import Api
@@ -81,6 +92,27 @@ _BY_PROMPT = {
     "tool_call_streaming": True,
     "structured_output": True,
 }
+
+
+class _Asking(NamedTuple):
+    """Whom a call asks, for what, and whether the deployment takes that on the wire."""
+
+    model: str | None
+    row: PhiModel | None
+    asked: Asked
+    native: bool
+
+    @property
+    def family(self) -> str:
+        return self.row.tool_prompt if self.row is not None else "plain"
+
+    @property
+    def in_words(self) -> Asked | None:
+        return None if self.native else self.asked
+
+    @property
+    def fields(self) -> Json:
+        return self.asked.on_the_wire if self.native else self.asked.beside_words
 
 
 class _Connected(NamedTuple):
@@ -215,6 +247,17 @@ class ChatAzurePhi3(BaseChatModel):
     max_corrections: Annotated[int, Field(ge=0)] = 1
     """How often to ask again when a demanded tool call or object did not come."""
 
+    max_image_side: Annotated[int, Field(ge=1)] | None = None
+    """Scale pictures down until neither side has more pixels (Pillow, the extra `images`). Off by
+    default; pictures at URLs are never touched."""
+
+    fit_max_tokens: bool = False
+    """Whether to lower `max_tokens` to what the prompt leaves of the context, by the estimate."""
+
+    tokenizer: Any = None
+    """Counts exactly in place of the estimate: the path of a Hugging Face `tokenizer.json` (the
+    extra `tokenizers`), or an object with `encode`. Only a path is serialised."""
+
     system_messages: SystemMessages = "auto"
     """`"user"` puts system messages before the next user turn; `"system"` sends them as they are.
     Auto: the first where the model's template drops them (Phi-3-medium) and nobody translates
@@ -271,6 +314,19 @@ class ChatAzurePhi3(BaseChatModel):
                 raise InvalidInputError(_refusal(type(self), problem)) from None
             self._check_endpoint()
 
+    @field_validator("tokenizer")
+    @classmethod
+    def _check_tokenizer(cls, tokenizer: Any) -> Any:
+        if tokenizer is None or isinstance(tokenizer, str) or hasattr(tokenizer, "encode"):
+            return tokenizer
+        if isinstance(tokenizer, os.PathLike):
+            return os.fspath(tokenizer)
+        raise ValueError("it is neither a path nor an object with the method encode")
+
+    @field_serializer("tokenizer")
+    def _serialise_tokenizer(self, tokenizer: Any) -> str | None:
+        return tokenizer if isinstance(tokenizer, str) else None
+
     @model_validator(mode="after")
     def _set_azure_phi3_version(self) -> Self:
         self._add_version("langchain-azure-phi3", version("langchain-azure-phi3"))
@@ -294,6 +350,16 @@ class ChatAzurePhi3(BaseChatModel):
                 "network readable by all. Use https; http is accepted on this machine only."
             )
         self._auth()  # what may not be sent to this endpoint is refused now
+
+    @override
+    def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
+        # Before LangChain's tracing reads the blocks: it refuses pictures without a type with a
+        # ValueError of its own, and copies every picture that is not in OpenAI's form already.
+        prompt = super()._convert_input(model_input)
+        given = prompt.to_messages()
+        messages = [with_wire_media(message) for message in given]
+        same = all(map(operator.is_, given, messages))
+        return prompt if same else ChatPromptValue(messages=messages)
 
     # -- one question ------------------------------------------------------------------------
 
@@ -382,6 +448,23 @@ class ChatAzurePhi3(BaseChatModel):
     def _routing(self) -> dict[str, str]:
         return parameters.headers({}, frozenset(), None, self.deployment)
 
+    def close(self) -> None:
+        """Close the connections that the models of this process share on the sync path.
+
+        Nobody has to: they are kept for the next request and closed at exit. Answers under way
+        are finished first, and the next request opens new ones. Your own `http_client` is left
+        alone.
+        """
+        clients.retire()
+
+    async def aclose(self) -> None:
+        """Close the connections that the models of the running event loop share.
+
+        Nobody has to: the loop closes them when it ends. Answers under way are finished first, and
+        the next request opens new ones. Your own `http_async_client` is left alone.
+        """
+        await clients.aretire()
+
     def _exchange(
         self,
         messages: Sequence[BaseMessage],
@@ -392,34 +475,37 @@ class ChatAzurePhi3(BaseChatModel):
     ) -> Exchange:
         """The payload of one question, and the reader of its answer."""
         call = parameters.checked({**kwargs, "stop": stop}) if kwargs or stop is not None else {}
-        name = call.get("model") or self.model
-        row = catalogue.find(name)
-        asked_for = self._asked(call, name, row)
-        in_words = not self._is_native(name, row)
-        family = row.tool_prompt if row is not None else "plain"
-        wire = self._turns(messages, asked_for if in_words else None, in_words, family, row)
-        payload: Json = {"messages": wire, **parameters.fields(self._defaults(), call)}
-        payload |= asked_for.beside_words if in_words else asked_for.on_the_wire
+        asking = self._asking(call)
+        payload: Json = {"messages": self._turns(messages, asking)}
+        payload |= parameters.fields(self._defaults(), call) | asking.fields
         if stops := parameters.stops(self.stop, call.get("stop")):
             payload["stop"] = stops
-        payload |= self._addressed(name)
+        payload |= self._addressed(asking.model)
         if stream:
             payload |= self._streamed(payload)
+        meter = self._meter(asking.model)
+        payload = meter.fitted(payload, lower=self.fit_max_tokens)
         header = call.get("extra_parameters") or self.extra_parameters
         corrections = call.get("max_corrections")
         return Exchange(
             payload,
             parameters.headers(payload, self._route.kind.native, header, self.deployment),
             Terms(
-                model=name,
+                model=asking.model,
                 on_content_filter=self.on_content_filter,
-                asked=asked_for if in_words else None,
-                family=family,
-                thinks=row is None or row.reasoning,
+                asked=asking.in_words,
+                family=asking.family,
+                thinks=asking.row is None or asking.row.reasoning,
                 max_corrections=self.max_corrections if corrections is None else corrections,
                 scores=self.api == "score",
+                meter=meter,
             ),
         )
+
+    def _asking(self, call: Json) -> _Asking:
+        name = call.get("model") or self.model
+        row = catalogue.find(name)
+        return _Asking(name, row, self._asked(call, name, row), self._is_native(name, row))
 
     def _is_native(self, name: str | None, row: PhiModel | None) -> bool:
         """Whether tools and formats go on the wire: of no Phi is known that it takes them."""
@@ -446,21 +532,19 @@ class ChatAzurePhi3(BaseChatModel):
             )
         return asked_for
 
-    def _turns(
-        self,
-        messages: Sequence[BaseMessage],
-        asked_for: Asked | None,
-        in_words: bool,
-        family: str,
-        row: PhiModel | None,
-    ) -> list[Json]:
-        if in_words:
-            messages = history.in_words(messages, family)
-        if asked_for is not None and (text := prompted.instructions(asked_for, family)):
-            messages = history.instructed(messages, text)
+    def _turns(self, messages: Sequence[BaseMessage], asking: _Asking) -> list[Json]:
+        row = asking.row
+        messages = anthropic.translated(messages)
+        if asking.in_words is not None:
+            messages = history.in_words(messages, asking.family)
+            if text := prompted.instructions(asking.in_words, asking.family):
+                messages = history.instructed(messages, text)
         folds = row is not None and row.system_messages == "dropped"
         auto: SystemMessages = "user" if folds and not self._route.kind.translates else "system"
-        return turns(messages, auto if self.system_messages == "auto" else self.system_messages)
+        given = auto if self.system_messages == "auto" else self.system_messages
+        wire = media.for_model(turns(messages, given), row)
+        side = self.max_image_side
+        return wire if side is None else images.scaled_turns(wire, side)
 
     def _addressed(self, name: str | None) -> Json:
         kind = self._route.kind
@@ -570,6 +654,43 @@ class ChatAzurePhi3(BaseChatModel):
             corrections=self.max_corrections,
             kwargs=kwargs,
         )
+
+    # -- tokens ------------------------------------------------------------------------------
+
+    @override
+    def get_num_tokens(self, text: str) -> int:
+        """Tokens of a text on this model, offline.
+
+        An estimate, corrected by what the deployment reported so far; exact with `tokenizer`.
+        """
+        return self._meter(self.model).text(text)
+
+    @override
+    def get_num_tokens_from_messages(
+        self,
+        messages: Sequence[MessageLikeRepresentation],
+        tools: Sequence[Json | type | Callable[..., Any] | BaseTool] | None = None,
+    ) -> int:
+        """Tokens of what these messages would be sent as, offline.
+
+        With the template's control tokens, pictures by the model's formula, and tools as they go
+        to this deployment: as instructions in words, or as they are. An estimate, corrected by
+        what the deployment reported so far; exact for texts with `tokenizer`.
+
+        Raises:
+            InvalidInputError: The messages hold what this model cannot be sent.
+        """
+        described = [convert_to_openai_tool(tool) for tool in tools or ()]
+        asking = self._asking({"tools": described})
+        if not messages and not described:
+            return 0
+        wire = self._turns(convert_to_messages(messages), asking)
+        return self._meter(asking.model).prompt({"messages": wire, **asking.fields})
+
+    def _meter(self, model: str | None) -> tokens.Meter:
+        given = self.tokenizer
+        counter = tokens.load_tokenizer(given) if isinstance(given, str) else given
+        return tokens.Meter(catalogue.find(model), f"{self._route.base} {model}", counter)
 
     # -- the network -------------------------------------------------------------------------
 
@@ -696,6 +817,14 @@ class ChatAzurePhi3(BaseChatModel):
     def is_lc_serializable(cls) -> bool:
         """True: `dumps` writes everything but the key, which `load` takes from a map."""
         return True
+
+    @override
+    def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
+        """What `dumps` writes: a tokenizer that is an object is left out."""
+        written = super().to_json()
+        if written["type"] == "constructor" and not isinstance(self.tokenizer, str):
+            written["kwargs"].pop("tokenizer", None)
+        return written
 
 
 def _from_environment(given: Json) -> Json:

@@ -1,13 +1,17 @@
-"""The command line: `ask` a deployment, `serve` one on your desk."""
+"""The command line: `ask` a deployment, `serve` one on your desk, list the `models`."""
 
 import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
+from langchain_azure_phi3 import catalogue
+from langchain_azure_phi3.catalogue import PhiModel
 from langchain_azure_phi3.chat_models import ChatAzurePhi3
 from langchain_azure_phi3.errors import AzurePhi3Error
 
@@ -78,6 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--upstream-key", metavar="KEY", help="that server's key, if it needs one")
     serve.set_defaults(run=_serve)
+
+    models = commands.add_parser("models", help="list what is known of each Phi")
+    models.add_argument("--json", action="store_true", help="every fact, with its source")
+    models.set_defaults(run=_models)
     return parser
 
 
@@ -138,6 +146,40 @@ def _serve(options: argparse.Namespace) -> int:
     print(f"export AZURE_INFERENCE_CREDENTIAL={emulator.key}", flush=True)
     emulator.serve_forever(options.host, options.port)
     return 0
+
+
+_HEADINGS = ("MODEL", "CONTEXT", "ANSWER", "ALSO TAKES", "IMAGES", "SYSTEM", "THINKS", "RETIRED")
+_KEY = """\
+CONTEXT: tokens that prompt and answer share. ANSWER: the longest answer, in tokens.
+IMAGES: how many a conversation may hold. SYSTEM: what the model's template makes of system
+messages. RETIRED: the day on which Azure ended serverless deployments. "-": none, or not known."""
+
+
+def _models(options: argparse.Namespace) -> int:
+    rows = catalogue.models()
+    if options.json:
+        print(json.dumps([asdict(row) for row in rows], indent=2))
+        return 0
+    table = [_HEADINGS, *(tuple(_cells(row)) for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    for cells in table:
+        numbers = (cell.rjust(width) for cell, width in zip(cells[1:3], widths[1:3], strict=True))
+        words = (cell.ljust(width) for cell, width in zip(cells[3:], widths[3:], strict=True))
+        print("  ".join((cells[0].ljust(widths[0]), *numbers, *words)).rstrip())
+    print(f"\n{_KEY}")
+    return 0
+
+
+def _cells(row: PhiModel) -> Iterator[str]:
+    yield row.name
+    yield f"{row.context:,}"
+    yield "-" if row.max_output is None else f"{row.max_output:,}"
+    yield ", ".join(row.modalities[1:]) or "-"
+    limit = "several" if row.images_a_conversation is None else str(row.images_a_conversation)
+    yield limit if "image" in row.modalities else "-"
+    yield row.system_messages
+    yield "yes" if row.reasoning else "-"
+    yield row.retired or "-"
 
 
 if __name__ == "__main__":

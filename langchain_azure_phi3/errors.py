@@ -167,7 +167,16 @@ class ContentFilterError(AzurePhi3Error, langchain.ModelInvalidRequestError):
 
 
 class ContextLengthError(AzurePhi3Error, langchain.ContextOverflowError):
-    """The conversation and the answer asked for do not fit the model's context."""
+    """The conversation and the answer asked for do not fit the model's context.
+
+    Attributes:
+        prompt_tokens: What the prompt costs: the server's figure, or the estimate where the
+            error was raised before sending; `None` where nobody says.
+        context: Tokens that prompt and answer share, likewise.
+    """
+
+    prompt_tokens: int | None = None
+    context: int | None = None
 
 
 class AuthenticationError(AzurePhi3Error, langchain.ModelAuthenticationError):

@@ -10,6 +10,7 @@ Pillow is needed for `max_side` and for PIL images only: the extra `images` brin
 import base64
 import os
 import sys
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -21,7 +22,9 @@ from langchain_azure_phi3.media_headers import image_format
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["image_block", "scaled"]
+__all__ = ["image_block", "scaled", "scaled_turns"]
+
+Json = dict[str, Any]
 
 _JPEG_QUALITY = 90
 _JPEG_FORMATS = ("JPEG", "MPO")
@@ -91,6 +94,33 @@ def scaled(data: bytes, max_side: int) -> bytes:
     # Pillow raises SyntaxError for a broken PNG, and its own error for one of a billion pixels.
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as broken:
         raise InvalidInputError(f"The picture cannot be read: {broken}") from broken
+
+
+def scaled_turns(turns: Sequence[Json], max_side: int) -> list[Json]:
+    """Wire turns whose pictures are no longer than `max_side` pixels; those at URLs stay.
+
+    Raises:
+        InvalidInputError: A picture is one that Pillow cannot read.
+        ImportError: Pillow is missing.
+    """
+    return [
+        {**turn, "content": [_scaled_part(part, max_side) for part in turn["content"]]}
+        if isinstance(turn["content"], list)
+        else turn
+        for turn in turns
+    ]
+
+
+def _scaled_part(part: Json, max_side: int) -> Json:
+    if part["type"] != "image_url" or not part["image_url"]["url"].startswith("data:"):
+        return part
+    image = part["image_url"]
+    data = base64.b64decode(image["url"].partition(",")[2])
+    fitted = scaled(data, max_side)
+    if fitted is data:
+        return part
+    url = f"data:{image_format(fitted[:18])};base64,{base64.b64encode(fitted).decode('ascii')}"
+    return {**part, "image_url": {**image, "url": url}}
 
 
 def _bytes_of(source: Any) -> bytes:

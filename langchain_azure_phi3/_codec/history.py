@@ -4,20 +4,19 @@ For deployments that refuse tools, or whose chat template drops the turns of too
 (Phi-3-mini's of July 2024). Ids stay on LangChain's side.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from langchain_core.messages import (
-    AIMessage,
-    BaseMessage,
-    FunctionMessage,
-    HumanMessage,
-    SystemMessage,
-    ToolMessage,
-)
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 
-from langchain_azure_phi3._codec.messages import joined, wire_calls
+from langchain_azure_phi3._codec.messages import (
+    is_result,
+    joined,
+    media,
+    wire_calls,
+    without_media,
+)
 from langchain_azure_phi3._codec.tool_forms import decoded
 from langchain_azure_phi3._codec.tool_prompt import call_text, result_text
 
@@ -36,9 +35,9 @@ def in_words(messages: Sequence[BaseMessage], family: str) -> list[BaseMessage]:
         for call in wire_calls(message)
     }
     told: list[BaseMessage] = []
-    for is_result, group in groupby(messages, key=_is_result):
-        if is_result:
-            told.append(_results(list(group), names))
+    for are_results, group in groupby(messages, key=is_result):
+        if are_results:
+            told.extend(_results(group, names))
         else:
             told.extend(_told(message, family) for message in group)
     return told
@@ -51,10 +50,6 @@ def instructed(messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:
         said = joined(first, "\n")
         return [SystemMessage(f"{said}\n\n{text}" if said else text), *messages[1:]]
     return [SystemMessage(text), *messages]
-
-
-def _is_result(message: BaseMessage) -> bool:
-    return isinstance(message, ToolMessage | FunctionMessage)
 
 
 def _told(message: BaseMessage, family: str) -> BaseMessage:
@@ -71,40 +66,23 @@ def _arguments(call: dict[str, Any]) -> dict[str, Any]:
     return arguments if isinstance(arguments, dict) else {"": call["function"]["arguments"]}
 
 
-def _results(messages: list[BaseMessage], names: dict[str, str]) -> HumanMessage:
-    """One user turn for the results that stand together."""
-    texts = [_result(message, names) for message in messages]
-    others = [block for message in messages for block in _media(message)]
-    said = "\n\n".join(texts)
-    return HumanMessage([{"type": "text", "text": said}, *others] if others else said)
+def _results(messages: Iterable[BaseMessage], names: Mapping[str, str]) -> Iterator[HumanMessage]:
+    """User turns for the results that stand together: a turn ends where a tool shows something.
+
+    So each turn holds the pictures of one tool at most, as many as it returned.
+    """
+    texts: list[str] = []
+    for message in messages:
+        texts.append(_result(message, names))
+        if shown := media(message):
+            yield HumanMessage([{"type": "text", "text": "\n\n".join(texts)}, *shown])
+            texts = []
+    if texts:
+        yield HumanMessage("\n\n".join(texts))
 
 
-def _result(message: BaseMessage, names: dict[str, str]) -> str:
+def _result(message: BaseMessage, names: Mapping[str, str]) -> str:
     identity = getattr(message, "tool_call_id", "")
     name = names.get(identity) or message.name or "that was called"
-    said = joined(message.model_copy(update={"content": _texts(message)}), "\n")
+    said = joined(without_media(message), "\n")
     return result_text(name, said, is_error=getattr(message, "status", None) == "error")
-
-
-def _texts(message: BaseMessage) -> str | list[Any]:
-    if isinstance(message.content, str):
-        return message.content
-    return [block for block in message.content if not _is_media(block)]
-
-
-def _media(message: BaseMessage) -> Iterator[dict[Any, Any]]:
-    """Pictures and sounds in a result: they go into the user's turn."""
-    if not isinstance(message.content, str):
-        for block in message.content:
-            if isinstance(block, dict) and _is_media(block):
-                yield block
-
-
-def _is_media(block: Any) -> bool:
-    return isinstance(block, dict) and block.get("type") in (
-        "image",
-        "image_url",
-        "audio",
-        "input_audio",
-        "audio_url",
-    )

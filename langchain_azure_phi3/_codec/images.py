@@ -7,28 +7,22 @@ is in order is neither decoded whole nor copied more than once.
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from langchain_azure_phi3 import catalogue
-from langchain_azure_phi3.catalogue import Modality, PhiModel
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.media_headers import audio_format, decoded_start, image_format
 
 Json = dict[str, Any]
 
+_MEDIA = frozenset({"image", "image_url", "input_image", "audio", "audio_url", "input_audio"})
 _DETAILS = ("auto", "low", "high")
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 _TIDY = str.maketrans("-_", "+/", " \t\r\n\f\v")
 _HEAD = 64
 """Characters of base64 that hold every magic number: 48 bytes."""
 
-_PARTS: dict[str, Modality] = {
-    "image_url": "image",
-    "input_audio": "audio",
-    "audio_url": "audio",
-}
 _AUDIO_BY_MIME = {
     "audio/wav": "wav",
     "audio/wave": "wav",
@@ -52,6 +46,25 @@ class _Medium:
     data: str | bytes | None = None
     mime: str | None = None
     detail: str | None = None
+
+
+def is_medium(block: Any) -> bool:
+    """Whether a content block is about a picture or a sound, well-formed or not."""
+    if not isinstance(block, Mapping):
+        return False
+    kind = block.get("type")
+    named = isinstance(kind, str) and kind in _MEDIA
+    return named or _is_file_of(block, "image/") or _is_file_of(block, "audio/")
+
+
+def medium_part(block: Mapping[str, Any]) -> Json | None:
+    """A content block as the wire's part for a picture or a sound; `None` if it is neither.
+
+    Raises:
+        InvalidInputError: What the block promises cannot be sent.
+    """
+    image = image_part(block)
+    return audio_part(block) if image is None else image
 
 
 def image_part(block: Mapping[str, Any]) -> Json | None:
@@ -96,57 +109,6 @@ def audio_part(block: Mapping[str, Any]) -> Json | None:
         data, name = _inline_audio(medium.data, medium.mime)
         return {"type": "input_audio", "input_audio": {"data": data, "format": name}}
     return {"type": "audio_url", "audio_url": {"url": _audio_url(_required(medium.url, "audio"))}}
-
-
-def check_turn(turn: Mapping[str, Any], model: PhiModel | None) -> None:
-    """See that a wire turn asks nothing of a model that it cannot see or hear.
-
-    Of an unknown model (`None`) nothing is known, so nothing is refused.
-
-    Raises:
-        InvalidInputError: It holds what the model does not take, or more of it.
-    """
-    if model is None:
-        return
-    media = [_PARTS[part["type"]] for part in _parts(turn) if part.get("type") in _PARTS]
-    for modality in media:
-        if modality not in model.modalities:
-            raise InvalidInputError(
-                f"{model.name} takes no {modality}; use one of "
-                f"{', '.join(catalogue.taking(modality))}."
-            )
-    images, limit = media.count("image"), model.images_a_turn
-    if limit is not None and images > limit:
-        raise InvalidInputError(
-            f"{model.name} takes {limit} image(s) in a turn, this one has {images}; "
-            "join them into one picture, or ask about each in a turn of its own."
-        )
-
-
-def keep_newest_images(turns: Sequence[Json], limit: int = 1) -> list[Json]:
-    """Wire turns with their newest images only; the text around older ones stays.
-
-    Azure's how-to promises for Phi-3-vision that "only the last image is retained in context";
-    the servers do not do it but refuse a conversation with two. A turn that held nothing but
-    an older image stays as an empty one, so that the turns still alternate.
-    """
-    left = limit
-    kept: list[Json] = []
-    for turn in reversed(turns):
-        parts = _parts(turn)
-        images = [index for index, part in enumerate(parts) if part.get("type") == "image_url"]
-        dropped = set(images[: max(0, len(images) - left)])
-        left -= len(images) - len(dropped)
-        if dropped:
-            rest = [part for index, part in enumerate(parts) if index not in dropped]
-            turn = {**turn, "content": rest or ""}
-        kept.append(turn)
-    return kept[::-1]
-
-
-def _parts(turn: Mapping[str, Any]) -> list[Json]:
-    content = turn.get("content")
-    return content if isinstance(content, list) else []
 
 
 def _openai(block: Mapping[str, Any], key: str) -> _Medium:

@@ -1,6 +1,6 @@
 """A conversation as wire turns."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from langchain_core.messages import (
@@ -14,6 +14,7 @@ from langchain_core.messages import (
 )
 from pydantic_core import to_json
 
+from langchain_azure_phi3._codec.images import is_medium, medium_part
 from langchain_azure_phi3.errors import InvalidInputError
 
 Json = dict[str, Any]
@@ -35,7 +36,8 @@ def turns(messages: Sequence[BaseMessage], system_messages: SystemMessages = "au
     """The wire's `messages` for a conversation.
 
     Args:
-        messages: In order; consecutive messages of one role stay apart.
+        messages: In order; consecutive messages of one role stay apart. Pictures and sounds of
+            tools follow their results in user turns, because tool turns hold only text.
         system_messages: `"user"` puts the text of system messages before the user turn that
             follows, for models whose template drops them; else they are sent as they are.
 
@@ -44,8 +46,62 @@ def turns(messages: Sequence[BaseMessage], system_messages: SystemMessages = "au
     """
     if not messages:
         raise InvalidInputError("There is no message to send: pass at least one.")
-    wire = [_turn(message) for message in messages]
-    return list(_folded(wire)) if system_messages == "user" else wire
+    wire = _wired(messages)
+    return list(_folded(wire) if system_messages == "user" else wire)
+
+
+def with_wire_media(message: BaseMessage) -> BaseMessage:
+    """The message with its pictures and sounds as the wire's parts; itself where it has none.
+
+    Raises:
+        InvalidInputError: One of them cannot be sent, or a block's type is none.
+    """
+    if isinstance(message.content, str):
+        return message
+    for block in message.content:
+        # LangChain looks both up in sets, where a list is a TypeError.
+        kinds = (block.get("type"), block.get("source_type")) if isinstance(block, dict) else ()
+        if not all(isinstance(kind, str | None) for kind in kinds):
+            raise _unsendable(block)
+    if not media(message):
+        return message
+    content = [(medium_part(b) if isinstance(b, dict) else None) or b for b in message.content]
+    return message.model_copy(update={"content": content})
+
+
+def is_result(message: BaseMessage) -> bool:
+    """Whether a message is what a tool returned."""
+    return isinstance(message, ToolMessage | FunctionMessage)
+
+
+def media(message: BaseMessage) -> list[dict[Any, Any]]:
+    """The blocks of a message that are pictures or sounds."""
+    if isinstance(message.content, str):
+        return []
+    return [block for block in message.content if isinstance(block, dict) and is_medium(block)]
+
+
+def without_media(message: BaseMessage) -> BaseMessage:
+    """The message with its other blocks only; itself where these are all."""
+    if isinstance(message.content, str):
+        return message
+    rest = [block for block in message.content if not is_medium(block)]
+    return message.model_copy(update={"content": rest})
+
+
+def _wired(messages: Sequence[BaseMessage]) -> Iterator[Json]:
+    """Each message as a turn, what tools have to show behind the last of their results."""
+    shown: list[Json] = []
+    for message in messages:
+        if not is_result(message):
+            yield from shown
+            shown = []
+        yield _turn(message)
+        if is_result(message) and (blocks := media(message)):
+            said = {"type": "text", "text": f"What {message.name or 'the tool'} returned:"}
+            parts = [part for block in blocks for part in _part(block)]
+            shown.append({"role": "user", "content": [said, *parts]})
+    yield from shown
 
 
 def _turn(message: BaseMessage) -> Json:
@@ -80,7 +136,8 @@ def _assistant(message: BaseMessage) -> Json:
 
 def _tool(message: BaseMessage) -> Json:
     identity = getattr(message, "tool_call_id", None) or f"call_{message.name}"
-    return {"role": "tool", "tool_call_id": identity, "content": joined(message, "\n")}
+    said = joined(without_media(message), "\n")
+    return {"role": "tool", "tool_call_id": identity, "content": said}
 
 
 def _any_role(message: BaseMessage) -> Json:
@@ -131,15 +188,18 @@ def _parts(message: BaseMessage) -> str | list[Json]:
     parts = [part for block in message.content for part in _part(block)]
     if not parts:
         return ""
-    return str(parts[0]["text"]) if len(parts) == 1 else parts
+    return str(parts[0]["text"]) if len(parts) == 1 and "text" in parts[0] else parts
 
 
 def _part(block: str | dict[Any, Any]) -> Iterator[Json]:
     text = _text(block)
-    if text is None:
-        raise _unsendable(block)
     if text:  # An empty text part is a 422 on managed compute.
         yield {"type": "text", "text": text}
+    elif text is None:
+        part = medium_part(block) if isinstance(block, dict) else None
+        if part is None:
+            raise _unsendable(block)
+        yield part
 
 
 def joined(message: BaseMessage, separator: str) -> str:
@@ -168,26 +228,31 @@ def _text(block: str | dict[Any, Any]) -> str | None:
     return None
 
 
-_TEXT_TYPES = frozenset({"text", "text-plain", "input_text", "output_text"})
+_TEXT_TYPES = ("text", "text-plain", "input_text", "output_text")
 
 
 def _is_unspoken(message: BaseMessage, block: str | dict[Any, Any]) -> bool:
     return (
         isinstance(message, AIMessage)
         and isinstance(block, dict)
-        and block.get("type") in _NOT_SPOKEN
+        and str(block.get("type")) in _NOT_SPOKEN
     )
 
 
 def _unsendable(block: str | dict[Any, Any]) -> InvalidInputError:
     kind = block.get("type") if isinstance(block, dict) else type(block).__name__
+    if is_medium(block):
+        return InvalidInputError(
+            f"A content block of type {kind!r} has no place in this message: Phi models are shown "
+            "pictures and sounds by the user. Put it into a HumanMessage, or into a ToolMessage."
+        )
     return InvalidInputError(
         f"A content block of type {kind!r} has no place in this message. "
         "Send its text as a block of type 'text', or leave it out."
     )
 
 
-def _folded(wire: list[Json]) -> Iterator[Json]:
+def _folded(wire: Iterable[Json]) -> Iterator[Json]:
     """The turns with system texts put before the user turn that follows each."""
     waiting: list[str] = []
     for turn in wire:

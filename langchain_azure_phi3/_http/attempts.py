@@ -1,8 +1,10 @@
 """One request, until it is answered or given up: where it goes next, and after which pause."""
 
 import re
+import time
 from collections.abc import Mapping
 
+from langchain_azure_phi3._http.pacing import seconds_left, slow_down
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.wire import Json
 from langchain_azure_phi3.errors import AzurePhi3Error
@@ -17,10 +19,13 @@ _answered_on: dict[tuple[str, str | None], str] = {}
 
 
 class Attempts:
-    """`request` is what to send now; `pause_after` a failure says when to send it again.
+    """`request` is what to send now, after `pause` seconds; `failed` says whether to go on.
 
     Servers of one kind have completions under different paths, by age: where the first of
     two is not there, the other is tried once, and what worked comes first from then on.
+
+    A rate limit is everybody's: who asks the same endpoint waits as well, unless the user wants
+    no retries and sees to it alone.
     """
 
     def __init__(self, request: Json, other_url: str | None, policy: RetryPolicy) -> None:
@@ -30,17 +35,35 @@ class Attempts:
         self._deployment = request["url"], _deployment(request["headers"])
         first = _answered_on.get(self._deployment, request["url"])
         self._untried = other_url if first == request["url"] else request["url"]
+        self._endpoint = f"{self._deployment[1] or ''} {request['url']}"
+        self._own_pause = 0.0
         self.request = request | {"url": first}
+        self.reason = "the endpoint's rate limit"
 
-    def pause_after(self, failure: AzurePhi3Error) -> float | None:
-        """Seconds to wait before `request` is sent again; `None` means give up."""
+    def pause(self) -> float:
+        """Seconds to wait before `request` is sent."""
+        shared = 0.0
+        if self._policy.max_retries > 0:
+            left = seconds_left(self._endpoint, time.monotonic())
+            # Spread, so that those who waited together do not storm the endpoint together.
+            shared = min(left * (1 + self._policy.jitter() / 4), self._policy.max_wait)
+        return max(self._own_pause, shared)
+
+    def failed(self, failure: AzurePhi3Error) -> bool:
+        """Whether to give up after a failure, rather than to send `request` after `pause`."""
+        self.reason = str(failure.status_code or type(failure).__name__)
         if self._untried is not None and lacks_route(failure):
             self.request = self.request | {"url": self._untried}
             self._untried = None
-            return 0.0
+            return False
         pause = self._policy.pause_after(self._number, failure)
         self._number += 1
-        return pause
+        if pause is None:
+            return True
+        self._own_pause = pause
+        if failure.status_code == 429:
+            slow_down(self._endpoint, pause, time.monotonic())
+        return False
 
     def succeeded(self) -> None:
         """Remember where the answer came from, if it could have come from elsewhere."""

@@ -5,18 +5,32 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import NamedTuple
 
 import httpx
 
 _LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30.0)
 
 
-class _LoopClient(NamedTuple):
-    client: httpx.AsyncClient
-    lifetime: AsyncGenerator[None, None]
+class _Lent:
+    """A client, and how many requests are under way on it."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self.client = client
+        self.users = 0
+        self.is_retired = False
+
+
+class _LentAsync:
+    """The same for one event loop, with what ends it when the loop ends."""
+
+    def __init__(self, client: httpx.AsyncClient) -> None:
+        self.client = client
+        self.users = 0
+        self.is_retired = False
+        self.lifetime = _until_the_loop_ends(client)
 
 
 class _Shared:
@@ -24,8 +38,8 @@ class _Shared:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.client: httpx.Client | None = None
-        self.by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LoopClient] = (
+        self.lent: _Lent | None = None
+        self.by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _LentAsync] = (
             weakref.WeakKeyDictionary()
         )
 
@@ -33,29 +47,82 @@ class _Shared:
 _shared = _Shared()
 
 
-def shared_client() -> httpx.Client:
-    """The process's client for the sync path; connections are kept in it."""
-    if _shared.client is None:
-        with _shared.lock:
-            if _shared.client is None:
-                _shared.client = httpx.Client(limits=_LIMITS, cookies=_no_cookies())
-    return _shared.client
+@contextmanager
+def lent_client(own: httpx.Client | None) -> Iterator[httpx.Client]:
+    """The user's own client, else the process's, for the time of one request."""
+    if own is not None:
+        yield own
+        return
+    shared = _shared
+    with shared.lock:
+        if shared.lent is None or shared.lent.client.is_closed:
+            shared.lent = _Lent(httpx.Client(limits=_LIMITS, cookies=_no_cookies()))
+        lent = shared.lent
+        lent.users += 1
+    try:
+        yield lent.client
+    finally:
+        with shared.lock:
+            lent.users -= 1
+            is_last = lent.is_retired and lent.users == 0
+        if is_last:
+            lent.client.close()
 
 
-async def shared_async_client() -> httpx.AsyncClient:
-    """The running loop's client: a connection cannot outlive the loop it was opened in."""
+@asynccontextmanager
+async def lent_async_client(own: httpx.AsyncClient | None) -> AsyncIterator[httpx.AsyncClient]:
+    """The user's own client, else the running loop's, for the time of one request.
+
+    A connection cannot outlive the loop it was opened in.
+    """
+    if own is not None:
+        yield own
+        return
+    lent = await _of_this_loop()
+    lent.users += 1
+    try:
+        yield lent.client
+    finally:
+        lent.users -= 1
+        if lent.is_retired and lent.users == 0:
+            await lent.lifetime.aclose()
+
+
+async def _of_this_loop() -> _LentAsync:
     loop = asyncio.get_running_loop()
     with _shared.lock:
         known = _shared.by_loop.get(loop)
         if known is not None and not known.client.is_closed:
-            return known.client
+            return known
         for ended in [other for other in _shared.by_loop if other.is_closed()]:
             del _shared.by_loop[ended]
-        client = httpx.AsyncClient(limits=_LIMITS, cookies=_no_cookies())
-        lifetime = _until_the_loop_ends(client)
-        _shared.by_loop[loop] = _LoopClient(client, lifetime)
-    await anext(lifetime)
-    return client
+        lent = _LentAsync(httpx.AsyncClient(limits=_LIMITS, cookies=_no_cookies()))
+        _shared.by_loop[loop] = lent
+    await anext(lent.lifetime)
+    return lent
+
+
+def retire() -> None:
+    """Close the process's client: now, or when the last answer under way has come."""
+    with _shared.lock:
+        lent, _shared.lent = _shared.lent, None
+        if lent is None:
+            return
+        lent.is_retired = True
+        is_idle = lent.users == 0
+    if is_idle:
+        lent.client.close()
+
+
+async def aretire() -> None:
+    """Close the running loop's client: now, or when the last answer under way has come."""
+    with _shared.lock:
+        lent = _shared.by_loop.pop(asyncio.get_running_loop(), None)
+    if lent is None:
+        return
+    lent.is_retired = True
+    if lent.users == 0:
+        await lent.lifetime.aclose()
 
 
 async def _until_the_loop_ends(client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
@@ -81,11 +148,6 @@ def _forget() -> None:
     _shared = _Shared()
 
 
-def _close() -> None:
-    if _shared.client is not None:
-        _shared.client.close()
-
-
-atexit.register(_close)
+atexit.register(retire)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget)

@@ -21,7 +21,7 @@ import httpx
 
 from langchain_azure_phi3._http.attempts import Attempts
 from langchain_azure_phi3._http.auth import Auth
-from langchain_azure_phi3._http.clients import shared_async_client, shared_client
+from langchain_azure_phi3._http.clients import lent_async_client, lent_client
 from langchain_azure_phi3._http.failures import Hide, completion_from, error_from, request_id
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route
@@ -204,10 +204,9 @@ def _unsign(problem: httpx.RequestError) -> None:
         problem.request = httpx.Request(request.method, request.url.copy_with(query=None))
 
 
-def _log_pause(pause: float, failure: AzurePhi3Error, url: str) -> None:
-    reason = failure.status_code or type(failure).__name__
-    path, _, _ = url.partition("?")  # a gateway's query may hold a key
-    logger.info("A request failed (%s); trying %s in %.2f s.", reason, path, pause)
+def _log_pause(pause: float, attempts: Attempts) -> None:
+    path, _, _ = attempts.request["url"].partition("?")  # a gateway's query may hold a key
+    logger.info("Waiting %.2f s before asking %s, because of %s.", pause, path, attempts.reason)
 
 
 class Endpoint:
@@ -243,51 +242,52 @@ class Endpoint:
         Raises:
             AzurePhi3Error: Whatever went wrong; once a piece was given, nothing is retried.
         """
-        response = self._send(self._connection.posting(payload, headers))
-        try:
-            reader = StreamReader(response.headers, hiding(response.request))
-            given = request_id(response.headers)
-            with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
-                with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
-                    for chunk in chunks:
-                        for body in reader.feed(chunk):
-                            yield Answer(body, given)
-                        if reader.done:
-                            break
-            for body in reader.finish():
-                yield Answer(body, given)
-        finally:
-            response.close()
+        with lent_client(self._own) as client:
+            response = self._send(client, self._connection.posting(payload, headers))
+            try:
+                reader = StreamReader(response.headers, hiding(response.request))
+                given = request_id(response.headers)
+                with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
+                    with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
+                        for chunk in chunks:
+                            for body in reader.feed(chunk):
+                                yield Answer(body, given)
+                            if reader.done:
+                                break
+                for body in reader.finish():
+                    yield Answer(body, given)
+            finally:
+                response.close()
 
     def _whole(self, request: Json) -> Answer:
-        response = self._send(request)
         content = bytearray()
-        try:
-            with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
-                with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
-                    for chunk in chunks:
-                        content += chunk
-                        _check_size(content)
-        finally:
-            response.close()
+        with lent_client(self._own) as client:
+            response = self._send(client, request)
+            try:
+                with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
+                    with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
+                        for chunk in chunks:
+                            content += chunk
+                            _check_size(content)
+            finally:
+                response.close()
         body = completion_from(bytes(content), response.headers, hiding(response.request))
         return Answer(body, request_id(response.headers))
 
-    def _send(self, request: Json) -> httpx.Response:
-        client = self._own if self._own is not None else shared_client()
+    def _send(self, client: httpx.Client, request: Json) -> httpx.Response:
         attempts = self._connection.attempts(request)
         while True:
+            if (pause := attempts.pause()) > 0:
+                _log_pause(pause, attempts)
+                time.sleep(pause)
             try:
                 response = self._sent(client, attempts.request)
             except AzurePhi3Error as failure:
-                pause = attempts.pause_after(failure)
-                if pause is None:
+                if attempts.failed(failure):
                     raise
-                _log_pause(pause, failure, attempts.request["url"])
             else:
                 attempts.succeeded()
                 return response
-            time.sleep(pause)
 
     def _sent(self, client: httpx.Client, request: Json) -> httpx.Response:
         with named_failures(answering=False):
@@ -339,51 +339,52 @@ class AsyncEndpoint:
         Raises:
             AzurePhi3Error: Whatever went wrong; once a piece was given, nothing is retried.
         """
-        response = await self._send(self._connection.posting(payload, headers))
-        try:
-            reader = StreamReader(response.headers, hiding(response.request))
-            given = request_id(response.headers)
-            with named_failures(answering=True):
-                async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
-                    async for chunk in chunks:
-                        for body in reader.feed(chunk):
-                            yield Answer(body, given)
-                        if reader.done:
-                            break
-            for body in reader.finish():
-                yield Answer(body, given)
-        finally:
-            await response.aclose()
+        async with lent_async_client(self._own) as client:
+            response = await self._send(client, self._connection.posting(payload, headers))
+            try:
+                reader = StreamReader(response.headers, hiding(response.request))
+                given = request_id(response.headers)
+                with named_failures(answering=True):
+                    async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
+                        async for chunk in chunks:
+                            for body in reader.feed(chunk):
+                                yield Answer(body, given)
+                            if reader.done:
+                                break
+                for body in reader.finish():
+                    yield Answer(body, given)
+            finally:
+                await response.aclose()
 
     async def _whole(self, request: Json) -> Answer:
-        response = await self._send(request)
         content = bytearray()
-        try:
-            with named_failures(answering=True):
-                async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
-                    async for chunk in chunks:
-                        content += chunk
-                        _check_size(content)
-        finally:
-            await response.aclose()
+        async with lent_async_client(self._own) as client:
+            response = await self._send(client, request)
+            try:
+                with named_failures(answering=True):
+                    async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
+                        async for chunk in chunks:
+                            content += chunk
+                            _check_size(content)
+            finally:
+                await response.aclose()
         body = completion_from(bytes(content), response.headers, hiding(response.request))
         return Answer(body, request_id(response.headers))
 
-    async def _send(self, request: Json) -> httpx.Response:
-        client = self._own if self._own is not None else await shared_async_client()
+    async def _send(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
         attempts = self._connection.attempts(request)
         while True:
+            if (pause := attempts.pause()) > 0:
+                _log_pause(pause, attempts)
+                await asyncio.sleep(pause)
             try:
                 response = await self._sent(client, attempts.request)
             except AzurePhi3Error as failure:
-                pause = attempts.pause_after(failure)
-                if pause is None:
+                if attempts.failed(failure):
                     raise
-                _log_pause(pause, failure, attempts.request["url"])
             else:
                 attempts.succeeded()
                 return response
-            await asyncio.sleep(pause)
 
     async def _sent(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
         with named_failures(answering=False):

@@ -50,8 +50,25 @@ _WRAPPED_STATUS = "ms-azureml-model-error-statuscode"
 
 _FILTER_CODES = frozenset({"content_filter", "ResponsibleAIPolicyViolation"})
 _FILTER_WORDS = "violates azure ai content safety"  # managed compute, which gives no code
-_LENGTH_CODES = frozenset({"context_length_exceeded", "tokens_limit_reached"})
-_LENGTH_WORDS = re.compile(r"maximum context length|longer than the maximum model length", re.I)
+# Azure's code, GitHub Models', llama.cpp's; and what vLLM, SGLang and llama.cpp say without one.
+_LENGTH_CODES = frozenset(
+    {"context_length_exceeded", "tokens_limit_reached", "exceed_context_size_error"}
+)
+_LENGTH_WORDS = re.compile(
+    r"maximum context length|longer than the (?:maximum model|model's context) length"
+    r"|context length is only|exceeds the available context size"
+    r"|max_tokens must be at least 1, got -",
+    re.I,
+)
+_CONTEXT = re.compile(
+    r"(?:context length is(?: only)?|model length of|context (?:length|size) \(|max size:) ?(\d+)",
+    re.I,
+)
+_PROMPT = re.compile(
+    r"(\d+)(?: tokens)? in the messages|(?:has|passed|resulted in) (\d+)"
+    r"|(?:prompt|input|request) \(\D{0,20}(\d+)",
+    re.I,
+)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
 _STATUSES = ("status", "statusCode", "status_code", "code")
 _STATUS = re.compile(r"[1-5][0-9]{2}")
@@ -222,7 +239,16 @@ def _detailed(error: AzurePhi3Error, facts: _Facts) -> AzurePhi3Error:
         error.filters = facts.filters
     if isinstance(error, BadRequestError):
         error.parameter, error.value = facts.parameter, facts.value
+    if isinstance(error, ContextLengthError):
+        error.prompt_tokens = _number(_PROMPT, facts.message)
+        error.context = _number(_CONTEXT, facts.message)
     return error
+
+
+def _number(pattern: re.Pattern[str], message: str) -> int | None:
+    found = pattern.search(message)
+    digits = None if found is None else next(filter(None, found.groups()))
+    return int(digits) if digits is not None and len(digits) < 10 else None
 
 
 def _sentence(status: int | None, code: str | None, message: str, advice: str | None) -> str:

@@ -117,9 +117,12 @@ def _named(problem: Exception) -> AzurePhi3Error:
     from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
     said = " ".join(str(getattr(problem, "message", "") or type(problem).__name__).split())
-    if isinstance(problem, ServiceRequestError | ServiceResponseError):
-        return ConnectionFailedError(f"Entra ID was not reached, so there is no token: {said}")
+    said = said.rstrip(".")
+    unreached = ServiceRequestError, ServiceResponseError
+    # MSAL's credentials call a failed connection a failed authentication, and keep its cause.
+    if isinstance(problem, unreached) or isinstance(problem.__cause__, unreached):
+        return ConnectionFailedError(f"Entra ID was not reached, so there is no token: {said}.")
     return AuthenticationError(
-        f"No token could be had from Entra ID: {said} Check the credential's tenant, client and "
+        f"No token could be had from Entra ID: {said}. Check the credential's tenant, client and "
         "secret, or that you are signed in; nothing was sent to the model."
     )

@@ -4,7 +4,7 @@ Run it from the root of the repository after changing the samples or what is cou
 
     python -m tests.calibration.fit
 
-It rewrites `langchain_azure_phi3/token_weights.py` and `tests/calibration/README.md`. New samples
+It rewrites `langchain_azure_phi3/_tokens/weights.py` and `tests/calibration/README.md`. New samples
 get their true counts from `count.mjs`. Samples marked "check" take no part in the fit.
 """
 
@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from langchain_azure_phi3._text_shape import NAMES, shape
+from langchain_azure_phi3._tokens.shape import NAMES, shape
 
 HERE = Path(__file__).parent
 FAMILIES = ("llama-32k", "cl100k", "o200k")
-TARGET = HERE.parents[1] / "langchain_azure_phi3" / "token_weights.py"
+TARGET = HERE.parents[1] / "langchain_azure_phi3" / "_tokens" / "weights.py"
 
 # Where samples say little about a weight, it stays near what the tokenizers' rules suggest.
 PRIOR = {

@@ -395,7 +395,7 @@ def test_score_gets_its_own_form() -> None:
         (
             {"tool_calling": "native"},
             {"tools": [{"type": "function", "function": {"name": "look"}}]},
-            "takes no tools",
+            "takes no tool_choice, tools",
         ),
         (
             {"tool_calling": "native"},

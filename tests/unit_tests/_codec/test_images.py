@@ -1,19 +1,12 @@
 """Pictures and sounds in every form that users have them, as wire parts or as clear refusals."""
 
-from time import perf_counter
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_azure_phi3._codec.images import (
-    audio_part,
-    check_turn,
-    image_part,
-    keep_newest_images,
-)
-from langchain_azure_phi3.catalogue import find
+from langchain_azure_phi3._codec.images import audio_part, image_part
 from langchain_azure_phi3.errors import InvalidInputError
 from tests.unit_tests.pictures import (
     MP3,
@@ -164,18 +157,6 @@ def test_a_clean_data_url_is_passed_on_as_it_is() -> None:
     assert part["image_url"]["url"] is url
 
 
-def test_ten_megabytes_of_base64_are_checked_in_a_fraction_of_a_second() -> None:
-    """Not decoded whole; the best of three runs, for a busy machine."""
-    text = text_of(PNG + bytes(7_500_000))
-
-    def seconds() -> float:
-        start = perf_counter()
-        image_part({"type": "image", "base64": text})
-        return perf_counter() - start
-
-    assert min(seconds() for _ in range(3)) < 0.25
-
-
 KEYS = st.sampled_from(
     [
         "image_url",
@@ -299,81 +280,3 @@ def test_what_is_no_sound_is_refused_with_advice(block: dict[str, Any], message:
     """Before anything is sent."""
     with pytest.raises(InvalidInputError, match=message):
         audio_part(block)
-
-
-IMAGE = {"type": "image_url", "image_url": {"url": URL}}
-OTHER = {"type": "image_url", "image_url": {"url": URL + "?2"}}
-SOUND = {"type": "audio_url", "audio_url": {"url": URL}}
-
-
-def _user(*parts: dict[str, Any]) -> dict[str, Any]:
-    return {"role": "user", "content": list(parts)}
-
-
-def _words(text: str) -> dict[str, Any]:
-    return {"type": "text", "text": text}
-
-
-def test_a_text_model_is_spared_a_picture_and_the_user_told_where_to_go() -> None:
-    """By the names of the models that see."""
-    with pytest.raises(InvalidInputError, match=r"Phi-4 takes no image; .*Phi-3-vision-128k"):
-        check_turn(_user(IMAGE), find("phi-4"))
-
-
-def test_a_model_that_only_sees_is_spared_a_sound() -> None:
-    """One model hears."""
-    with pytest.raises(InvalidInputError, match="no audio; use one of Phi-4-multimodal-instruct"):
-        check_turn(_user(IMAGE, SOUND), find("Phi-3.5-vision-instruct"))
-
-
-def test_phi_3_vision_is_spared_two_pictures_in_a_turn() -> None:
-    """The server would answer 400."""
-    with pytest.raises(InvalidInputError, match=r"1 image\(s\) in a turn, this one has 2"):
-        check_turn(_user(IMAGE, OTHER), find("Phi-3-vision-128k-instruct"))
-
-
-@pytest.mark.parametrize(
-    ("turn", "name"),
-    [
-        (_user(IMAGE, OTHER), "Phi-3.5-vision-instruct"),
-        (_user(IMAGE, OTHER, SOUND), "Phi-4-multimodal-instruct"),
-        (_user(IMAGE), "Phi-3-vision-128k-instruct"),
-        (_user(IMAGE, OTHER, SOUND), None),
-        ({"role": "user", "content": "words"}, "Phi-4"),
-        ({"role": "assistant", "content": None}, "Phi-4"),
-    ],
-)
-def test_what_a_model_may_be_able_to_do_is_not_kept_from_it(
-    turn: dict[str, Any], name: str | None
-) -> None:
-    """Least of all from an unknown one."""
-    check_turn(turn, find(name))
-
-
-def test_only_the_newest_picture_stays() -> None:
-    """With the words around the older ones; the turns given are not changed."""
-    turns = [
-        _user(_words("first"), IMAGE),
-        {"role": "assistant", "content": "I see."},
-        _user(OTHER, _words("second")),
-        _user(_words("third")),
-    ]
-
-    assert keep_newest_images(turns) == [_user(_words("first")), *turns[1:]]
-    assert turns[0] == _user(_words("first"), IMAGE)
-
-
-def test_a_turn_that_was_only_an_older_picture_stays_as_an_empty_one() -> None:
-    """The turns still alternate."""
-    assert keep_newest_images([_user(IMAGE), _user(OTHER)]) == [
-        {"role": "user", "content": ""},
-        _user(OTHER),
-    ]
-
-
-def test_of_several_in_one_turn_the_last_stay() -> None:
-    """As many as allowed, counted from the end."""
-    turns = [_user(IMAGE, OTHER), _user(IMAGE)]
-
-    assert keep_newest_images(turns, limit=2) == [_user(OTHER), _user(IMAGE)]
-    assert keep_newest_images(turns, limit=3) == turns

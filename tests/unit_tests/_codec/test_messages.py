@@ -213,3 +213,74 @@ def test_a_block_that_is_no_text_is_refused(kind: type[BaseMessage]) -> None:
     """The error names the block's type; nothing is dropped in silence."""
     with pytest.raises(InvalidInputError, match="'video'"):
         turns([kind(content=[{"type": "video", "url": "https://x"}])])
+
+
+URL = "https://example.com/chart.png"
+IMAGE = {"type": "image", "url": URL}
+SOUND = {"type": "audio", "url": URL}
+WIRE_IMAGE = {"type": "image_url", "image_url": {"url": URL}}
+WIRE_SOUND = {"type": "audio_url", "audio_url": {"url": URL}}
+
+
+def words(text: str) -> dict[str, Any]:
+    """A text part."""
+    return {"type": "text", "text": text}
+
+
+def test_pictures_and_sounds_stand_in_a_user_turn_where_the_user_put_them() -> None:
+    """Between the words around them."""
+    message = HumanMessage(["Before", IMAGE, words(""), words("after"), SOUND])
+
+    assert [
+        {"role": "user", "content": [words("Before"), WIRE_IMAGE, words("after"), WIRE_SOUND]}
+    ] == turns([message])
+
+
+def test_a_picture_alone_is_a_list_of_one_part() -> None:
+    """Only a text can be a string."""
+    assert [{"role": "user", "content": [WIRE_IMAGE]}] == turns([HumanMessage([IMAGE])])
+
+
+def test_what_tools_show_follows_the_last_result_in_user_turns() -> None:
+    """One for each tool: tool turns hold only text, and must directly follow the calls."""
+    conversation = [
+        AIMessage("", tool_calls=[CALL, {**CALL, "id": "c2"}]),
+        ToolMessage([words("Done."), IMAGE], tool_call_id="c1", name="draw"),
+        ToolMessage([SOUND], tool_call_id="c2"),
+        HumanMessage("Well?"),
+    ]
+
+    assert [
+        {"role": "tool", "tool_call_id": "c1", "content": "Done.", "name": "draw"},
+        {"role": "tool", "tool_call_id": "c2", "content": ""},
+        {"role": "user", "content": [words("What draw returned:"), WIRE_IMAGE]},
+        {"role": "user", "content": [words("What the tool returned:"), WIRE_SOUND]},
+        {"role": "user", "content": "Well?"},
+    ] == turns(conversation)[1:]
+
+
+def test_what_the_last_tool_shows_ends_the_conversation() -> None:
+    """As an agent sends it."""
+    assert "user" == turns([ToolMessage([IMAGE], tool_call_id="c1")])[-1]["role"]
+
+
+@pytest.mark.parametrize("block", [IMAGE, SOUND, {"type": "image"}], ids=["image", "sound", "none"])
+@pytest.mark.parametrize(
+    "message", [SystemMessage([]), AIMessage([]), ChatMessage([], role="critic")], ids=type
+)
+def test_a_picture_or_sound_that_no_user_shows_is_refused(
+    message: BaseMessage, block: dict[str, Any]
+) -> None:
+    """The error says where to put it."""
+    with pytest.raises(InvalidInputError, match="Put it into a HumanMessage"):
+        turns([message.model_copy(update={"content": [block]})])
+
+
+@pytest.mark.parametrize("kind", [HumanMessage, SystemMessage, AIMessage])
+@pytest.mark.parametrize("block", [{}, {"type": ["text"], "text": "x"}, {"type": None}])
+def test_a_block_without_a_proper_type_is_refused(
+    kind: type[BaseMessage], block: dict[str, Any]
+) -> None:
+    """As what it is: nothing that the wire knows."""
+    with pytest.raises(InvalidInputError, match="no place in this message"):
+        turns([kind(content=[block])])

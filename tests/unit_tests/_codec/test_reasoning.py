@@ -1,6 +1,5 @@
 """Thoughts and answers, however the tags arrive."""
 
-import time
 from collections.abc import Iterable
 
 import pytest
@@ -8,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from langchain_azure_phi3._codec.reasoning import ThoughtReader
+from tests.growth import grows_linearly
 
 
 def _read(pieces: Iterable[str], *, opened: bool = False) -> tuple[str, str]:
@@ -80,14 +80,5 @@ def test_thoughts_stream_as_they_come() -> None:
 
 
 def test_work_grows_with_the_length_of_the_thoughts() -> None:
-    """Four times the text, fed by the character, takes about four times as long, not sixteen."""
-
-    def seconds(length: int) -> float:
-        start = time.process_time()
-        _read("<think>" + "<" * length)
-        return time.process_time() - start
-
-    quarter = min(seconds(25_000) for _ in range(2))
-    whole = min(seconds(100_000) for _ in range(2))
-
-    assert whole < 9 * quarter
+    """Fed by the character; four times the text takes about four times as long, not sixteen."""
+    assert grows_linearly(lambda size: _read("<think>" + "<" * size), 100_000)

@@ -4,7 +4,6 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from hypothesis import strategies as st
 
 from langchain_azure_phi3._codec.tool_reader import BROKEN_OFF, ToolReader
 from langchain_azure_phi3._codec.tools import Call, Tool
+from tests.growth import grows_linearly
 
 _FILES = sorted((Path(__file__).parent / "transcripts").glob("*.json"))
 
@@ -268,19 +268,10 @@ def test_a_call_after_nesting_beyond_reason_is_found() -> None:
     ],
 )
 def test_work_grows_with_the_length_of_the_answer(prefix: str, length: int) -> None:
-    """Four times the text, fed by the character, takes about four times as long, not sixteen."""
+    """Fed by the character; four times the text takes about four times as long, not sixteen."""
+    filler = prefix if len(prefix) == 1 else "some text "
 
-    def seconds(length: int) -> float:
-        filler = prefix if len(prefix) == 1 else "some text "
-        text = prefix + filler * (length // len(filler))
-        start = time.process_time()
-        _read(text)
-        return time.process_time() - start
-
-    quarter = min(seconds(length // 4) for _ in range(2))
-    whole = min(seconds(length) for _ in range(2))
-
-    assert whole < 9 * quarter
+    assert grows_linearly(lambda size: _read(prefix + filler * (size // len(filler))), length)
 
 
 @pytest.mark.parametrize(

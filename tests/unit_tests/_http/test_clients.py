@@ -3,13 +3,12 @@
 import asyncio
 import os
 import threading
-from typing import Any
 
 import httpx
 import pytest
 
 from langchain_azure_phi3._http import clients
-from langchain_azure_phi3._http.clients import shared_async_client, shared_client
+from langchain_azure_phi3._http.clients import lent_async_client, lent_client
 
 
 @pytest.fixture
@@ -18,35 +17,81 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clients, "_shared", clients._Shared())
 
 
+async def borrowed() -> httpx.AsyncClient:
+    """The loop's client, given back at once."""
+    async with lent_async_client(None) as client:
+        return client
+
+
 @pytest.mark.usefixtures("fresh")
 def test_all_threads_share_one_client() -> None:
-    """Also when they all come first."""
+    """Also when they all come first; it is closed at exit."""
     found: list[httpx.Client] = []
-    threads = [threading.Thread(target=lambda: found.append(shared_client())) for _ in range(8)]
+
+    def borrow() -> None:
+        with lent_client(None) as client:
+            found.append(client)
+
+    threads = [threading.Thread(target=borrow) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({id(client) for client in found}) == 1
-    clients._close()
+
+    assert 1 == len({id(client) for client in found})
+    clients.retire()
     assert found[0].is_closed
 
 
 @pytest.mark.usefixtures("fresh")
-def test_nothing_to_close_is_no_failure() -> None:
-    """A process that only used the async path ends as quietly."""
-    clients._close()
-    assert clients._shared.client is None
+async def test_nothing_to_close_is_no_failure() -> None:
+    """A process that asked nobody ends as quietly."""
+    clients.retire()
+    await clients.aretire()
+
+
+@pytest.mark.usefixtures("fresh")
+async def test_what_is_closed_under_an_answer_ends_with_it() -> None:
+    """The answer is finished; whoever comes next gets another client."""
+    with lent_client(None) as client:
+        clients.retire()
+        with lent_client(None) as other:
+            assert other is not client
+        assert not client.is_closed
+    async with lent_async_client(None) as asynchronous:
+        await clients.aretire()
+        assert await borrowed() is not asynchronous
+        assert not asynchronous.is_closed
+
+    assert client.is_closed
+    assert asynchronous.is_closed
+    assert not other.is_closed
+    clients.retire()
+    await clients.aretire()
+    assert other.is_closed
+
+
+async def test_the_users_own_client_is_lent_as_it_is() -> None:
+    """And is open afterwards, whatever is closed."""
+    with httpx.Client() as own, lent_client(own) as lent:
+        clients.retire()
+        assert lent is own
+        assert not own.is_closed
+    async with httpx.AsyncClient() as mine, lent_async_client(mine) as lent_mine:
+        await clients.aretire()
+        assert lent_mine is mine
+        assert not mine.is_closed
 
 
 def test_each_loop_has_a_client_that_ends_with_it() -> None:
     """A connection cannot outlive the loop that it was opened in."""
 
     async def both() -> tuple[httpx.AsyncClient, httpx.AsyncClient]:
-        return await shared_async_client(), await shared_async_client()
+        return await borrowed(), await borrowed()
 
     first, again = asyncio.run(both())
     other, _ = asyncio.run(both())
+
     assert first is again
     assert first is not other
     assert first.is_closed
@@ -55,44 +100,47 @@ def test_each_loop_has_a_client_that_ends_with_it() -> None:
 
 async def test_a_client_that_somebody_closed_is_replaced() -> None:
     """A closed one would fail every request."""
-    client = await shared_async_client()
-    await client.aclose()
-    assert (await shared_async_client()).is_closed is False
+    await (await borrowed()).aclose()
+    with lent_client(None) as client:
+        client.close()
+
+    assert not (await borrowed()).is_closed
+    with lent_client(None) as client:
+        assert not client.is_closed
 
 
-def test_clients_of_ended_loops_are_forgotten() -> None:
-    """A loop that ended without closing its generators must not be kept."""
+def test_a_loop_that_never_said_goodbye_is_forgotten() -> None:
+    """Its client cannot be closed any more, but must not be kept for ever."""
     loop = asyncio.new_event_loop()
-    client = loop.run_until_complete(shared_async_client())
+    loop.run_until_complete(borrowed())
     loop.close()
-    assert any(known is loop for known in clients._shared.by_loop)
-    asyncio.run(_touch())
-    assert not any(known is loop for known in clients._shared.by_loop)
-    assert client.is_closed is False
+
+    asyncio.run(borrowed())
+
+    assert loop not in clients._shared.by_loop
 
 
-async def _touch() -> None:
-    await shared_async_client()
+def test_no_cookies_are_kept() -> None:
+    """A load balancer's cookie for one deployment must not follow another's requests."""
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"set-cookie": "affinity=1; Domain=phi.example"})
+
+    transport = httpx.MockTransport(answer)
+    with httpx.Client(transport=transport, cookies=clients._no_cookies()) as client:
+        client.get("https://phi.example")
+
+        assert [] == list(client.cookies.jar)
 
 
-def test_cookies_are_not_kept() -> None:
-    """What one deployment sets must not follow another's requests."""
-
-    def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"set-cookie": "affinity=a; Path=/"}, request=request)
-
-    client = httpx.Client(cookies=clients._no_cookies(), transport=httpx.MockTransport(answer))
-    client.get("https://phi.invalid")
-    assert list(client.cookies.jar) == []
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes fork")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
+@pytest.mark.usefixtures("fresh")
 def test_a_forked_child_starts_afresh() -> None:
     """It must not write into its parent's connections."""
-    inherited: Any = shared_client()
-    child = os.fork()
-    if child == 0:  # pragma: no cover -- in the child, where nothing measures
-        os._exit(0 if clients._shared.client is None and not inherited.is_closed else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert shared_client() is inherited
+    with lent_client(None) as client:
+        known = clients._shared
+    clients._forget()
+
+    assert clients._shared is not known
+    assert clients._shared.lent is None
+    client.close()

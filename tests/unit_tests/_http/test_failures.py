@@ -572,6 +572,74 @@ def test_advice_follows_the_servers_words() -> None:
     assert str(made(row, {404: "Check the name.", 424: "Wrong."})) == "404: no Check the name."
 
 
+@pytest.mark.parametrize(
+    ("said", "prompt", "context"),
+    [
+        (TOO_LONG, 5000, 4096),
+        (
+            "This model's maximum context length is 4096 tokens. However, you requested 5000 "
+            "tokens (4900 in the messages, 100 in the completion).",
+            4900,
+            4096,
+        ),
+        (
+            "This model's maximum context length is 2048 tokens. However, your request has 8 "
+            "input tokens plus 2045 'max_tokens'.",
+            8,
+            2048,
+        ),
+        (
+            "'max_tokens' or 'max_completion_tokens' is too large: 4096. This model's maximum "
+            "context length is 4096 tokens and your request has 19 input tokens (4096 > 4096 - "
+            "19).",
+            19,
+            4096,
+        ),
+        (
+            "You passed 5000 input tokens and requested 10 output tokens. However, the model's "
+            "context length is only 4096 tokens.",
+            5000,
+            4096,
+        ),
+        (
+            "The decoder prompt (length 8357) is longer than the maximum model length of 8192.",
+            8357,
+            8192,
+        ),
+        (
+            "This model's maximum context length is 4096 tokens. However, your messages resulted "
+            "in 5000 tokens.",
+            5000,
+            4096,
+        ),
+        (
+            "The input (5000 tokens) is longer than the model's context length (4096 tokens).",
+            5000,
+            4096,
+        ),
+        ("request (5000 tokens) exceeds the available context size (4096 tokens)", 5000, 4096),
+        ("max_tokens must be at least 1, got -904.", None, None),
+    ],
+)
+def test_a_prompt_that_is_too_long_is_known_by_the_servers_words(
+    said: str, prompt: int | None, context: int | None
+) -> None:
+    """Of vLLM since 0.4, of Azure OpenAI, SGLang and llama.cpp; with the numbers they give."""
+    error = error_from(400, {}, json.dumps(vllm(said)).encode(), advice={})
+
+    assert isinstance(error, ContextLengthError)
+    assert (prompt, context) == (error.prompt_tokens, error.context)
+
+
+def test_an_endless_number_is_no_number_of_tokens() -> None:
+    """Python refuses to read integers of thousands of digits."""
+    said = f"This model's maximum context length is {'9' * 5000} tokens."
+    error = error_from(400, {}, json.dumps(vllm(said)).encode(), advice={})
+
+    assert isinstance(error, ContextLengthError)
+    assert error.context is None
+
+
 def test_a_long_body_is_cut_in_the_message_and_kept_in_the_error() -> None:
     """500 characters are enough to recognise it."""
     error = error_from(500, {}, b"x" * 10_000, advice={})

@@ -16,7 +16,7 @@ NAMES = {
     "AsyncGenerator": "Generator",
     "AsyncIterator": "Iterator",
     "AsyncCallbackManagerForLLMRun": "CallbackManagerForLLMRun",
-    "shared_async_client": "shared_client",
+    "lent_async_client": "lent_client",
     "aclosing": "closing",
     "aclose": "close",
     "aread": "read",
@@ -110,7 +110,7 @@ def test_the_async_half_is_the_sync_half(
 @pytest.mark.parametrize(
     ("was", "becomes"),
     [
-        ("if pause is None:", "if pause is None or attempt > 5:"),
+        ("if attempts.failed(failure):", "if not attempts.failed(failure):"),
         ("follow_redirects=False", "follow_redirects=True"),
         ("await response.aclose()", "await response.aread()"),
         ("if reader.done:", "if not reader.done:"),

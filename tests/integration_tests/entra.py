@@ -1,0 +1,117 @@
+"""A stand-in for Entra ID: a token endpoint on this machine, over TLS, with its own certificate."""
+
+import datetime
+import ipaddress
+import json
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+TENANT = "11111111-2222-3333-4444-555555555555"
+SECRET = "a-client-secret-that-must-never-be-shown"
+
+
+def certificate(folder: Path) -> Path:
+    """A certificate for 127.0.0.1, with its private key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    loopback = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(hours=1))
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([loopback]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "entra.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    path.write_bytes(private + signed.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+class Entra:
+    """What the stand-in was asked, and what it answers."""
+
+    def __init__(self, authority: str) -> None:
+        self.authority = authority
+        self.asked: list[dict[str, str]] = []
+        self.token = "a-token"
+        self.refusal: dict[str, Any] | None = None
+
+    @property
+    def scopes(self) -> list[str]:
+        """The scopes of the tokens that were asked for; MSAL adds its own to them."""
+        return [form["scope"].split()[0] for form in self.asked]
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+        """The status and the JSON for one request."""
+        if method == "GET":
+            base = f"{self.authority}/{TENANT}"
+            return 200, {
+                "issuer": f"{base}/v2.0",
+                "token_endpoint": f"{base}/oauth2/v2.0/token",
+                "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+            }
+        form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        self.asked.append(form)
+        if self.refusal is not None:
+            return 401, self.refusal
+        return 200, {"token_type": "Bearer", "expires_in": 3600, "access_token": self.token}
+
+
+@contextmanager
+def serving(pem: Path) -> Iterator[Entra]:
+    """The stand-in, listening."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length", 0)))
+            status, value = entra.answer(self.command, self.path, body)
+            content = json.dumps(value).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = _answer  # noqa: N815 -- http.server's names
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            """Nothing: the tests look at what was asked."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    entra = Entra(f"https://127.0.0.1:{server.server_address[1]}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    try:
+        yield entra
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

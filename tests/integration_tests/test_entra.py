@@ -1,0 +1,488 @@
+"""Entra ID through azure-identity's own classes, with a token endpoint on this machine."""
+
+import asyncio
+import base64
+import copy
+import json
+import pickle
+import traceback
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from azure.core.exceptions import ClientAuthenticationError
+from azure.core.pipeline.transport import AsyncioRequestsTransport
+from azure.identity import ClientSecretCredential, get_bearer_token_provider
+from azure.identity.aio import ClientSecretCredential as AsyncClientSecretCredential
+
+from langchain_azure_phi3 import (
+    AuthenticationError,
+    ChatAzurePhi3,
+    ConnectionFailedError,
+    InvalidInputError,
+    PermissionDeniedError,
+)
+from langchain_azure_phi3.emulator import Emulator
+from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.entra import SECRET, TENANT, Entra, certificate, serving
+
+MANAGED = "https://phi.eastus2.inference.ml.azure.com/score"
+FOUNDRY = "https://res.services.ai.azure.com"
+SERVERLESS = "https://phi.eastus2.models.ai.azure.com"
+OLDER = "https://phi.eastus2.inference.ai.azure.com"
+ML = "https://ml.azure.com/.default"
+COGNITIVE = "https://cognitiveservices.azure.com/.default"
+CLIENT = "99999999-8888-7777-6666-555555555555"
+
+
+@pytest.fixture(scope="module")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The certificate that the token endpoint shows, and that the clients trust."""
+    return certificate(tmp_path_factory.mktemp("entra"))
+
+
+@pytest.fixture
+def entra(pem: Path) -> Iterator[Entra]:
+    """The token endpoint."""
+    with serving(pem) as found:
+        yield found
+
+
+def settings(entra: Entra, pem: Path) -> dict[str, Any]:
+    """What points azure-identity at it."""
+    return {
+        "authority": entra.authority,
+        "disable_instance_discovery": True,
+        "connection_verify": str(pem),
+        "retry_total": 0,
+    }
+
+
+@pytest.fixture
+def credential(entra: Entra, pem: Path) -> Iterator[ClientSecretCredential]:
+    """The sync class."""
+    with ClientSecretCredential(TENANT, CLIENT, SECRET, **settings(entra, pem)) as found:
+        yield found
+
+
+@pytest.fixture
+async def async_credential(entra: Entra, pem: Path) -> AsyncIterator[AsyncClientSecretCredential]:
+    """The async class, on the transport that needs no further package."""
+    transport = AsyncioRequestsTransport(connection_verify=str(pem))
+    async with AsyncClientSecretCredential(
+        TENANT, CLIENT, SECRET, transport=transport, **settings(entra, pem)
+    ) as found:
+        yield found
+
+
+def placed(phi: Emulator, endpoint: str, credential: Any, **given: Any) -> ChatAzurePhi3:
+    """A model at a real place's address, behind which the emulator stands."""
+    return ChatAzurePhi3(
+        endpoint=endpoint,
+        credential=credential,
+        http_client=httpx.Client(transport=phi.transport()),
+        http_async_client=httpx.AsyncClient(transport=phi.transport()),
+        **{"max_retries": 0, **given},
+    )
+
+
+def emulated(entra: Entra, dialect: str = "managed-2024-06") -> Emulator:
+    """A deployment that accepts the token that Entra ID gives."""
+    return Emulator(dialect=dialect, key=entra.token)
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_sync_credential_signs_in_all_four_ways(
+    entra: Entra, credential: ClientSecretCredential, colour: str
+) -> None:
+    """Once for two questions, with the scope of the place."""
+    phi = emulated(entra)
+    model = placed(phi, MANAGED, credential)
+
+    assert (await ask(model, colour, "Hi")).text
+    assert (await ask(model, colour, "Hi")).text
+
+    assert [ML] == entra.scopes
+    assert {"Bearer a-token"} == {r.headers["authorization"] for r in phi.requests}
+    assert all("api-key" not in request.headers for request in phi.requests)
+
+
+@pytest.mark.parametrize("colour", ["ainvoke", "astream"])
+async def test_an_async_credential_signs_on_the_async_path(
+    entra: Entra, async_credential: AsyncClientSecretCredential, colour: str
+) -> None:
+    """The same, awaited."""
+    model = placed(emulated(entra), MANAGED, async_credential)
+
+    assert (await ask(model, colour, "Hi")).text
+    assert [ML] == entra.scopes
+
+
+@pytest.mark.parametrize("colour", ["invoke", "stream"])
+async def test_an_async_credential_on_the_sync_path_is_refused(
+    entra: Entra, async_credential: AsyncClientSecretCredential, colour: str
+) -> None:
+    """It says what to use instead."""
+    model = placed(emulated(entra), MANAGED, async_credential)
+
+    with pytest.raises(InvalidInputError, match="use ainvoke and astream, or a sync credential"):
+        await ask(model, colour, "Hi")
+
+
+async def test_many_questions_wait_for_one_token(
+    entra: Entra, async_credential: AsyncClientSecretCredential, credential: ClientSecretCredential
+) -> None:
+    """On either path."""
+    phi = emulated(entra)
+    awaited, waited = placed(phi, MANAGED, async_credential), placed(phi, FOUNDRY, credential)
+    waited = placed(phi, MANAGED, credential)
+
+    await awaited.abatch(["Hi"] * 12)
+    await asyncio.to_thread(waited.batch, ["Hi"] * 12)
+
+    assert [ML, ML] == entra.scopes
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "given", "dialect", "scope"),
+    [
+        (FOUNDRY, {"model": "Phi-3-mini-4k-instruct"}, "foundry", COGNITIVE),
+        (f"{FOUNDRY}/openai/v1", {"model": "Phi-3-mini-4k-instruct"}, "openai-v1", COGNITIVE),
+        (
+            "https://res.openai.azure.com",
+            {"model": "Phi-3-mini-4k-instruct"},
+            "openai-v1",
+            COGNITIVE,
+        ),
+        (OLDER, {"api": "managed"}, "managed-2024-06", ML),
+        (SERVERLESS, {"credential_scopes": [ML]}, "serverless", ML),
+        (
+            "https://gateway.example.com/phi",
+            {"credential_scopes": ["api://gateway/.default"]},
+            "serverless",
+            "api://gateway/.default",
+        ),
+    ],
+)
+def test_the_scope_follows_the_place_unless_given(
+    entra: Entra,
+    credential: ClientSecretCredential,
+    endpoint: str,
+    given: dict[str, Any],
+    dialect: str,
+    scope: str,
+) -> None:
+    """The wrong audience is the usual mistake."""
+    phi = emulated(entra, dialect)
+    if "gateway" in endpoint:
+        endpoint = endpoint.removesuffix("/phi")
+
+    placed(phi, endpoint, credential, **given).invoke("Hi")
+
+    assert [scope] == entra.scopes
+
+
+def test_a_bearer_token_provider_is_a_callable(
+    entra: Entra, credential: ClientSecretCredential
+) -> None:
+    """azure-identity's own; it knows its scope."""
+    provider = get_bearer_token_provider(credential, COGNITIVE)
+    phi = emulated(entra, "serverless")
+
+    placed(phi, SERVERLESS, provider).invoke("Hi")
+
+    assert [COGNITIVE] == entra.scopes
+
+
+# -- what is not sent where ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "given", "match"),
+    [
+        (SERVERLESS, {}, "how-to of 2024-07-23 says: .* do not support Entra ID, only keys"),
+        (OLDER, {}, "If this is managed compute, say api='managed'"),
+        ("https://models.github.ai", {}, "GitHub Models takes GitHub's tokens, as a key"),
+        ("https://gateway.example.com/openai/v1", {}, "is no host of Azure's that is known here"),
+        ("https://gateway.example.com/models", {}, "is no host of Azure's"),
+        ("https://gateway.example.com", {"api": "managed"}, "is no host of Azure's"),
+        ("https://x.inference.ml.azure.com.evil.example", {"api": "managed"}, "is no host of Az"),
+        ("https://gateway.example.com/v1", {}, "takes a key, not Entra ID tokens"),
+    ],
+)
+def test_a_token_is_not_sent_where_none_belongs(
+    entra: Entra,
+    credential: ClientSecretCredential,
+    endpoint: str,
+    given: dict[str, Any],
+    match: str,
+) -> None:
+    """Refused when the model is made: no token was asked for, nothing was sent."""
+    with pytest.raises(InvalidInputError, match=match) as caught:
+        ChatAzurePhi3(endpoint=endpoint, credential=credential, **given)
+    assert "credential_scopes=[...]" in str(caught.value)
+    assert entra.asked == []
+
+
+def test_this_machine_may_have_tokens(entra: Entra, credential: ClientSecretCredential) -> None:
+    """Where a path says which kind of token."""
+    with Emulator("Phi-4", dialect="openai-v1", key=entra.token) as phi:
+        model = ChatAzurePhi3(endpoint=phi.endpoint, credential=credential, model="Phi-4")
+        assert model.invoke("Hi").text
+    assert [COGNITIVE] == entra.scopes
+
+
+def test_what_is_no_credential_is_refused_at_once() -> None:
+    """By the name of its type."""
+    with pytest.raises(InvalidInputError, match="A dict is no credential"):
+        ChatAzurePhi3(endpoint=MANAGED, credential={"key": "secret"})
+
+
+# -- refusals ------------------------------------------------------------------------------------
+
+
+def everything_in(failure: BaseException) -> str:
+    """All that a log, a trace or a pickle could show of an exception, and of those behind it."""
+    shown, seen = [], failure
+    while seen is not None:
+        shown += [str(seen), repr(seen), repr(vars(seen)), repr(pickle.dumps(seen))]
+        seen = seen.__cause__ or seen.__context__  # type: ignore[assignment]
+    return "".join(shown) + "".join(traceback.format_exception(failure))
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_refused_sign_in_is_an_authentication_error(
+    entra: Entra, credential: ClientSecretCredential, colour: str
+) -> None:
+    """With Entra ID's reason and without the secret, which azure-core's exception holds."""
+    entra.refusal = {
+        "error": "invalid_client",
+        "error_description": "AADSTS7000215: Invalid client secret provided.",
+    }
+    phi = emulated(entra)
+    model = placed(phi, MANAGED, credential)
+
+    with pytest.raises(AuthenticationError, match="AADSTS7000215") as caught:
+        await ask(model, colour, "Hi")
+
+    assert caught.value.__context__ is None
+    assert caught.value.__cause__ is None
+    assert SECRET not in everything_in(caught.value)
+    assert not caught.value.is_retryable
+    assert phi.requests == []
+    entra.refusal = None
+    assert (await ask(model, colour, "Hi")).text
+
+
+async def test_a_refused_sign_in_of_an_async_credential_too(
+    entra: Entra, async_credential: AsyncClientSecretCredential
+) -> None:
+    """The same, awaited."""
+    entra.refusal = {"error": "invalid_client", "error_description": "AADSTS700016: Not found."}
+
+    with pytest.raises(AuthenticationError, match="AADSTS700016") as caught:
+        await placed(emulated(entra), MANAGED, async_credential).ainvoke("Hi")
+
+    assert SECRET not in everything_in(caught.value)
+    assert caught.value.__context__ is None
+
+
+def test_an_unreachable_sign_in_is_a_failed_connection(pem: Path) -> None:
+    """It may pass, and is retried like any other."""
+    with serving(pem) as gone:
+        options = settings(gone, pem)
+    with ClientSecretCredential(TENANT, CLIENT, SECRET, **options) as credential:
+        model = placed(Emulator(), MANAGED, credential)
+        with pytest.raises(ConnectionFailedError, match="Entra ID was not reached") as caught:
+            model.invoke("Hi")
+    assert SECRET not in everything_in(caught.value)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_token_is_told_with_its_audience(
+    entra: Entra, credential: ClientSecretCredential, status: int
+) -> None:
+    """And the header, and what to check; never the token, though the server quotes it."""
+    phi = emulated(entra)
+    phi.fail(status=status, body={"error": {"message": f"Bad {entra.token}"}})
+
+    kind = AuthenticationError if status == 401 else PermissionDeniedError
+    with pytest.raises(
+        kind, match=r"audience https://ml\.azure\.com was sent, in the header auth"
+    ) as e:
+        placed(phi, MANAGED, credential).invoke("Hi")
+
+    assert {401: "aad_token", 403: "score this online endpoint"}[status] in str(e.value)
+    assert entra.token not in everything_in(e.value)
+
+
+def jwt(**claims: Any) -> str:
+    """A token that nobody signed."""
+    parts = [base64.urlsafe_b64encode(json.dumps(p).encode()).rstrip(b"=") for p in ({}, claims)]
+    return b".".join([*parts, b"signature"]).decode()
+
+
+@pytest.mark.parametrize(
+    ("token", "audience"),
+    [
+        (jwt(aud="https://management.azure.com"), "audience https://management.azure.com was"),
+        (jwt(), "audience that your callable chose was"),
+        (jwt(aud=["a"]), "audience that your callable chose was"),
+        ("a.!.c", "audience that your callable chose was"),
+        ("opaque", "audience that your callable chose was"),
+    ],
+)
+def test_a_callables_refused_token_is_told_with_the_audience_inside_it(
+    token: str, audience: str
+) -> None:
+    """Nobody else knows what it asked for."""
+    phi = Emulator("Phi-4", dialect="foundry")
+
+    with pytest.raises(AuthenticationError, match=audience) as caught:
+        placed(phi, FOUNDRY, lambda: token, model="Phi-4").invoke("Hi")
+    assert token not in str(caught.value)
+
+
+def test_no_credential_that_was_missed_is_told() -> None:
+    """On this machine nothing is sent unless given."""
+    with (
+        Emulator(dialect="openai-server") as phi,
+        pytest.raises(AuthenticationError, match=r"No credential was sent\."),
+    ):
+        ChatAzurePhi3(endpoint=phi.endpoint, max_retries=0).invoke("Hi")
+
+
+# -- challenges ----------------------------------------------------------------------------------
+
+CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1700000000"}}}'
+
+
+def challenge(claims: str = CLAIMS) -> dict[str, str]:
+    """The header with which a resource demands a fresh sign-in."""
+    encoded = base64.urlsafe_b64encode(claims.encode()).decode().rstrip("=")
+    said = f'Bearer realm="", error="insufficient_claims", claims="{encoded}"'
+    return {"www-authenticate": said}
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_challenge_is_answered_once_with_its_claims(
+    entra: Entra, credential: ClientSecretCredential, colour: str
+) -> None:
+    """Continuous access evaluation; the next questions use the new token."""
+    phi = emulated(entra)
+    phi.fail(status=401, headers=challenge())
+    model = placed(phi, MANAGED, credential)
+
+    assert (await ask(model, colour, "Hi")).text
+    assert (await ask(model, colour, "Hi")).text
+
+    assert len(phi.requests) == 3
+    first, second = entra.asked
+    assert json.loads(CLAIMS).items() <= json.loads(second["claims"]).items() or (
+        "1700000000" in second["claims"]
+    )
+    assert "1700000000" not in first.get("claims", "")
+    assert phi.requests[0].body == phi.requests[1].body
+
+
+async def test_an_async_credential_answers_a_challenge(
+    entra: Entra, async_credential: AsyncClientSecretCredential
+) -> None:
+    """The same, awaited."""
+    phi = emulated(entra)
+    phi.fail(status=401, headers=challenge())
+
+    assert (await placed(phi, MANAGED, async_credential).ainvoke("Hi")).text
+    assert "1700000000" in entra.asked[1]["claims"]
+
+
+def test_a_challenge_that_is_repeated_is_an_error(
+    entra: Entra, credential: ClientSecretCredential
+) -> None:
+    """It was answered; that was all that could be done."""
+    phi = emulated(entra)
+    phi.fail(status=401, headers=challenge(), times=5)
+
+    with pytest.raises(AuthenticationError):
+        placed(phi, MANAGED, credential, max_retries=3).invoke("Hi")
+    assert (len(phi.requests), len(entra.asked)) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"www-authenticate": 'Bearer error="invalid_token"'},
+        {"www-authenticate": 'Bearer claims="A"'},
+        {"www-authenticate": 'Bearer claims="/w=="'},
+        {"www-authenticate": 'Bearer claims=""'},
+    ],
+)
+def test_a_401_without_readable_claims_is_not_tried_again(
+    entra: Entra, credential: ClientSecretCredential, headers: dict[str, str]
+) -> None:
+    """But its token is not used again either."""
+    phi = emulated(entra)
+    phi.fail(status=401, headers=headers)
+    model = placed(phi, MANAGED, credential)
+
+    with pytest.raises(AuthenticationError):
+        model.invoke("Hi")
+    assert len(phi.requests) == 1
+    assert model.invoke("Hi").text
+
+
+def test_a_challenge_to_a_callables_token_is_an_error(entra: Entra) -> None:
+    """It cannot be asked for claims."""
+    phi = emulated(entra)
+    phi.fail(status=401, headers=challenge())
+
+    with pytest.raises(AuthenticationError):
+        placed(phi, MANAGED, lambda: entra.token).invoke("Hi")
+    assert len(phi.requests) == 1
+
+
+def test_a_credential_with_the_earlier_protocol_answers_too(entra: Entra) -> None:
+    """`get_token` with keywords, as before azure-core 1.31."""
+    asked: list[dict[str, Any]] = []
+
+    class Earlier:
+        def get_token(self, *scopes: str, **kwargs: Any) -> Any:
+            asked.append(kwargs)
+            if len(asked) == 3:
+                raise ClientAuthenticationError("AADSTS50173: Sign in again.")
+            return type("T", (), {"token": entra.token, "expires_on": 2e9})()
+
+    phi = emulated(entra)
+    phi.fail(status=401, headers=challenge(), times=1)
+    model = placed(phi, MANAGED, Earlier())
+    model.invoke("Hi")
+
+    assert [{}, {"claims": CLAIMS, "enable_cae": True}] == asked
+    phi.fail(status=401, headers=challenge(), times=1)
+    with pytest.raises(AuthenticationError, match="AADSTS50173: Sign in again"):
+        model.invoke("Hi")
+
+
+# -- nothing secret is shown ---------------------------------------------------------------------
+
+
+def test_nothing_secret_is_in_what_is_shown_stored_or_logged(
+    entra: Entra, credential: ClientSecretCredential, caplog: pytest.LogCaptureFixture
+) -> None:
+    """repr, str, trace parameters, cache keys, log records; copies work as well."""
+    caplog.set_level("DEBUG", logger="langchain_azure_phi3")
+    phi = emulated(entra)
+    phi.fail(status=503, retry_after=0)
+    model = placed(phi, MANAGED, credential, max_retries=1)
+    model.invoke("Hi")
+
+    ours = [r.getMessage() for r in caplog.records if r.name.startswith("langchain_azure_phi3")]
+    shown = [repr(model), str(model), str(model._identifying_params), model._get_llm_string()]
+    shown += [str(model._get_ls_params()), repr(model._connected()), *ours]
+    assert len(ours) == 1
+    for secret in (SECRET, entra.token):
+        assert all(secret not in text for text in shown)
+    assert copy.copy(model).invoke("Hi").text

@@ -1,0 +1,54 @@
+"""Servers of other people, started on this machine and stopped again."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+_SECONDS_TO_START = 120.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port: int = listening.getsockname()[1]
+    return port
+
+
+@contextmanager
+def running(command: Sequence[str], ready: str, log: Path) -> Iterator[None]:
+    """A server's process, once `ready` answers."""
+    environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "DO_NOT_TRACK": "1"}
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # noqa: S603 -- our own command
+            command, stdout=output, stderr=subprocess.STDOUT, env=environment
+        )
+        try:
+            _wait(process, ready, log)
+            yield
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _wait(process: subprocess.Popen[bytes], ready: str, log: Path) -> None:
+    end = time.monotonic() + _SECONDS_TO_START
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if httpx.get(ready, timeout=2).is_success:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    raise AssertionError(f"{ready} did not answer:\n{log.read_text()[-3000:]}")
+
+
+def beside_python(name: str) -> str:
+    """A command of the environment that runs the tests."""
+    return str(Path(sys.executable).parent / name)
