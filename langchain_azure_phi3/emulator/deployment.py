@@ -66,7 +66,7 @@ class Deployment:
         self.key = key
         self.behaviour = Behaviour() if behaviour is None else behaviour
         self.requests: list[Request] = []
-        self.faults: deque[Fault] = deque()
+        self.faults: deque[Fault | None] = deque()
         self.script: deque[str] = deque()
         self.misbehaviours: deque[str] = deque()
         self._dialect = DIALECTS[self.behaviour.dialect]

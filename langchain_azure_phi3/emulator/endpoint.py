@@ -185,6 +185,7 @@ class Emulator:
         after: int = 0,
         after_bytes: int | None = None,
         seconds: float | None = None,
+        spared: int = 0,
     ) -> None:
         """Let the next requests fail; failures are used up in the order in which they were set.
 
@@ -203,6 +204,7 @@ class Emulator:
             after_bytes: How many bytes of a body get through first, instead.
             seconds: How long a stall lasts before the connection is closed; `None`: until the
                 client leaves.
+            spared: How many requests are left in peace before these fail.
 
         Raises:
             ValueError: Neither `status` nor `kind`, or an unknown kind.
@@ -217,7 +219,7 @@ class Emulator:
             after_bytes=after_bytes,
             seconds=seconds,
         )
-        self._deployment.faults.extend([fault] * times)
+        self._deployment.faults.extend([None] * spared + [fault] * times)
 
     def clear_faults(self) -> None:
         """Forget the failures that were not used up."""
