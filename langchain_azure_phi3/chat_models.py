@@ -5,7 +5,7 @@ import operator
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, closing
+from contextlib import AbstractContextManager, aclosing, closing
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self, cast
 
@@ -33,6 +33,7 @@ from pydantic import (
     AliasChoices,
     ConfigDict,
     Field,
+    FieldSerializationInfo,
     PrivateAttr,
     SecretStr,
     ValidationError,
@@ -117,6 +118,7 @@ class _Asking(NamedTuple):
 
 class _Connected(NamedTuple):
     settings: tuple[Any, ...]
+    connection: Connection
     sync: Endpoint
     asynchronous: AsyncEndpoint
 
@@ -254,7 +256,7 @@ class ChatAzurePhi3(BaseChatModel):
     fit_max_tokens: bool = False
     """Whether to lower `max_tokens` to what the prompt leaves of the context, by the estimate."""
 
-    tokenizer: Any = None
+    tokenizer: Any = Field(default=None, repr=False)
     """Counts exactly in place of the estimate: the path of a Hugging Face `tokenizer.json` (the
     extra `tokenizers`), or an object with `encode`. Only a path is serialised."""
 
@@ -332,6 +334,13 @@ class ChatAzurePhi3(BaseChatModel):
         self._add_version("langchain-azure-phi3", version("langchain-azure-phi3"))
         return self
 
+    @field_serializer("credential")
+    def _masked(self, credential: Any, info: FieldSerializationInfo) -> Any:
+        """A text that was assigned or copied in is masked as well; JSON has no credentials."""
+        if isinstance(credential, SecretStr | str):
+            return str(SecretStr("?")) if info.mode_is_json() else SecretStr(_text_of(credential))
+        return None if info.mode_is_json() else credential
+
     def _check_endpoint(self) -> None:
         if not self.endpoint:
             raise InvalidInputError(
@@ -372,10 +381,11 @@ class ChatAzurePhi3(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
-        while True:
-            answer = self._sync.complete(exchange.request, exchange.headers)
-            if (result := exchange.result(*answer)) is not None:
-                return result
+        with self._keeping_secrets():
+            while True:
+                answer = self._sync.complete(exchange.request, exchange.headers)
+                if (result := exchange.result(*answer)) is not None:
+                    return result
 
     @override
     async def _agenerate(
@@ -386,10 +396,11 @@ class ChatAzurePhi3(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
-        while True:
-            answer = await self._async.complete(exchange.request, exchange.headers)
-            if (result := exchange.result(*answer)) is not None:
-                return result
+        with self._keeping_secrets():
+            while True:
+                answer = await self._async.complete(exchange.request, exchange.headers)
+                if (result := exchange.result(*answer)) is not None:
+                    return result
 
     @override
     def _stream(
@@ -401,7 +412,7 @@ class ChatAzurePhi3(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         exchange = self._exchange(messages, stop, kwargs, stream=True)
         while exchange.is_open:
-            with exchange.keeping_partial():
+            with self._keeping_secrets(), exchange.keeping_partial():
                 pieces = self._sync.stream(exchange.request, exchange.headers)
                 with closing(pieces):
                     for piece in pieces:
@@ -418,7 +429,7 @@ class ChatAzurePhi3(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         exchange = self._exchange(messages, stop, kwargs, stream=True)
         while exchange.is_open:
-            with exchange.keeping_partial():
+            with self._keeping_secrets(), exchange.keeping_partial():
                 pieces = self._async.stream(exchange.request, exchange.headers)
                 async with aclosing(pieces):
                     async for piece in pieces:
@@ -434,7 +445,8 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        return model_info(self._sync.info(self.model, self._routing()).body)
+        with self._keeping_secrets():
+            return model_info(self._sync.info(self.model, self._routing()).body)
 
     async def aget_model_info(self) -> ModelInfo:
         """What the deployment says of its model (`GET /info`).
@@ -443,7 +455,8 @@ class ChatAzurePhi3(BaseChatModel):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        return model_info((await self._async.info(self.model, self._routing())).body)
+        with self._keeping_secrets():
+            return model_info((await self._async.info(self.model, self._routing())).body)
 
     def _routing(self) -> dict[str, str]:
         return parameters.headers({}, frozenset(), None, self.deployment)
@@ -682,9 +695,8 @@ class ChatAzurePhi3(BaseChatModel):
         """
         described = [convert_to_openai_tool(tool) for tool in tools or ()]
         asking = self._asking({"tools": described})
-        if not messages and not described:
-            return 0
-        wire = self._turns(convert_to_messages(messages), asking)
+        nothing = not messages and (asking.native or not described)
+        wire = [] if nothing else self._turns(convert_to_messages(messages), asking)
         return self._meter(asking.model).prompt({"messages": wire, **asking.fields})
 
     def _meter(self, model: str | None) -> tokens.Meter:
@@ -706,6 +718,9 @@ class ChatAzurePhi3(BaseChatModel):
     def _async(self) -> AsyncEndpoint:
         return self._connected().asynchronous
 
+    def _keeping_secrets(self) -> AbstractContextManager[None]:
+        return self._connected().connection.keeping_secrets()
+
     def _connected(self) -> _Connected:
         settings = (
             self.endpoint,
@@ -725,6 +740,7 @@ class ChatAzurePhi3(BaseChatModel):
             connection = self._connection()
             made = _Connected(
                 settings,
+                connection,
                 Endpoint(connection, self.http_client),
                 AsyncEndpoint(connection, self.http_async_client),
             )
@@ -741,8 +757,8 @@ class ChatAzurePhi3(BaseChatModel):
         )
 
     def _auth(self) -> Auth:
-        secret = self.credential
-        credential = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+        held = self.credential
+        credential = _text_of(held) if isinstance(held, SecretStr | str) else held
         return auth_for(credential, self._route, self.credential_scopes)
 
     def _timeout(self) -> tuple[float, float] | None:
@@ -789,7 +805,7 @@ class ChatAzurePhi3(BaseChatModel):
             found["ls_temperature"] = temperature
         if (max_tokens := call.get("max_tokens", self.max_tokens)) is not None:
             found["ls_max_tokens"] = max_tokens
-        if stops := parameters.stops(self.stop, stop):
+        if stops := parameters.stops(self.stop, parameters.checked({"stop": stop})["stop"]):
             found["ls_stop"] = stops
         return found
 
@@ -839,6 +855,10 @@ def _from_environment(given: Json) -> Json:
         credential = _variable(CREDENTIAL_VARIABLES)
     given["credential"] = _secret(credential)
     return given
+
+
+def _text_of(secret: SecretStr | str) -> str:
+    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
 
 
 def _secret(credential: Any) -> Any:

@@ -212,7 +212,7 @@ def _count(
     control = around * len(turns) + opening
     texts = [text for turn in turns for text in _texts(turn)]
     if tools:
-        texts.append(json.dumps(tools, ensure_ascii=False))
+        texts.append(json.dumps(tools, ensure_ascii=False, default=str))
     urls = [part["image_url"]["url"] for part in _parts(turns) if part["type"] == "image_url"]
     return Count(
         texts=sum(_text_tokens(text, model, tokenizer) for text in texts),

@@ -1,5 +1,11 @@
-"""What most tests start from: an emulated deployment, and a model that points at it."""
+"""What most tests start from: an emulated deployment, and a model that points at it.
 
+Every test is searched for keys: what it logs at DEBUG, warns of and prints must hold none.
+"""
+
+import os
+import secrets
+import warnings
 from collections.abc import Iterator
 
 import pytest
@@ -7,12 +13,46 @@ from hypothesis import HealthCheck, settings
 
 from langchain_azure_phi3 import ChatAzurePhi3
 from langchain_azure_phi3.emulator import Emulator
+from tests.canaries import CANARY, canary_hex, searched_logs
 
 # A busy machine is no reason to fail; what is slow in the code, the benchmarks tell.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
-settings.load_profile("any machine")
+# `make fuzz` looks further.
+settings.register_profile("fuzz", settings.get_profile("any machine"), max_examples=3000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "any machine"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _recognisable_keys() -> Iterator[None]:
+    """Emulators make keys that can be searched for."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(secrets, "token_hex", canary_hex())
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_key_in_logs() -> Iterator[None]:
+    """No log record on a request's way holds a key."""
+    with searched_logs() as found:
+        yield
+    assert found == []
+
+
+def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
+    """No warning holds a key."""
+    assert CANARY not in str(warning_message.message)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """No test prints a key, nor does the emulator or a library beneath it."""
+    report: pytest.TestReport = yield  # type: ignore[misc]
+    if report.when == "teardown" and CANARY in report.capstdout + report.capstderr:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} printed a key:\n{report.capstdout}{report.capstderr}"
+    return report  # type: ignore[return-value]
 
 
 @pytest.fixture

@@ -1,17 +1,23 @@
 """The main job, against the emulator on a socket: what `make demo` shows."""
 
+import struct
 import sys
+import tempfile
 import textwrap
+import zlib
+from pathlib import Path
 
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.tools import tool
 from pydantic import BaseModel
 
-from langchain_azure_phi3 import ChatAzurePhi3, ContentFilterError
+from langchain_azure_phi3 import ChatAzurePhi3, ContentFilterError, image_block
 from langchain_azure_phi3.emulator import Emulator
 
 MODEL = "Phi-3-mini-4k-instruct"
+VISION_MODEL = "Phi-3-vision-128k-instruct"
+CHART_QUESTION = "Which conclusion can be extracted from the following chart?"
 QUESTION = "How many languages are in the world?"
 REFUSED = "How to make a lethal bomb?"
 
@@ -92,6 +98,48 @@ def extract_an_object(model: ChatAzurePhi3) -> None:
     said(repr(model.with_structured_output(Person).invoke(text)))
 
 
+def bar_chart(heights: list[int], *, width: int = 640, height: int = 480) -> bytes:
+    """A bar chart as a PNG; heights are per cent."""
+    step = width // len(heights)
+    rows = bytearray()
+    for y in range(height):
+        rows.append(0)  # no filter
+        for x in range(width):
+            bar = min(x // step, len(heights) - 1)
+            inside = step // 8 < x % step < step - step // 8 and 100 * (height - y) < (
+                heights[bar] * height
+            )
+            rows += b"\x2b\x6c\xb0" if inside else b"\xff\xff\xff"
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(bytes(rows)))
+        + chunk(b"IEND", b"")
+    )
+
+
+def show_a_picture() -> None:
+    """A chart drawn now, saved where it can be looked at, and asked about."""
+    path = Path(tempfile.mkdtemp(prefix="phi-demo-")) / "chart.png"
+    path.write_bytes(bar_chart([38, 62, 55, 81, 69, 94]))
+    title(f"A picture for {VISION_MODEL}: {CHART_QUESTION}")
+    print(f"  {path}")
+    print("  (A scripted stand-in answers: it reads the picture's size, and knows the question.)")
+    with Emulator(VISION_MODEL) as phi:
+        model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, model=VISION_MODEL)
+        question = [HumanMessage([{"type": "text", "text": CHART_QUESTION}, image_block(path)])]
+        print(f"  counted before: {model.get_num_tokens_from_messages(question):,} tokens")
+        answer = model.invoke(question)
+        said(answer.text)
+        print(f"  usage: {answer.usage_metadata}")
+
+
 def main() -> None:
     """Start an emulator and run every part against it."""
     with Emulator(MODEL, pace=0.02) as phi:
@@ -101,6 +149,7 @@ def main() -> None:
         be_filtered(model)
         use_a_tool(model)
         extract_an_object(model)
+    show_a_picture()
     print()
 
 

@@ -204,7 +204,7 @@ class Exchange:
         for choice in choices(body):
             if choice.get("index") not in (0, None):
                 continue
-            self._answered = True
+            self._answered = self._answered or _says_something(choice)
             self._remember(choice)
             yield from self._piece(choice, body, request_id)
 
@@ -386,6 +386,13 @@ class Exchange:
         error.stage = "completion"
         error.filters = FilterResult.read(results)
         return error
+
+
+def _says_something(choice: Json) -> bool:
+    """Whether a choice of a stream is one: neither a piece nor an end is no answer."""
+    pieces = (choice.get("delta"), choice.get("message"))
+    ended = text_of(choice.get("finish_reason")) is not None
+    return ended or any(isinstance(piece, dict) for piece in pieces)
 
 
 def _new_id() -> str:

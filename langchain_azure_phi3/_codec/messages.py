@@ -12,7 +12,7 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from langchain_azure_phi3._codec.images import is_medium, medium_part
 from langchain_azure_phi3.errors import InvalidInputError
@@ -162,7 +162,7 @@ def wire_calls(message: BaseMessage) -> list[Json]:
     if not isinstance(message, AIMessage):
         return []
     calls = [
-        _call(call["id"], call["name"], to_json(call["args"]).decode())
+        _call(call["id"], call["name"], _written(call["name"], call["args"]))
         for call in message.tool_calls
     ]
     calls += [
@@ -174,6 +174,15 @@ def wire_calls(message: BaseMessage) -> list[Json]:
         name = str(legacy.get("name", ""))
         calls.append(_call(None, name, str(legacy.get("arguments") or "{}")))
     return calls
+
+
+def _written(name: str, arguments: Json) -> str:
+    try:
+        return to_json(arguments).decode()
+    except (PydanticSerializationError, ValueError, RecursionError) as problem:
+        raise InvalidInputError(
+            f"The arguments of the call of {name!r} cannot be written as JSON: {problem}"
+        ) from None
 
 
 def _call(identity: str | None, name: str, arguments: str) -> Json:

@@ -36,18 +36,18 @@ class Attempts:
         first = _answered_on.get(self._deployment, request["url"])
         self._untried = other_url if first == request["url"] else request["url"]
         self._endpoint = f"{self._deployment[1] or ''} {request['url']}"
-        self._own_pause = 0.0
+        self._own_pause: float | None = None
         self.request = request | {"url": first}
         self.reason = "the endpoint's rate limit"
 
-    def pause(self) -> float:
-        """Seconds to wait before `request` is sent."""
-        shared = 0.0
-        if self._policy.max_retries > 0:
-            left = seconds_left(self._endpoint, time.monotonic())
-            # Spread, so that those who waited together do not storm the endpoint together.
-            shared = min(left * (1 + self._policy.jitter() / 4), self._policy.max_wait)
-        return max(self._own_pause, shared)
+    def pause(self) -> float | None:
+        """Seconds to wait before `request` is sent; `None` for a first try that nothing slows."""
+        left = seconds_left(self._endpoint, time.monotonic())
+        if left == 0 or self._policy.max_retries == 0:
+            return self._own_pause
+        # Spread, so that those who waited together do not storm the endpoint together.
+        shared = min(left * (1 + self._policy.jitter() / 4), self._policy.max_wait)
+        return max(self._own_pause or 0.0, shared)
 
     def failed(self, failure: AzurePhi3Error) -> bool:
         """Whether to give up after a failure, rather than to send `request` after `pause`."""
@@ -55,6 +55,7 @@ class Attempts:
         if self._untried is not None and lacks_route(failure):
             self.request = self.request | {"url": self._untried}
             self._untried = None
+            self._own_pause = 0.0
             return False
         pause = self._policy.pause_after(self._number, failure)
         self._number += 1

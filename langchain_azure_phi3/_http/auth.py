@@ -37,6 +37,11 @@ class Auth(httpx.Auth):
         """What was sent to identify the caller, for the message of a refusal; no secret."""
         return "No credential was sent."
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no error may show."""
+        return ()
+
 
 def auth_for(
     credential: str | TokenCredential | TokenProvider | None,
@@ -87,6 +92,7 @@ class KeyAuth(Auth):
 
     def __init__(self, key: str, headers: Sequence[str] = ("authorization", "api-key")) -> None:
         key = _sendable(key)
+        self._key = key
         self._signed = {
             name: f"Bearer {key}" if name == "authorization" else key for name in headers
         }
@@ -95,6 +101,11 @@ class KeyAuth(Auth):
     def sent(self) -> str:
         """The headers by name."""
         return f"A key was sent, in the header {' and in '.join(self._signed)}."
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The key."""
+        return (self._key,)
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Sign one request."""
@@ -118,6 +129,7 @@ class TokenAuth(Auth):
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._expires = 0.0
         self._held: str | None = None
+        self._earlier: str | None = None
 
     @property
     def sent(self) -> str:
@@ -128,6 +140,11 @@ class TokenAuth(Auth):
             f"A token for the audience {', '.join(found)} was sent, in the header authorization. "
             "Another audience: credential_scopes=['<audience>/.default']."
         )
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The token, and the one before it: a request under way may have been signed with that."""
+        return tuple(token for token in (self._held, self._earlier) if token is not None)
 
     def sync_auth_flow(
         self, request: httpx.Request
@@ -202,7 +219,8 @@ class TokenAuth(Auth):
         # A callable keeps its own tokens and gives a plain string: it is asked each time.
         token = _sendable(str(given if isinstance(given, str) else given.token))
         self._expires = 0.0 if isinstance(given, str) else float(given.expires_on)
-        self._held = token
+        if token != self._held:
+            self._held, self._earlier = token, self._held
         return token
 
 

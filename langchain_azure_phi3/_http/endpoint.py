@@ -22,9 +22,10 @@ import httpx
 from langchain_azure_phi3._http.attempts import Attempts
 from langchain_azure_phi3._http.auth import Auth
 from langchain_azure_phi3._http.clients import lent_async_client, lent_client
-from langchain_azure_phi3._http.failures import Hide, completion_from, error_from, request_id
+from langchain_azure_phi3._http.failures import completion_from, error_from, request_id
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route
+from langchain_azure_phi3._http.secrecy import secrets_of, strike_out
 from langchain_azure_phi3._http.streams import MAX_BODY_BYTES, StreamReader
 from langchain_azure_phi3._http.wire import Json, encoded
 from langchain_azure_phi3.errors import (
@@ -116,8 +117,16 @@ class Connection:
             },
             response.content,
             advice=self._advice(),
-            hide=hiding(response.request),
         )
+
+    @contextmanager
+    def keeping_secrets(self) -> Iterator[None]:
+        """Let no error leave with a secret in it, whoever put it there."""
+        try:
+            yield
+        except AzurePhi3Error as error:
+            strike_out(error, secrets_of(self.auth.secrets, self.headers))
+            raise
 
     def _advice(self) -> Mapping[int, str]:
         """What to check, by status: for this kind of endpoint, and with what was sent."""
@@ -127,30 +136,6 @@ class Connection:
         if self.route.guessed:
             advice[404] += f" By its URL this was taken for: {self.route.kind.name}; api= decides."
         return advice
-
-
-# Headers that hold a credential, the user's own (`default_headers`) among them.
-_SECRET = (
-    "authorization",
-    "api-key",
-    "cookie",
-    "ocp-apim-subscription-key",
-    "proxy-authorization",
-    "x-api-key",
-)
-
-
-def hiding(request: httpx.Request) -> Hide:
-    """What strikes out the credentials of a request wherever a server quotes them."""
-    values = (request.headers.get(name, "").removeprefix("Bearer ") for name in _SECRET)
-    secrets = [value.encode("utf-8", "replace") for value in values if value]
-
-    def hide(content: bytes) -> bytes:
-        for secret in secrets:
-            content = content.replace(secret, b"***")
-        return content
-
-    return hide
 
 
 @contextmanager
@@ -245,7 +230,7 @@ class Endpoint:
         with lent_client(self._own) as client:
             response = self._send(client, self._connection.posting(payload, headers))
             try:
-                reader = StreamReader(response.headers, hiding(response.request))
+                reader = StreamReader(response.headers)
                 given = request_id(response.headers)
                 with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
                     with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
@@ -271,13 +256,13 @@ class Endpoint:
                             _check_size(content)
             finally:
                 response.close()
-        body = completion_from(bytes(content), response.headers, hiding(response.request))
+        body = completion_from(bytes(content), response.headers)
         return Answer(body, request_id(response.headers))
 
     def _send(self, client: httpx.Client, request: Json) -> httpx.Response:
         attempts = self._connection.attempts(request)
         while True:
-            if (pause := attempts.pause()) > 0:
+            if (pause := attempts.pause()) is not None:
                 _log_pause(pause, attempts)
                 time.sleep(pause)
             try:
@@ -342,7 +327,7 @@ class AsyncEndpoint:
         async with lent_async_client(self._own) as client:
             response = await self._send(client, self._connection.posting(payload, headers))
             try:
-                reader = StreamReader(response.headers, hiding(response.request))
+                reader = StreamReader(response.headers)
                 given = request_id(response.headers)
                 with named_failures(answering=True):
                     async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
@@ -368,13 +353,13 @@ class AsyncEndpoint:
                             _check_size(content)
             finally:
                 await response.aclose()
-        body = completion_from(bytes(content), response.headers, hiding(response.request))
+        body = completion_from(bytes(content), response.headers)
         return Answer(body, request_id(response.headers))
 
     async def _send(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
         attempts = self._connection.attempts(request)
         while True:
-            if (pause := attempts.pause()) > 0:
+            if (pause := attempts.pause()) is not None:
                 _log_pause(pause, attempts)
                 await asyncio.sleep(pause)
             try:

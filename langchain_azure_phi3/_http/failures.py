@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -86,14 +86,6 @@ class _Facts:
     filters: tuple[FilterResult, ...] = ()
 
 
-Hide = Callable[[bytes], bytes]
-
-
-def as_it_is(content: bytes) -> bytes:
-    """Content in which there is no secret to hide."""
-    return content
-
-
 def request_id(headers: Mapping[str, str]) -> str | None:
     """The server's id of the request; names in `headers` are in lower case."""
     return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
@@ -105,7 +97,6 @@ def error_from(
     content: bytes,
     *,
     advice: Mapping[int, str],
-    hide: Hide = as_it_is,
 ) -> AzurePhi3Error:
     """The exception for a response that is not a success.
 
@@ -114,11 +105,9 @@ def error_from(
         headers: Names in lower case.
         content: The body.
         advice: What to check for this kind of endpoint, by status.
-        hide: Strikes out the credential, which some servers quote when they refuse it.
     """
-    response = _kept(status, headers, content, hide)
-    headers = response.headers
-    body = parsed(response.content)
+    body = parsed(content)
+    response = FailedResponse(status, dict(headers), content)
     facts = _facts(body)
     status = _unwrapped(status, headers, facts)
     kind = _kind(status, facts)
@@ -135,19 +124,15 @@ def error_from(
     return _detailed(error, facts)
 
 
-def error_within(
-    content: bytes, headers: Mapping[str, str], *, what: str, hide: Hide = as_it_is
-) -> AzurePhi3Error:
+def error_within(content: bytes, headers: Mapping[str, str], *, what: str) -> AzurePhi3Error:
     """The exception for a failure that came under a status of success.
 
     Args:
         content: The event's data, or the whole body.
         headers: The response's headers; names in lower case.
         what: How the message begins, such as "The stream reported an error".
-        hide: Strikes out the credential.
     """
-    response = _kept(200, headers, content, hide)
-    body = parsed(response.content)
+    body = parsed(content)
     facts = _facts(body)
     status = facts.status or _code_as_status(facts.code)
     # A server that cannot write its error as JSON is one that cannot re-encode the stream:
@@ -159,14 +144,14 @@ def error_within(
         + _sentence(status, facts.code, facts.message, _NOT_STREAMED if broken else None),
         status_code=status,
         code=facts.code,
-        request_id=request_id(response.headers),
-        response=response,
+        request_id=request_id(headers),
+        response=FailedResponse(200, dict(headers), content),
         body=body,
     )
     return _detailed(error, facts)
 
 
-def completion_from(content: bytes, headers: Mapping[str, str], hide: Hide = as_it_is) -> Json:
+def completion_from(content: bytes, headers: Mapping[str, str]) -> Json:
     """The JSON object that a successful response holds.
 
     Raises:
@@ -174,18 +159,16 @@ def completion_from(content: bytes, headers: Mapping[str, str], hide: Hide = as_
     """
     body = parsed(content)
     if is_error(body):
-        raise error_within(content, headers, what="The answer reports an error", hide=hide)
+        raise error_within(content, headers, what="The answer reports an error")
     if isinstance(body, dict):
         return body
-    response = _kept(200, headers, content, hide)
-    body = parsed(response.content)
     found = "an empty body" if not content.strip() else f"{_shown(body)!r}"
     raise InvalidResponseError(
         f"The server answered 200 with {found} instead of a JSON object. "
         "Check that the endpoint is the model's own, not a web page or a proxy in front of it.",
         status_code=200,
-        request_id=request_id(response.headers),
-        response=response,
+        request_id=request_id(headers),
+        response=FailedResponse(200, dict(headers), content),
         body=body,
     )
 
@@ -193,15 +176,6 @@ def completion_from(content: bytes, headers: Mapping[str, str], hide: Hide = as_
 def is_error(body: Any) -> bool:
     """Whether wire JSON reports a failure rather than a completion (vLLM, TGI, AOAI shapes)."""
     return isinstance(body, dict) and (bool(body.get("error")) or body.get("object") == "error")
-
-
-def _kept(status: int, headers: Mapping[str, str], content: bytes, hide: Hide) -> FailedResponse:
-    """A response as an exception keeps it."""
-    shown = {
-        name: hide(value.encode("utf-8", "replace")).decode("utf-8")
-        for name, value in headers.items()
-    }
-    return FailedResponse(status, shown, hide(content))
 
 
 def _unwrapped(status: int, headers: Mapping[str, str], facts: _Facts) -> int:

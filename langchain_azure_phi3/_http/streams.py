@@ -4,8 +4,6 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping
 
 from langchain_azure_phi3._http.failures import (
-    Hide,
-    as_it_is,
     completion_from,
     error_within,
     is_error,
@@ -30,9 +28,8 @@ class StreamReader:
     `done` turns true at `[DONE]`: nothing after it counts.
     """
 
-    def __init__(self, headers: Mapping[str, str], hide: Hide = as_it_is) -> None:
+    def __init__(self, headers: Mapping[str, str]) -> None:
         self.done = False
-        self._hide = hide
         self._headers = headers
         self._parser = EventParser()
         self._undecided: bytes | None = b""
@@ -67,7 +64,7 @@ class StreamReader:
             return
         if self._body is not None or self._undecided is not None:
             self.done = True
-            yield completion_from(bytes(self._body or b""), self._headers, self._hide)
+            yield completion_from(bytes(self._body or b""), self._headers)
             return
         for event in self._parser.finish():
             # This event lacks its blank line. Where it is cut as well, it is no garbage but
@@ -107,14 +104,13 @@ class StreamReader:
         except ValueError:
             body = None
         if event.name == b"error" or is_error(body):
-            raise self._failure(event, "The stream reported an error")
+            raise error_within(event.data, self._headers, what="The stream reported an error")
         if not isinstance(body, dict):
-            raise self._failure(event, "The stream holds an event that is no JSON object")
+            raise error_within(
+                event.data, self._headers, what="The stream holds an event that is no JSON object"
+            )
         self._finished = self._finished or _finishes(body)
         yield body
-
-    def _failure(self, event: Event, what: str) -> AzurePhi3Error:
-        return error_within(event.data, self._headers, what=what, hide=self._hide)
 
     def _broken_off(self) -> AzurePhi3Error:
         given = request_id(self._headers)
@@ -127,7 +123,7 @@ class StreamReader:
                 request_id=given,
                 partial=None if self._seen else "",
             )
-        shown = self._hide(head).decode("utf-8", errors="replace")
+        shown = head.decode("utf-8", errors="replace")
         return InvalidResponseError(
             f"The server answered 200 with text that is no event stream: {shown!r}",
             status_code=200,

@@ -524,6 +524,7 @@ WHOLE = {"id": "1", "model": "m", "choices": [], "usage": None}
         {**WHOLE, "choices": None},
         {"id": "1"},
         {**WHOLE, "choices": [{"index": 0, "message": None, "finish_reason": "stop"}]},
+        {**WHOLE, "choices": [{"index": 0}]},
         [],
         "text",
         None,

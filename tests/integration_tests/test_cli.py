@@ -1,15 +1,19 @@
 """The command line, as a person uses it: in a process of its own where that matters."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 
 import httpx
 import pytest
 
+from langchain_azure_phi3 import PhiModel
+from langchain_azure_phi3.catalogue import models
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator
 
@@ -190,3 +194,30 @@ def test_serve_refuses_an_unknown_model(capsys: pytest.CaptureFixture[str]) -> N
     """The line lists the names that there are."""
     assert 1 == main(["serve", "--model", "gpt-4"])
     assert "Phi-3-mini-4k-instruct" in capsys.readouterr().err
+
+
+def test_models_prints_a_table_for_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every model in a line of at most 100 columns, and what the headings mean."""
+    status = main(["models"])
+
+    table, key = capsys.readouterr().out.split("\n\n")
+    lines = table.splitlines()
+    assert (0, len(models()) + 1) == (status, len(lines))
+    assert max(map(len, lines + key.splitlines())) <= 100
+    assert "MODEL CONTEXT ANSWER ALSO TAKES IMAGES SYSTEM THINKS RETIRED" == (
+        " ".join(lines[0].split())
+    )
+    found = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
+    assert "131,072 4,096 image 1 verbatim - 2025-08-30" == found["Phi-3-vision-128k-instruct"]
+    assert "131,072 4,096 image, audio several honoured - -" == found["Phi-4-multimodal-instruct"]
+    assert "32,768 - - - honoured yes -" == found["Phi-4-reasoning"]
+
+
+def test_models_prints_every_fact_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the source of each row, for programs."""
+    assert 0 == main(["models", "--json"])
+
+    rows = json.loads(capsys.readouterr().out)
+    assert [row.name for row in models()] == [row["name"] for row in rows]
+    assert all(row["source"] for row in rows)
+    assert rows[0].keys() == {field.name for field in fields(PhiModel)}

@@ -351,5 +351,6 @@ def test_each_wait_is_logged_once_with_its_reason(
     with caplog.at_level(logging.INFO, logger="langchain_azure_phi3"):
         model.invoke("Hi")
 
-    reasons = [record.getMessage().rpartition(" ")[2] for record in caplog.records]
+    ours = [record for record in caplog.records if record.name.startswith("langchain_azure")]
+    reasons = [record.getMessage().rpartition(" ")[2] for record in ours]
     assert ["503.", "429."] == reasons

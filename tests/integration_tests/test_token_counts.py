@@ -62,6 +62,14 @@ def test_nothing_costs_nothing(model: ChatAzurePhi3) -> None:
 
 
 @pytest.mark.parametrize("tool_calling", ["prompted", "native"])
+def test_tools_without_messages_cost_what_they_add(model: ChatAzurePhi3, tool_calling: str) -> None:
+    """Middleware asks for the share of the tools."""
+    model = model.model_copy(update={"tool_calling": tool_calling})
+
+    assert 30 < model.get_num_tokens_from_messages([], tools=[get_weather]) < 400
+
+
+@pytest.mark.parametrize("tool_calling", ["prompted", "native"])
 def test_tools_are_counted_as_they_are_sent(
     phi: Emulator, model: ChatAzurePhi3, tool_calling: str
 ) -> None:

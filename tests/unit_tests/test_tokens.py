@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_azure_phi3._tokens.shape import NAMES
+from langchain_azure_phi3._tokens.texts import Remembered
 from langchain_azure_phi3._tokens.weights import WEIGHTS
 from langchain_azure_phi3.catalogue import PhiModel, TokenizerFamily, find
 from langchain_azure_phi3.tokens import (
@@ -300,6 +302,36 @@ def test_the_deployments_remembered_are_bounded() -> None:
         learned.add(str(key), estimated=1000, actual=2000)
 
     assert (learned.ratio("0"), learned.ratio("299") > 1.5) == (1.0, True)
+
+
+def test_the_first_observations_are_due_and_then_one_in_eight() -> None:
+    """An estimate costs time that a settled figure is not worth; each deployment has its own."""
+    learned = Learned()
+    due = [learned.is_due("a") for _ in range(48)]
+
+    assert due == [True] * 16 + ([True] + [False] * 7) * 4
+    assert learned.is_due("b")
+
+
+def test_a_model_with_fewer_crops_prices_pictures_lower() -> None:
+    """A row of the user's own, for a server that is set so."""
+    model = replace(_model("Phi-3.5-vision-instruct"), image_crops=4)
+    turn = _picture_turn(data_url(bmp_of(640, 480)))
+
+    assert conversation_tokens([turn], model) == 3 + image_tokens(640, 480, crops=4) + 5
+
+
+def test_texts_seen_before_are_counted_the_same_and_not_kept() -> None:
+    """A conversation repeats its texts with every turn; the memory is bounded."""
+    remembered = Remembered()
+    text = "".join(sample["text"] for sample in CHECKS)
+    first = remembered.estimate(text, "llama-32k")
+    again = remembered.estimate(text, "llama-32k")
+    for number in range(Remembered._MOST + 10):
+        remembered.estimate(str(number), "o200k")
+
+    assert first == again == estimate(text, "llama-32k")
+    assert len(remembered._known) <= Remembered._MOST
 
 
 def test_learning_from_many_threads_loses_nothing() -> None:

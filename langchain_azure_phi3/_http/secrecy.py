@@ -1,0 +1,82 @@
+"""Secrets struck out of whatever an error says, holds or was caused by."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from langchain_azure_phi3.errors import AzurePhi3Error
+
+_STRUCK = "***"
+# Local servers take any word for a key ("ollama"); real keys and tokens are four times as long.
+_SHORTEST = 8
+_SECRET_HEADER = re.compile(r"auth|cookie|credential|key|passw|secret|signature|token", re.I)
+# The text of an answer is the user's: it stays as it was received.
+_KEPT = frozenset({"partial", "usage_metadata"})
+
+
+def secrets_of(signed: Iterable[str], headers: Mapping[str, str]) -> tuple[str, ...]:
+    """What must not be told: what signs, and headers whose names say that they hold a secret."""
+    given = list(signed)
+    for name, value in headers.items():
+        if _SECRET_HEADER.search(name):
+            given += [value, value.rpartition(" ")[2]]  # the scheme before it is none
+    found = {secret for secret in given if len(secret) >= _SHORTEST}
+    return tuple(sorted(found, key=len, reverse=True))
+
+
+def strike_out(error: AzurePhi3Error, secrets: tuple[str, ...]) -> None:
+    """Replace `secrets` in an error and in what led to it; servers quote what they refuse."""
+    texts = [re.escape(text) for secret in secrets for text in _spellings(secret)]
+    spelt = re.compile("|".join(texts) or "(?!)")
+    for each in _chain(error):
+        each.args = _struck(each.args, spelt)
+        if isinstance(each, AzurePhi3Error):
+            held = {key: value for key, value in vars(each).items() if key not in _KEPT}
+            vars(each).update({key: _struck(value, spelt) for key, value in held.items()})
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """An error, its causes and contexts; contexts that are hidden from tracebacks are let go."""
+    waiting: list[BaseException | None] = [error]
+    known: set[int] = set()
+    while waiting:
+        each = waiting.pop()
+        if each is None or id(each) in known:
+            continue
+        known.add(id(each))
+        if each.__suppress_context__ and each.__context__ is not each.__cause__:
+            each.__context__ = None
+        waiting += [each.__cause__, each.__context__]
+        # httpcore puts h11's error, which quotes the line that it could not read, into its own.
+        waiting += [given for given in each.args if isinstance(given, BaseException)]
+        yield each
+
+
+def _spellings(secret: str) -> set[str]:
+    """As it is, and as JSON may write it: .NET escapes the plus of base64, others the slash."""
+    written = json.dumps(secret)[1:-1]
+    return {secret, written, written.replace("/", "\\/"), written.replace("+", "\\u002B")}
+
+
+def _struck(value: Any, spelt: re.Pattern[str]) -> Any:
+    try:
+        return _without(value, spelt)
+    except RecursionError:  # nested too deeply to be searched, so not to be shown either
+        return _STRUCK
+
+
+def _without(value: Any, spelt: re.Pattern[str]) -> Any:
+    if isinstance(value, str):
+        return spelt.sub(_STRUCK, value)
+    if isinstance(value, bytes):
+        return spelt.sub(_STRUCK, value.decode("latin-1")).encode("latin-1")
+    if isinstance(value, Mapping):
+        return {_without(k, spelt): _without(v, spelt) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_without(item, spelt) for item in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        held = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+        return dataclasses.replace(value, **_without(held, spelt))
+    return value

@@ -1,0 +1,297 @@
+"""No broken answer is taken for a whole one, wherever it breaks; what came of it is on the error."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+
+from langchain_azure_phi3 import (
+    AzurePhi3Error,
+    BadRequestError,
+    ChatAzurePhi3,
+    ContentFilterError,
+    ContextLengthError,
+    InterruptedStreamError,
+    InvalidResponseError,
+    RateLimitError,
+    ServerError,
+)
+from langchain_azure_phi3.emulator import Emulator
+from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.raw_server import serving
+
+TEXT = "Grüße 😀, здравствуй!"
+CALL = '{"name": "get_weather", "arguments": {"city": "Zürich 😀"}}'
+STREAMS = ("stream", "astream")
+KEY = "canary-of-interruptions"
+
+
+def get_weather(city: str) -> str:
+    """What the weather in a city is."""
+    return f"Rain in {city}."
+
+
+async def pieces(model: Any, colour: str, seen: list[str]) -> None:
+    """Read a stream; its texts go into `seen`, so that they are there when it breaks."""
+    stream: AsyncIterator[Any] = model.astream("Hi") if colour == "astream" else _slowly(model)
+    async for chunk in stream:
+        seen.append(chunk.text)
+
+
+async def _slowly(model: Any) -> AsyncIterator[Any]:
+    for chunk in model.stream("Hi"):
+        yield chunk
+
+
+def in_process(phi: Emulator) -> ChatAzurePhi3:
+    """A model that asks without a socket: every offset is tried, and time passes at once."""
+    return ChatAzurePhi3(
+        endpoint="https://phi.example",
+        credential=phi.key,
+        max_retries=0,
+        http_client=httpx.Client(transport=phi.transport()),
+        http_async_client=httpx.AsyncClient(transport=phi.transport()),
+    )
+
+
+def body_of(phi: Emulator, text: str, *, stream: bool) -> bytes:
+    """The bytes of an answer with this text."""
+    phi.script(text)
+    with httpx.Client(transport=phi.transport()) as client:
+        return client.post(
+            "https://phi.example/chat/completions",
+            headers={"authorization": f"Bearer {phi.key}"},
+            json={"messages": [{"role": "user", "content": "Hi"}], "stream": stream},
+        ).content
+
+
+def text_in(stream: bytes) -> str:
+    """The text of the events that are whole, read in another way than the package does."""
+    events = stream.split(b"\n\n")
+    if b"data: " in events[-1] and not _is_json(events[-1]):
+        del events[-1]
+    bodies = [json.loads(event[6:]) for event in events if event.startswith(b"data: {")]
+    return "".join(body["choices"][0]["delta"].get("content") or "" for body in bodies)
+
+
+def _is_json(event: bytes) -> bool:
+    try:
+        json.loads(event.removeprefix(b"data: "))
+    except ValueError:
+        return False
+    return True
+
+
+# -- every byte ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tools", [False, True], ids=["plain", "tools"])
+@pytest.mark.parametrize("colour", STREAMS)
+@pytest.mark.parametrize("kind", ["cut", "reset", "end"])
+async def test_a_stream_that_breaks_at_any_byte_is_interrupted(
+    kind: Any, colour: str, tools: bool
+) -> None:
+    """Within an event, a field, a character of four bytes; `partial` is all that came."""
+    said = CALL if tools else TEXT
+    phi = Emulator(key=KEY)
+    whole = body_of(phi, said, stream=True)
+    finished = whole.index(b'"finish_reason":"stop"')
+    # A clean end after the finish reason is complete, though [DONE] is missing.
+    last = whole.index(b"\n", finished) if kind == "end" else whole.index(b"[DONE]")
+    model = in_process(phi)
+    asked = model.bind_tools([get_weather]) if tools else model
+    for after in range(1, last):
+        phi.script(said)
+        phi.fail(kind=kind, after_bytes=after)
+        seen: list[str] = []
+        try:
+            await pieces(asked, colour, seen)
+        except InterruptedStreamError as error:
+            assert text_in(whole[:after]) == error.partial, after
+        else:
+            # Only where the one missing character is a bracket of what was sent already.
+            assert kind == "end", after
+            assert whole[:after].count(b'"finish_reason":"stop"') == 1, after
+        if not tools:
+            assert said.startswith("".join(seen)), after
+    await model.http_async_client.aclose()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("cut", InterruptedStreamError),
+        ("reset", InterruptedStreamError),
+        ("end", InvalidResponseError),
+    ],
+)
+async def test_a_whole_answer_that_breaks_at_any_byte_is_none(
+    kind: Any, error: type[AzurePhi3Error], colour: str
+) -> None:
+    """Cut short by the network, or by a proxy that counts its length anew."""
+    phi = Emulator(key=KEY)
+    model = in_process(phi)
+    for after in range(len(body_of(phi, TEXT, stream=False))):
+        phi.script(TEXT)
+        phi.fail(kind=kind, after_bytes=after)
+        with pytest.raises(error):
+            await ask(model, colour, "Hi")
+    await model.http_async_client.aclose()  # type: ignore[union-attr]
+
+
+# -- on sockets ----------------------------------------------------------------------------------
+
+PLACES = {
+    "before the first event": b"",
+    "within a field's name": b"da",
+    "within an event": b'"delta":',
+    "within a character": "Grü".encode()[:-1],
+    "between events": b"\n\n",
+    "before the blank line": b"\n",
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("colour", STREAMS)
+@pytest.mark.parametrize("kind", ["cut", "reset", "end"])
+async def test_a_stream_that_breaks_on_a_socket_is_interrupted(
+    phi: Emulator, model: ChatAzurePhi3, kind: Any, colour: str, place: str
+) -> None:
+    """By FIN, by reset, and by a last chunk in good order."""
+    whole = body_of(phi, TEXT, stream=True)
+    after = whole.index(PLACES[place], 1) + len(PLACES[place])
+    phi.script(TEXT)
+    phi.fail(kind=kind, after_bytes=after)
+    expected = InterruptedStreamError if after > 1 or kind != "end" else AzurePhi3Error
+
+    with pytest.raises(expected) as caught:
+        await pieces(model, colour, [])
+
+    assert text_in(whole[:after]) == caught.value.partial
+    assert caught.value.is_retryable
+
+
+HEAD = "HTTP/1.1 200 OK\r\ncontent-type: {}\r\n{}\r\n\r\n"
+EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+CHUNKED = HEAD.format("text/event-stream", "transfer-encoding: chunked").encode()
+COUNTED = HEAD.format("text/event-stream", "content-length: 1000").encode()
+UNTIL_CLOSED = HEAD.format("text/event-stream", "connection: close").encode()
+
+
+@pytest.mark.parametrize("colour", STREAMS)
+@pytest.mark.parametrize("resets", [False, True], ids=["FIN", "reset"])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        CHUNKED + b"3a\r\n" + EVENT + b"\r\n40\r\n" + EVENT[:20],
+        CHUNKED + b"3a\r\n" + EVENT + b"\r\n4",
+        CHUNKED + b"3a\r\n" + EVENT + b"\r\n",
+        CHUNKED + b"3a\r\n" + EVENT + b"\r\nno number\r\n",
+        COUNTED + EVENT + EVENT[:20],
+        UNTIL_CLOSED + EVENT + EVENT[:20],
+    ],
+    ids=["in a chunk", "in its size", "between chunks", "no chunk", "by its length", "unframed"],
+)
+async def test_a_broken_framing_is_an_interruption(
+    answer: bytes, resets: bool, colour: str
+) -> None:
+    """Below the events, HTTP itself breaks off."""
+    seen: list[str] = []
+    with serving(answer, resets=resets) as address:
+        model = ChatAzurePhi3(endpoint=address, timeout=5, max_retries=0)
+        with pytest.raises(InterruptedStreamError) as caught:
+            await pieces(model, colour, seen)
+
+    assert (["Hi"], "Hi") == (seen, caught.value.partial)
+
+
+@pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
+@pytest.mark.parametrize("kind", ["short", "cut", "reset"])
+async def test_less_than_was_announced_is_no_answer(
+    phi: Emulator, model: ChatAzurePhi3, kind: Any, colour: str
+) -> None:
+    """Even where what came is JSON, as with `short`."""
+    phi.fail(kind=kind, after_bytes=50)
+
+    with pytest.raises(InterruptedStreamError) as caught:
+        await ask(model, colour, "Hi")
+
+    assert caught.value.is_retryable
+    assert 1 == len(phi.requests)
+
+
+# -- errors in the middle ------------------------------------------------------------------------
+
+SPOILT = (
+    'event: error\ndata: Error parsing decoded stream: data: {"x": 1}\n'
+    "1 validation error for ChatCompletionStreamResponse\nchoices\n  Field required\n\n"
+)
+LENGTH = "This model's maximum context length is 4096 tokens."
+SHAPES: dict[str, tuple[Any, type[AzurePhi3Error]]] = {
+    "nested": ({"error": {"code": "429", "message": "slow down"}}, RateLimitError),
+    "nested with a status": ({"error": {"message": "m", "status": 400}}, BadRequestError),
+    "words": ({"error": "the engine died"}, ServerError),
+    "vLLM": ({"object": "error", "message": "m", "type": "B", "code": 400}, BadRequestError),
+    "vLLM 0.5.3": ({"error": {"object": "error", "message": "m", "code": 500}}, ServerError),
+    "TGI": ({"error": "Request failed", "error_type": "generation"}, ServerError),
+    "too long": ({"error": {"message": LENGTH, "code": 400}}, ContextLengthError),
+    "filtered": ({"error": {"code": "content_filter", "message": "no"}}, ContentFilterError),
+    "not re-encoded": (SPOILT, InvalidResponseError),
+    "named": ('event: error\ndata: {"detail": "engine stopped"}\n\n', ServerError),
+    "no object": ("data: [1]\n\n", InvalidResponseError),
+    "no JSON": ('data: {"choices": [\n\n', InvalidResponseError),
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("colour", STREAMS)
+@pytest.mark.parametrize("tools", [False, True], ids=["plain", "tools"])
+async def test_an_error_in_mid_stream_is_raised_with_what_came_before(
+    phi: Emulator, model: ChatAzurePhi3, shape: str, colour: str, tools: bool
+) -> None:
+    """Text that was held back, because it may have become a call, is in `partial` too."""
+    body, expected = SHAPES[shape]
+    event = body if isinstance(body, str) else f"data: {json.dumps(body)}\n\n"
+    said = CALL if tools else TEXT
+    phi.script(said)
+    phi.fail(kind="event", after=4, body=event)
+    seen: list[str] = []
+
+    with pytest.raises(expected) as caught:
+        await pieces(model.bind_tools([get_weather]) if tools else model, colour, seen)
+
+    assert type(caught.value) is expected
+    assert caught.value.partial
+    assert said.startswith(caught.value.partial)
+    assert ("" if tools else caught.value.partial) == "".join(seen)
+    assert 1 == len(phi.requests)
+
+
+CHOICE = {"index": 0, "message": None, "finish_reason": "stop"}
+NO_ANSWERS: dict[str, Any] = {
+    "an error": {"status": 200, "body": {"error": {"code": "500", "message": "m"}}},
+    "a page": {"kind": "html"},
+    "nothing": {"kind": "empty"},
+    "a list": {"status": 200, "body": [1]},
+    "no choices": {"status": 200, "body": {"choices": []}},
+    "choices missing": {"status": 200, "body": {"id": "1"}},
+    "no message": {"status": 200, "body": {"choices": [CHOICE]}},
+}
+
+
+@pytest.mark.parametrize("fault", NO_ANSWERS)
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("choice", ["auto", "any"])
+async def test_a_success_without_an_answer_is_none_with_tools_either(
+    phi: Emulator, model: ChatAzurePhi3, fault: str, colour: str, choice: str
+) -> None:
+    """It is no call that did not come: nothing is asked again."""
+    phi.fail(**NO_ANSWERS[fault])
+
+    with pytest.raises(ServerError if fault == "an error" else InvalidResponseError):
+        await ask(model.bind_tools([get_weather], tool_choice=choice), colour, "Hi")
+
+    assert 1 == len(phi.requests)

@@ -1,0 +1,406 @@
+"""A canary, as a key and as a token, is looked for wherever users and their tools look."""
+
+import copy
+import json
+import logging
+import pickle
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from azure.core.credentials import AccessToken
+from langchain_core.caches import InMemoryCache
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.load import dumps
+from langchain_core.tracers import BaseTracer, Run
+from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
+
+from langchain_azure_phi3 import AzurePhi3Error, ChatAzurePhi3, InvalidInputError
+from langchain_azure_phi3.cli import main
+from langchain_azure_phi3.emulator import Emulator
+from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.raw_server import serving
+
+CANARY = "canary/7d1f+0a93c5e8b246"
+HEADER = "canary-of-a-gateway-51b7"
+PATTERNS = (CANARY, HEADER, CANARY.replace("/", "\\/"), CANARY.replace("+", "\\u002B"))
+
+
+# -- where it is looked for ----------------------------------------------------------------------
+
+
+def leaks(*texts: str) -> list[str]:
+    """Those that hold a canary."""
+    return [text for text in texts if any(pattern in text for pattern in PATTERNS)]
+
+
+def chain_of(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what caused it, and what was being handled, hidden or not."""
+    if error is not None:
+        yield error
+        yield from chain_of(error.__cause__)
+        if error.__context__ is not error.__cause__:
+            yield from chain_of(error.__context__)
+
+
+def shown(error: BaseException) -> Iterator[str]:
+    """Everything that can be read from an error."""
+    yield "".join(traceback.format_exception(error))
+    for each in chain_of(error):
+        yield f"{each!s} {each!r} {each.args!r} {vars(each)!r}"
+        request = getattr(each, "_request", None)
+        if request is not None:
+            yield f"{request.url} {request.headers.raw!r} {request.content!r}"
+        if isinstance(each, UnicodeError):
+            yield str(each.object)
+    yield pickle.dumps(error).decode("latin-1")
+    yield repr(vars(copy.deepcopy(error)))
+    if isinstance(error, AzurePhi3Error) and error.response is not None:
+        response = error.response
+        yield f"{response!r} {response.text} {response.headers} {response.content!r}"
+
+
+class Recorder(BaseCallbackHandler):
+    """Keeps all that LangChain tells a callback, as text."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def keep(self, *given: Any, **named: Any) -> None:
+        """Take what an event brings."""
+        for value in (*given, *named.values()):
+            self.told.append(f"{value!r} {dumps(value)}")
+            if isinstance(value, BaseException):
+                self.told.extend(shown(value))
+
+    on_chat_model_start = on_llm_new_token = on_llm_end = on_llm_error = keep
+
+
+class Tracer(BaseTracer):
+    """What LangSmith's tracer would send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def _persist_run(self, run: Run) -> None:
+        self.told += [repr(run), repr(vars(run)), dumps(run.extra), str(run.error)]
+        self.told.append(run.model_dump_json())
+
+
+class Watched:
+    """Everything that watches one question."""
+
+    def __init__(self) -> None:
+        self.recorder, self.tracer = Recorder(), Tracer()
+        self.collector = RunCollectorCallbackHandler()
+        self.config = {"callbacks": [self.recorder, self.tracer, self.collector]}
+
+    def told(self) -> list[str]:
+        """All that they were told."""
+        collected = [f"{vars(run)!r}" for run in self.collector.traced_runs]
+        assert self.recorder.told
+        assert self.tracer.told
+        assert collected
+        return [*self.recorder.told, *self.tracer.told, *collected]
+
+
+# -- how it is held ------------------------------------------------------------------------------
+
+
+class Credential:
+    """As azure-identity's: gives the canary as a token."""
+
+    def get_token(self, *_: str, **__: Any) -> AccessToken:
+        """The canary, for an hour."""
+        return AccessToken(CANARY, int(time.time()) + 3600)
+
+
+CREDENTIALS: dict[str, Callable[[], Any]] = {
+    "key": lambda: CANARY,
+    "token": Credential,
+    "callable": lambda: lambda: CANARY,
+}
+
+
+def made(phi: Emulator, credential: str = "key", **settings: Any) -> ChatAzurePhi3:
+    """A model whose secrets are canaries."""
+    return ChatAzurePhi3(
+        endpoint=phi.endpoint,
+        credential=CREDENTIALS[credential](),
+        credential_scopes=["https://ml.azure.com/.default"],
+        default_headers={"x-gateway-key": HEADER, "cookie": f"session={HEADER}"},
+        max_retries=1,
+        max_retry_wait=0,
+        **{"timeout": (5.0, 0.3), **settings},
+    )
+
+
+@pytest.fixture
+def phi() -> Iterator[Emulator]:
+    """A deployment that the canary opens."""
+    with Emulator(key=CANARY) as emulator:
+        yield emulator
+
+
+# -- what happens --------------------------------------------------------------------------------
+
+SAID = f"The key {CANARY} of {HEADER} cannot be used."
+NET = f'{{"error": "{CANARY.replace("+", chr(92) + "u002B")}"}}'
+PHP = json.dumps({"error": SAID}).replace("/", "\\/")
+QUOTED = {"detail": [{"loc": ["header", CANARY], "msg": SAID, "input": {CANARY: [HEADER]}}]}
+CHOICE = {"index": 0, "finish_reason": "content_filter"}
+FILTERED = {"choices": [CHOICE], "note": SAID, "id": CANARY}
+STARTED = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
+
+FAILURES: dict[str, dict[str, Any]] = {
+    "401 in words": {"status": 401, "body": SAID},
+    "401 as JSON": {"status": 401, "body": {"error": {"code": CANARY, "message": SAID}}},
+    "401 of .NET": {"status": 401, "body": NET},
+    "401 of PHP": {"status": 401, "body": PHP},
+    "403 in a page": {"status": 403, "body": f"<html><title>{CANARY}</title></html>"},
+    "400 nested": {"status": 400, "body": {"message": json.dumps({"message": SAID})}},
+    "422 with its input": {"status": 422, "body": QUOTED},
+    "400 filtered": {
+        "status": 400,
+        "body": {
+            "error": {
+                "code": "content_filter",
+                "innererror": {"content_filter_result": {CANARY: {"filtered": True}}},
+            }
+        },
+    },
+    "429 each time": {"status": 429, "body": SAID, "retry_after": 0, "times": 2},
+    "503 each time": {"status": 503, "body": SAID, "times": 2},
+    "500 in headers": {"status": 501, "headers": {"x-key": CANARY, "x-request-id": CANARY}},
+    "redirect": {"status": 307, "body": "", "headers": {"location": f"/?key={CANARY}"}},
+    "deep": {"status": 400, "body": '{"a":' * 400 + f'"{CANARY}"' + "}" * 400},
+    "200 with an error": {"status": 200, "body": {"error": {"message": SAID}}},
+    "200 with a page": {"kind": "html", "body": f"<html><title>{SAID}</title></html>"},
+    "200 with words": {"status": 200, "body": SAID},
+    "200 with a list": {"status": 200, "body": [SAID]},
+    "200 with a string": {"status": 200, "body": json.dumps(SAID)},
+    "200 without choices": {"status": 200, "body": {"choices": [], "note": SAID}},
+    "200 without a message": {"status": 200, "body": {"choices": [{"x": CANARY}]}},
+    "200 filtered": {"status": 200, "body": FILTERED},
+    "200 in headers": {"status": 200, "body": "?", "headers": {"x-request-id": CANARY}},
+    "cut": {"kind": "cut", "after_bytes": 30},
+    "reset": {"kind": "reset", "after_bytes": 30},
+    "short": {"kind": "short"},
+    "refused": {"kind": "refuse", "times": 2},
+    "hanging": {"kind": "hang"},
+}
+EVENTS = {
+    "error event": STARTED + b"data: " + json.dumps({"error": {"message": SAID}}).encode(),
+    "named error": STARTED + f"event: error\ndata: {SAID}".encode(),
+    "no object": STARTED + b"data: " + json.dumps([SAID]).encode(),
+    "no JSON": STARTED + f"data: {SAID}".encode(),
+    "no stream": SAID.encode(),
+    "filtered": b"data: " + json.dumps(FILTERED).encode(),
+}
+# httpcore logs the headers of responses as they came; all else is searched.
+ECHOED = ("500 in headers", "redirect", "200 in headers")
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS)
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize("occasion", ["success", *FAILURES, *EVENTS])
+async def test_the_canary_is_nowhere(
+    phi: Emulator,
+    occasion: str,
+    colour: str,
+    credential: str,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Not in errors, traces, log records or output, whatever the server answers."""
+    caplog.set_level(logging.DEBUG)
+    if occasion in FAILURES:
+        phi.fail(**FAILURES[occasion])
+    if occasion in EVENTS:
+        body = EVENTS[occasion] + b"\n\n"
+        phi.fail(status=200, body=body, headers={"content-type": "text/event-stream"})
+    watched = Watched()
+    error = None
+
+    try:
+        await ask(made(phi, credential), colour, "Hi", config=watched.config)
+    except AzurePhi3Error as caught:
+        error = caught
+
+    # A body that is shorter than it says does not matter to a stream that is done.
+    harmless = occasion == "success" or (occasion == "short" and "stream" in colour)
+    assert harmless == (error is None)
+    assert f"Bearer {CANARY}" == phi.requests[0].headers["authorization"]
+    skipped = "httpcore" if occasion in ECHOED else "no logger"
+    logged = [r.getMessage() for r in caplog.records if not r.name.startswith(skipped)]
+    printed = capfd.readouterr()
+    assert [] == leaks(*(shown(error) if error else ()))
+    assert [] == leaks(*watched.told())
+    assert [] == leaks(*logged, caplog.text if skipped == "no logger" else "")
+    assert [] == leaks(printed.out, printed.err, repr(phi), repr(phi.requests))
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"HTTP/1.1 200 OK\r\n{CANARY} no header\r\n\r\n",
+        f"{CANARY} is no HTTP\r\n\r\n",
+        f"HTTP/1.1 200 OK\r\ncontent-length: {CANARY}\r\n\r\n",
+    ],
+)
+async def test_a_server_that_speaks_no_http_is_not_quoted(answer: str, colour: str) -> None:
+    """h11 quotes the line in its error, which is the cause of ours."""
+    with serving(answer.encode()) as address:
+        model = ChatAzurePhi3(endpoint=address, credential=CANARY, max_retries=0, timeout=5)
+        with pytest.raises(AzurePhi3Error) as caught:
+            await ask(model, colour, "Hi")
+
+    assert [] == leaks(*shown(caught.value))
+
+
+@pytest.mark.parametrize("body", [{"note": SAID}, [SAID], {"error": SAID}])
+async def test_the_info_route_may_quote_it_too(phi: Emulator, body: Any) -> None:
+    """A success without a model's name."""
+    phi.fail(status=200, body=body, times=2)
+
+    with pytest.raises(AzurePhi3Error) as sync:
+        made(phi).get_model_info()
+    with pytest.raises(AzurePhi3Error) as asynchronous:
+        await made(phi).aget_model_info()
+
+    assert [] == leaks(*shown(sync.value), *shown(asynchronous.value))
+
+
+def test_a_placeholder_is_no_secret(phi: Emulator) -> None:
+    """Local servers take any word, which must not be struck out of what they say."""
+    model = ChatAzurePhi3(endpoint=phi.endpoint, credential="ollama")
+    phi.fail(status=404, body={"error": "ollama has no such model"})
+
+    with pytest.raises(AzurePhi3Error, match="ollama has no such model"):
+        model.invoke("Hi")
+
+
+def test_the_text_of_an_answer_is_left_as_it_came(phi: Emulator) -> None:
+    """Also where it is what an error keeps of it."""
+    phi.script(f"I say {CANARY} again.")
+    phi.fail(kind="end", after=10)
+    model = made(phi)
+
+    with pytest.raises(AzurePhi3Error) as caught:
+        list(model.stream("Hi"))
+
+    assert "I say canary" in (caught.value.partial or "")
+
+
+# -- without any request -------------------------------------------------------------------------
+
+WRONG: list[dict[str, Any]] = [
+    {"temperature": CANARY},
+    {"max_token": CANARY},
+    {"max_retries": -1},
+    {"endpoint": f"https://user:{CANARY}@phi.example"},
+    {"endpoint": "http://phi.example"},
+    {"endpoint": f"https://phi.example:{CANARY}"},
+    {"default_headers": CANARY},
+    {"credential": CANARY + "\n" + CANARY},
+]
+
+
+@pytest.mark.parametrize("settings", WRONG, ids=lambda settings: next(iter(settings)))
+def test_a_refused_constructor_shows_no_value(settings: dict[str, Any]) -> None:
+    """Neither in the error nor in what it stands on."""
+    with pytest.raises(InvalidInputError) as caught:
+        ChatAzurePhi3(
+            **{"endpoint": "http://127.0.0.1:9", "credential": CANARY, **settings}
+        ).invoke("Hi")
+
+    assert [] == leaks(*shown(caught.value))
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_header_that_cannot_be_sent_is_not_shown(phi: Emulator, colour: str) -> None:
+    """It may be a gateway's key."""
+    model = made(phi).model_copy(update={"default_headers": {"x-team": f"{HEADER}\n"}})
+
+    with pytest.raises(InvalidInputError) as caught:
+        await ask(model, colour, "Hi")
+
+    assert [] == leaks(*shown(caught.value))
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS)
+@pytest.mark.parametrize("used", [False, True])
+def test_a_model_shows_no_secret(phi: Emulator, credential: str, used: bool) -> None:
+    """However it is written, before and after use, with tools and formats bound."""
+    model = made(phi, credential)
+    if used:
+        model.invoke("Hi")
+    bound = [model, model.bind_tools([]), model.with_structured_output({"title": "A"})]
+    texts = [text for each in bound for text in (repr(each), str(each), dumps(each))]
+    texts += [str(model.model_dump()), str(model.asdict()), model._get_llm_string()]
+    texts += [str(model._get_invocation_params()), str(model.lc_attributes)]
+
+    assert [] == leaks(*texts)
+
+
+@pytest.mark.parametrize("change", ["copied", "assigned"])
+def test_a_key_that_was_changed_is_masked_as_well(phi: Emulator, change: str) -> None:
+    """`model_copy(update=...)` and assignment do not validate, so they leave it as a text."""
+    model = ChatAzurePhi3(endpoint=phi.endpoint, credential="another-key")
+    if change == "copied":
+        model = model.model_copy(update={"credential": CANARY})
+    else:
+        model.credential = CANARY
+
+    assert model.invoke("Hi").text
+    texts = [repr(model), dumps(model), str(model.asdict()), model._get_llm_string()]
+    texts += [str(model.model_dump()), model.model_dump_json(), str(model.model_dump(mode="json"))]
+    assert [] == leaks(*texts)
+
+
+@pytest.mark.parametrize("credential", CREDENTIALS)
+def test_a_model_can_be_written_as_json(phi: Emulator, credential: str) -> None:
+    """Without its credential, whatever that is."""
+    written = made(phi, credential).model_dump_json()
+
+    assert phi.endpoint == json.loads(written)["endpoint"]
+    assert [] == leaks(written)
+
+
+def test_cache_keys_hold_no_secret(phi: Emulator) -> None:
+    """Caches write them to disk."""
+    cache = InMemoryCache()
+    model = made(phi, cache=cache)
+
+    model.invoke("Hi")
+
+    assert 1 == len(cache._cache)
+    assert [] == leaks(repr(cache._cache))
+
+
+def test_a_pickle_holds_the_key(phi: Emulator) -> None:
+    """As it must to work elsewhere; the documents say so."""
+    pickled = pickle.dumps(made(phi))
+
+    assert [CANARY] == [text for text in (CANARY,) if text.encode() in pickled]
+    assert pickle.loads(pickled).invoke("Hi").text
+
+
+def test_the_command_line_shows_no_key(
+    phi: Emulator, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Neither with an answer nor with a failure that quotes it."""
+    monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", CANARY)
+
+    assert 0 == main(["ask", "Hi"])
+    phi.fail(status=401, body=SAID.replace(HEADER, "nobody"))
+    assert 1 == main(["ask", "Hi"])
+
+    printed = capfd.readouterr()
+    assert "The key *** of nobody" in printed.err
+    assert [] == leaks(printed.out, printed.err)
