@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration_tests format check coverage clean
+.PHONY: help demo test integration_tests format docs docs-serve cookbook check coverage clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -47,5 +47,23 @@ format: $(STAMP)  ## rewrite the code in the project's style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	@touch $@
+
+docs: $(VENV)/.docs  ## build the site strictly into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html is the first page."
+
+docs-serve: $(VENV)/.docs  ## show the site on http://127.0.0.1:8000 while you write
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict
+
+$(VENV)/.cookbook: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group cookbook
+	@touch $@
+
+cookbook: $(VENV)/.cookbook  ## run the cookbook's programs, with a real embedding model (needs PyTorch)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/integration_tests/test_cookbook.py
+
 clean:  ## remove everything that a target made
-	rm -rf $(VENV) $(THIRD) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(THIRD) site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
