@@ -39,6 +39,7 @@ from langchain_azure_phi3.errors import (
     AzurePhi3Error,
     ContentFilterError,
     FilterResult,
+    InterruptedStreamError,
     InvalidResponseError,
 )
 from langchain_azure_phi3.tokens import Meter
@@ -293,7 +294,8 @@ class Exchange:
         try:
             yield
         except AzurePhi3Error as error:
-            if error.partial is None and self._answered:
+            began = self._answered or isinstance(error, InterruptedStreamError)
+            if error.partial is None and began:
                 error.partial = "".join(self._text)
             if error.usage_metadata is None:
                 error.usage_metadata = self._usage
