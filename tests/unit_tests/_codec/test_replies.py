@@ -130,8 +130,8 @@ def test_pieces_of_calls_keep_what_they_carry() -> None:
 
     assert [
         ("f", "", "c1", 0),
-        (None, '{"a"', None, 0),
-        (None, '{"a": 1}', None, 0),
+        (None, '{"a"', None, 2),
+        (None, '{"a": 1}', None, 2),
     ] == [(p["name"], p["args"], p["id"], p["index"]) for p in pieces]
 
 
