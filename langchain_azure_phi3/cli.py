@@ -1,7 +1,8 @@
-"""The command line: `ask` a deployment, `serve` one on your desk, list the `models`."""
+"""The command line: `ask` a deployment, examine it (`doctor`), `serve` one, list the `models`."""
 
 import argparse
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -63,6 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     ask.set_defaults(run=_ask)
 
+    _add_doctor(commands)
+
     serve = commands.add_parser("serve", help="serve the emulator, a Phi endpoint on your desk")
     serve.add_argument("--model", metavar="NAME", default="Phi-3-mini-4k-instruct")
     serve.add_argument(
@@ -71,12 +74,56 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="127.0.0.1")
     serve.add_argument("--port", type=int, default=8000)
     serve.add_argument("--key", help="the key to ask for; made up if absent")
+    serve.add_argument(
+        "--upstream",
+        metavar="URL",
+        help="let a real model answer: the base URL of an OpenAI-compatible server, "
+        "such as http://localhost:11434/v1",
+    )
+    serve.add_argument(
+        "--upstream-model", metavar="NAME", help="its name there; the first listed if absent"
+    )
+    serve.add_argument("--upstream-key", metavar="KEY", help="that server's key, if it needs one")
     serve.set_defaults(run=_serve)
 
     models = commands.add_parser("models", help="list what is known of each Phi")
     models.add_argument("--json", action="store_true", help="every fact, with its source")
     models.set_defaults(run=_models)
     return parser
+
+
+def _add_doctor(commands: Any) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="examine an endpoint and print the constructor call that fits it",
+        description="Examine an endpoint step by step, with a dozen short questions: what is "
+        "there, what the package does about what is not, and the constructor call to use.",
+        epilog=f"{_ENVIRONMENT} The key is never printed. The exit status is 0 when the "
+        "deployment answers.",
+    )
+    doctor.add_argument("endpoint", nargs="?", help="its URL; from the environment if absent")
+    doctor.add_argument("--model", metavar="NAME", help="the model, or the deployment on Foundry")
+    doctor.add_argument("--api", metavar="KIND", help="how it speaks; from its URL if absent")
+    doctor.add_argument("--deployment", metavar="NAME", help="one of several on managed compute")
+    doctor.add_argument(
+        "--entra", action="store_true", help="sign in with Entra ID (DefaultAzureCredential)"
+    )
+    doctor.add_argument(
+        "--timeout", type=float, default=60.0, metavar="SECONDS", help="for each answer (60)"
+    )
+    doctor.add_argument("--json", action="store_true", help="print JSON, for programs")
+    doctor.set_defaults(run=_doctor)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from langchain_azure_phi3.doctor import examine
+
+    given = {name: getattr(options, name) for name in ("endpoint", "model", "api", "deployment")}
+    given["credential"] = _entra() if options.entra else None
+    report = examine(given, timeout=options.timeout)
+    columns = shutil.get_terminal_size().columns
+    print(report.as_json() if options.json else report.as_text(columns))
+    return 0 if report.usable else 1
 
 
 def _ask(options: argparse.Namespace) -> int:
@@ -120,10 +167,18 @@ def _serve(options: argparse.Namespace) -> int:
     from langchain_azure_phi3.emulator import Emulator
 
     try:
-        emulator = Emulator(options.model, key=options.key, dialect=options.dialect)
+        emulator = Emulator(
+            options.model,
+            key=options.key,
+            dialect=options.dialect,
+            upstream=options.upstream,
+            upstream_model=options.upstream_model,
+            upstream_key=options.upstream_key,
+        )
     except ValueError as problem:
         return _failed(str(problem))
-    print(f"A stand-in for {options.model} listens; stop it with Ctrl-C.")
+    behind = "A stand-in for" if options.upstream is None else f"{options.upstream} behind"
+    print(f"{behind} {options.model} listens; stop it with Ctrl-C.")
     print(f"export AZURE_INFERENCE_ENDPOINT=http://{options.host}:{options.port}{emulator.base}")
     print(f"export AZURE_INFERENCE_CREDENTIAL={emulator.key}", flush=True)
     emulator.serve_forever(options.host, options.port)

@@ -13,17 +13,15 @@ from hypothesis import HealthCheck, settings
 
 from langchain_azure_phi3 import ChatAzurePhi3
 from langchain_azure_phi3.emulator import Emulator
-from tests.canaries import CANARY, LogSearch, canary_hex
+from tests.canaries import CANARY, canary_hex, searched_logs
 
 # A busy machine is no reason to fail; what is slow in the code, the benchmarks tell.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 # `make fuzz` looks further.
-settings.register_profile("fuzz", settings.get_profile("any machine"), max_examples=3000)
+settings.register_profile("fuzz", settings.get_profile("any machine"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "any machine"))
-
-_LOGS = LogSearch()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,10 +35,9 @@ def _recognisable_keys() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_key_in_logs() -> Iterator[None]:
     """No log record on a request's way holds a key."""
-    _LOGS.extend()
-    _LOGS.found.clear()
-    yield
-    assert _LOGS.found == []
+    with searched_logs() as found:
+        yield
+    assert found == []
 
 
 def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:

@@ -8,6 +8,7 @@ from itertools import zip_longest
 from langchain_azure_phi3.emulator import counting
 from langchain_azure_phi3.emulator.conversation import Spoken
 from langchain_azure_phi3.emulator.dialects import UsagePlace
+from langchain_azure_phi3.emulator.live import LiveChoice
 from langchain_azure_phi3.emulator.wire import Json
 
 
@@ -19,6 +20,8 @@ class Choice:
         filter_results: The content filter's findings, where the answer carries them.
         thoughts: What goes into a field of its own before the text, in pieces too.
         calls: Names of the tools called, and the arguments as text.
+        counted: How many tokens it counts as, where the model itself said so.
+        prompt_tokens: How many the prompt counts as, likewise.
     """
 
     pieces: tuple[str, ...]
@@ -26,10 +29,14 @@ class Choice:
     filter_results: Json | None = None
     thoughts: tuple[str, ...] = ()
     calls: tuple[tuple[str, str], ...] = ()
+    counted: int | None = None
+    prompt_tokens: int | None = None
 
     @property
     def tokens(self) -> int:
         """What the answer costs: one for each delta that a stream of it has."""
+        if self.counted is not None:
+            return self.counted
         return sum(1 for _ in self.deltas("", 0))
 
     def deltas(self, answer_id: str, index: int) -> Iterator[Json]:
@@ -61,6 +68,8 @@ def choice_of(
     spoken: Spoken, *, stops: Sequence[str], limit: int, filter_results: Json | None = None
 ) -> Choice:
     """What a persona said, cut where the request or the model's limit cuts it."""
+    if spoken.final:
+        return _as_spoken(spoken, filter_results)
     text = spoken.text
     cuts = [text.index(stop) for stop in stops if stop in text]
     if len(cuts) > 0:
@@ -75,6 +84,20 @@ def choice_of(
         finish = "length"
     choice = Choice(tuple(pieces[:room]), finish, filter_results, tuple(thoughts[:limit]))
     return _with_calls(choice, spoken.calls, limit)
+
+
+def _as_spoken(spoken: Spoken, filter_results: Json | None) -> Choice:
+    """What a real model said: it has cut and counted already."""
+    finish = "tool_calls" if len(spoken.calls) > 0 else "stop"
+    return Choice(
+        tuple(counting.pieces(spoken.text)),
+        "length" if spoken.cut_off else finish,
+        filter_results,
+        tuple(counting.pieces(spoken.thoughts)),
+        spoken.calls,
+        counted=spoken.tokens,
+        prompt_tokens=spoken.prompt_tokens,
+    )
 
 
 def _with_calls(choice: Choice, calls: Sequence[tuple[str, str]], limit: int) -> Choice:
@@ -110,7 +133,7 @@ class Completion:
     created: int
     model: str
     prompt_tokens: int
-    choices: tuple[Choice, ...]
+    choices: tuple[Choice | LiveChoice, ...]
     top_logprobs: int | None = None
     prompt_filter_results: list[Json] | None = None
     usage_place: UsagePlace = "finish"
@@ -118,8 +141,9 @@ class Completion:
     def whole(self) -> Json:
         """The body of an answer that is not streamed."""
         body = self._root("chat.completion")
-        body["choices"] = [self._whole_choice(*item) for item in enumerate(self.choices)]
-        body["usage"] = self._usage(sum(choice.tokens for choice in self.choices))
+        given = [choice for choice in self.choices if isinstance(choice, Choice)]
+        body["choices"] = [self._whole_choice(*item) for item in enumerate(given)]
+        body["usage"] = self._usage(sum(choice.tokens for choice in given))
         if self.prompt_filter_results is not None:
             body["prompt_filter_results"] = self.prompt_filter_results
         return body
@@ -135,17 +159,22 @@ class Completion:
         for spent, (index, delta) in enumerate(self._deltas_in_turn(), start=1):
             yield self._chunk(index, delta, piece=delta.get("content"), spent=spent)
         for index, choice in enumerate(self.choices):
-            yield self._last_chunk(index, choice, spent)
+            yield self._last_chunk(index, choice, self._spent(spent))
         if self.usage_place == "separate":
             root = self._root("chat.completion.chunk")
-            yield root | {"choices": [], "usage": self._usage(spent)}
+            yield root | {"choices": [], "usage": self._usage(self._spent(spent))}
+
+    def _spent(self, deltas: int) -> int:
+        """Tokens of all answers: what the model told, else one for each delta."""
+        counted = [choice.counted for choice in self.choices if choice.counted is not None]
+        return sum(counted) if len(counted) == len(self.choices) else deltas
 
     def _deltas_in_turn(self) -> Iterator[tuple[int, Json]]:
         answers = (choice.deltas(self.id, index) for index, choice in enumerate(self.choices))
         for row in zip_longest(*answers):
             yield from ((index, delta) for index, delta in enumerate(row) if delta is not None)
 
-    def _last_chunk(self, index: int, choice: Choice, spent: int) -> Json:
+    def _last_chunk(self, index: int, choice: Choice | LiveChoice, spent: int) -> Json:
         chunk = self._chunk(index, {"content": ""}, spent=spent)
         chunk["choices"][0]["finish_reason"] = choice.finish_reason
         self._annotate(chunk["choices"][0], choice)
@@ -158,9 +187,11 @@ class Completion:
 
     def _usage(self, answer: int) -> Json:
         # In the order in which Azure's how-tos show them.
-        total = self.prompt_tokens + answer
+        told = (choice.prompt_tokens for choice in self.choices)
+        prompt = next((count for count in told if count is not None), self.prompt_tokens)
+        total = prompt + answer
         return {
-            "prompt_tokens": self.prompt_tokens,
+            "prompt_tokens": prompt,
             "total_tokens": total,
             "completion_tokens": answer,
         }
@@ -191,7 +222,7 @@ class Completion:
         return {"content": [_token(piece, self.top_logprobs) for piece in pieces]}
 
     @staticmethod
-    def _annotate(written: Json, choice: Choice) -> None:
+    def _annotate(written: Json, choice: Choice | LiveChoice) -> None:
         if choice.filter_results is not None:
             written["content_filter_results"] = choice.filter_results
 

@@ -28,6 +28,7 @@ class Turn:
     Attributes:
         answers: The tool whose result it is, where the server takes tools.
         calls: What it costs besides its text: the tool calls that it made, as JSON.
+        sent: The message as it arrived, for a persona that hands it on.
     """
 
     role: str
@@ -36,6 +37,7 @@ class Turn:
     recordings: int = 0
     answers: str | None = None
     calls: str = ""
+    sent: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def tokens(self) -> int:
@@ -57,7 +59,7 @@ class Prompt:
         model: The name that answers carry.
         turns: The conversation as far as the model's template shows it.
         choice: Which of `n` answers is wanted, from 0.
-        parameters: The request's other fields, as they were sent.
+        parameters: The request's other fields that reach the model, as they were sent.
         reasons: Whether the model thinks before it answers.
     """
 
@@ -91,6 +93,9 @@ class Spoken:
         thoughts: What a reasoning model thinks first.
         calls: The tools that it calls, where the server takes tools: names, and arguments as text.
         cut_off: Whether it ends in the middle, as at a limit of tokens.
+        prompt_tokens: How many tokens the prompt counted as; `None`: as the emulator counts.
+        final: Whether the text ends where the request's own `stop` and `max_tokens` end it, and
+            `tokens` is the exact count: the emulator cuts nothing more.
     """
 
     text: str
@@ -98,6 +103,8 @@ class Spoken:
     thoughts: str = ""
     calls: tuple[tuple[str, str], ...] = ()
     cut_off: bool = False
+    prompt_tokens: int | None = None
+    final: bool = False
 
 
 Persona = Callable[[Prompt], "str | Spoken"]

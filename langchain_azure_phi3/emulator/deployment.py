@@ -4,7 +4,7 @@ import hashlib
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -22,13 +22,17 @@ from langchain_azure_phi3.emulator.completion import Choice, Completion, choice_
 from langchain_azure_phi3.emulator.conversation import Persona, Prompt, Spoken
 from langchain_azure_phi3.emulator.dialects import DIALECTS, ChatPath, UsagePlace
 from langchain_azure_phi3.emulator.faults import Fault
+from langchain_azure_phi3.emulator.live import LiveChoice
 from langchain_azure_phi3.emulator.quirks import Behaviour, Model, model_named, name_in
 from langchain_azure_phi3.emulator.refusals import Refused
+from langchain_azure_phi3.emulator.upstream import Upstream
 from langchain_azure_phi3.emulator.validation import ChatRequest, Engine, read, turns_of
 from langchain_azure_phi3.emulator.wire import Json, Reply, Request, json_reply
 
 DEFAULT_MODEL = "Phi-3-mini-4k-instruct"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
+
+_TOOL_FIELDS = frozenset({"parallel_tool_calls"})  # an extra that servers with tools know
 
 _Item = TypeVar("_Item")
 
@@ -62,7 +66,7 @@ class Deployment:
         self.key = key
         self.behaviour = Behaviour() if behaviour is None else behaviour
         self.requests: list[Request] = []
-        self.faults: deque[Fault] = deque()
+        self.faults: deque[Fault | None] = deque()
         self.script: deque[str] = deque()
         self.misbehaviours: deque[str] = deque()
         self._dialect = DIALECTS[self.behaviour.dialect]
@@ -72,6 +76,8 @@ class Deployment:
             for model in self.models
         }
         self._speaks = speaks
+        # The scripted stand-in takes no time; of any other persona that is not known.
+        self.blocks = speaks is not persona.scripted
         self._clock = clock
 
     def answer(self, request: Request) -> Reply:
@@ -172,7 +178,7 @@ class Deployment:
         found = safety.found_in((turn.text for turn in turns), safety.PROMPT_TRIGGERS)
         if len(found) > 0:
             raise safety.prompt_filtered(found, self.behaviour.safety or self._dialect.safety)
-        fields = chat.model_dump(exclude={"messages"}, exclude_unset=True)
+        fields = _reaching(chat, engine)
         prompt = Prompt(name_in(self._dialect, model), turns, 0, fields, model.reasons)
         wanted = self._dialect.max_tokens if chat.max_tokens is None else chat.max_tokens
         limit = _room(model, prompt.tokens, wanted)
@@ -204,14 +210,33 @@ class Deployment:
             raise refusals.no_model_called(name, self._dialect.door)
         return self.models[0] if found is None else found
 
-    def _choice(self, prompt: Prompt, chat: ChatRequest, limit: int, *, flood: bool) -> Choice:
+    def _choice(
+        self, prompt: Prompt, chat: ChatRequest, limit: int, *, flood: bool
+    ) -> Choice | LiveChoice:
         found = safety.found_in([prompt.last_user_text], safety.ANSWER_TRIGGERS)
+        streams = chat.stream and self._dialect.streams
+        if streams and not flood and len(found) == 0 and self._is_live:
+            return self._live(prompt)
         spoken = Spoken("\n" * (limit + 1)) if flood else self._said(prompt)
         choice = choice_of(spoken, stops=chat.stops, limit=limit)
         if len(found) > 0:
             return filtered(choice, safety.content_filter_results(found))
         if self.behaviour.annotations:
             return replace(choice, filter_results=safety.content_filter_results({}))
+        return choice
+
+    @property
+    def _is_live(self) -> bool:
+        """Whether a real model speaks next, unchanged, so that its words need not be collected."""
+        is_real = isinstance(self._speaks, Upstream)
+        return is_real and len(self.script) == 0 and len(self.misbehaviours) == 0
+
+    def _live(self, prompt: Prompt) -> LiveChoice:
+        assert isinstance(self._speaks, Upstream)  # noqa: S101 -- `_is_live`
+        choice = self._speaks.stream(prompt)
+        choice.thinks_aloud = self.behaviour.reasoning == "text"
+        if self.behaviour.annotations:
+            choice.filter_results = safety.content_filter_results({})
         return choice
 
     def _said(self, prompt: Prompt) -> Spoken:
@@ -226,10 +251,15 @@ class Deployment:
         if self.behaviour.reasoning == "field" or spoken.thoughts == "":
             return spoken
         text = f"<think>\n{spoken.thoughts}\n</think>\n\n{spoken.text}"
-        return replace(spoken, text=text, thoughts="", tokens=None)
+        tokens = spoken.tokens if spoken.final else None
+        return replace(spoken, text=text, thoughts="", tokens=tokens)
 
     def _completion(
-        self, request: Request, prompt: Prompt, choices: tuple[Choice, ...], engine: Engine
+        self,
+        request: Request,
+        prompt: Prompt,
+        choices: tuple[Choice | LiveChoice, ...],
+        engine: Engine,
     ) -> Completion:
         findings = safety.prompt_filter_results({}) if self.behaviour.annotations else None
         return Completion(
@@ -256,8 +286,23 @@ class Deployment:
                 for choice in body["choices"]:
                     choice["finish_reason"] = None
             return json_reply(200, body)
-        events = framing.events(completion.chunks(), self.behaviour.framing)
-        return Reply(200, {"content-type": EVENT_STREAM}, events, streamed=True)
+        events = framing.events(_told(completion.chunks()), self.behaviour.framing)
+        return Reply(200, {"content-type": EVENT_STREAM}, events, streamed=True, blocks=self.blocks)
+
+
+def _told(chunks: Iterator[Json]) -> Iterator[Json]:
+    """The chunks; a failure in the middle becomes the last of them, as vLLM has it."""
+    try:
+        yield from chunks
+    except Refused as refused:
+        yield refused.body
+
+
+def _reaching(chat: ChatRequest, engine: Engine) -> Json:
+    """The request's fields that reach the model, with those extras that were let through."""
+    reach = chat.model_fields_set & {*ChatRequest.model_fields, *_TOOL_FIELDS}
+    fields = chat.model_dump(include=reach - {"messages"}, exclude_unset=True)
+    return fields | engine.model_dump(exclude_unset=True)
 
 
 def _next(queue: deque[_Item]) -> _Item | None:

@@ -18,6 +18,7 @@ from langchain_azure_phi3.emulator.quirks import (
     ThoughtPlace,
     ToolMode,
 )
+from langchain_azure_phi3.emulator.upstream import Upstream
 from langchain_azure_phi3.emulator.wire import Request
 
 if TYPE_CHECKING:
@@ -40,8 +41,13 @@ class Emulator:
             another of them. Default: `"Phi-3-mini-4k-instruct"`.
         key: The key that opens it; default: 32 random characters.
         port: Where to listen; 0 takes a free port.
-        persona: What the model says, as a function of a `Prompt`. It is called on the server's
-            thread, for one request after the other.
+        persona: What the model says, as a function of a `Prompt`. Each request calls it on a
+            thread of its own, so that it may take its time.
+        upstream: A real model instead: the base URL of any server that speaks OpenAI's chat
+            completions, such as `"http://localhost:11434/v1"`. The API, its quirks and failures
+            stay the emulator's; words and token counts are the model's.
+        upstream_model: What that server calls the model; default: the first that it lists.
+        upstream_key: That server's key, if it asks for one.
         dialect: The kind of server: `"serverless"`; managed compute by the age of its image
             (`"managed-2024-05"`, `"managed-2024-06"`, `"managed-2026-07"`,
             `"foundation-model-serve"`); `"foundry"`, `"openai-v1"`, `"azure-openai"`, `"github"`;
@@ -63,7 +69,8 @@ class Emulator:
         pace: Seconds between two events of a stream.
 
     Raises:
-        ValueError: An unknown model or option; the message lists the known ones.
+        ValueError: An unknown model or option; the message lists the known ones. Or a `persona`
+            and an `upstream`, of which only one can speak.
     """
 
     def __init__(
@@ -72,6 +79,9 @@ class Emulator:
         key: str | None = None,
         port: int = 0,
         persona: Persona = personas.scripted,
+        upstream: str | None = None,
+        upstream_model: str | None = None,
+        upstream_key: str | None = None,
         dialect: str = "serverless",
         safety: SafetyShape | None = None,
         annotations: bool = False,
@@ -94,6 +104,11 @@ class Emulator:
             reasoning=reasoning,
         )
         self.key = secrets.token_hex(16) if key is None else key
+        self._upstream: Upstream | None = None
+        if upstream is not None:
+            if persona is not personas.scripted:
+                raise ValueError("Either a persona speaks or an upstream: give one of them.")
+            persona = self._upstream = Upstream(upstream, model=upstream_model, key=upstream_key)
         self._deployment = Deployment(models, self.key, speaks=persona, behaviour=behaviour)
         self.misbehave(*([misbehaves] if isinstance(misbehaves, str) else misbehaves))
         self._port = port
@@ -170,6 +185,7 @@ class Emulator:
         after: int = 0,
         after_bytes: int | None = None,
         seconds: float | None = None,
+        spared: int = 0,
     ) -> None:
         """Let the next requests fail; failures are used up in the order in which they were set.
 
@@ -188,6 +204,7 @@ class Emulator:
             after_bytes: How many bytes of a body get through first, instead.
             seconds: How long a stall lasts before the connection is closed; `None`: until the
                 client leaves.
+            spared: How many requests are left in peace before these fail.
 
         Raises:
             ValueError: Neither `status` nor `kind`, or an unknown kind.
@@ -202,7 +219,7 @@ class Emulator:
             after_bytes=after_bytes,
             seconds=seconds,
         )
-        self._deployment.faults.extend([fault] * times)
+        self._deployment.faults.extend([None] * spared + [fault] * times)
 
     def clear_faults(self) -> None:
         """Forget the failures that were not used up."""
@@ -234,6 +251,8 @@ class Emulator:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.stop()
+        if self._upstream is not None:
+            self._upstream.close()
 
     def serve_forever(self, host: str = _HOST, port: int | None = None) -> None:
         """Serve in this thread until Ctrl-C.

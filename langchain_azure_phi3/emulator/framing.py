@@ -14,16 +14,28 @@ def events(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[bytes]:
         chunks: What the events say.
         framing: Names out of `quirks.FRAMINGS`.
     """
-    data = [dumped(chunk) for chunk in chunks]
+    written: Iterator[bytes] = (_event(line, framing) for line in _lines(chunks, framing))
+    if "no-final-blank-line" in framing:
+        written = _unended(written)
+    prefix = b"\xef\xbb\xbf" if "bom" in framing else b""
+    for event in written:
+        yield prefix + event
+        prefix = b""
+
+
+def _lines(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[bytes]:
+    yield from map(dumped, chunks)
     if "no-done" not in framing:
-        data.append(DONE)
-    for number, line in enumerate(data, start=1):
-        event = _event(line, framing)
-        if number == 1 and "bom" in framing:
-            event = b"\xef\xbb\xbf" + event
-        if number == len(data) and "no-final-blank-line" in framing:
-            event = event.rstrip(b"\r\n")
-        yield event
+        yield DONE
+
+
+def _unended(events: Iterator[bytes]) -> Iterator[bytes]:
+    """The same events, the last without its line ends."""
+    held = next(events)
+    for event in events:
+        yield held
+        held = event
+    yield held.rstrip(b"\r\n")
 
 
 def _event(line: bytes, framing: frozenset[str]) -> bytes:

@@ -185,6 +185,18 @@ def modality_not_supported(model: str, modality: str) -> Refused:
     return Refused(404, {"error": "Not Found", "message": message, "status": 404})
 
 
+_UNAVAILABLE = {
+    500: "InternalServerError",
+    503: "ServiceUnavailable",
+    504: "GatewayTimeout",
+}
+
+
+def unavailable(status: int, message: str) -> Refused:
+    """The model behind the service is not there, or not well."""
+    return Refused(status, {"error": {"code": _UNAVAILABLE[status], "message": message}})
+
+
 def context_exceeded(context: int, prompt: int, answer: int | None) -> Refused:
     """Prompt and answer do not fit, in the engine's words (vLLM 0.5)."""
     opening = f"This model's maximum context length is {context} tokens. However, you requested "

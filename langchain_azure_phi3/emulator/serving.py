@@ -11,6 +11,8 @@ import socket
 import struct
 import threading
 from collections.abc import Iterable
+from contextlib import aclosing
+from functools import partial
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -19,6 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from langchain_azure_phi3.emulator.deployment import Deployment
+from langchain_azure_phi3.emulator.handing import in_thread, steps_of
 from langchain_azure_phi3.emulator.wire import Break, Headers, Reply, Request
 
 # A reset overtakes what is on its way: this is how long the bytes before it get, in seconds.
@@ -122,7 +125,11 @@ class App:
                 return
             body += message["body"]
             more = message["more_body"]
-        reply = self._deployment.answer(_request(scope, bytes(body)))
+        request = _request(scope, bytes(body))
+        if self._deployment.blocks:
+            reply = await in_thread(partial(self._deployment.answer, request))
+        else:
+            reply = self._deployment.answer(request)
         await _Sender(self._connections, scope["client"], receive, send).send(reply, self._pace)
 
 
@@ -148,15 +155,16 @@ class _Sender:
     async def send(self, reply: Reply, pace: float) -> None:
         if reply.status != 0:
             await self._start(reply.status, reply.headers.items())
-        for step in reply.steps:
-            if isinstance(step, Break):
-                await self._break(step)
-                return
-            await self._send({"type": "http.response.body", "body": step, "more_body": True})
-            if reply.streamed:
-                await asyncio.sleep(pace)  # even 0 lets the other connections have their turn
-            if self._client not in self._connections:
-                return
+        async with aclosing(steps_of(reply)) as steps:
+            async for step in steps:
+                if isinstance(step, Break):
+                    await self._break(step)
+                    return
+                await self._send({"type": "http.response.body", "body": step, "more_body": True})
+                if reply.streamed:
+                    await asyncio.sleep(pace)  # even 0 lets the other connections have their turn
+                if self._client not in self._connections:
+                    return
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _start(self, status: int, headers: Iterable[tuple[str, str]]) -> None:

@@ -101,7 +101,9 @@ class ChatRequest(BaseModel):
 
 
 class Engine(BaseModel):
-    """The extra parameters that change what the engine answers."""
+    """The extra parameters that reach the engine; the named ones change what it answers."""
+
+    model_config = ConfigDict(extra="allow")
 
     n: Annotated[int, Field(ge=1, le=128)] = 1
     logprobs: bool = False
@@ -218,7 +220,14 @@ def turns_of(
     if native:
         return tuple(map(_with_tools, turns, _names_answered(chat), chat.messages))
     shown = model.roles | ({"system"} if dialect.system_as_user else set())
-    return tuple(turn for turn in turns if turn.role in shown)
+    return tuple(_translated(turn, model) for turn in turns if turn.role in shown)
+
+
+def _translated(turn: Turn, model: Model) -> Turn:
+    """With the role under which the model's template can show it."""
+    if turn.role in model.roles:
+        return turn
+    return replace(turn, sent={**turn.sent, "role": "user"})
 
 
 def _names_answered(chat: ChatRequest) -> list[str | None]:
@@ -239,7 +248,9 @@ def _with_tools(turn: Turn, answers: str | None, message: Message) -> Turn:
 
 def _turn(message: Message, model: Model) -> Turn:
     if message.content is None or isinstance(message.content, str):
-        return Turn(message.role, message.content or "")
+        return Turn(
+            message.role, message.content or "", sent=message.model_dump(exclude_unset=True)
+        )
     texts = [part.text for part in message.content if isinstance(part, _Text)]
     images = [part.image_url.url for part in message.content if isinstance(part, _Image)]
     recordings = len(message.content) - len(texts) - len(images)
@@ -247,7 +258,8 @@ def _turn(message: Message, model: Model) -> Turn:
         if count > 0 and modality not in model.takes:
             raise refusals.modality_not_supported(model.name, modality)
     pictures = tuple(_picture(url) for url in images)
-    return Turn(message.role, "\n".join(texts), pictures, recordings)
+    sent = message.model_dump(exclude_unset=True)
+    return Turn(message.role, "\n".join(texts), pictures, recordings, sent=sent)
 
 
 def _picture(url: str) -> Picture:

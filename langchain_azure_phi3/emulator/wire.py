@@ -80,12 +80,14 @@ class Reply:
         headers: Without `content-length` for a stream.
         steps: What is written, in order; for a stream, each an event.
         streamed: Whether it is a stream of events.
+        blocks: Whether the next step may be long in coming, so that no loop may wait for it.
     """
 
     status: int
     headers: Mapping[str, str] = field(default_factory=dict)
     steps: Iterable[Step] = ()
     streamed: bool = False
+    blocks: bool = False
 
 
 def dumped(value: Any) -> bytes:

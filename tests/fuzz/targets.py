@@ -133,7 +133,9 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "tools": tools,
 }
 
-_CHUNK = b'data: {"choices":[{"index":0,"delta":{"content":"Gr\xc3\xbc"},"finish_reason":null}]}\n\n'
+_CHUNK = (
+    b'data: {"choices":[{"index":0,"delta":{"content":"Gr\xc3\xbc"},"finish_reason":null}]}\n\n'
+)
 _END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
 _DONE = b"data: [DONE]\n\n"
 _STREAMS = (

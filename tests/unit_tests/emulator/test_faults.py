@@ -326,3 +326,10 @@ def test_a_fault_that_says_nothing_is_refused(desk: Desk, fault: Any, words: str
     """When it is set, not when it is due."""
     with pytest.raises(ValueError, match=words):
         desk.phi.fail(**fault)
+
+
+def test_requests_before_a_fault_can_be_spared(desk: Desk) -> None:
+    """For what goes wrong only at the third step of a conversation."""
+    desk.phi.fail(status=500, spared=2)
+
+    assert [desk.ask().status_code for _ in range(4)] == [200, 200, 500, 200]
