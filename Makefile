@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration_tests format check coverage clean
+.PHONY: help demo test integration_tests dist format check coverage clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -43,9 +43,12 @@ $(THIRD)/.installed: pyproject.toml
 integration_tests: $(THIRD)/.installed  ## run the tests with LiteLLM and llama.cpp, in an environment of their own
 	$(THIRD)/bin/python -m pytest --override-ini addopts= --import-mode=importlib --override-ini filterwarnings= -q tests/third_party
 
+dist: $(STAMP)  ## build the release; check it, install it with the oldest and newest dependencies, test that
+	$(BIN)/python tests/dist.py
+
 format: $(STAMP)  ## rewrite the code in the project's style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
 clean:  ## remove everything that a target made
-	rm -rf $(VENV) $(THIRD) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(THIRD) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
