@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration_tests dist format check coverage clean
+.PHONY: help demo test integration_tests dist format docs docs-serve cookbook check coverage clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -29,7 +29,7 @@ test: $(STAMP)  ## set up; check format, lint, types, architecture; run all test
 	$(BIN)/python -m pytest --cov --cov-report=term
 
 # Servers and clients of other people, in an environment of their own: they are large, and they pin
-# what they like. llama-cpp-python is compiled (ten minutes on two cores; needs a C++ compiler);
+# what they like. llama-cpp-python is compiled (24 minutes on two busy cores; needs a C++ compiler);
 # WITHOUT_LLAMA=1 leaves it out, and its tests are skipped.
 THIRD := .venv-third-party
 THIRD_PACKAGES := 'litellm[proxy]>=1.80' $(if $(WITHOUT_LLAMA),,'llama-cpp-python[server]>=0.3.16' gguf)
@@ -50,5 +50,23 @@ format: $(STAMP)  ## rewrite the code in the project's style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+$(VENV)/.docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
+	@touch $@
+
+docs: $(VENV)/.docs  ## build the site strictly into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html is the first page."
+
+docs-serve: $(VENV)/.docs  ## show the site on http://127.0.0.1:8000 while you write
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict
+
+$(VENV)/.cookbook: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group cookbook
+	@touch $@
+
+cookbook: $(VENV)/.cookbook  ## run the cookbook's programs, with a real embedding model (needs PyTorch)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/integration_tests/test_cookbook.py
+
 clean:  ## remove everything that a target made
-	rm -rf $(VENV) $(THIRD) build dist .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(THIRD) build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -10,7 +10,7 @@ from langchain_azure_phi3.errors import AzurePhi3Error
 
 _STRUCK = "***"
 # Local servers take any word for a key ("ollama"); real keys and tokens are four times as long.
-_SHORTEST = 8
+_SHORTEST = 7
 _SECRET_HEADER = re.compile(r"auth|cookie|credential|key|passw|secret|signature|token", re.I)
 # The text of an answer is the user's: it stays as it was received.
 _KEPT = frozenset({"partial", "usage_metadata"})

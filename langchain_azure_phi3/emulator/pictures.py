@@ -1,4 +1,4 @@
-"""How large a picture is, read from the first bytes of a PNG, JPEG, GIF, BMP or WEBP."""
+"""How large a picture is, read from the first bytes of a PNG, JPEG, GIF, BMP, WEBP or TIFF."""
 
 import base64
 import binascii
@@ -103,10 +103,28 @@ def _riff(data: bytes) -> Size:
     return read(data)
 
 
+def _tiff(data: bytes) -> Size:
+    order = "<" if data.startswith(b"II") else ">"
+    directory = struct.unpack_from(f"{order}I", data, 4)[0]
+    sides: dict[int, int] = {}
+    for index in range(struct.unpack_from(f"{order}H", data, directory)[0]):
+        entry = directory + 2 + 12 * index
+        tag, kind = struct.unpack_from(f"{order}HH", data, entry)
+        # Width is tag 256 and height 257, as 16 bits (kind 3) or 32 (TIFF 6.0, section 2).
+        if tag in (256, 257):
+            size = "H" if kind == 3 else "I"
+            sides[tag] = struct.unpack_from(order + size, data, entry + 8)[0]
+    if len(sides) < 2:
+        raise ValueError("the TIFF does not say its size")
+    return sides[256], sides[257]
+
+
 _READERS: Mapping[bytes, Callable[[bytes], Size]] = {
     b"\x89PNG\r\n\x1a\n": _png,
     b"\xff\xd8": _jpeg,
     b"GIF8": _gif,
     b"BM": _bmp,
     b"RIFF": _riff,
+    b"II*\x00": _tiff,
+    b"MM\x00*": _tiff,
 }

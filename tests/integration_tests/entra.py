@@ -55,7 +55,7 @@ class Entra:
     def __init__(self, authority: str) -> None:
         self.authority = authority
         self.asked: list[dict[str, str]] = []
-        self.token = "a-token"
+        self.token = "a-token-of-entra-id"
         self.refusal: dict[str, Any] | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 import re
 import runpy
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,8 +53,11 @@ SHOWN = (
 )
 
 
-def test_the_demonstration_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demonstration_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What `make demo` shows, from the model's name to a picture."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where its picture is saved
     runpy.run_path(str(ROOT / "tests" / "demo.py"), run_name="__main__")
 
     shown = capsys.readouterr().out

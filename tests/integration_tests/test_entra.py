@@ -105,7 +105,7 @@ async def test_a_sync_credential_signs_in_all_four_ways(
     assert (await ask(model, colour, "Hi")).text
 
     assert [ML] == entra.scopes
-    assert {"Bearer a-token"} == {r.headers["authorization"] for r in phi.requests}
+    assert {"Bearer a-token-of-entra-id"} == {r.headers["authorization"] for r in phi.requests}
     assert all("api-key" not in request.headers for request in phi.requests)
 
 

@@ -82,6 +82,15 @@ def test_models_of_the_same_settings_share_their_connections(phi: Emulator) -> N
     assert 1 == phi.open_connections
 
 
+@pytest.fixture
+def unlogged() -> Iterator[None]:
+    """What is logged is kept by pytest until the test's end."""
+    logging.disable(logging.INFO)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("unlogged")
 def test_thousands_of_models_leave_nothing_behind(phi: Emulator) -> None:
     """No sockets, no threads, no objects."""
 

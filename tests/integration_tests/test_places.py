@@ -400,7 +400,7 @@ def test_a_local_server_without_v1_is_found(caplog: pytest.LogCaptureFixture) ->
     sent.model("http://localhost:11434?token=secret", model="phi3").invoke("Hi")
 
     assert paths(sent) == [NEW, OLD]
-    assert "(404); trying http://localhost:11434/v1/chat/completions" in caplog.text
+    assert "http://localhost:11434/v1/chat/completions, because of 404" in caplog.text
     assert "secret" not in "".join(
         r.getMessage() for r in caplog.records if r.name.startswith("langchain_azure_phi3")
     )

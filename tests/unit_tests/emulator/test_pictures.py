@@ -55,7 +55,18 @@ def extended(width: int, height: int) -> bytes:
     return b"\0" * 4 + sides
 
 
+def tiff(order: str, kind: int, tags: tuple[int, ...] = (254, 256, 257)) -> bytes:
+    """The directory of a TIFF of 640 x 480, its sizes as 16 bits (3) or 32 (4)."""
+    value = {254: 0, 256: 640, 257: 480}
+    field = "H2x" if kind == 3 else "I"
+    entries = [struct.pack(f"{order}HHI{field}", tag, kind, 1, value[tag]) for tag in tags]
+    start = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}I", 8)
+    return start + struct.pack(f"{order}H", len(entries)) + b"".join(entries)
+
+
 PICTURES = {
+    "tiff, 16 bits": tiff("<", 3),
+    "tiff, 32 bits": tiff(">", 4),
     "png": png(640, 480),
     "jpeg": jpeg(640, 480),
     "gif": b"GIF89a" + struct.pack("<HH", 640, 480),
@@ -87,6 +98,8 @@ def test_a_picture_that_ends_within_its_header_is_unreadable(kind: str) -> None:
     [
         (b"", "cannot identify"),
         (b"hello", "cannot identify"),
+        (tiff("<", 4, (254, 256)), "does not say its size"),
+        (tiff("<", 4)[:20], "ends within its header"),
         (b"RIFF\0\0\0\0WAVEfmt " + b"\0" * 40, "cannot identify"),
         (webp(b"ICCP", b"\0" * 20), "cannot identify"),
         (png(0, 480), "no size"),
