@@ -156,7 +156,7 @@ def check_plugin_and_commands(python: Path) -> None:
     shown = run(home / "bin" / "langchain-azure-phi3", "--version", cwd=home)
     demand(shown.startswith("langchain-azure-phi3 "), shown)
     options = ("-c", "/dev/null", "--rootdir", home)  # not the settings of this project
-    fixtures = run(python, "-m", "pytest", *options, "--fixtures", cwd=home)
+    fixtures = run(python, "-m", "pytest", *options, "--fixtures", cwd=home / "program")
     demand("phi_emulator" in fixtures, "the pytest plugin is not found")
 
 

@@ -26,7 +26,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     phi3_gguf.write(folder / "phi3.gguf")
     port = free_port()
     command = [sys.executable, "-m", "llama_cpp.server", "--model", str(folder / "phi3.gguf")]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--n_ctx", "512", "--api_key", KEY]
+    command += ["--host", "127.0.0.1", "--port", str(port), "--n_ctx", "2048", "--api_key", KEY]
     with running(command, f"http://127.0.0.1:{port}/docs", folder / "log"):
         yield f"http://127.0.0.1:{port}/v1"
 
