@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration_tests format docs docs-serve cookbook check coverage clean
+.PHONY: help demo test integration_tests dist format docs docs-serve cookbook check coverage clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ fuzz: $(STAMP) $(FUZZ)/.installed  ## look for bad input that breaks something (
 	$(FUZZ)/bin/python -m tests.fuzz $(SECONDS_EACH)
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/unit_tests/test_bad_input.py
 
+dist: $(STAMP)  ## build the release; check it, install it with the oldest and newest dependencies, test that
+	$(BIN)/python tests/dist.py
+
 format: $(STAMP)  ## rewrite the code in the project's style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -80,4 +83,4 @@ cookbook: $(VENV)/.cookbook  ## run the cookbook's programs, with a real embeddi
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/integration_tests/test_cookbook.py
 
 clean:  ## remove everything that a target made
-	rm -rf $(VENV) $(THIRD) $(FUZZ) .fuzz site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(THIRD) $(FUZZ) .fuzz build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
