@@ -186,7 +186,7 @@ class Deployment:
             self._choice(replace(prompt, choice=index), chat, limit, flood=flooded)
             for index in range(engine.n)
         )
-        if not path.logprobs:
+        if not path.logprobs or isinstance(self._speaks, Upstream):
             engine = engine.model_copy(update={"logprobs": False})
         return chat, self._completion(request, prompt, choices, engine)
 

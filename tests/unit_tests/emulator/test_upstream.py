@@ -157,6 +157,16 @@ def test_the_endpoints_own_key_is_not_handed_on(behind: LocalModel, front: Desk)
     assert [None] == behind.keys
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_no_log_probabilities_are_made_up(stream: bool, behind: LocalModel, front: Desk) -> None:
+    """The emulator's own would be lies about a real model, and the model is not asked for its."""
+    answer = front.ask("Hi", logprobs=True, stream=stream, headers=PASS_THROUGH)
+
+    assert 200 == answer.status_code
+    assert '"logprob":' not in answer.text
+    assert "logprobs" not in behind.asked[-1]
+
+
 def test_every_choice_is_asked_for(behind: LocalModel, front: Desk) -> None:
     """Not every local server knows `n`."""
     body = front.ask("Hi", n=2, headers=PASS_THROUGH).json()
