@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration_tests dist format docs docs-serve cookbook check coverage clean
+.PHONY: help demo test integration_tests fuzz bench dist format docs docs-serve cookbook check coverage clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -43,6 +43,20 @@ $(THIRD)/.installed: pyproject.toml
 integration_tests: $(THIRD)/.installed  ## run the tests with LiteLLM and llama.cpp, in an environment of their own
 	$(THIRD)/bin/python -m pytest --override-ini addopts= --import-mode=importlib --override-ini filterwarnings= -q tests/third_party
 
+# Coverage-guided, with atheris, in an environment of its own: it has no wheels for every Python.
+FUZZ := .venv-fuzz
+SECONDS_EACH ?= 30
+
+$(FUZZ)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(FUZZ)
+	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --editable . 'atheris>=3'
+	@touch $@
+
+fuzz: $(STAMP) $(FUZZ)/.installed  ## look for bad input that breaks something (SECONDS_EACH=30)
+	$(FUZZ)/bin/python -m tests.fuzz $(SECONDS_EACH)
+	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/unit_tests/test_bad_input.py
+
 dist: $(STAMP)  ## build the release; check it, install it with the oldest and newest dependencies, test that
 	$(BIN)/python tests/dist.py
 
@@ -69,4 +83,4 @@ cookbook: $(VENV)/.cookbook  ## run the cookbook's programs, with a real embeddi
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/integration_tests/test_cookbook.py
 
 clean:  ## remove everything that a target made
-	rm -rf $(VENV) $(THIRD) build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(THIRD) $(FUZZ) .fuzz build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -90,15 +90,16 @@ class AzurePhi3Error(langchain.ModelError):
     """Anything that this package raises on purpose.
 
     Attributes:
-        status_code: The HTTP status that the model gave; unwrapped where a front end had
-            replaced it with 424.
-        code: The server's own name for the failure, such as `"content_filter"`.
-        request_id: The server's id of the request, for a support ticket.
-        response: What was answered, or `None` when nothing was.
-        body: The answer's JSON, or its text where it was none.
-        retry_after: Seconds after which the server asked to try again.
-        partial: The text received before the failure.
-        usage_metadata: LangChain's token counts, where the server gave them before failing.
+        status_code (int | None): The HTTP status that the model gave; unwrapped where a front end
+            had replaced it with 424.
+        code (str | None): The server's own name for the failure, such as `"content_filter"`.
+        request_id (str | None): The server's id of the request, for a support ticket.
+        response (FailedResponse | None): What was answered, or `None` when nothing was.
+        body (Any): The answer's JSON, or its text where it was none.
+        retry_after (float | None): Seconds after which the server asked to try again.
+        partial (str | None): The text received before the failure.
+        usage_metadata (Mapping[str, Any] | None): LangChain's token counts, where the server gave
+            them before failing.
     """
 
     def __init__(

@@ -1,7 +1,14 @@
 """Picture files, bytes and PIL images as content blocks, made small enough to send.
 
 ```python
-HumanMessage([{"type": "text", "text": "What is this?"}, image_block("chart.png")])
+from langchain_core.messages import HumanMessage
+from PIL import Image
+
+from langchain_azure_phi3 import image_block
+
+chart = Image.new("RGB", (640, 480))  # or a path, or bytes
+message = HumanMessage([{"type": "text", "text": "What is this?"}, image_block(chart)])
+print(message.content_blocks[1]["mime_type"])
 ```
 
 Pillow is needed for `max_side` and for PIL images only: the extra `images` brings it.

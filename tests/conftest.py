@@ -20,7 +20,7 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 # `make fuzz` looks further.
-settings.register_profile("fuzz", settings.get_profile("any machine"), max_examples=3000)
+settings.register_profile("fuzz", settings.get_profile("any machine"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "any machine"))
 
 

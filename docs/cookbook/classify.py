@@ -1,8 +1,9 @@
 """A thousand rows, with a progress bar, a bill, and no work done twice.
 
-Every row is written as soon as it is answered. If the program is stopped or crashes, start it
-again: it reads what is there and asks for the rest. A row that content safety blocks is marked
-and not asked again; a row that failed otherwise is left for the next run.
+`abatch_as_completed` is `abatch` with each answer as it comes: every row is written at once. If the
+program is stopped or crashes, start it again: it reads what is there and asks for the rest. A row
+that content safety blocks is marked and not asked again; a row that failed otherwise is left for
+the next run.
 
 ```bash
 pip install "langchain-azure-phi3[emulator]" tqdm

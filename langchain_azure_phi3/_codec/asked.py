@@ -115,11 +115,14 @@ def asked(
 def _name(tool: Json) -> str:
     function = tool.get("function")
     name = function.get("name") if isinstance(function, dict) else None
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not isinstance(function, dict):
         raise InvalidInputError(
             f"A tool of type {tool.get('type')!r} is none that a Phi can call. Bind functions, "
             "pydantic models, BaseTools or JSON schemas."
         )
+    for key, kind in (("description", str), ("parameters", dict)):
+        if not isinstance(function.get(key), kind | None):
+            raise InvalidInputError(f"The {key} of the tool {name!r} must be a {kind.__name__}.")
     return name
 
 

@@ -39,6 +39,7 @@ from langchain_azure_phi3.errors import (
     AzurePhi3Error,
     ContentFilterError,
     FilterResult,
+    InterruptedStreamError,
     InvalidResponseError,
 )
 from langchain_azure_phi3.tokens import Meter
@@ -99,6 +100,7 @@ class Exchange:
         self._filters: Json = {}
         self._errors: dict[str, str] = {}
         self._calls = 0
+        self._made_up: dict[int | None, bool] = {}
         self._request_id: str | None = None
         self._answered = False
 
@@ -225,7 +227,7 @@ class Exchange:
     def _chunk(
         self, said: Said, native: list[ToolCallChunk], info: Json
     ) -> Iterator[ChatGenerationChunk]:
-        calls = [*native, *map(self._call_chunk, said.calls)]
+        calls = [*map(self._identified, native), *map(self._call_chunk, said.calls)]
         if not (said.text or said.thoughts or calls or info):
             return
         yield ChatGenerationChunk(
@@ -237,6 +239,14 @@ class Exchange:
             ),
             generation_info=info or None,
         )
+
+    def _identified(self, piece: ToolCallChunk) -> ToolCallChunk:
+        """A piece of a call whose first piece has an id: the server's, else the whole answer's."""
+        index = piece["index"]
+        if index in self._made_up:
+            return {**piece, "id": None} if self._made_up[index] else piece
+        self._made_up[index] = piece["id"] is None
+        return {**piece, "id": piece["id"] or f"call_{piece['name'] or ''}_{index}"}
 
     def _call_chunk(self, call: Call) -> ToolCallChunk:
         index, self._calls = self._calls, self._calls + 1
@@ -293,7 +303,7 @@ class Exchange:
         try:
             yield
         except AzurePhi3Error as error:
-            if error.partial is None and self._answered:
+            if error.partial is None and (self._answered or _breaks_off(error)):
                 error.partial = "".join(self._text)
             if error.usage_metadata is None:
                 error.usage_metadata = self._usage
@@ -386,6 +396,10 @@ class Exchange:
         error.stage = "completion"
         error.filters = FilterResult.read(results)
         return error
+
+
+def _breaks_off(error: AzurePhi3Error) -> bool:
+    return isinstance(error, InterruptedStreamError)
 
 
 def _says_something(choice: Json) -> bool:

@@ -219,9 +219,9 @@ def tool_call_chunks(delta: Json) -> list[ToolCallChunk]:
             name=text_of(call["function"].get("name")),
             args=_arguments_text(call["function"].get("arguments")),
             id=text_of(call.get("id")),
-            index=_count(call.get("index")) or 0,
+            index=position if (index := _count(call.get("index"))) is None else index,
         )
-        for call in _raw_calls(delta)
+        for position, call in enumerate(_raw_calls(delta))  # whole answers number no calls
     ]
 
 

@@ -20,6 +20,7 @@ _DONE = b"[DONE]"
 _NOT_EVENTS = b'{[<"'
 _FIELDS = (b"data", b"event", b"id", b"retry", b":")
 _LEADING_SPACE = 1024
+_SHOWN = 200
 
 
 class StreamReader:
@@ -43,6 +44,8 @@ class StreamReader:
         Raises:
             AzurePhi3Error: The stream reports a failure, or holds what is no JSON object.
         """
+        if len(self._head) < _SHOWN:
+            self._head += chunk[: _SHOWN - len(self._head)]
         if self._undecided is not None:
             chunk = self._decided(self._undecided + chunk)
         if self._body is not None:
@@ -76,12 +79,13 @@ class StreamReader:
 
     def _decided(self, start: bytes) -> bytes:
         """The bytes to read now, once it is clear whether they are an event stream."""
-        significant = start.removeprefix(BOM_UTF8).lstrip()[:1]
+        # No more than this is looked at, so that it does not matter where the network cuts.
+        significant = start[:_LEADING_SPACE].removeprefix(BOM_UTF8).lstrip()[:1]
         undecided = not significant or BOM_UTF8.startswith(start)
         if undecided and len(start) < _LEADING_SPACE:
             self._undecided = start
             return b""
-        self._undecided, self._head = None, start[:200]
+        self._undecided = None
         if significant and significant in _NOT_EVENTS:
             self._body = bytearray()
         return start

@@ -108,3 +108,4 @@ class Spoken:
 
 
 Persona = Callable[[Prompt], "str | Spoken"]
+"""A function that answers: given the prompt, it returns the text, or a `Spoken`."""

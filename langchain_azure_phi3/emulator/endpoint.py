@@ -32,8 +32,13 @@ class Emulator:
     """A Phi endpoint on this machine.
 
     ```python
+    import httpx
+
+    from langchain_azure_phi3.emulator import Emulator
+
     with Emulator("Phi-3-mini-4k-instruct") as phi:
-        httpx.get(f"{phi.endpoint}/info", headers={"authorization": f"Bearer {phi.key}"})
+        key = {"authorization": f"Bearer {phi.key}"}
+        print(httpx.get(f"{phi.endpoint}/info", headers=key).text)
     ```
 
     Args:

@@ -1,8 +1,9 @@
-"""Every Python block in the documents runs, against the emulator."""
+"""Every Python block in the documents and the docstrings runs, against the emulator."""
 
 import re
 import runpy
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,17 +13,22 @@ from langchain_azure_phi3 import catalogue
 from langchain_azure_phi3.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+DOCUMENTS = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "langchain_azure_phi3").rglob("*.py")),
+]
 
 
 def blocks() -> Iterator[object]:
     """Each block, named by its file and heading."""
-    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+    for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8")
         for found in BLOCK.finditer(text):
-            headings = re.findall(r"^#+ (.*)$", text[: found.start()], re.MULTILINE)
+            headings = re.findall(r"^(?:#+|class) (.*)$", text[: found.start()], re.MULTILINE)
             name = f"{path.relative_to(ROOT)}: {headings[-1] if headings else ''}"
-            yield pytest.param(found[1], id=name)
+            yield pytest.param(textwrap.dedent(found[2]), id=name)
 
 
 @pytest.mark.parametrize("code", list(blocks()))

@@ -1,7 +1,6 @@
-"""No broken answer is taken for a whole one, wherever it breaks; what came of it is on the error."""
+"""No broken answer is taken for a whole one; what came of it is on the error."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
@@ -22,7 +21,7 @@ from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.colours import COLOURS, ask
 from tests.integration_tests.raw_server import serving
 
-TEXT = "Grüße 😀, здравствуй!"
+TEXT = "Grüße 😀!"
 CALL = '{"name": "get_weather", "arguments": {"city": "Zürich 😀"}}'
 STREAMS = ("stream", "astream")
 KEY = "canary-of-interruptions"
@@ -33,16 +32,18 @@ def get_weather(city: str) -> str:
     return f"Rain in {city}."
 
 
-async def pieces(model: Any, colour: str, seen: list[str]) -> None:
-    """Read a stream; its texts go into `seen`, so that they are there when it breaks."""
-    stream: AsyncIterator[Any] = model.astream("Hi") if colour == "astream" else _slowly(model)
-    async for chunk in stream:
-        seen.append(chunk.text)
-
-
-async def _slowly(model: Any) -> AsyncIterator[Any]:
-    for chunk in model.stream("Hi"):
-        yield chunk
+async def read(model: Any, colour: str) -> tuple[str, AzurePhi3Error | None]:
+    """The text that a stream gave, and the error that ended it."""
+    texts: list[str] = []
+    try:
+        if colour == "stream":
+            texts.extend(chunk.text for chunk in model.stream("Hi"))
+        else:
+            async for chunk in model.astream("Hi"):
+                texts.append(chunk.text)  # noqa: PERF401 -- what came before the error counts
+    except AzurePhi3Error as error:
+        return "".join(texts), error
+    return "".join(texts), None
 
 
 def in_process(phi: Emulator) -> ChatAzurePhi3:
@@ -67,18 +68,21 @@ def body_of(phi: Emulator, text: str, *, stream: bool) -> bytes:
         ).content
 
 
-def text_in(stream: bytes) -> str:
-    """The text of the events that are whole, read in another way than the package does."""
-    events = stream.split(b"\n\n")
-    if b"data: " in events[-1] and not _is_json(events[-1]):
-        del events[-1]
+def text_in(stream: bytes, *, cleanly: bool) -> str:
+    """The text of the whole events, read in another way than the package does.
+
+    Where the stream ended cleanly, an event that only lacks its blank line is whole.
+    """
+    *events, last = stream.split(b"\n\n")
+    if cleanly and _is_json(last.removeprefix(b"data: ")):
+        events.append(last)
     bodies = [json.loads(event[6:]) for event in events if event.startswith(b"data: {")]
     return "".join(body["choices"][0]["delta"].get("content") or "" for body in bodies)
 
 
-def _is_json(event: bytes) -> bool:
+def _is_json(data: bytes) -> bool:
     try:
-        json.loads(event.removeprefix(b"data: "))
+        json.loads(data)
     except ValueError:
         return False
     return True
@@ -93,7 +97,10 @@ def _is_json(event: bytes) -> bool:
 async def test_a_stream_that_breaks_at_any_byte_is_interrupted(
     kind: Any, colour: str, tools: bool
 ) -> None:
-    """Within an event, a field, a character of four bytes; `partial` is all that came."""
+    """Within an event, a field, a character of four bytes; `partial` is all that came.
+
+    Text that was held back, because it may have become a call, is in it too.
+    """
     said = CALL if tools else TEXT
     phi = Emulator(key=KEY)
     whole = body_of(phi, said, stream=True)
@@ -102,20 +109,16 @@ async def test_a_stream_that_breaks_at_any_byte_is_interrupted(
     last = whole.index(b"\n", finished) if kind == "end" else whole.index(b"[DONE]")
     model = in_process(phi)
     asked = model.bind_tools([get_weather]) if tools else model
-    for after in range(1, last):
+    # With tools, the prompt makes each request slow: a selection, of no even step.
+    for after in range(1, last, 13 if tools else 1):
         phi.script(said)
         phi.fail(kind=kind, after_bytes=after)
-        seen: list[str] = []
-        try:
-            await pieces(asked, colour, seen)
-        except InterruptedStreamError as error:
-            assert text_in(whole[:after]) == error.partial, after
-        else:
-            # Only where the one missing character is a bracket of what was sent already.
-            assert kind == "end", after
-            assert whole[:after].count(b'"finish_reason":"stop"') == 1, after
-        if not tools:
-            assert said.startswith("".join(seen)), after
+
+        text, error = await read(asked, colour)
+
+        assert isinstance(error, InterruptedStreamError), after
+        assert text_in(whole[:after], cleanly=kind == "end") == error.partial, after
+        assert ("" if tools else error.partial) == text, after
     await model.http_async_client.aclose()  # type: ignore[union-attr]
 
 
@@ -145,10 +148,10 @@ async def test_a_whole_answer_that_breaks_at_any_byte_is_none(
 # -- on sockets ----------------------------------------------------------------------------------
 
 PLACES = {
-    "before the first event": b"",
+    "after the first byte": b"",
     "within a field's name": b"da",
     "within an event": b'"delta":',
-    "within a character": "Grü".encode()[:-1],
+    "within a character": "😀".encode()[:2],
     "between events": b"\n\n",
     "before the blank line": b"\n",
 }
@@ -165,13 +168,14 @@ async def test_a_stream_that_breaks_on_a_socket_is_interrupted(
     after = whole.index(PLACES[place], 1) + len(PLACES[place])
     phi.script(TEXT)
     phi.fail(kind=kind, after_bytes=after)
-    expected = InterruptedStreamError if after > 1 or kind != "end" else AzurePhi3Error
+    phi.requests.clear()
 
-    with pytest.raises(expected) as caught:
-        await pieces(model, colour, [])
+    text, error = await read(model, colour)
 
-    assert text_in(whole[:after]) == caught.value.partial
-    assert caught.value.is_retryable
+    assert isinstance(error, InterruptedStreamError)
+    assert text == error.partial == text_in(whole[:after], cleanly=kind == "end")
+    assert error.is_retryable
+    assert 1 == len(phi.requests)
 
 
 HEAD = "HTTP/1.1 200 OK\r\ncontent-type: {}\r\n{}\r\n\r\n"
@@ -199,13 +203,12 @@ async def test_a_broken_framing_is_an_interruption(
     answer: bytes, resets: bool, colour: str
 ) -> None:
     """Below the events, HTTP itself breaks off."""
-    seen: list[str] = []
     with serving(answer, resets=resets) as address:
         model = ChatAzurePhi3(endpoint=address, timeout=5, max_retries=0)
-        with pytest.raises(InterruptedStreamError) as caught:
-            await pieces(model, colour, seen)
+        text, error = await read(model, colour)
 
-    assert (["Hi"], "Hi") == (seen, caught.value.partial)
+    assert isinstance(error, InterruptedStreamError)
+    assert "Hi" == text == error.partial
 
 
 @pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
@@ -241,7 +244,7 @@ SHAPES: dict[str, tuple[Any, type[AzurePhi3Error]]] = {
     "filtered": ({"error": {"code": "content_filter", "message": "no"}}, ContentFilterError),
     "not re-encoded": (SPOILT, InvalidResponseError),
     "named": ('event: error\ndata: {"detail": "engine stopped"}\n\n', ServerError),
-    "no object": ("data: [1]\n\n", InvalidResponseError),
+    "no object": ("data: [1]\n\n", ServerError),
     "no JSON": ('data: {"choices": [\n\n', InvalidResponseError),
 }
 
@@ -258,15 +261,13 @@ async def test_an_error_in_mid_stream_is_raised_with_what_came_before(
     said = CALL if tools else TEXT
     phi.script(said)
     phi.fail(kind="event", after=4, body=event)
-    seen: list[str] = []
 
-    with pytest.raises(expected) as caught:
-        await pieces(model.bind_tools([get_weather]) if tools else model, colour, seen)
+    text, error = await read(model.bind_tools([get_weather]) if tools else model, colour)
 
-    assert type(caught.value) is expected
-    assert caught.value.partial
-    assert said.startswith(caught.value.partial)
-    assert ("" if tools else caught.value.partial) == "".join(seen)
+    assert type(error) is expected
+    assert error.partial
+    assert said.startswith(error.partial)
+    assert ("" if tools else error.partial) == text
     assert 1 == len(phi.requests)
 
 

@@ -5,10 +5,12 @@ Nothing else may ever escape. `make fuzz` runs the same with more examples.
 
 import asyncio
 import json
+import pickle
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.exceptions import OutputParserException
 from langchain_core.messages import (
@@ -78,14 +80,11 @@ def outcome(
     asked = asking(model, how)
     if "stream" in colour and how not in WAYS[:5]:
         colour = "invoke"  # objects do not stream
+    expected = (AzurePhi3Error, *((OutputParserException,) if how in STRUCTURED else ()))
     try:
         got = asyncio.run(ask(asked, colour, question, **call))
-    except AzurePhi3Error as error:
-        assert str(error)
-        json.dumps(error.usage_metadata)
-        return error
-    except OutputParserException as error:
-        assert how in STRUCTURED
+    except expected as error:
+        check_error(error)
         return error
     if how in WAYS[:5]:
         check_message(got)
@@ -94,6 +93,14 @@ def outcome(
     else:
         assert isinstance(got, Person | dict)
     return got
+
+
+def check_error(error: Exception) -> None:
+    """A failure that can be shown, kept and sent on."""
+    assert str(error) != ""
+    if isinstance(error, AzurePhi3Error):
+        assert json.dumps([error.usage_metadata, error.partial, error.retry_after])
+        assert str(error) == str(pickle.loads(pickle.dumps(error)))
 
 
 def check_message(message: Any) -> None:
@@ -143,12 +150,16 @@ ANYTHING = st.recursive(
     max_leaves=6,
 )
 BLOCK_TYPES = st.sampled_from(
-    ["text", "image_url", "image", "audio", "input_audio", "tool_use", "tool_call", "reasoning"]
-    + ["file", "video", "text-plain", "non_standard", "thinking", "refusal", ""]
+    [
+        *("text", "image_url", "image", "audio", "input_audio", "tool_use", "tool_call", "file"),
+        *("reasoning", "video", "text-plain", "non_standard", "thinking", "refusal", ""),
+    ]
 )
 BLOCK_KEYS = st.sampled_from(
-    ["type", "text", "image_url", "url", "base64", "data", "source", "input", "id", "reasoning"]
-    + ["mime_type", "source_type", "input_audio", "extras", "index", "value"]
+    [
+        *("type", "text", "image_url", "url", "base64", "data", "source", "input", "id", "index"),
+        *("mime_type", "source_type", "input_audio", "extras", "reasoning", "value"),
+    ]
 )
 BLOCK = st.builds(
     lambda kind, rest: {"type": kind, **rest},
@@ -267,10 +278,31 @@ SETTINGS = PARAMETERS | st.sampled_from(
         *("on_content_filter", "system_messages", "streaming", "stream_usage"),
     ]
 )
-VALUES = WRITTEN | ANYTHING | st.sampled_from(
-    ["native", "prompted", (1, 2), -1, {"a": "b"}, {"é": "ü"}, {"a": "\n"}, "https://[::1"]
-    + ["http://phi", "https://x:99999", "https://phi.services.ai.azure.com", b"key", "schlüssel"]
-)  # fmt: skip
+VALUES = (
+    WRITTEN
+    | ANYTHING
+    | st.sampled_from(
+        [
+            *(
+                "native",
+                "prompted",
+                (1, 2),
+                -1,
+                {"a": "b"},
+                {"é": "ü"},
+                {"a": "\n"},
+                "https://[::1",
+            ),
+            *(
+                "http://phi",
+                "https://x:99999",
+                "https://phi.services.ai.azure.com",
+                b"key",
+                "schlüssel",
+            ),
+        ]
+    )
+)
 
 
 @given(st.dictionaries(SETTINGS, VALUES, max_size=3), COLOUR)
@@ -471,7 +503,68 @@ def event_streams(draw: st.DrawFn) -> list[bytes]:
     st.sampled_from(WAYS[:5]),
     st.sampled_from(["stream", "astream"]),
 )
-@settings(print_blob=True)
 def test_any_stream_is_an_answer_or_our_error(pieces: list[bytes], how: str, colour: str) -> None:
     """Chunks merge, whatever the server left out, doubled or exchanged."""
     outcome(model_on(Scripted(pieces, headers=STREAM)), how, colour)
+
+
+# -- what was found so ---------------------------------------------------------------------------
+
+
+def named(name: str, **rest: Any) -> dict[str, Any]:
+    """A native call, or a piece of one."""
+    return {"type": "function", "function": {"name": name, "arguments": "{}"}, **rest}
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_calls_without_ids_get_the_same_ones_streamed_and_whole(colour: str) -> None:
+    """Agents answer a call by its id; a whole answer numbers no calls, but they stay apart."""
+    message = {"content": "", "tool_calls": [named("f"), named("g")]}
+    body = written({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
+
+    got = outcome(model_on(Scripted([body])), "plain", colour)
+
+    assert [("f", "call_f_0"), ("g", "call_g_1")] == [(c["name"], c["id"]) for c in got.tool_calls]
+
+
+def test_an_id_that_comes_late_does_not_tear_a_call_in_two() -> None:
+    """LangChain joins pieces of one index and one id."""
+    more = {"index": 0, "id": "late", "function": {"arguments": "1}"}}
+    first = {"index": 0, "function": {"name": "f", "arguments": '{"a": '}}
+    choices = [{"index": 0, "delta": {"tool_calls": [piece]}} for piece in (first, more)]
+    pieces = [framed({"choices": [choice]}) for choice in choices] + [framed(b"[DONE]")]
+
+    got = outcome(model_on(Scripted(pieces, headers=STREAM)), "plain", "stream")
+
+    assert [("f", {"a": 1}, "call_f_0")] == [
+        (c["name"], c["args"], c["id"]) for c in got.tool_calls
+    ]
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ({"tools": [named("f") | {"function": {"name": "f", "description": 3}}]}, "description"),
+        ({"tools": [named("f") | {"function": {"name": "f", "parameters": []}}]}, "parameters"),
+        ({"stop": [{"type": "text"}]}, "stop"),
+        ({"stop": 3}, "stop"),
+    ],
+)
+def test_a_wrong_shape_is_named(call: dict[str, Any], reason: str) -> None:
+    """Rather than met where it is used."""
+    with pytest.raises(InvalidInputError, match=reason):
+        model_on(Scripted(ANSWER)).invoke("Hi", **call)
+
+
+@pytest.mark.parametrize("value", [object(), "\ud83d", {"a": {1, object()}}])
+def test_arguments_that_are_no_json_name_their_call(value: Any) -> None:
+    """In the history, where earlier calls stand."""
+    history = AIMessage("", tool_calls=[tool_call(name="f", args={"a": value}, id="1")])
+
+    with pytest.raises(InvalidInputError, match="the call of 'f'"):
+        model_on(Scripted(ANSWER)).invoke([history])
+
+
+def test_one_stop_as_a_plain_text_is_traced_as_one() -> None:
+    """Not as its letters."""
+    assert ["END"] == model_on(Scripted(ANSWER))._get_ls_params(stop="END")["ls_stop"]  # type: ignore[arg-type]

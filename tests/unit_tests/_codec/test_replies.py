@@ -121,7 +121,7 @@ def test_a_call_without_an_object_is_invalid_with_the_reason(arguments: str) -> 
 
 
 def test_pieces_of_calls_keep_what_they_carry() -> None:
-    """The first has id and name, the others arguments."""
+    """The first has id and name, the others arguments; one without an index has its place."""
     first = {"id": "c1", "index": 0, "function": {"name": "f", "arguments": ""}}
     second = {"index": 0, "function": {"arguments": '{"a"'}}
     third = {"function": {"arguments": {"a": 1}}}
@@ -131,7 +131,7 @@ def test_pieces_of_calls_keep_what_they_carry() -> None:
     assert [
         ("f", "", "c1", 0),
         (None, '{"a"', None, 0),
-        (None, '{"a": 1}', None, 0),
+        (None, '{"a": 1}', None, 2),
     ] == [(p["name"], p["args"], p["id"], p["index"]) for p in pieces]
 
 

@@ -225,6 +225,15 @@ def test_what_is_no_stream_is_shown(content: bytes, said: str) -> None:
     assert read.error.request_id == "r-1"
 
 
+@pytest.mark.parametrize("size", [1, 6, 1000])
+@pytest.mark.parametrize("content", [b"dog", b"not found", b" " * 1030 + b'{"a": 1}'])
+def test_what_is_no_stream_is_so_wherever_it_is_cut(content: bytes, size: int) -> None:
+    """A first byte that could begin a field decides nothing."""
+    read = Read(*(content[at : at + size] for at in range(0, len(content), size)))
+    assert isinstance(read.error, InvalidResponseError)
+    assert str(read.error) == str(Read(content).error)
+
+
 @pytest.mark.parametrize("content", [b": keep-alive\n\n", b"event: x\n\n", b"id: 1\n", b"retry: 1"])
 def test_a_stream_that_ends_before_its_first_object_is_an_interruption(content: bytes) -> None:
     """It was a stream, and nothing of the answer was received: `partial` is empty, not unknown."""

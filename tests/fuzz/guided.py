@@ -1,0 +1,12 @@
+"""One target under atheris, which is installed by `make fuzz` only; the rest is libFuzzer's."""
+
+import sys
+
+import atheris
+
+with atheris.instrument_imports(include=["langchain_azure_phi3"]):
+    from tests.fuzz.targets import TARGETS
+
+if __name__ == "__main__":
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], TARGETS[sys.argv[1]])
+    atheris.Fuzz()

@@ -1,0 +1,185 @@
+"""What a fuzzer may throw at the four readers of foreign bytes, and what must hold for each.
+
+Each target takes bytes and returns, or raises what is a mistake of ours. `SEEDS` is where each
+begins; `make fuzz` goes on from there, guided by the lines that it reaches.
+"""
+
+import json
+import math
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from langchain_azure_phi3 import AzurePhi3Error
+from langchain_azure_phi3._codec.tool_reader import ToolReader
+from langchain_azure_phi3._codec.tools import Tool
+from langchain_azure_phi3._http.failures import completion_from, error_from, error_within
+from langchain_azure_phi3._http.sse import EventParser
+from langchain_azure_phi3._http.streams import StreamReader
+
+_TRANSCRIPTS = Path(__file__).parents[1] / "unit_tests" / "_codec" / "transcripts"
+_TOOLS = (
+    Tool(
+        "get_weather",
+        "The weather.",
+        {
+            "type": "object",
+            "properties": {
+                "city": {"type": "string"},
+                "days": {"type": "integer"},
+                "unit": {"enum": ["C", "F"]},
+                "at": {"anyOf": [{"$ref": "#/$defs/P"}, {"type": "null"}]},
+                "tags": {"type": "array", "items": {"type": "string"}},
+            },
+            "$defs": {"P": {"type": "object", "properties": {"x": {"type": "number"}}}},
+            "required": ["city"],
+        },
+    ),
+    Tool("search", "", {}),
+)
+_HEADERS = ("retry-after", "retry-after-ms", "x-ratelimit-reset-tokens", "x-ms-error-code")
+_WRAPPED = "ms-azureml-model-error-statuscode"
+
+
+def events(data: bytes) -> None:
+    """Events are the same wherever the network cuts the bytes."""
+    size, data = _size(data)
+
+    def parsed(pieces: Iterable[bytes]) -> list[Any]:
+        parser = EventParser()
+        found = [event for piece in pieces for event in parser.feed(piece)]
+        return found + parser.finish()
+
+    assert parsed([data]) == parsed(_cut(data, size))
+
+
+def stream(data: bytes) -> None:
+    """So are a stream's objects and its end; nothing but our errors is raised."""
+    size, data = _size(data)
+
+    def read(pieces: Iterable[bytes]) -> tuple[list[Any], type[Exception] | None, str]:
+        reader, objects = StreamReader({}), []
+        try:
+            for piece in pieces:
+                objects += list(_kept(reader.feed(piece), objects))
+                if reader.done:
+                    break
+            objects += list(_kept(reader.finish(), objects))
+        except AzurePhi3Error as error:
+            return objects, type(error), str(error)
+        return objects, None, ""
+
+    whole, pieces = read([data]), read(_cut(data, size))
+    assert repr(whole) == repr(pieces)  # NaN is not equal to itself
+
+
+def _kept(found: Iterator[Any], objects: list[Any]) -> Iterator[Any]:
+    """Put objects away one by one, so that they are there when the next one raises."""
+    for each in found:
+        objects.append(each)  # noqa: PERF402 -- what came before the failure counts
+    return iter(())
+
+
+def failure(data: bytes) -> None:
+    """Any failed response is an error that can be shown, kept and waited for."""
+    status = 100 + 2 * (data[0] if data else 0)
+    where, _, content = data[1:].partition(b"\0")
+    values = where.decode("latin-1").split("\n")
+    headers = dict(zip((*_HEADERS, _WRAPPED), values, strict=False))
+    found = [error_from(status, headers, content, advice={404: "Look."})]
+    found.append(error_within(content, headers, what="It failed"))
+    with suppress(AzurePhi3Error):
+        assert isinstance(completion_from(content, headers), dict)
+    for error in found:
+        assert isinstance(error, AzurePhi3Error)
+        assert str(error) != ""
+        assert str(pickle.loads(pickle.dumps(error))) == str(error)
+        assert error.retry_after is None or 0 <= error.retry_after < math.inf
+
+
+def tools(data: bytes) -> None:
+    """Text and calls are the same wherever the model's tokens end."""
+    size, data = _size(data)
+    flags, text = data[:1], data[1:].decode("utf-8", errors="ignore")
+    demanded, cut_off = (flags >= b"\x80"), (flags[-1:] >= b"\x40")
+
+    def read(pieces: Iterable[str]) -> tuple[str, list[Any]]:
+        reader = ToolReader(_TOOLS[:1] if demanded else _TOOLS, demanded=demanded)
+        readings = [reader.feed(piece) for piece in pieces]
+        readings.append(reader.finish(cut_off=cut_off))
+        return "".join(r.text for r in readings), [call for r in readings for call in r.calls]
+
+    whole = read([text])
+    assert repr(whole) == repr(read(_cut(text, size)))
+    for call in whole[1]:
+        assert (call.error is not None) or isinstance(call.arguments, dict)
+
+
+def _size(data: bytes) -> tuple[int, bytes]:
+    """The size of the pieces, which the first byte says, and the rest."""
+    return (data[0] % 16 + 1 if data else 1), data[1:]
+
+
+def _cut(data: Any, size: int) -> Iterator[Any]:
+    return (data[at : at + size] for at in range(0, len(data), size))
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "events": events,
+    "stream": stream,
+    "failure": failure,
+    "tools": tools,
+}
+
+_CHUNK = (
+    b'data: {"choices":[{"index":0,"delta":{"content":"Gr\xc3\xbc"},"finish_reason":null}]}\n\n'
+)
+_END = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+_DONE = b"data: [DONE]\n\n"
+_STREAMS = (
+    _CHUNK + _CHUNK + _END + _DONE,
+    b"\xef\xbb\xbf: hi\r\n\r\n" + _CHUNK.replace(b"\n", b"\r\n") + _END + _DONE,
+    _CHUNK + b'event: error\ndata: {"error":{"message":"m","status":500}}\n\n' + _DONE,
+    _CHUNK + b'data: {"object":"error","message":"m","code":400}\n\n',
+    b'\n {"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}',
+    b"<html><title>Sign in</title></html>",
+    b"id: 1\nretry: 5\ndata: a\ndata:b\rdata\n\n",
+    b"not found",
+)
+_BODIES = (
+    b'{"error":{"code":"content_filter","message":"m","param":"prompt","status":400,"innererror":'
+    b'{"code":"ResponsibleAIPolicyViolation","content_filter_result":{"hate":{"filtered":true}}}}}',
+    b'{"status":422,"code":"parameter_not_supported","detail":{"loc":["body","x"],"input":"y"}}',
+    b'{"detail":[{"loc":["body",1],"msg":"m","input":{}}]}',
+    b'{"error":{"message":"{\\"object\\":\\"error\\",\\"message\\":\\"m\\",\\"code\\":400}"}}',
+    b'{"statusCode":401,"message":"Try again in 5 seconds."} see https://aka.ms',
+    b"<html><title>Bad gateway</title></html>",
+    b'"words"',
+    b'[{"error":"list"}]',
+)
+
+
+def _texts() -> list[bytes]:
+    """What models wrote: the transcripts of the tool reader's tests."""
+    found = [json.loads(path.read_text("utf-8")) for path in sorted(_TRANSCRIPTS.glob("*.json"))]
+    return [item["emitted"].encode() for file in found for item in _items(file)]
+
+
+def _items(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict) and isinstance(value.get("emitted"), str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _items(inner)
+
+
+def seeds(target: str) -> list[bytes]:
+    """Where the fuzzer begins."""
+    if target == "failure":
+        statuses = (150, 161, 164)  # 400, 422, 428
+        return [bytes([status]) + b"5\n\n\n\n400\0" + b for status in statuses for b in _BODIES]
+    if target == "tools":
+        return [bytes([3, flags]) + text for text in _texts() for flags in (0, 0xC0)]
+    return [bytes([size]) + content for content in _STREAMS for size in (0, 6)]

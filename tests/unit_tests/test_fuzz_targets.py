@@ -1,0 +1,16 @@
+"""The fuzz targets hold for what the fuzzer begins with, so that it finds only news."""
+
+import pytest
+
+from tests.fuzz.targets import TARGETS, seeds
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_target_holds_for_its_seeds(target: str) -> None:
+    """Real streams, bodies and answers, and none at all."""
+    given = [b"", *seeds(target)]
+
+    for content in given:
+        TARGETS[target](content)
+
+    assert len(given) > 10
