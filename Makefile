@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration_tests dist format docs docs-serve cookbook check coverage clean
+.PHONY: help demo test integration_tests fuzz bench dist format docs docs-serve cookbook check coverage clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -60,6 +60,19 @@ fuzz: $(STAMP) $(FUZZ)/.installed  ## look for bad input that breaks something (
 dist: $(STAMP)  ## build the release; check it, install it with the oldest and newest dependencies, test that
 	$(BIN)/python tests/dist.py
 
+# The packages that this one is measured beside, in an environment of their own.
+BENCH := .venv-bench
+PEERS := langchain-openai langchain-mistralai langchain-azure-ai openai azure-ai-inference langgraph
+
+$(BENCH)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable . $(PEERS)
+	@touch $@
+
+bench: $(BENCH)/.installed  ## measure beside the peers; write docs/benchmarks.md
+	$(BENCH)/bin/python -W ignore::ResourceWarning -m tests.benchmarks $(BENCH_ARGS)
+
 format: $(STAMP)  ## rewrite the code in the project's style
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -83,4 +96,4 @@ cookbook: $(VENV)/.cookbook  ## run the cookbook's programs, with a real embeddi
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/integration_tests/test_cookbook.py
 
 clean:  ## remove everything that a target made
-	rm -rf $(VENV) $(THIRD) $(FUZZ) .fuzz build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(THIRD) $(FUZZ) $(BENCH) .fuzz build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -7,8 +7,6 @@ answers mean is decided in `diagnosis`.
 import base64
 import json
 import os
-import socket
-import ssl
 import struct
 import time
 import zlib
@@ -17,7 +15,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import httpx
 from langchain_core.messages import AIMessage, HumanMessage
@@ -34,6 +31,7 @@ from langchain_azure_phi3.errors import (
     InvalidInputError,
     NotFoundError,
 )
+from langchain_azure_phi3.reach import reached
 
 Json = dict[str, Any]
 
@@ -374,80 +372,6 @@ def _written(value: Any) -> str:
 
 def _tried(prompted: bool | AzurePhi3Error) -> str:
     return diagnosis.of_tools(prompted, native=False).means
-
-
-def reached(route: Route, timeout: float) -> Iterator[Finding]:
-    """The steps below HTTP: the name's address, the connection, the certificate."""
-    url = urlsplit(route.chat_url)
-    host, port = str(url.hostname), url.port or (443 if url.scheme == "https" else 80)
-    proxy = getproxies().get(url.scheme)
-    if proxy is not None and not proxy_bypass(host):
-        address = proxy.rpartition("@")[2]
-        for step in ("name resolution", "connection", "TLS"):
-            yield skipped(step, f"left to the proxy {address}, which the environment names")
-        return
-    found = _resolved(host, port)
-    yield found
-    if found.outcome != "failed":
-        yield from _connected(host, port, url.scheme == "https", min(timeout, _CONNECT_SECONDS))
-
-
-def _resolved(host: str, port: int) -> Finding:
-    try:
-        answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as problem:  # socket.gaierror, or a name that is none
-        means = (
-            "No such host is known here: look for a typing mistake, a VPN that is needed, or an "
-            "endpoint that was deleted, as those of retired deployments are."
-        )
-        return Finding("name resolution", "failed", f"{host}: {problem}", means)
-    except UnicodeError:
-        return Finding("name resolution", "failed", f"{host} is no host name")
-    addresses = sorted({str(answer[4][0]) for answer in answers})
-    if addresses == [host]:
-        return Finding("name resolution", "ok", f"{host} is an address itself")
-    return Finding("name resolution", "ok", f"{host} is {', '.join(addresses)}")
-
-
-def _connected(host: str, port: int, secure: bool, timeout: float) -> Iterator[Finding]:
-    try:
-        began = time.perf_counter()
-        with socket.create_connection((host, port), timeout=timeout) as raw:
-            took = (time.perf_counter() - began) * 1000
-            yield Finding("connection", "ok", f"to port {port}, in {took:.0f} ms")
-            if not secure:
-                yield skipped("TLS", "plain http on this machine")
-            else:
-                yield _secured(raw, host)
-    except ConnectionRefusedError:
-        means = "Nothing listens there: start the server, or correct the port."
-        yield Finding("connection", "failed", f"port {port} of {host} refuses", means)
-    except OSError as problem:
-        means = "A firewall, a private network, or a host that is down."
-        yield Finding("connection", "failed", f"port {port} of {host}: {problem}", means)
-
-
-def _secured(raw: socket.socket, host: str) -> Finding:
-    # The certificates that the chat model's client trusts.
-    context = httpx.create_ssl_context()
-    try:
-        with context.wrap_socket(raw, server_hostname=host) as secured:
-            certificate: Mapping[str, Any] = secured.getpeercert() or {}
-            version = secured.version()
-    except ssl.SSLCertVerificationError as problem:
-        means = (
-            "If a proxy or gateway of your own opens the connection, name its authority's "
-            "certificate in SSL_CERT_FILE, or pass http_client=httpx.Client(verify=...). "
-            "Otherwise somebody else answers: do not switch the check off."
-        )
-        return Finding("TLS", "failed", problem.verify_message or str(problem), means)
-    except ssl.SSLError as problem:
-        means = "The port does not speak TLS: check the port, or whether the URL should be http."
-        return Finding("TLS", "failed", str(problem), means)
-    except OSError as problem:
-        means = "The connection was closed during the handshake: a firewall, or another protocol."
-        return Finding("TLS", "failed", str(problem), means)
-    return Finding("TLS", "ok", f"{version}, {diagnosis.certificate_of(certificate)}")
 
 
 def _picture() -> str:

@@ -50,7 +50,7 @@ with Emulator("Phi-4", misbehaves="prose") as phi:
 WRONG = """\
 from langchain_azure_phi3 import ChatAzurePhi3, NoSuchName
 
-ChatAzurePhi3(temprature=0)
+ChatAzurePhi3(temperatures=0)
 ChatAzurePhi3().get_model_info().no_such_field
 """
 

@@ -2,8 +2,8 @@
 
 `abatch_as_completed` is `abatch` with each answer as it comes: every row is written at once. If the
 program is stopped or crashes, start it again: it reads what is there and asks for the rest. A row
-that content safety blocks is marked and not asked again; a row that failed otherwise is left for the
-next run.
+that content safety blocks is marked and not asked again; a row that failed otherwise is left for
+the next run.
 
 ```bash
 pip install "langchain-azure-phi3[emulator]" tqdm

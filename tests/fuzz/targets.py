@@ -60,13 +60,9 @@ def stream(data: bytes) -> None:
     size, data = _size(data)
 
     def read(pieces: Iterable[bytes]) -> tuple[list[Any], type[Exception] | None, str]:
-        reader, objects = StreamReader({}), []
+        objects: list[Any] = []
         try:
-            for piece in pieces:
-                objects += list(_kept(reader.feed(piece), objects))
-                if reader.done:
-                    break
-            objects += list(_kept(reader.finish(), objects))
+            objects.extend(_objects(pieces))  # those before a failure stay
         except AzurePhi3Error as error:
             return objects, type(error), str(error)
         return objects, None, ""
@@ -75,11 +71,13 @@ def stream(data: bytes) -> None:
     assert repr(whole) == repr(pieces)  # NaN is not equal to itself
 
 
-def _kept(found: Iterator[Any], objects: list[Any]) -> Iterator[Any]:
-    """Put objects away one by one, so that they are there when the next one raises."""
-    for each in found:
-        objects.append(each)
-    return iter(())
+def _objects(pieces: Iterable[bytes]) -> Iterator[Any]:
+    reader = StreamReader({})
+    for piece in pieces:
+        yield from reader.feed(piece)
+        if reader.done:
+            return
+    yield from reader.finish()
 
 
 def failure(data: bytes) -> None:

@@ -403,6 +403,41 @@ def test_a_failure_on_the_way_is_not_taken_for_a_lack(
     assert "failed" == found(report, step).outcome
 
 
+def test_the_older_route_is_examined_for_what_it_has(start: Callable[..., Emulator]) -> None:
+    """`/score` takes neither extras nor formats nor tools; streams come in one piece."""
+    report = examined(start(dialect="managed-2024-05"), api="score")
+
+    assert report.usable
+    assert '"score"' == report.constructor["api"]
+    assert "skipped" == found(report, "extra parameters").outcome
+    assert "skipped" == found(report, "JSON mode").outcome
+    assert "one was called" in found(report, "tools").means
+
+
+def test_a_token_is_told_from_a_key(start: Callable[..., Emulator]) -> None:
+    """The call names the class of the credential, and the token is not shown."""
+    phi = start(key="a-token-of-entra")
+
+    class Signed:
+        """Like a credential of azure-identity."""
+
+        def get_token(self, *scopes: str, **_: Any) -> Any:
+            return type("Token", (), {"token": phi.key, "expires_on": 9e9})
+
+    report = examine(
+        {
+            "endpoint": phi.endpoint,
+            "credential": Signed(),
+            "credential_scopes": ["https://ml.azure.com/.default"],
+        },
+        timeout=5,
+    )
+
+    assert "Entra ID token" in found(report, "sign-in").found
+    assert "Signed()" == report.constructor["credential"]
+    assert "a-token-of-entra" not in report.as_json()
+
+
 def test_the_key_is_never_shown(start: Callable[..., Emulator]) -> None:
     """Not even when a server quotes it where nobody expects it."""
     phi = start(key="a-very-secret-key")
