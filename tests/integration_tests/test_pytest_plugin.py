@@ -23,8 +23,11 @@ class Runner:
         pytester.makeini("[pytest]\nasyncio_default_fixture_loop_scope = function\n")
 
     def __call__(self, code: str, *options: str) -> pytest.RunResult:
-        """In a process of its own: one in this process would forget, as it ends, the modules that
-        it loaded first, and the next test would meet two of each."""
+        """In a process of its own, as users do.
+
+        One in this process would forget, as it ends, the modules that it loaded first, and the
+        next test would meet two of each.
+        """
         self.pytester.makepyfile(code)
         return self.pytester.runpytest_subprocess(*STRICT, *options, timeout=120)
 
