@@ -92,7 +92,7 @@ class Exchange:
 
     def _begin(self) -> None:
         """Forget the answer before a corrected one."""
-        self._reader = AnswerReader(self._terms.asked, thinks=self._terms.thinks)
+        self._reader = self._new_reader()
         self._text: list[str] = []
         self._counted: UsageMetadata | None = None
         self._news: Json = {}
@@ -303,7 +303,8 @@ class Exchange:
         try:
             yield
         except AzurePhi3Error as error:
-            if error.partial is None and (self._answered or _breaks_off(error)):
+            began = self._answered or isinstance(error, InterruptedStreamError)
+            if error.partial is None and began:
                 error.partial = "".join(self._text)
             if error.usage_metadata is None:
                 error.usage_metadata = self._usage
@@ -396,10 +397,6 @@ class Exchange:
         error.stage = "completion"
         error.filters = FilterResult.read(results)
         return error
-
-
-def _breaks_off(error: AzurePhi3Error) -> bool:
-    return isinstance(error, InterruptedStreamError)
 
 
 def _says_something(choice: Json) -> bool:

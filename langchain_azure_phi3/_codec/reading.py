@@ -61,7 +61,7 @@ class AnswerReader:
         if not self._holds:
             return passed
         if self._object is not None and not any(call.error is None for call in self._calls):
-            return Said(passed.thoughts, passed.text + self._read_object())
+            return Said(passed.thoughts, passed.text + self._read_object(self._object))
         if self._demands_call:
             self.problem = "; ".join(call.error or "" for call in self._calls) or _NO_CALL
             return passed
@@ -90,10 +90,8 @@ class AnswerReader:
             return Said(thoughts, *self.leftover()[1:])
         return Said(thoughts)
 
-    def _read_object(self) -> str:
-        if self._object is None:
-            return ""
-        found, self.problem = self._object.read("".join(self._text))
+    def _read_object(self, reader: ObjectReader) -> str:
+        found, self.problem = reader.read("".join(self._text))
         if found is None:
             return ""
         self.problem = None
