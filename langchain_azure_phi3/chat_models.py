@@ -134,9 +134,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
         **kwargs: Any,
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
-        with self._keeping_secrets():
+        connected = self._connected()
+        with connected.keeping_secrets:
             while True:
-                answer = self._sync.complete(exchange.request, exchange.headers)
+                answer = connected.sync.complete(exchange.request, exchange.headers)
                 if (result := exchange.result(*answer)) is not None:
                     return result
 
@@ -149,9 +150,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
         **kwargs: Any,
     ) -> ChatResult:
         exchange = self._exchange(messages, stop, kwargs)
-        with self._keeping_secrets():
+        connected = self._connected()
+        with connected.keeping_secrets:
             while True:
-                answer = await self._async.complete(exchange.request, exchange.headers)
+                answer = await connected.asynchronous.complete(exchange.request, exchange.headers)
                 if (result := exchange.result(*answer)) is not None:
                     return result
 
@@ -164,9 +166,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
         **kwargs: Any,
     ) -> Iterator[ChatGenerationChunk]:
         exchange = self._exchange(messages, stop, kwargs, stream=True)
+        connected = self._connected()
         while exchange.is_open:
-            with self._keeping_secrets(), exchange.keeping_partial():
-                pieces = self._sync.stream(exchange.request, exchange.headers)
+            with connected.keeping_secrets, exchange.keeping_partial():
+                pieces = connected.sync.stream(exchange.request, exchange.headers)
                 with closing(pieces):
                     for piece in pieces:
                         yield from exchange.chunks(*piece)
@@ -181,9 +184,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
         exchange = self._exchange(messages, stop, kwargs, stream=True)
+        connected = self._connected()
         while exchange.is_open:
-            with self._keeping_secrets(), exchange.keeping_partial():
-                pieces = self._async.stream(exchange.request, exchange.headers)
+            with connected.keeping_secrets, exchange.keeping_partial():
+                pieces = connected.asynchronous.stream(exchange.request, exchange.headers)
                 async with aclosing(pieces):
                     async for piece in pieces:
                         for chunk in exchange.chunks(*piece):
@@ -198,8 +202,9 @@ class ChatAzurePhi3(BaseAzurePhi3):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        with self._keeping_secrets():
-            return model_info(self._sync.info(self.model, self._routing()).body)
+        connected = self._connected()
+        with connected.keeping_secrets:
+            return model_info(connected.sync.info(self.model, self._routing()).body)
 
     async def aget_model_info(self) -> ModelInfo:
         """What the deployment says of its model (`GET /info`).
@@ -208,8 +213,9 @@ class ChatAzurePhi3(BaseAzurePhi3):
             NotFoundError: The kind of endpoint has no such route.
             AzurePhi3Error: Whatever else went wrong.
         """
-        with self._keeping_secrets():
-            return model_info((await self._async.info(self.model, self._routing())).body)
+        connected = self._connected()
+        with connected.keeping_secrets:
+            return model_info((await connected.asynchronous.info(self.model, self._routing())).body)
 
     def _routing(self) -> dict[str, str]:
         return parameters.headers({}, frozenset(), None, self.deployment)

@@ -3,7 +3,6 @@
 import difflib
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
@@ -33,6 +32,7 @@ from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Connection, Endpo
 from langchain_azure_phi3._http.kinds import Api
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
+from langchain_azure_phi3._http.secrecy import KeptSecrets
 from langchain_azure_phi3.errors import InvalidInputError
 
 Json = dict[str, Any]
@@ -45,18 +45,25 @@ _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 180.0  # the longest that managed compute lets a request take
 
 
-class _Connected(NamedTuple):
+class Connected(NamedTuple):
+    """The endpoints that follow from some settings."""
+
     settings: tuple[Any, ...]
     connection: Connection
     sync: Endpoint
     asynchronous: AsyncEndpoint
+
+    @property
+    def keeping_secrets(self) -> KeptSecrets:
+        """Lets no error leave with a secret in it."""
+        return self.connection.keeping_secrets
 
 
 class _Connections:
     """The endpoints of one model's present settings. Copies and pickles of it are empty."""
 
     def __init__(self) -> None:
-        self.made: _Connected | None = None
+        self.made: Connected | None = None
 
     def __deepcopy__(self, memo: object) -> "_Connections":
         return _Connections()
@@ -266,18 +273,7 @@ class BaseAzurePhi3(BaseChatModel):
     def _route(self) -> Route:
         return route_for(self.endpoint, self.api_version, self.api)
 
-    @property
-    def _sync(self) -> Endpoint:
-        return self._connected().sync
-
-    @property
-    def _async(self) -> AsyncEndpoint:
-        return self._connected().asynchronous
-
-    def _keeping_secrets(self) -> AbstractContextManager[None]:
-        return self._connected().connection.keeping_secrets()
-
-    def _connected(self) -> _Connected:
+    def _connected(self) -> Connected:
         settings = (
             self.endpoint,
             self.api,
@@ -294,7 +290,7 @@ class BaseAzurePhi3(BaseChatModel):
         made = self._connections.made
         if made is None or made.settings != settings:
             connection = self._connection()
-            made = _Connected(
+            made = Connected(
                 settings,
                 connection,
                 Endpoint(connection, self.http_client),
