@@ -91,6 +91,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 class _Body(httpx.AsyncByteStream):
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
+        # aiohttp 3.14 closes a connection on which a body's framing breaks, and tells the response
+        # nothing of it: whoever reads would wait for ever, whatever the timeout.
+        connection = response.connection
+        protocol = connection.protocol if connection is not None else None
+        self._closed = protocol.closed if protocol is not None else None
+        if self._closed is not None:
+            self._closed.add_done_callback(self._ended)
+            self._closed.remove_done_callback(_retrieved)  # of the connection's last response
+            self._closed.add_done_callback(_retrieved)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -114,7 +123,20 @@ class _Body(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         """Give the connection back, or close it where the body has not been read."""
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._ended)
         self._response.close()
+
+    def _ended(self, _: object) -> None:
+        content = self._response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection was closed within it"))
+
+
+def _retrieved(closed: asyncio.Future[None]) -> None:
+    """Look at why a connection ended, or asyncio says later that nobody did."""
+    if not closed.cancelled():
+        closed.exception()
 
 
 def _as_httpx(problem: Exception) -> httpx.TransportError:
