@@ -112,9 +112,6 @@ class Exchange:
         """The payload, in the form that the route expects."""
         return score.request(self.payload) if self._terms.scores else self.payload
 
-    def _chat(self, body: Json, request_id: str | None) -> Json:
-        return score.completion(body, request_id) if self._terms.scores else body
-
     # -- a whole answer ----------------------------------------------------------------------
 
     def result(self, body: Json, request_id: str | None) -> ChatResult | None:
@@ -124,7 +121,8 @@ class Exchange:
             ContentFilterError: A choice was filtered and `on_content_filter` is `"raise"`.
             InvalidResponseError: There is no choice, or one without a message.
         """
-        body = self._chat(body, request_id)
+        if self._terms.scores:
+            body = score.completion(body, request_id)
         found = choices(body)
         if not found:
             raise InvalidResponseError(
@@ -200,15 +198,20 @@ class Exchange:
     def chunks(self, body: Json, request_id: str | None) -> list[ChatGenerationChunk]:
         """The chunks that one piece gives: none for usage, filters and other choices."""
         self._request_id = request_id
-        body = self._chat(body, request_id)
+        if self._terms.scores:
+            body = score.completion(body, request_id)
         if (counted := usage(body)) is not None:
             self._counted = counted  # the last figure wins: some servers repeat a running total
         if (fields := describing(body)) != self._described:  # each piece says the same again
             self._described = fields
             self._note(described(body, request_id))
-        first = [choice for choice in choices(body) if choice.get("index") in (0, None)]
-        found = [self._piece(choice, body, request_id) for choice in first]
-        return [chunk for chunk in found if chunk is not None]
+        found = []
+        for choice in choices(body):
+            if choice.get("index") in (0, None):
+                chunk = self._piece(choice, body, request_id)
+                if chunk is not None:
+                    found.append(chunk)
+        return found
 
     def _note(self, found: Json) -> None:
         for key, value in found.items():
@@ -218,19 +221,23 @@ class Exchange:
     def _piece(
         self, choice: Json, body: Json, request_id: str | None
     ) -> ChatGenerationChunk | None:
-        self._answered = self._answered or _says_something(choice)
-        self._remember(choice)
+        if not self._answered:
+            self._answered = _says_something(choice)
+        if choice.get("finish_reason") or choice.get("content_filter_results"):
+            self._remember(choice)
         if "message" in choice:  # a whole answer, from a server that ignores `stream`
             delta = message_of(choice, body, request_id)
         else:
-            delta = choice["delta"] if isinstance(choice.get("delta"), dict) else {}
+            found = choice.get("delta")
+            delta = found if isinstance(found, dict) else {}
         text = spoken(delta)
         self._text.append(text)
         said = self._reader.feed(text) if text else _NOTHING
         if thoughts := thoughts_of(delta):
             said = Said(thoughts + said.thoughts, said.text, said.calls)
         calls = tool_call_chunks(delta) if delta.get("tool_calls") else []
-        return self._chunk(said, calls, logprobs(choice))
+        info = logprobs(choice) if choice.get("logprobs") else {}
+        return self._chunk(said, calls, info)
 
     def _chunk(
         self, said: Said, native: list[ToolCallChunk], info: Json

@@ -129,7 +129,8 @@ def spoken(message: Json) -> str:
 
 def thoughts_of(message: Json) -> str:
     """The thoughts that a server gives apart from the text (api-version 2025-04-01)."""
-    return text_of(message.get("reasoning_content")) or ""
+    thoughts = message.get("reasoning_content")
+    return thoughts if isinstance(thoughts, str) else ""
 
 
 def message_of(choice: Json, body: Json, request_id: str | None) -> Json:

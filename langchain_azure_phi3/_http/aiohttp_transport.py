@@ -7,13 +7,19 @@ throughput falls as concurrency grows; and aiohttp reads HTTP in C.
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from functools import lru_cache
 
 import aiohttp
 import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from langchain_azure_phi3._http.direct import AFTERWARDS_BYTES, AFTERWARDS_SECONDS, trusted
+from langchain_azure_phi3._http.direct import (
+    AFTERWARDS_BYTES,
+    AFTERWARDS_SECONDS,
+    AsyncDirectBody,
+    trusted,
+)
 
 # The first that fits: what aiohttp raises, and what httpx would have raised.
 _AS_HTTPX: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
@@ -46,16 +52,12 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         try:
             response = await self._open().request(
                 request.method,
-                URL(str(request.url), encoded=True),
+                _url(str(request.url)),
                 headers=request.headers.multi_items(),
                 data=await request.aread() or None,
                 allow_redirects=False,
                 ssl=trusted() if request.url.scheme == "https" else True,
-                timeout=aiohttp.ClientTimeout(
-                    connect=seconds.get("pool"),
-                    sock_connect=seconds.get("connect"),
-                    sock_read=seconds.get("read"),
-                ),
+                timeout=_limits(seconds.get("pool"), seconds.get("connect"), seconds.get("read")),
             )
         except _RAISED as problem:
             raise _as_httpx(problem) from None
@@ -88,7 +90,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return self._session
 
 
-class _Body(httpx.AsyncByteStream):
+class _Body(AsyncDirectBody):
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
         # aiohttp 3.14 closes a connection on which a body's framing breaks, and tells the response
@@ -109,10 +111,7 @@ class _Body(httpx.AsyncByteStream):
             raise _as_httpx(problem) from None
 
     async def asaid_all(self) -> None:
-        """Read what is left of the body, so that the connection can be used again.
-
-        Nothing in it matters, so that it fails in silence, and soon.
-        """
+        """Read what is left; it fails in silence, and soon."""
         size = 0
         with suppress(TimeoutError, *_RAISED):
             async with asyncio.timeout(AFTERWARDS_SECONDS):
@@ -131,6 +130,16 @@ class _Body(httpx.AsyncByteStream):
         content = self._response.content
         if not content.is_eof() and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError("the connection was closed within it"))
+
+
+@lru_cache(maxsize=256)
+def _url(text: str) -> URL:
+    return URL(text, encoded=True)
+
+
+@lru_cache(maxsize=256)
+def _limits(pool: float | None, connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(connect=pool, sock_connect=connect, sock_read=read)
 
 
 def _retrieved(closed: asyncio.Future[None]) -> None:

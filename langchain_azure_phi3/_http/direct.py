@@ -6,6 +6,7 @@ and merging each request with a base URL, parameters and headers of the client.
 
 import logging
 import ssl
+from collections.abc import AsyncIterator, Iterator
 from functools import cache, lru_cache
 from typing import Any
 
@@ -107,18 +108,46 @@ def _built(
     )
 
 
+class DirectBody(httpx.SyncByteStream):
+    """What a direct client's transport answers with: a body on a connection to be kept."""
+
+    def said_all(self) -> None:
+        """Read what is left, which says nothing, so that the connection can be used again."""
+        raise NotImplementedError
+
+
+class AsyncDirectBody(httpx.AsyncByteStream):
+    """The same in an event loop."""
+
+    async def asaid_all(self) -> None:
+        """Read what is left, which says nothing, so that the connection can be used again."""
+        raise NotImplementedError
+
+
+def pieces(response: httpx.Response) -> Iterator[bytes]:
+    """The body as it arrives; httpx adds two generators a piece, for what is seldom compressed."""
+    if isinstance(response.stream, DirectBody) and "content-encoding" not in response.headers:
+        return iter(response.stream)
+    return response.iter_bytes()
+
+
+def apieces(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The same in an event loop."""
+    if isinstance(response.stream, AsyncDirectBody) and "content-encoding" not in response.headers:
+        return aiter(response.stream)
+    return response.aiter_bytes()
+
+
 def said_all(response: httpx.Response) -> None:
     """Let a stream that has ended give back its connection, where the transport can."""
-    read_on = getattr(response.stream, "said_all", None)
-    if read_on is not None:
-        read_on()
+    if isinstance(response.stream, DirectBody):
+        response.stream.said_all()
 
 
 async def asaid_all(response: httpx.Response) -> None:
     """The same in an event loop."""
-    read_on = getattr(response.stream, "asaid_all", None)
-    if read_on is not None:
-        await read_on()
+    if isinstance(response.stream, AsyncDirectBody):
+        await response.stream.asaid_all()
 
 
 @cache

@@ -23,7 +23,7 @@ import httpx
 from langchain_azure_phi3._http.attempts import Attempts
 from langchain_azure_phi3._http.auth import Auth
 from langchain_azure_phi3._http.clients import LentAsyncClient, LentClient
-from langchain_azure_phi3._http.direct import asaid_all, said_all
+from langchain_azure_phi3._http.direct import apieces, asaid_all, pieces, said_all
 from langchain_azure_phi3._http.failures import completion_from, error_from, request_id
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route
@@ -50,6 +50,10 @@ class Answer(NamedTuple):
 
     body: Json
     request_id: str | None
+
+
+Piece = tuple[Json, str | None]
+"""The same for a piece of a stream, of which there are too many to be given names."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ class Connection:
                 "content-type": "application/json",
                 "accept": accepted,
                 "user-agent": _USER_AGENT,
-                **self.headers,
+                **{name.lower(): value for name, value in self.headers.items()},
             }
         )
 
@@ -260,7 +264,7 @@ class Endpoint:
         """
         return self._whole(self._connection.asking(model, headers))
 
-    def stream(self, payload: Json, headers: Mapping[str, str]) -> Generator[Answer]:
+    def stream(self, payload: Json, headers: Mapping[str, str]) -> Generator[Piece]:
         """An answer in pieces; closing the iterator releases the connection.
 
         Raises:
@@ -272,14 +276,14 @@ class Endpoint:
                 answered = plain_headers(response)
                 reader, given = StreamReader(answered), request_id(answered)
                 with _ANSWERING:  # noqa: SIM117 -- the async twin's shape
-                    with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
+                    with closing(pieces(response)) as chunks:  # type: ignore[type-var]
                         for chunk in chunks:
                             for body in reader.feed(chunk):
-                                yield Answer(body, given)
+                                yield body, given
                             if reader.done:
                                 break
                 for body in reader.finish():
-                    yield Answer(body, given)
+                    yield body, given
                 if reader.done:
                     said_all(response)
             finally:
@@ -291,7 +295,7 @@ class Endpoint:
             response = self._send(client, request)
             try:
                 with _ANSWERING:  # noqa: SIM117 -- the async twin's shape
-                    with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
+                    with closing(pieces(response)) as chunks:  # type: ignore[type-var]
                         for chunk in chunks:
                             content += chunk
                             _check_size(content)
@@ -359,7 +363,7 @@ class AsyncEndpoint:
         """
         return await self._whole(self._connection.asking(model, headers))
 
-    async def stream(self, payload: Json, headers: Mapping[str, str]) -> AsyncGenerator[Answer]:
+    async def stream(self, payload: Json, headers: Mapping[str, str]) -> AsyncGenerator[Piece]:
         """An answer in pieces; closing the iterator releases the connection.
 
         Raises:
@@ -371,14 +375,14 @@ class AsyncEndpoint:
                 answered = plain_headers(response)
                 reader, given = StreamReader(answered), request_id(answered)
                 with _ANSWERING:
-                    async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
+                    async with aclosing(apieces(response)) as chunks:  # type: ignore[type-var]
                         async for chunk in chunks:
                             for body in reader.feed(chunk):
-                                yield Answer(body, given)
+                                yield body, given
                             if reader.done:
                                 break
                 for body in reader.finish():
-                    yield Answer(body, given)
+                    yield body, given
                 if reader.done:
                     await asaid_all(response)
             finally:
@@ -390,7 +394,7 @@ class AsyncEndpoint:
             response = await self._send(client, request)
             try:
                 with _ANSWERING:
-                    async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
+                    async with aclosing(apieces(response)) as chunks:  # type: ignore[type-var]
                         async for chunk in chunks:
                             content += chunk
                             _check_size(content)

@@ -10,7 +10,12 @@ from typing import Any
 import httpcore
 import httpx
 
-from langchain_azure_phi3._http.direct import AFTERWARDS_BYTES, AFTERWARDS_SECONDS, trusted
+from langchain_azure_phi3._http.direct import (
+    AFTERWARDS_BYTES,
+    AFTERWARDS_SECONDS,
+    DirectBody,
+    trusted,
+)
 
 # The first that fits: what httpcore raises, and what httpx would have raised.
 _AS_HTTPX: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
@@ -66,7 +71,7 @@ class HttpcoreTransport(httpx.BaseTransport):
         self._pool.close()
 
 
-class _Body(httpx.SyncByteStream):
+class _Body(DirectBody):
     def __init__(self, response: httpcore.Response) -> None:
         self._response = response
         self._parts = response.iter_stream()
@@ -80,10 +85,7 @@ class _Body(httpx.SyncByteStream):
             raise _as_httpx(problem) from problem
 
     def said_all(self) -> None:
-        """Read what is left of the body, so that the connection can be used again.
-
-        Nothing in it matters, so that it fails in silence, and soon.
-        """
+        """Read what is left; it fails in silence, and soon."""
         connection = self._response.extensions["network_stream"]
         connection.patience = AFTERWARDS_SECONDS
         try:

@@ -46,7 +46,7 @@ class InSync:
         """The bodies of the answer."""
         endpoint = Endpoint(given, client)
         if stream:
-            return [answer.body for answer in endpoint.stream({**QUESTION, "stream": True}, {})]
+            return [body for body, _ in endpoint.stream({**QUESTION, "stream": True}, {})]
         return [endpoint.complete(QUESTION, {}).body]
 
 
@@ -61,7 +61,7 @@ class InAsync:
         endpoint = AsyncEndpoint(given, client)
         if stream:
             pieces = endpoint.stream({**QUESTION, "stream": True}, {})
-            return [answer.body async for answer in pieces]
+            return [body async for body, _ in pieces]
         return [(await endpoint.complete(QUESTION, {})).body]
 
 
@@ -225,7 +225,8 @@ async def test_a_stream_that_breaks_gives_what_came_and_then_says_so(
         with pytest.raises(expected):
             await anext(pieces)
     assert len(received) == 3
-    assert received[0].request_id is not None
+    _, identity = received[0]
+    assert identity is not None
     assert len(phi.requests) == 1
 
 

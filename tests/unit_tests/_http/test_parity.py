@@ -18,6 +18,7 @@ NAMES = {
     "AsyncCallbackManagerForLLMRun": "CallbackManagerForLLMRun",
     "LentAsyncClient": "LentClient",
     "asaid_all": "said_all",
+    "apieces": "pieces",
     "aclosing": "closing",
     "aclose": "close",
     "aread": "read",
