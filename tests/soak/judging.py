@@ -146,7 +146,7 @@ _ALLOWED = {
     "connections": (1.1, 4, 0),
     "files": (1.1, 4, 0),
     "threads": (1.0, 2, 0),
-    # Bounded caches fill, and the allocator keeps what it once had; what leaks shows in objects.
+    # Bounded caches fill, and allocators are slow to give back; leaked objects show below.
     "memory": (1.15, 2 * _MIB, None),
     "objects": (1.0, 200, 1000),
 }
