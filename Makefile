@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration_tests fuzz bench dist format docs docs-serve cookbook check coverage clean
+.PHONY: help demo test integration_tests fuzz soak bench dist format docs docs-serve cookbook check coverage clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ $(FUZZ)/.installed: pyproject.toml
 fuzz: $(STAMP) $(FUZZ)/.installed  ## look for bad input that breaks something (SECONDS_EACH=30)
 	$(FUZZ)/bin/python -m tests.fuzz $(SECONDS_EACH)
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/unit_tests/test_bad_input.py
+
+soak: $(STAMP)  ## ask thousands of questions through all faults; write docs/reliability.md
+	$(BIN)/python -m tests.soak --page docs/reliability.md $(SOAK_ARGS)
 
 dist: $(STAMP)  ## build the release; check it, install it with the oldest and newest dependencies, test that
 	$(BIN)/python tests/dist.py

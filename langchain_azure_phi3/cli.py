@@ -84,12 +84,28 @@ def _parser() -> argparse.ArgumentParser:
         "--upstream-model", metavar="NAME", help="its name there; the first listed if absent"
     )
     serve.add_argument("--upstream-key", metavar="KEY", help="that server's key, if it needs one")
+    serve.add_argument(
+        "--faults",
+        metavar="NAME=SHARE,...",
+        type=_shares,
+        help="let a share of all requests fail, such as 429=0.05,cut=0.02: a status, or a way to "
+        "break off",
+    )
+    serve.add_argument("--seed", type=int, default=0, help="which of them fail (0)")
     serve.set_defaults(run=_serve)
 
     models = commands.add_parser("models", help="list what is known of each Phi")
     models.add_argument("--json", action="store_true", help="every fact, with its source")
     models.set_defaults(run=_models)
     return parser
+
+
+def _shares(text: str) -> dict[str, float]:
+    pairs = (pair.partition("=") for pair in text.split(","))
+    try:
+        return {name.strip(): float(share) for name, _, share in pairs}
+    except ValueError as problem:
+        raise argparse.ArgumentTypeError(f"{text!r}: write 429=0.05,cut=0.02") from problem
 
 
 def _add_doctor(commands: Any) -> None:
@@ -174,6 +190,8 @@ def _serve(options: argparse.Namespace) -> int:
             upstream=options.upstream,
             upstream_model=options.upstream_model,
             upstream_key=options.upstream_key,
+            faults=options.faults,
+            seed=options.seed,
         )
     except ValueError as problem:
         return _failed(str(problem))

@@ -114,6 +114,7 @@ class Brackets:
         self._quote = ""
         self._escaped = False
         self._last = "["
+        self._is_seen = False  # by the probe, but left to the caller, who waits for more text
 
     @property
     def closed(self) -> bool:
@@ -142,11 +143,12 @@ class Brackets:
         sees the value's own level, found this to be data.
         """
         while at < len(text) and not self.too_deep:
-            if probe is not None and self._is_probed(probe) and self._open:
+            if probe is not None and self._is_probed(probe) and self._open and not self._is_seen:
                 probe.see(text[at], quoted=self._in_content(text[at]))
                 if probe.verdict == "data":
                     return at
             following = self._string(text, at, probe) if self._quote else self._outside(text, at)
+            self._is_seen = following == at
             if following == at or not self._open:
                 return following
             at = following
@@ -155,6 +157,7 @@ class Brackets:
     def skip(self, char: str) -> None:
         """Take what the caller decided to be no marker."""
         self._last = char
+        self._is_seen = False
 
     def _is_probed(self, probe: Probe) -> bool:
         return probe.verdict == "open" and len(self._open) == 1

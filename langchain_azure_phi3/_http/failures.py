@@ -335,9 +335,9 @@ def _with_inner(facts: _Facts, source: dict[str, Any]) -> _Facts:
     if not isinstance(inner, dict):
         return facts
     results = inner.get("content_filter_result", inner.get("content_filter_results"))
-    code = inner.get("code") if inner.get("code") in _FILTER_CODES else facts.code
-    if facts.code in _FILTER_CODES:
-        code = facts.code
+    code, named = facts.code, _text(inner.get("code"))
+    if named in _FILTER_CODES and code not in _FILTER_CODES:
+        code = named
     return replace(facts, code=code, filters=FilterResult.read(results))
 
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from langchain_azure_phi3.emulator.conversation import Persona, Picture, Prompt, Spoken, Turn
     from langchain_azure_phi3.emulator.endpoint import Emulator
+    from langchain_azure_phi3.emulator.faults import Fault
     from langchain_azure_phi3.emulator.quirks import MODELS, Model
     from langchain_azure_phi3.emulator.wire import Headers, Request
 
 __all__ = [
     "MODELS",
     "Emulator",
+    "Fault",
     "Headers",
     "Model",
     "Persona",
@@ -30,6 +32,7 @@ __all__ = [
 _HOMES = {
     "MODELS": "quirks",
     "Emulator": "endpoint",
+    "Fault": "faults",
     "Headers": "wire",
     "Model": "quirks",
     "Request": "wire",

@@ -23,6 +23,7 @@ from langchain_azure_phi3.emulator.conversation import Persona, Prompt, Spoken
 from langchain_azure_phi3.emulator.dialects import DIALECTS, ChatPath, UsagePlace
 from langchain_azure_phi3.emulator.faults import Fault
 from langchain_azure_phi3.emulator.live import LiveChoice
+from langchain_azure_phi3.emulator.lots import Lots
 from langchain_azure_phi3.emulator.quirks import Behaviour, Model, model_named, name_in
 from langchain_azure_phi3.emulator.refusals import Refused
 from langchain_azure_phi3.emulator.upstream import Upstream
@@ -47,6 +48,7 @@ class Deployment:
         key: The only key that opens it.
         speaks: What the model says.
         behaviour: Which of the ways seen in the wild it answers in.
+        seed: What the requests that fail by lot are drawn with.
         clock: Seconds since the epoch.
 
     Raises:
@@ -60,6 +62,7 @@ class Deployment:
         *,
         speaks: Persona = persona.scripted,
         behaviour: Behaviour | None = None,
+        seed: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.models = tuple(model_named(name) for name in models or (DEFAULT_MODEL,))
@@ -67,6 +70,7 @@ class Deployment:
         self.behaviour = Behaviour() if behaviour is None else behaviour
         self.requests: list[Request] = []
         self.faults: deque[Fault | None] = deque()
+        self.lots = Lots(seed)
         self.script: deque[str] = deque()
         self.misbehaviours: deque[str] = deque()
         self._dialect = DIALECTS[self.behaviour.dialect]
@@ -82,8 +86,9 @@ class Deployment:
 
     def answer(self, request: Request) -> Reply:
         """The reply to a request, which is remembered in `requests`."""
-        self.requests.append(request)
-        fault = _next(self.faults)
+        # What was ordered for the next request comes before what is drawn.
+        fault = _next(self.faults) if len(self.faults) > 0 else self.lots.drawn(request)
+        self.requests.append(replace(request, fault=fault))
         # What nobody will read is not composed: a scripted answer waits for the next request.
         replaced = fault is not None and fault.replaces
         reply = Reply(0) if replaced else self._composed(request)

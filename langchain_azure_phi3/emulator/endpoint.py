@@ -72,6 +72,10 @@ class Emulator:
         misbehaves: In which ways the model goes wrong, one for each of the next answers; the kinds
             are those of `misbehave`.
         pace: Seconds between two events of a stream.
+        faults: Which share of all requests fails, and how: `{"429": 0.05, "cut": 0.02}`. A name is
+            a status or a kind of `fail`, whose `share` says more.
+        seed: Draws the requests that fail so. The same seed lets the same requests fail, in
+            whatever order they arrive.
 
     Raises:
         ValueError: An unknown model or option; the message lists the known ones. Or a `persona`
@@ -97,6 +101,8 @@ class Emulator:
         reasoning: ThoughtPlace = "text",
         misbehaves: str | Iterable[str] = (),
         pace: float = 0.0,
+        faults: Mapping[str, float] | None = None,
+        seed: int = 0,
     ) -> None:
         behaviour = Behaviour(
             dialect=dialect,
@@ -114,7 +120,11 @@ class Emulator:
             if persona is not personas.scripted:
                 raise ValueError("Either a persona speaks or an upstream: give one of them.")
             persona = self._upstream = Upstream(upstream, model=upstream_model, key=upstream_key)
-        self._deployment = Deployment(models, self.key, speaks=persona, behaviour=behaviour)
+        self._deployment = Deployment(
+            models, self.key, speaks=persona, behaviour=behaviour, seed=seed
+        )
+        for name, share in ({} if faults is None else faults).items():
+            self._deployment.lots.add(share, Fault.named(name))
         self.misbehave(*([misbehaves] if isinstance(misbehaves, str) else misbehaves))
         self._port = port
         self._pace = pace
@@ -189,8 +199,10 @@ class Emulator:
         kind: Kind | None = None,
         after: int = 0,
         after_bytes: int | None = None,
+        at: float | None = None,
         seconds: float | None = None,
         spared: int = 0,
+        share: float | None = None,
     ) -> None:
         """Let the next requests fail; failures are used up in the order in which they were set.
 
@@ -207,12 +219,15 @@ class Emulator:
                 nothing with status 200, `"short"` less than `content-length` says.
             after: How many events of a stream get through first.
             after_bytes: How many bytes of a body get through first, instead.
+            at: Which part of a body gets through first, instead: 0.5 breaks off in its middle.
             seconds: How long a stall lasts before the connection is closed; `None`: until the
                 client leaves.
             spared: How many requests are left in peace before these fail.
+            share: Not the next requests fail, but this part of all, by lot: 0.05 is every
+                twentieth. Failures with a share add up.
 
         Raises:
-            ValueError: Neither `status` nor `kind`, or an unknown kind.
+            ValueError: Neither `status` nor `kind`, or an unknown kind; or shares above 1.
         """
         fault = Fault(
             status=status,
@@ -222,13 +237,18 @@ class Emulator:
             kind=kind,
             after=after,
             after_bytes=after_bytes,
+            at=at,
             seconds=seconds,
         )
-        self._deployment.faults.extend([None] * spared + [fault] * times)
+        if share is None:
+            self._deployment.faults.extend([None] * spared + [fault] * times)
+        else:
+            self._deployment.lots.add(share, fault)
 
     def clear_faults(self) -> None:
-        """Forget the failures that were not used up."""
+        """Forget the failures that were not used up, and those by lot."""
         self._deployment.faults.clear()
+        self._deployment.lots.clear()
 
     def transport(self) -> "EmulatorTransport":
         """The same endpoint in this process, as a transport for both of `httpx`'s clients."""

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Any, Literal
+from typing import Any, Literal, Self, cast
 
 from langchain_azure_phi3.emulator.wire import (
     Break,
@@ -49,6 +49,7 @@ class Fault:
     kind: Kind | None = None
     after: int = 0
     after_bytes: int | None = None
+    at: float | None = None
     seconds: float | None = None
 
     def __post_init__(self) -> None:
@@ -56,6 +57,19 @@ class Fault:
             raise ValueError("Say how to fail: status=429, or kind='cut'")
         if self.kind is not None and self.kind not in _KINDS:
             raise ValueError(f"kind={self.kind!r} is unknown; use one of {sorted(_KINDS)}")
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """A status, such as `"429"`, or a kind, which breaks off in the middle of the answer.
+
+        Raises:
+            ValueError: It is neither.
+        """
+        if name.isdecimal():
+            if not 200 <= int(name) <= 599:
+                raise ValueError(f"{name!r} is no status that an answer can have")
+            return cls(status=int(name))
+        return cls(kind=cast("Kind", name), at=0.5)
 
     @property
     def replaces(self) -> bool:
@@ -118,9 +132,11 @@ def _breaking(how: Literal["cut", "reset", "stall"]) -> Callable[[Fault, Reply],
 
 def _passed(fault: Fault, reply: Reply) -> Iterator[Step]:
     """What gets through before the failure."""
-    if fault.after_bytes is None:
+    if fault.after_bytes is None and fault.at is None:
         return islice(iter(reply.steps), fault.after)
-    return iter([_body(reply)[: fault.after_bytes]])
+    body = _body(reply)
+    until = fault.after_bytes if fault.at is None else int(fault.at * len(body))
+    return iter([body[:until]])
 
 
 def _ended(fault: Fault, reply: Reply) -> Reply:

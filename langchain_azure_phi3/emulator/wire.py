@@ -3,7 +3,10 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from langchain_azure_phi3.emulator.faults import Fault
 
 Json = dict[str, Any]
 
@@ -37,6 +40,7 @@ class Request:
         query: The query's parameters; the last of a repeated one.
         headers: Found whatever the case of their names.
         body: The bytes as sent.
+        fault: What its answer met, as it was ordered; `None` where it was left in peace.
     """
 
     method: str
@@ -44,6 +48,7 @@ class Request:
     query: Mapping[str, str] = field(default_factory=dict)
     headers: Headers = field(default_factory=Headers)
     body: bytes = b""
+    fault: "Fault | None" = None
 
     @property
     def json(self) -> Any:

@@ -196,6 +196,26 @@ def test_serve_refuses_an_unknown_model(capsys: pytest.CaptureFixture[str]) -> N
     assert "Phi-3-mini-4k-instruct" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("faults", "said"), [("lies=0.1", "'lies' is unknown; use one of"), ("429=0.7,503=0.7", "0.3")]
+)
+def test_serve_refuses_faults_that_cannot_be(
+    faults: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line says what could."""
+    assert 1 == main(["serve", "--faults", faults])
+    assert said in capsys.readouterr().err
+
+
+def test_serve_says_how_faults_are_written(capsys: pytest.CaptureFixture[str]) -> None:
+    """Names with their shares."""
+    with pytest.raises(SystemExit) as left:
+        main(["serve", "--faults", "429"])
+
+    assert 2 == left.value.code
+    assert "'429': write 429=0.05,cut=0.02" in capsys.readouterr().err
+
+
 def test_models_prints_a_table_for_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     """Every model in a line of at most 100 columns, and what the headings mean."""
     status = main(["models"])

@@ -244,7 +244,11 @@ SHAPES: dict[str, tuple[Any, type[AzurePhi3Error]]] = {
     "filtered": ({"error": {"code": "content_filter", "message": "no"}}, ContentFilterError),
     "not re-encoded": (SPOILT, InvalidResponseError),
     "named": ('event: error\ndata: {"detail": "engine stopped"}\n\n', ServerError),
-    "no object": ("data: [1]\n\n", ServerError),
+    "a list": ("data: [1]\n\n", ServerError),
+    "a number": ("data: 7\n\n", ServerError),
+    "null": ("data: null\n\n", ServerError),
+    "a string": ('data: "sorry"\n\n', InvalidResponseError),
+    "an error in a list": ('data: [{"error": {"code": "429"}}]\n\n', RateLimitError),
     "no JSON": ('data: {"choices": [\n\n', InvalidResponseError),
 }
 

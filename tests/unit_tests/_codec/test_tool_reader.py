@@ -139,6 +139,17 @@ _TRICKY = st.lists(
 )
 
 
+def test_what_may_begin_a_marker_is_taken_once() -> None:
+    """Between a name's odd characters, in whatever pieces it comes: the fuzzer found it thrice."""
+    text = '{"name":("\x00<"'
+    options = {"demanded": True, "cut_off": True}
+
+    whole = _read([text], **options)
+
+    assert ["(\x00<"] == [call.name for call in whole[1]]
+    assert whole == _read(text, **options)
+
+
 @settings(deadline=None, max_examples=500)
 @given(pieces=_TRICKY, demanded=st.booleans(), cut_off=st.booleans())
 def test_no_text_breaks_the_reader_and_cuts_do_not_matter(

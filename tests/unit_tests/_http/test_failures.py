@@ -151,6 +151,20 @@ ROWS = [
         "policy",
         "content_filter",
     ),
+    Row(
+        400,
+        nested("content_filter", POLICY, innererror={"code": {"filtered": True}}),
+        ContentFilterError,
+        "policy",
+        "content_filter",
+    ),
+    Row(
+        400,
+        nested("BadRequest", "no", innererror={"code": ["ResponsibleAIPolicyViolation"]}),
+        BadRequestError,
+        "no",
+        "BadRequest",
+    ),
     Row(400, {"error": "Bad Request", "message": MANAGED_SAFETY}, ContentFilterError, "violates"),
     Row(
         400,

@@ -1,12 +1,15 @@
 """Failures on demand, as a client meets them: over a socket, and in process."""
 
+import re
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import httpx
 import pytest
 
+from langchain_azure_phi3.emulator import Emulator
 from tests.unit_tests.emulator.conftest import AZURES_QUESTION, Desk
 
 
@@ -79,6 +82,98 @@ def test_failures_can_be_forgotten(desk: Desk) -> None:
     desk.phi.clear_faults()
 
     assert desk.ask().status_code == 200
+
+
+# -- by lot --------------------------------------------------------------------------------------
+
+
+def statuses(phi: Emulator, questions: Iterable[object]) -> dict[object, int]:
+    """What each question met."""
+    with httpx.Client(transport=phi.transport(), base_url=phi.endpoint) as http:
+        desk = Desk(phi, http)
+        http.headers["authorization"] = f"Bearer {phi.key}"
+        return {question: desk.ask(f"{question}").status_code for question in questions}
+
+
+def test_a_share_of_all_requests_fails() -> None:
+    """Each fault its own; what was met is on the request."""
+    phi = Emulator(faults={"429": 0.1})
+    phi.fail(kind="html", share=0.2)
+
+    statuses(phi, range(1000))
+
+    met = Counter(None if r.fault is None else r.fault.kind or r.fault.status for r in phi.requests)
+    assert {429, "html", None} == set(met)
+    assert 70 < met[429] < 130
+    assert 150 < met["html"] < 250
+
+
+def test_the_same_requests_fail_in_whatever_order_they_arrive() -> None:
+    """By the seed, of which another lets others fail."""
+    forth, back, other = (Emulator(faults={"503": 0.5}, seed=seed) for seed in (1, 1, 2))
+
+    first = statuses(forth, range(100))
+
+    assert {200, 503} == set(first.values())
+    assert first == statuses(back, reversed(range(100)))
+    assert first != statuses(other, range(100))
+
+
+def test_a_request_that_comes_again_is_drawn_again() -> None:
+    """Else no retry would ever help."""
+    phi = Emulator(faults={"503": 0.5})
+
+    met = [statuses(phi, ["the same"])["the same"] for _ in range(50)]
+
+    assert {200, 503} == set(met)
+
+
+def test_what_was_ordered_for_the_next_request_comes_before_a_share() -> None:
+    """`spared` included."""
+    phi = Emulator(faults={"503": 1.0})
+    phi.fail(status=418, spared=1)
+
+    assert [200, 418, 503] == list(statuses(phi, range(3)).values())
+
+
+def test_shares_can_be_forgotten() -> None:
+    """With all other failures."""
+    phi = Emulator(faults={"503": 1.0})
+    phi.clear_faults()
+    phi.fail(status=429, share=1.0)
+
+    assert {1: 429} == statuses(phi, [1])
+
+
+@pytest.mark.parametrize(
+    ("faults", "said"),
+    [
+        ({"429": 0.6, "503": 0.6}, "the other faults leave 0.4"),
+        ({"429": 0.0}, "share=0.0 is none"),
+        ({"429": -0.1}, "share=-0.1 is none"),
+        ({"999": 0.1}, "'999' is no status"),
+        ({"lies": 0.1}, "kind='lies' is unknown"),
+    ],
+)
+def test_a_share_that_cannot_be_is_refused(faults: dict[str, float], said: str) -> None:
+    """At once, with what could be."""
+    with pytest.raises(ValueError, match=re.escape(said)):
+        Emulator(faults=faults)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_breaks_off_in_its_middle(door: Desk, stream: bool) -> None:
+    """Whole or streamed, however long it is."""
+    whole, _ = received(door, stream=stream)
+    door.phi.fail(kind="cut", at=0.5)
+
+    arrived, error = received(door, stream=stream)
+
+    assert len(whole) // 2 == len(arrived)
+    assert isinstance(error, httpx.RemoteProtocolError)
+
+
+# -- statuses ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
