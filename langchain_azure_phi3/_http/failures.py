@@ -335,10 +335,11 @@ def _with_inner(facts: _Facts, source: dict[str, Any]) -> _Facts:
     if not isinstance(inner, dict):
         return facts
     results = inner.get("content_filter_result", inner.get("content_filter_results"))
-    code = inner.get("code") if inner.get("code") in _FILTER_CODES else facts.code
-    if facts.code in _FILTER_CODES:
-        code = facts.code
-    return replace(facts, code=code, filters=FilterResult.read(results))
+    found = replace(facts, filters=FilterResult.read(results))
+    code = _text(inner.get("code"))
+    if facts.code in _FILTER_CODES or code not in _FILTER_CODES:
+        return found
+    return replace(found, code=code)
 
 
 def _nested(facts: _Facts, said: str) -> _Facts:

@@ -151,6 +151,13 @@ ROWS = [
         "policy",
         "content_filter",
     ),
+    Row(
+        400,
+        nested("BadRequest", "odd", innererror={"code": ["ResponsibleAIPolicyViolation"]}),
+        BadRequestError,
+        "odd",
+        "BadRequest",
+    ),
     Row(400, {"error": "Bad Request", "message": MANAGED_SAFETY}, ContentFilterError, "violates"),
     Row(
         400,
