@@ -274,6 +274,11 @@ def test_work_grows_with_the_length_of_the_answer(prefix: str, length: int) -> N
     assert grows_linearly(lambda size: _read(prefix + filler * (size // len(filler))), length)
 
 
+def test_work_grows_with_the_length_of_a_name() -> None:
+    """Where a call is demanded, any name may be that of an invented tool."""
+    assert grows_linearly(lambda size: _read(['{"name": "' + "a" * size], demanded=True), 200_000)
+
+
 @pytest.mark.parametrize(
     ("emitted", "arguments"),
     [
