@@ -77,19 +77,17 @@ class ObjectReader:
 
 def _candidates(text: str) -> Iterator[str]:
     """The pieces of a text that may be the object, the likeliest first."""
-    fenced = [found[1] for found in _FENCED.finditer(text)]
-    for piece in [*fenced, text]:
-        stripped = piece.strip()
-        if stripped.startswith("{"):
-            yield _balanced(stripped, 0)
-    starts = [found.start() for found in re.finditer(r"\{", text)]
-    end = -1
-    given = 0
-    for start in starts:
-        if start < end or given == _MAX_CANDIDATES:
-            continue
+    for found in _FENCED.finditer(text):
+        fenced = found[1].strip()
+        if fenced.startswith("{"):
+            yield _balanced(fenced, 0)
+    end = 0
+    for _ in range(_MAX_CANDIDATES):
+        start = text.find("{", end)
+        if start == -1:
+            return
         piece = _balanced(text, start)
-        end, given = start + len(piece), given + 1
+        end = start + len(piece)
         yield piece
 
 
