@@ -114,10 +114,12 @@ def _listed(tools: Sequence[Tool], family: str) -> str:
 
 
 def _description(tool: Tool) -> Json:
-    parameters = compact(tool.parameters)
     description = " ".join(tool.description.split())
     # Pydantic repeats a model's docstring in its schema.
-    if parameters.get("description") == description:
-        del parameters["description"]
-    told = {"name": tool.name, "description": description, "parameters": parameters}
-    return {key: value for key, value in told.items() if key != "description" or value}
+    parameters = {
+        key: value
+        for key, value in compact(tool.parameters).items()
+        if (key, value) != ("description", description)
+    }
+    told = {"description": description} if description else {}
+    return {"name": tool.name, **told, "parameters": parameters}
