@@ -7,7 +7,7 @@ from typing import Any
 from langchain_azure_phi3._codec.tool_arguments import Checker
 from langchain_azure_phi3._codec.tool_forms import decoded
 from langchain_azure_phi3._codec.tool_schema import compact, dumped
-from langchain_azure_phi3._codec.tools import Json
+from langchain_azure_phi3._codec.tools import Json, properties_of
 
 _FENCED = re.compile(r"```[\w+-]*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _MAX_QUOTED = 600
@@ -67,10 +67,9 @@ class ObjectReader:
         return (None, wrong or f"{problem}.") if problem is not None else (fitted, "")
 
     def _is_echo(self, value: Json) -> bool:
-        own = self._schema.get("properties", {})
         return (
             "properties" in value
-            and "properties" not in own
+            and "properties" not in properties_of(self._schema)
             and set(value) <= _SCHEMA_KEYS | {"additionalProperties"}
         )
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from langchain_azure_phi3._codec.tools import Json, loose
+from langchain_azure_phi3._codec.tools import Json, loose, properties_of
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -64,8 +64,8 @@ class Checker:
                 where = "".join(f"[{part!r}]" for part in error.absolute_path)
                 message = f"{where}: {error.message}" if where else error.message
                 yield message[:_MAX_PROBLEM_LENGTH]
-        except (_library().Unresolvable, RecursionError):
-            return
+        except (_library().Unresolvable, RecursionError, ValueError):
+            return  # a reference to nowhere, or from an address that is none
 
     def _validator(self, schema: Json) -> "Validator":
         known = self._validators.get(id(schema))
@@ -102,9 +102,9 @@ class Checker:
         return fitted
 
     def _fit_object(self, value: Json, schema: Json, depth: int) -> Json:
-        properties = schema.get("properties")
-        if not isinstance(properties, dict):
+        if not isinstance(schema.get("properties"), dict):
             return {} if depth == 0 and not _is_open(schema) else value
+        properties = properties_of(schema)
         fitted: Json = {}
         for name, given in _renamed(value, properties).items():
             if name not in properties:
@@ -280,8 +280,8 @@ class _Library:
         """Whether it is a schema at all."""
         try:
             self._kind(schema).check_schema(schema)
-        except self._schema_error:
-            return False
+        except (self._schema_error, AttributeError, TypeError):
+            return False  # the last two: its `$schema` is no text
         return True
 
     def validator(self, schema: Json, root: Json) -> "Validator":

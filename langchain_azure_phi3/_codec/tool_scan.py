@@ -10,7 +10,7 @@ from langchain_azure_phi3._codec.tool_forms import (
     OTHER_KEYS,
     WRAPPER_KEYS,
 )
-from langchain_azure_phi3._codec.tools import Tool, Toolbox
+from langchain_azure_phi3._codec.tools import Tool, Toolbox, properties_of
 
 Verdict = Literal["open", "call", "data"]
 
@@ -32,7 +32,7 @@ class Probe:
         self.has_quotes = False
         self._tools = tools
         self._any_name = any_name
-        self._own = frozenset(sole.parameters.get("properties", {}) if sole is not None else ())
+        self._own = frozenset(() if sole is None else properties_of(sole.parameters))
         self._names = frozenset(tool.name for tool in tools.tools) - _CALL_KEYS
         self._keys = _CALL_KEYS | self._names | self._own
         self._in_key = True

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from langchain_azure_phi3._codec.tools import Json
+from langchain_azure_phi3.errors import InvalidInputError
 
 # For validators and documentation, not for the writer of arguments.
 _DROPPED = frozenset({"title", "$schema", "$id", "$comment", "$defs", "definitions", "examples"})
@@ -26,8 +27,15 @@ def compact(schema: Json) -> Json:
 
 
 def dumped(value: Any) -> str:
-    """JSON without white space, in the letters that the user wrote."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """JSON without white space, in the letters that the user wrote.
+
+    Raises:
+        InvalidInputError: A schema holds what JSON cannot.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise InvalidInputError(f"The schema cannot be written as JSON: {problem}") from None
 
 
 def _compact(schema: Any, root: Json, trail: tuple[str, ...]) -> Any:
@@ -88,10 +96,10 @@ def _referred(schema: Json, reference: str, root: Json, trail: tuple[str, ...]) 
 
 def _definition(reference: str, root: Json) -> Json | None:
     for place in _DEFINITIONS:
-        prefix = f"#/{place}/"
-        found = root.get(place, {}).get(reference.removeprefix(prefix))
-        if reference.startswith(prefix) and isinstance(found, dict):
-            return found
+        known, prefix = root.get(place), f"#/{place}/"
+        if isinstance(known, dict) and reference.startswith(prefix):
+            found = known.get(reference.removeprefix(prefix))
+            return found if isinstance(found, dict) else None
     return None
 
 

@@ -75,6 +75,15 @@ def test_a_schema_with_properties_of_its_own_is_no_echo() -> None:
     assert ({"properties": {"a": 1}}, "") == ObjectReader(schema).read('{"properties": {"a": 1}}')
 
 
+@pytest.mark.parametrize("properties", [None, 5, ["a"]])
+def test_a_schema_without_proper_properties_is_survived(properties: object) -> None:
+    """It is the user's mistake; nothing is held against the model for it."""
+    answer = '{"properties": {"a": 1}}'
+    found, _ = ObjectReader({"properties": properties}).read(answer)
+
+    assert found is not None
+
+
 def test_any_object_fits_the_empty_schema() -> None:
     """As in plain JSON mode."""
     assert ({"a": [1]}, "") == ObjectReader({}).read('Well: {"a": [1]}')

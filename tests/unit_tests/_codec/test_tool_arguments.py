@@ -128,6 +128,11 @@ def test_at_most_three_problems_are_told() -> None:
     assert len(problem) < 700
 
 
+def test_a_schema_whose_properties_have_no_names_is_survived() -> None:
+    """JSON would make a text of the number."""
+    assert Checker({"properties": {5: {}}}).fitted({"a": 1, "5": 2}) == {}
+
+
 @pytest.mark.parametrize("reference", ["https://example.org/schema.json", "#/$defs/Missing"])
 def test_a_schema_that_is_not_here_is_not_fetched_nor_held_against_the_model(
     reference: str,
@@ -136,6 +141,13 @@ def test_a_schema_that_is_not_here_is_not_fetched_nor_held_against_the_model(
     checker = _checker(a={"$ref": reference}, b={"type": "integer"})
 
     assert checker.problem(checker.fitted({"a": 1, "b": "2"})) is None
+
+
+def test_a_schema_at_no_address_refers_to_nothing() -> None:
+    """Its author's mistake, too."""
+    checker = Checker({"$id": "http://[::1", "properties": {"a": {"$ref": "b"}}})
+
+    assert checker.problem({"a": 1}) is None
 
 
 def test_a_schema_that_contains_itself_is_followed_as_far_as_the_arguments_go() -> None:
@@ -162,6 +174,8 @@ def test_a_reference_to_itself_ends() -> None:
         {"properties": {"a": {}}, "required": True},
         {"properties": {"a": {"type": None}}},
         {"properties": {"a": {"pattern": "("}}},
+        {"$schema": 5},
+        {"$schema": []},
     ],
 )
 def test_a_schema_that_is_none_is_not_held_against_the_model(schema: Any) -> None:

@@ -15,6 +15,7 @@ from langchain_azure_phi3._codec.tool_prompt import (
 from langchain_azure_phi3._codec.tool_reader import ToolReader
 from langchain_azure_phi3._codec.tool_schema import compact
 from langchain_azure_phi3._codec.tools import Tool
+from langchain_azure_phi3.errors import InvalidInputError
 
 _CHARACTERS_A_TOKEN = 3.6
 _FAMILIES = ("phi-3", "phi-3.5", "phi-4", "phi-4-mini")
@@ -96,6 +97,24 @@ def test_a_demanded_tool_is_the_only_one_told() -> None:
 
     assert "You must call the tool list_orders_2 now" in text
     assert "list_orders_1" not in text
+
+
+def test_a_description_is_told_once_and_the_users_schema_is_left_as_it_is() -> None:
+    """Pydantic repeats it, and a schema that cannot be made smaller is the user's own object."""
+    schema = {"$ref": "#/$defs/Elsewhere", "description": "Look it up."}
+    text = instructions([Tool("look", "Look it up.", schema)], choice="auto", family="phi-3")
+
+    assert text.count("Look it up.") == 1
+    assert schema == {"$ref": "#/$defs/Elsewhere", "description": "Look it up."}
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}])
+def test_a_schema_that_is_no_json_is_refused(value: object) -> None:
+    """Before anything is sent; the error says what is in the way."""
+    tool = Tool("look", "", {"properties": {"a": {"default": value}}})
+
+    with pytest.raises(InvalidInputError, match="schema cannot be written as JSON"):
+        instructions([tool], choice="auto", family="phi-3")
 
 
 def test_a_tool_of_which_nothing_is_said_costs_its_name() -> None:
@@ -195,6 +214,10 @@ _COMPACTED: list[tuple[Any, Any]] = [
     (
         {"properties": {"a": True}, "required": ["a"]},
         {"properties": {"a": True}, "required": ["a"]},
+    ),
+    (
+        {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": ["A"]},
+        {"properties": {"a": {"$ref": "#/$defs/A"}}},
     ),
     (
         {"properties": {"a": {"$ref": "https://example.org/a"}}, "required": []},

@@ -361,6 +361,18 @@ def test_importing_the_reader_imports_neither_library_that_it_needs_for_calls() 
     assert run.stdout == "[]\n"
 
 
+@pytest.mark.parametrize("properties", [None, 5, ["city"], {5: {}}])
+@pytest.mark.parametrize(
+    "emitted", [_PARIS, '{"name": "get_weather", "city": "Paris"}', '{"city": "Paris"}']
+)
+def test_a_schema_without_proper_properties_is_survived(properties: Any, emitted: str) -> None:
+    """Its author's mistake; the call is read all the same, or not."""
+    tool = Tool("get_weather", "", {"properties": properties})
+    _, calls = _read([emitted], [tool], demanded=True)
+
+    assert {"get_weather"} >= {call.name for call in calls}
+
+
 def test_a_tool_is_read_from_the_wire() -> None:
     """OpenAI's form, also with what it leaves out."""
     assert Tool("f", "", {}) == Tool.from_wire({"type": "function", "function": {"name": "f"}})
