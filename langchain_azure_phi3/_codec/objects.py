@@ -6,6 +6,7 @@ from typing import Any
 
 from langchain_azure_phi3._codec.tool_arguments import Checker
 from langchain_azure_phi3._codec.tool_forms import decoded
+from langchain_azure_phi3._codec.tool_prompt import rejection
 from langchain_azure_phi3._codec.tool_schema import compact, dumped
 from langchain_azure_phi3._codec.tools import Json, properties_of
 
@@ -25,10 +26,7 @@ def instructions(schema: Json) -> str:
 
 def correction(problem: str, wrote: str) -> str:
     """The user's turn that asks again, with what was wrong."""
-    quoted = wrote.strip()
-    if len(quoted) > _MAX_QUOTED:
-        quoted = f"{quoted[:_MAX_QUOTED]}..."
-    said = f"That cannot be used. You wrote:\n{quoted}" if quoted else "That cannot be used."
+    said = rejection(wrote, _MAX_QUOTED)
     return f"{said}\n{problem}\nWrite the corrected JSON object only."
 
 

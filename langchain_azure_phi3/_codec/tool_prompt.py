@@ -70,16 +70,17 @@ def correction(problem: str, *, wrote: str = "", choice: str, family: str) -> st
         choice: As for `instructions`.
         family: As for `instructions`.
     """
+    asked = f"Write the corrected call only, with no other words:\n{_form(choice, family)}"
+    return f"{rejection(wrote, _MAX_QUOTED)}\n{problem}\n{asked}"
+
+
+def rejection(wrote: str, longest: int) -> str:
+    """The beginning of a correction; quotes so many characters at most."""
     quoted = wrote.strip()
-    if len(quoted) > _MAX_QUOTED:
-        quoted = quoted[:_MAX_QUOTED] + "..."
-    return "\n".join(
-        (
-            f"That cannot be used. You wrote:\n{quoted}" if quoted else "That cannot be used.",
-            problem,
-            f"Write the corrected call only, with no other words:\n{_form(choice, family)}",
-        )
-    )
+    if quoted == "":
+        return "That cannot be used."
+    shown = quoted if len(quoted) <= longest else f"{quoted[:longest]}..."
+    return f"That cannot be used. You wrote:\n{shown}"
 
 
 def is_trained(family: str) -> bool:
@@ -93,7 +94,7 @@ def _how(choice: str, family: str) -> str:
         several = (
             "Several calls go into the one list."
             if is_trained(family)
-            else ("Several calls: one on each line.")
+            else "Several calls: one on each line."
         )
         return _AUTO.format(form=form, several=several, arguments=_ARGUMENTS)
     which = "one of the tools" if choice == "any" else f"the tool {choice}"
