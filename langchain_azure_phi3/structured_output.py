@@ -212,13 +212,14 @@ def _attempt(
     if method == "function_calling":
         return _ByTool(schema, shape, strict=strict)
     if method == "json_schema":
-        described = wire_format(shape.schema, strict)
-        told, bound = (None, {"response_format": described}) if native else (shape.schema, {})
-        return _ByText(shape, told=told, bound=bound)
+        if native:
+            fields = {"response_format": wire_format(shape.schema, strict)}
+            return _ByText(shape, told=None, bound=fields)
+        return _ByText(shape, told=shape.schema, bound={})
     if method == "json_mode":
-        mode = {"response_format": {"type": "json_object"}}
-        told, bound = (None, mode) if native else ({}, {})
-        return _ByText(shape, told=told, bound=bound)
+        if native:
+            return _ByText(shape, told=None, bound={"response_format": {"type": "json_object"}})
+        return _ByText(shape, told={}, bound={})
     raise InvalidInputError(
         f"method={method!r} is unknown: use 'json_schema', 'function_calling' or 'json_mode'."
     )
