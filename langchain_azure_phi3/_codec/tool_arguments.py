@@ -7,7 +7,7 @@ only (`"3"` where an integer is asked for), or none (an argument that the tool d
 import json
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from langchain_azure_phi3._codec.tools import Json, loose, properties_of
@@ -52,7 +52,7 @@ class Checker:
 
     def _can_be_used(self) -> bool:
         if self._is_sound is None:
-            self._is_sound = _library().is_sound(self._schema)
+            self._is_sound = _is_sound(json.dumps(self._schema, default=str))
         return self._is_sound
 
     def _problems(self, value: Any, schema: Json) -> Iterator[str]:
@@ -294,3 +294,9 @@ class _Library:
 @cache
 def _library() -> _Library:
     return _Library()
+
+
+@lru_cache(maxsize=256)
+def _is_sound(schema: str) -> bool:
+    """Of a schema as JSON: looking takes milliseconds, and each answer has a checker of its own."""
+    return _library().is_sound(json.loads(schema))
