@@ -19,7 +19,8 @@ def reached(route: Route, timeout: float) -> Iterator[Finding]:
     """One finding for each step; `timeout` is seconds to connect."""
     url = urlsplit(route.chat_url)
     host, port = str(url.hostname), url.port or (443 if url.scheme == "https" else 80)
-    proxy = getproxies().get(url.scheme)
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme, proxies.get("all"))
     if proxy is not None and not proxy_bypass(host):
         address = proxy.rpartition("@")[2]
         for step in ("name resolution", "connection", "TLS"):
