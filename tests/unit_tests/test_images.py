@@ -141,7 +141,13 @@ def test_a_large_picture_is_scaled_in_its_proportions(
     assert (image_format(smaller[:18]), _size(smaller)) == (mime, size)
 
 
-@pytest.mark.parametrize("data", [PNG, JPEG])
+def _marked(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return _file((30, 20), "JPEG", exif=exif)
+
+
+@pytest.mark.parametrize("data", [PNG, JPEG, _marked(0), _marked(1)])
 def test_a_small_picture_is_left_alone(data: bytes) -> None:
     """The very same bytes: neither enlarged nor written anew."""
     assert scaled(data, 30) is data
@@ -149,11 +155,7 @@ def test_a_small_picture_is_left_alone(data: bytes) -> None:
 
 def test_a_picture_is_turned_as_the_camera_was_held() -> None:
     """Even a small one, because the server does not look at the mark; and only once."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    held_upright = _file((30, 20), "JPEG", exif=exif)
-
-    turned = scaled(held_upright, 100)
+    turned = scaled(_marked(6), 100)
 
     assert _size(turned) == (20, 30)
     assert scaled(turned, 100) is turned
