@@ -13,7 +13,7 @@ from langchain_azure_phi3._codec.tool_prompt import (
     result_text,
 )
 from langchain_azure_phi3._codec.tool_reader import ToolReader
-from langchain_azure_phi3._codec.tool_schema import compact
+from langchain_azure_phi3._codec.tool_schema import compact, dumped
 from langchain_azure_phi3._codec.tools import Tool
 from langchain_azure_phi3.errors import InvalidInputError
 
@@ -248,6 +248,28 @@ def test_a_definition_that_refers_to_itself_stays_a_definition() -> None:
             }
         },
     }
+
+
+def test_definitions_that_refer_to_each_other_stay_definitions() -> None:
+    """A syntax tree of a dozen kinds of nodes: there are billions of ways through it."""
+    kinds = [f"Node{n}" for n in range(12)]
+    one_of = {"anyOf": [{"$ref": f"#/$defs/{kind}"} for kind in kinds]}
+    node = {"properties": {"left": one_of, "right": one_of}}
+    told = compact({"properties": {"root": one_of}, "$defs": dict.fromkeys(kinds, node)})
+
+    assert told == {"properties": {"root": one_of}, "$defs": dict.fromkeys(kinds, node)}
+
+
+def test_definitions_within_definitions_are_each_looked_at_once() -> None:
+    """Each of them twice in the one before: what is small is inlined, until it gets long."""
+    level = {
+        f"L{n}": {"properties": {key: {"$ref": f"#/$defs/L{n + 1}"} for key in "ab"}}
+        for n in range(40)
+    }
+    told = compact({"$ref": "#/$defs/L0", "$defs": {**level, "L40": {"type": "integer"}}})
+
+    assert '"a":{"type":"integer"}' in dumped(told)
+    assert 0 < len(told["$defs"]) < 20
 
 
 def test_a_long_definition_is_told_once() -> None:
