@@ -160,6 +160,36 @@ def test_a_schema_that_contains_itself_is_followed_as_far_as_the_arguments_go() 
     assert checker.problem(fitted) is None
 
 
+def _expression(depth: int, **more: Any) -> Any:
+    number = {"kind": "Num", "value": "1"}
+    if depth == 0:
+        return number
+    return {"kind": "Div", "left": _expression(depth - 1), "right": number, **more}
+
+
+@pytest.mark.parametrize("kind", ["anyOf", "oneOf"])
+@pytest.mark.parametrize("said", [{}, {"$schema": "http://json-schema.org/draft-07/schema#"}])
+def test_work_grows_with_the_depth_of_alternatives(kind: str, said: dict[str, str]) -> None:
+    """A syntax tree of five kinds of nodes, each of which may hold any."""
+    nodes = ("Add", "Sub", "Mul", "Div")
+    sides = {side: {"$ref": "#/$defs/Any"} for side in ("left", "right")}
+    definitions: dict[str, Any] = {
+        node: {"properties": {**sides, "kind": {"const": node}}, "required": ["kind", *sides]}
+        for node in nodes
+    }
+    number = {"kind": {"const": "Num"}, "value": {"type": "integer"}}
+    definitions["Num"] = {"properties": number, "required": list(number)}
+    definitions["Any"] = {kind: [{"$ref": f"#/$defs/{node}"} for node in definitions]}
+    checker = Checker({**said, "properties": {"tree": sides["left"]}, "$defs": definitions})
+
+    fitted = checker.fitted({"tree": _expression(12, mood="good")})
+
+    assert fitted["tree"].keys() == {"kind", "left", "right"}
+    assert fitted["tree"]["right"] == {"kind": "Num", "value": 1}
+    assert checker.problem(fitted) is None
+    assert checker.problem({"tree": _expression(12)}) is not None
+
+
 def test_a_reference_to_itself_ends() -> None:
     """Nothing can be said of such an argument."""
     checker = Checker({"properties": {"a": {"$ref": "#/properties/a"}}})
