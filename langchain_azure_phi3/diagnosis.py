@@ -236,20 +236,22 @@ def of_extras(logprobs: bool | AzurePhi3Error) -> Finding:
 def of_tools(prompted: bool | AzurePhi3Error, native: bool | AzurePhi3Error) -> Finding:
     """What becomes of tools: described in the prompt, and on the wire."""
     if isinstance(native, AzurePhi3Error):
-        found, outcome = f"on the wire: {said(native)}", "no"
+        found = f"on the wire: {said(native)}"
     elif native:
-        found, outcome = "taken on the wire, and one was called", "ok"
+        found = "taken on the wire, and one was called"
     else:
-        found, outcome = "taken on the wire, but none was called", "no"
+        found = "taken on the wire, but none was called"
     if native is True:
-        means = "Pass tool_calling='native'; it is in the call below. Without it, tools go into "
-        means += "the prompt."
+        means = (
+            "Pass tool_calling='native'; it is in the call below. Without it, tools go into the "
+            "prompt."
+        )
     elif isinstance(prompted, AzurePhi3Error):
         means = f"In the prompt, as bind_tools() does it, it failed too: {said(prompted)}"
     else:
         tried = "one was called" if prompted else "this time the model called none"
         means = f"bind_tools() describes them in the prompt and reads the calls: tried, {tried}."
-    return Finding("tools", "ok" if outcome == "ok" else "no", found, means)
+    return Finding("tools", "ok" if native is True else "no", found, means)
 
 
 _BY_PROMPT = "with_structured_output() puts the schema into the prompt and checks the answer."

@@ -72,8 +72,7 @@ def examine(given: Mapping[str, Any], *, timeout: float = 60.0) -> Report:
         InvalidInputError: The arguments do not make a chat model.
     """
     with httpx.Client() as client:
-        examination = _Examination(given, timeout, client)
-        return examination.report()
+        return _Examination(given, timeout, client).report()
 
 
 class _Examination:
@@ -81,7 +80,7 @@ class _Examination:
 
     def __init__(self, given: Mapping[str, Any], timeout: float, client: httpx.Client) -> None:
         self._given = {name: value for name, value in given.items() if value is not None}
-        self._timeout = timeout
+        self._timeouts = min(_CONNECT_SECONDS, timeout), timeout
         self._client = client
         client.event_hooks = {"request": [self._note]}
         self._asked: list[str] = []  # URLs
@@ -116,7 +115,7 @@ class _Examination:
         return isinstance(self._credential, SecretStr)
 
     def _findings(self) -> Iterator[Finding]:
-        for finding in reached(self._route, self._timeout):
+        for finding in reached(self._route, self._timeouts[0]):
             yield finding
             if finding.outcome == "failed":
                 return
@@ -274,7 +273,7 @@ class _Examination:
         return any(chunk.usage_metadata is not None for chunk in chunks)
 
     def _extras(self) -> Finding:
-        if self._given.get("api") == "score":
+        if self._is_score:
             return skipped("extra parameters", "/score takes none")
         answer = self._answer("Hi", logprobs=True)
         if isinstance(answer, AzurePhi3Error):
@@ -283,8 +282,9 @@ class _Examination:
 
     def _tools(self) -> Finding:
         prompted = self._called("prompted")
-        if self._given.get("api") == "score":
-            return Finding("tools", "no", "/score takes none on the wire", _tried(prompted))
+        if self._is_score:
+            means = diagnosis.of_tools(prompted, native=False).means
+            return Finding("tools", "no", "/score takes none on the wire", means)
         native = self._called("native")
         row = catalogue.find(self._name)
         if native is True and (row is None or not row.native_tools):
@@ -300,7 +300,7 @@ class _Examination:
         return len(answer.tool_calls) > 0
 
     def _json(self) -> Finding:
-        if self._given.get("api") == "score":
+        if self._is_score:
             return skipped("JSON mode", "/score has none")
         wanted = {"response_format": {"type": "json_object"}}
         answer = self._answer(
@@ -331,6 +331,10 @@ class _Examination:
     # -- the model ---------------------------------------------------------------------------
 
     @property
+    def _is_score(self) -> bool:
+        return self._given.get("api") == "score"
+
+    @property
     def _name(self) -> str | None:
         name: str | None = self._given.get("model", self._fits.get("model"))
         return name
@@ -339,7 +343,7 @@ class _Examination:
         return ChatAzurePhi3(
             **{**self._given, **self._fits, **changed},
             max_retries=0,
-            timeout=(min(_CONNECT_SECONDS, self._timeout), self._timeout),
+            timeout=self._timeouts,
             http_client=self._client,
         )
 
@@ -369,10 +373,6 @@ class _Examination:
 
 def _written(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
-
-
-def _tried(prompted: bool | AzurePhi3Error) -> str:
-    return diagnosis.of_tools(prompted, native=False).means
 
 
 def _picture() -> str:

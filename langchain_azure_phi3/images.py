@@ -36,7 +36,8 @@ Json = dict[str, Any]
 _JPEG_QUALITY = 90
 _JPEG_FORMATS = ("JPEG", "MPO")
 _ORIENTATION = 0x0112
-"""The EXIF tag of how the camera was held; 1 is upright."""
+"""The EXIF tag of how the camera was held."""
+_TURNED = range(2, 9)  # 1 is upright, and 0, which some cameras write, says nothing
 _PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
 _PILLOW_NEEDED = "Pillow is needed to change a picture: pip install 'langchain-azure-phi3[images]'."
 
@@ -94,7 +95,7 @@ def scaled(data: bytes, max_side: int) -> bytes:
         raise ImportError(_PILLOW_NEEDED) from missing
     try:
         with Image.open(BytesIO(data)) as image:
-            if image.getexif().get(_ORIENTATION, 1) == 1 and max(image.size) <= max_side:
+            if image.getexif().get(_ORIENTATION) not in _TURNED and max(image.size) <= max_side:
                 return data
             fitted = _fitted(ImageOps.exif_transpose(image), max_side)
             return _encoded(fitted, jpeg=image.format in _JPEG_FORMATS)

@@ -52,11 +52,6 @@ def audio_format(head: bytes) -> str | None:
     return None
 
 
-def size_of(data: bytes) -> tuple[int, int] | None:
-    """Width and height of a picture in pixels; `None` where its header does not say."""
-    return _size(lambda offset, count: data[offset : offset + count])
-
-
 def size_of_base64(text: str, start: int = 0) -> tuple[int, int] | None:
     """Width and height of a picture in base64 that begins at `start`.
 

@@ -14,14 +14,13 @@ from langchain_azure_phi3 import diagnosis
 from langchain_azure_phi3._http.routes import Route
 from langchain_azure_phi3.diagnosis import Finding, skipped
 
-_CONNECT_SECONDS = 10.0
-
 
 def reached(route: Route, timeout: float) -> Iterator[Finding]:
-    """The steps below HTTP: the name's address, the connection, the certificate."""
+    """One finding for each step; `timeout` is seconds to connect."""
     url = urlsplit(route.chat_url)
     host, port = str(url.hostname), url.port or (443 if url.scheme == "https" else 80)
-    proxy = getproxies().get(url.scheme)
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme, proxies.get("all"))
     if proxy is not None and not proxy_bypass(host):
         address = proxy.rpartition("@")[2]
         for step in ("name resolution", "connection", "TLS"):
@@ -30,7 +29,7 @@ def reached(route: Route, timeout: float) -> Iterator[Finding]:
     found = _resolved(host, port)
     yield found
     if found.outcome != "failed":
-        yield from _connected(host, port, url.scheme == "https", min(timeout, _CONNECT_SECONDS))
+        yield from _connected(host, port, url.scheme == "https", timeout)
 
 
 def _resolved(host: str, port: int) -> Finding:

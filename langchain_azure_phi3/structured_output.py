@@ -18,7 +18,6 @@ from langchain_core.messages.ai import add_usage
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
-from langchain_core.utils.pydantic import is_basemodel_subclass
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import ValidationError as ValidationErrorV1
@@ -67,27 +66,31 @@ def shape_of(schema: Json | type) -> Shape:
     Raises:
         InvalidInputError: It describes none.
     """
-    if isinstance(schema, type) and dataclasses.is_dataclass(schema):
-        adapter = TypeAdapter(schema)
-        described = {"title": schema.__name__, **adapter.json_schema()}
-        return Shape(schema.__name__, described, adapter.validate_python)
     try:
-        described = convert_to_json_schema(schema)
-    except (ValueError, TypeError) as problem:
+        return _shape(schema)
+    # Pydantic's own are RuntimeErrors; LangChain looks into JSON schemas without looking first.
+    except (ValueError, TypeError, RuntimeError, AttributeError) as problem:
         raise InvalidInputError(
             f"The schema describes no object: {problem}. Pass a pydantic model, a TypedDict, a "
             "dataclass, or a JSON schema with a title."
         ) from None
+
+
+def _shape(schema: Json | type) -> Shape:
+    if isinstance(schema, type) and dataclasses.is_dataclass(schema):
+        adapter = TypeAdapter(schema)
+        described = {"title": schema.__name__, **adapter.json_schema()}
+        return Shape(schema.__name__, described, adapter.validate_python)
+    described = convert_to_json_schema(schema)
     name = str(described.get("title") or "Answer")
     return Shape(name, described, _maker(schema))
 
 
 def _maker(schema: Json | type) -> Callable[[Json], Any]:
-    if isinstance(schema, type) and is_basemodel_subclass(schema):
-        if issubclass(schema, BaseModel):
-            return schema.model_validate
-        if issubclass(schema, BaseModelV1):
-            return schema.parse_obj
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        return schema.model_validate
+    if isinstance(schema, type) and issubclass(schema, BaseModelV1):
+        return schema.parse_obj
     return lambda value: value
 
 
@@ -209,13 +212,14 @@ def _attempt(
     if method == "function_calling":
         return _ByTool(schema, shape, strict=strict)
     if method == "json_schema":
-        described = wire_format(shape.schema, strict)
-        told, bound = (None, {"response_format": described}) if native else (shape.schema, {})
-        return _ByText(shape, told=told, bound=bound)
+        if native:
+            fields = {"response_format": wire_format(shape.schema, strict)}
+            return _ByText(shape, told=None, bound=fields)
+        return _ByText(shape, told=shape.schema, bound={})
     if method == "json_mode":
-        mode = {"response_format": {"type": "json_object"}}
-        told, bound = (None, mode) if native else ({}, {})
-        return _ByText(shape, told=told, bound=bound)
+        if native:
+            return _ByText(shape, told=None, bound={"response_format": {"type": "json_object"}})
+        return _ByText(shape, told={}, bound={})
     raise InvalidInputError(
         f"method={method!r} is unknown: use 'json_schema', 'function_calling' or 'json_mode'."
     )
@@ -298,10 +302,10 @@ def _with_history(conversation: _Conversation) -> AIMessage:
     *earlier, last = conversation.answers
     if not earlier:
         return last
-    counts = [answer.usage_metadata for answer in conversation.answers]
     total = None
-    for count in counts:
-        total = add_usage(total, count) if total or count else None
+    for answer in conversation.answers:
+        if answer.usage_metadata is not None:
+            total = add_usage(total, answer.usage_metadata)
     corrected = [
         {"content": answer.content, "problem": problem}
         for answer, problem in zip(earlier, conversation.problems, strict=False)

@@ -15,7 +15,6 @@ from typing import Any
 
 from langchain_azure_phi3._tokens.learning import Learned
 from langchain_azure_phi3._tokens.pictures import (
-    MOST_IMAGE_TOKENS,
     MOST_MULTIMODAL_TOKENS,
     image_tokens,
     multimodal_image_tokens,
@@ -35,12 +34,10 @@ from langchain_azure_phi3.errors import ContextLengthError
 
 __all__ = [
     "ERROR",
-    "MOST_IMAGE_TOKENS",
     "Count",
     "Learned",
     "Meter",
     "Tokenizer",
-    "conversation_tokens",
     "estimate",
     "image_tokens",
     "load_tokenizer",
@@ -186,27 +183,17 @@ class Meter:
         return round(estimated * _learned.ratio(self.deployment))
 
 
-def conversation_tokens(
-    turns: Sequence[Mapping[str, Any]],
-    model: PhiModel | None,
-    *,
-    tokenizer: Tokenizer | None = None,
-) -> int:
-    """Tokens of wire messages as a prompt: texts, tool calls, pictures and control tokens.
-
-    Pictures in data URLs are priced by their size, those at other URLs as the dearest. Sounds
-    cost nothing here, because their length is not known. Of an unknown model (`None`) the
-    dearest vocabulary is assumed.
-    """
-    return _count(turns, None, model, tokenizer).total
-
-
 def _count(
     turns: Sequence[Mapping[str, Any]],
     tools: Sequence[Any] | None,
     model: PhiModel | None,
     tokenizer: Tokenizer | None,
 ) -> Count:
+    """What a prompt costs: its texts, tool calls, pictures and control tokens.
+
+    Pictures in data URLs are priced by their size, those at other URLs as the dearest. Sounds
+    cost nothing here, because their length is not known.
+    """
     family = _DEAREST if model is None else model.tokenizer
     around, opening = _CONTROL[family]
     control = around * len(turns) + opening

@@ -5,6 +5,7 @@ Every test is searched for keys: what it logs at DEBUG, warns of and prints must
 
 import os
 import secrets
+import signal
 import warnings
 from collections.abc import Iterator
 
@@ -23,6 +24,11 @@ settings.register_profile(
 # `make fuzz` looks further.
 settings.register_profile("fuzz", settings.get_profile("any machine"), max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "any machine"))
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C, which a job in a shell's background ignores: tests interrupt servers with it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -216,9 +216,9 @@ def _described(head: bytes) -> str:
     known: Iterable[tuple[bool, str]] = (
         (head == b"", "empty"),
         (head.startswith(b"%PDF"), "a PDF"),
-        (head.lstrip()[:5] in (b"<svg ", b"<?xml"), "SVG or other XML"),
+        (head.lstrip().startswith((b"<svg ", b"<?xml")), "SVG or other XML"),
         (head[4:8] == b"ftyp", "HEIC, AVIF or a video"),
-        (head.lstrip()[:9].lower() in (b"<!doctype", b"<html>"), "a web page"),
+        (head.lstrip().lower().startswith((b"<!doctype", b"<html")), "a web page"),
     )
     return next((name for found, name in known if found), "of no known format")
 

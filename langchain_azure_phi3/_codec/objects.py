@@ -6,8 +6,9 @@ from typing import Any
 
 from langchain_azure_phi3._codec.tool_arguments import Checker
 from langchain_azure_phi3._codec.tool_forms import decoded
+from langchain_azure_phi3._codec.tool_prompt import rejection
 from langchain_azure_phi3._codec.tool_schema import compact, dumped
-from langchain_azure_phi3._codec.tools import Json
+from langchain_azure_phi3._codec.tools import Json, properties_of
 
 _FENCED = re.compile(r"```[\w+-]*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
 _MAX_QUOTED = 600
@@ -25,10 +26,7 @@ def instructions(schema: Json) -> str:
 
 def correction(problem: str, wrote: str) -> str:
     """The user's turn that asks again, with what was wrong."""
-    quoted = wrote.strip()
-    if len(quoted) > _MAX_QUOTED:
-        quoted = f"{quoted[:_MAX_QUOTED]}..."
-    said = f"That cannot be used. You wrote:\n{quoted}" if quoted else "That cannot be used."
+    said = rejection(wrote, _MAX_QUOTED)
     return f"{said}\n{problem}\nWrite the corrected JSON object only."
 
 
@@ -67,29 +65,26 @@ class ObjectReader:
         return (None, wrong or f"{problem}.") if problem is not None else (fitted, "")
 
     def _is_echo(self, value: Json) -> bool:
-        own = self._schema.get("properties", {})
         return (
             "properties" in value
-            and "properties" not in own
+            and "properties" not in properties_of(self._schema)
             and set(value) <= _SCHEMA_KEYS | {"additionalProperties"}
         )
 
 
 def _candidates(text: str) -> Iterator[str]:
     """The pieces of a text that may be the object, the likeliest first."""
-    fenced = [found[1] for found in _FENCED.finditer(text)]
-    for piece in [*fenced, text]:
-        stripped = piece.strip()
-        if stripped.startswith("{"):
-            yield _balanced(stripped, 0)
-    starts = [found.start() for found in re.finditer(r"\{", text)]
-    end = -1
-    given = 0
-    for start in starts:
-        if start < end or given == _MAX_CANDIDATES:
-            continue
+    for found in _FENCED.finditer(text):
+        fenced = found[1].strip()
+        if fenced.startswith("{"):
+            yield _balanced(fenced, 0)
+    end = 0
+    for _ in range(_MAX_CANDIDATES):
+        start = text.find("{", end)
+        if start == -1:
+            return
         piece = _balanced(text, start)
-        end, given = start + len(piece), given + 1
+        end = start + len(piece)
         yield piece
 
 

@@ -7,10 +7,11 @@ only (`"3"` where an integer is asked for), or none (an argument that the tool d
 import json
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from langchain_azure_phi3._codec.tools import Json, loose
+from langchain_azure_phi3._codec.schema_checks import errors, is_sound, validator
+from langchain_azure_phi3._codec.tools import Json, loose, properties_of
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
@@ -34,6 +35,8 @@ class Checker:
     def __init__(self, schema: Json) -> None:
         self._schema = schema if "type" in schema else {"type": "object", **schema}
         self._validators: dict[int, Validator] = {}
+        # What became of a value under a schema, by their ids; the value is kept, for its id's sake.
+        self._fits: dict[tuple[int, int], tuple[Any, Any]] = {}
         self._is_sound: bool | None = None
 
     def fitted(self, arguments: Json) -> Json:
@@ -41,6 +44,7 @@ class Checker:
         if not self._can_be_used():
             return arguments
         fitted = self._fit(arguments, self._schema, 0)
+        self._fits.clear()
         return fitted if isinstance(fitted, dict) else arguments
 
     def problem(self, arguments: Json) -> str | None:
@@ -52,25 +56,19 @@ class Checker:
 
     def _can_be_used(self) -> bool:
         if self._is_sound is None:
-            self._is_sound = _library().is_sound(self._schema)
+            self._is_sound = is_sound(self._schema)
         return self._is_sound
 
     def _problems(self, value: Any, schema: Json) -> Iterator[str]:
-        validator = self._validator(schema)
-        try:
-            for count, error in enumerate(validator.iter_errors(value)):
-                if count == _MAX_PROBLEMS:
-                    return
-                where = "".join(f"[{part!r}]" for part in error.absolute_path)
-                message = f"{where}: {error.message}" if where else error.message
-                yield message[:_MAX_PROBLEM_LENGTH]
-        except (_library().Unresolvable, RecursionError):
-            return
+        for error in islice(errors(self._validator(schema), value), _MAX_PROBLEMS):
+            where = "".join(f"[{part!r}]" for part in error.absolute_path)
+            message = f"{where}: {error.message}" if where else error.message
+            yield message[:_MAX_PROBLEM_LENGTH]
 
     def _validator(self, schema: Json) -> "Validator":
         known = self._validators.get(id(schema))
         if known is None:
-            known = self._validators[id(schema)] = _library().validator(schema, self._schema)
+            known = self._validators[id(schema)] = validator(schema, self._schema)
         return known
 
     def _accepts(self, value: Any, schema: Json) -> bool:
@@ -92,19 +90,25 @@ class Checker:
 
     def _fit_one_of(self, value: Any, schema: Json, branches: list[Any], depth: int) -> Any:
         """The value fitted to the first branch that takes it, as it is if possible."""
-        fitted = value
-        if not self._accepts(value, schema) or isinstance(value, dict | list):
-            for branch in branches:
-                attempt = self._fit(value, branch, depth + 1)
-                if isinstance(branch, dict) and self._accepts(attempt, branch):
-                    fitted = attempt
-                    break
-        return fitted
+        key = id(value), id(schema)
+        known = self._fits.get(key)  # not twice: another thread may clear it meanwhile
+        if known is None:
+            known = self._fits[key] = value, self._tried(value, schema, branches, depth)
+        return known[1]
+
+    def _tried(self, value: Any, schema: Json, branches: list[Any], depth: int) -> Any:
+        if self._accepts(value, schema) and not isinstance(value, dict | list):
+            return value
+        for branch in branches:
+            attempt = self._fit(value, branch, depth + 1)
+            if isinstance(branch, dict) and self._accepts(attempt, branch):
+                return attempt
+        return value
 
     def _fit_object(self, value: Json, schema: Json, depth: int) -> Json:
-        properties = schema.get("properties")
-        if not isinstance(properties, dict):
+        if not isinstance(schema.get("properties"), dict):
             return {} if depth == 0 and not _is_open(schema) else value
+        properties = properties_of(schema)
         fitted: Json = {}
         for name, given in _renamed(value, properties).items():
             if name not in properties:
@@ -255,42 +259,3 @@ _COERCIONS: dict[str, Callable[[Any], Any]] = {
     "object": _structure(dict),
     "array": _structure(list),
 }
-
-
-class _Library:
-    """What checks schemas; imported at the first call, for it takes a tenth of a second."""
-
-    def __init__(self) -> None:
-        from jsonschema import Draft202012Validator
-        from jsonschema.exceptions import SchemaError
-        from jsonschema.validators import validator_for
-        from referencing import Registry
-        from referencing.exceptions import Unresolvable
-
-        self.Unresolvable: type[Exception] = Unresolvable
-        self._schema_error: type[Exception] = SchemaError
-        self._kind_of: Callable[..., Any] = validator_for
-        self._default = Draft202012Validator
-        self._registry = Registry()  # empty: a remote reference is never fetched
-
-    def _kind(self, schema: Json) -> Any:
-        return self._kind_of(schema, default=self._default)
-
-    def is_sound(self, schema: Json) -> bool:
-        """Whether it is a schema at all."""
-        try:
-            self._kind(schema).check_schema(schema)
-        except self._schema_error:
-            return False
-        return True
-
-    def validator(self, schema: Json, root: Json) -> "Validator":
-        """For a part of a schema, which may use the whole one's definitions."""
-        definitions: Json = {key: root[key] for key in ("$defs", "definitions") if key in root}
-        made: Validator = self._kind(root)({**definitions, **schema}, registry=self._registry)
-        return made
-
-
-@cache
-def _library() -> _Library:
-    return _Library()

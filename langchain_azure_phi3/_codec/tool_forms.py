@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from langchain_azure_phi3._codec.tool_arguments import Checker
-from langchain_azure_phi3._codec.tools import Call, Json, Tool, Toolbox
+from langchain_azure_phi3._codec.tools import Call, Json, Tool, Toolbox, properties_of
 
 # Keys that hold a tool's name, and those that hold its arguments, in order of trust. "action" and
 # "action_input" are LangChain's own JSON agents', which models have read; "args" and "tool" too.
@@ -67,7 +67,7 @@ class CallForms:
         if self._sole is None or _is_description(value):
             return None
         call = self._checked(self._sole.name, value, raw)
-        properties = self._sole.parameters.get("properties", {})
+        properties = properties_of(self._sole.parameters)
         is_meant = call.error is None and (bool(call.arguments) or not value)
         return call if is_meant or (properties and value.keys() <= properties.keys()) else None
 
@@ -115,7 +115,7 @@ class CallForms:
         if not rest:
             return {} if tool is not None else _NONE_GIVEN
         # {"name": "get_weather", "city": "Paris"}: the arguments beside the name.
-        properties = tool.parameters.get("properties", {}) if tool is not None else {}
+        properties = {} if tool is None else properties_of(tool.parameters)
         return rest if rest.keys() & properties.keys() else _NO_CALL
 
     def _keyed(self, value: Json) -> Iterator[tuple[str, Any]]:

@@ -70,16 +70,17 @@ def correction(problem: str, *, wrote: str = "", choice: str, family: str) -> st
         choice: As for `instructions`.
         family: As for `instructions`.
     """
+    asked = f"Write the corrected call only, with no other words:\n{_form(choice, family)}"
+    return f"{rejection(wrote, _MAX_QUOTED)}\n{problem}\n{asked}"
+
+
+def rejection(wrote: str, longest: int) -> str:
+    """The beginning of a correction; quotes so many characters at most."""
     quoted = wrote.strip()
-    if len(quoted) > _MAX_QUOTED:
-        quoted = quoted[:_MAX_QUOTED] + "..."
-    return "\n".join(
-        (
-            f"That cannot be used. You wrote:\n{quoted}" if quoted else "That cannot be used.",
-            problem,
-            f"Write the corrected call only, with no other words:\n{_form(choice, family)}",
-        )
-    )
+    if quoted == "":
+        return "That cannot be used."
+    shown = quoted if len(quoted) <= longest else f"{quoted[:longest]}..."
+    return f"That cannot be used. You wrote:\n{shown}"
 
 
 def is_trained(family: str) -> bool:
@@ -93,7 +94,7 @@ def _how(choice: str, family: str) -> str:
         several = (
             "Several calls go into the one list."
             if is_trained(family)
-            else ("Several calls: one on each line.")
+            else "Several calls: one on each line."
         )
         return _AUTO.format(form=form, several=several, arguments=_ARGUMENTS)
     which = "one of the tools" if choice == "any" else f"the tool {choice}"
@@ -114,10 +115,12 @@ def _listed(tools: Sequence[Tool], family: str) -> str:
 
 
 def _description(tool: Tool) -> Json:
-    parameters = compact(tool.parameters)
     description = " ".join(tool.description.split())
     # Pydantic repeats a model's docstring in its schema.
-    if parameters.get("description") == description:
-        del parameters["description"]
-    told = {"name": tool.name, "description": description, "parameters": parameters}
-    return {key: value for key, value in told.items() if key != "description" or value}
+    parameters = {
+        key: value
+        for key, value in compact(tool.parameters).items()
+        if (key, value) != ("description", description)
+    }
+    told = {"description": description} if description else {}
+    return {"name": tool.name, **told, "parameters": parameters}

@@ -10,7 +10,7 @@ from langchain_azure_phi3._codec.tool_forms import (
     OTHER_KEYS,
     WRAPPER_KEYS,
 )
-from langchain_azure_phi3._codec.tools import Tool, Toolbox
+from langchain_azure_phi3._codec.tools import Tool, Toolbox, properties_of
 
 Verdict = Literal["open", "call", "data"]
 
@@ -32,12 +32,12 @@ class Probe:
         self.has_quotes = False
         self._tools = tools
         self._any_name = any_name
-        self._own = frozenset(sole.parameters.get("properties", {}) if sole is not None else ())
+        self._own = frozenset(() if sole is None else properties_of(sole.parameters))
         self._names = frozenset(tool.name for tool in tools.tools) - _CALL_KEYS
         self._keys = _CALL_KEYS | self._names | self._own
         self._in_key = True
         self._key = ""
-        self._value = ""
+        self._value: list[str] = []
         self._quotes = 0
 
     def see(self, char: str, *, quoted: bool) -> None:
@@ -65,7 +65,7 @@ class Probe:
             self.verdict = "call"
         elif self._key not in self._keys:
             self.verdict = "data"
-        self._in_key, self._value, self._quotes = False, "", 0
+        self._in_key, self._value, self._quotes = False, [], 0
 
     def _see_value(self, char: str, *, quoted: bool) -> None:
         if not quoted and char in "{[":
@@ -76,7 +76,7 @@ class Probe:
             if not quoted and char in "\"'":
                 self._quotes += 1
             elif quoted or not (char.isspace() or char == "}"):
-                self._value += char
+                self._value.append(char)
             self._judge_value(ended=self._quotes == 2 or (char == "}" and not quoted))
 
     def _see_nested(self) -> None:
@@ -90,14 +90,17 @@ class Probe:
             self._judge_value(ended=True)
 
     def _judge_value(self, *, ended: bool) -> None:
+        if self._key != "type" and self._any_name and not ended:
+            return  # any name may come of it, however long it gets
+        value = "".join(self._value)
         if self._key == "type":
-            fits = self._value in CALL_TYPES if ended else _begins(CALL_TYPES, self._value)
+            fits = value in CALL_TYPES if ended else _begins(CALL_TYPES, value)
             self.verdict = "open" if fits else "data"
         elif ended:
-            self.name = self._value
-            known = self._any_name or self._tools.find(self._value) is not None
+            self.name = value
+            known = self._any_name or self._tools.find(value) is not None
             self.verdict = "call" if known else "data"
-        elif not (self._any_name or self._tools.may_become(self._value)):
+        elif not self._tools.may_become(value):
             self.verdict = "data"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from langchain_azure_phi3._codec.tools import Json
+from langchain_azure_phi3.errors import InvalidInputError
 
 # For validators and documentation, not for the writer of arguments.
 _DROPPED = frozenset({"title", "$schema", "$id", "$comment", "$defs", "definitions", "examples"})
@@ -18,39 +19,93 @@ def compact(schema: Json) -> Json:
     """The schema without what a model can do without; definitions inlined where they are small.
 
     Kept are types, descriptions, enums, formats, bounds and what is required. Definitions that
-    are long or refer to themselves stay definitions.
+    are long, or that lead back to themselves, stay definitions.
     """
-    compacted: Json = _compact(schema, schema, ())
-    kept = _definitions_used(compacted, schema)
+    definitions = _Definitions(schema)
+    compacted: Json = definitions.compacted(schema)
+    kept = definitions.used_by(compacted)
     return {**compacted, "$defs": kept} if kept else compacted
 
 
 def dumped(value: Any) -> str:
-    """JSON without white space, in the letters that the user wrote."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    """JSON without white space, in the letters that the user wrote.
+
+    Raises:
+        InvalidInputError: A schema holds what JSON cannot.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise InvalidInputError(f"The schema cannot be written as JSON: {problem}") from None
 
 
-def _compact(schema: Any, root: Json, trail: tuple[str, ...]) -> Any:
-    if not isinstance(schema, dict):
-        return schema
-    reference = schema.get("$ref")
-    if isinstance(reference, str):
-        return _referred(schema, reference, root, trail)
-    compacted: Json = {}
-    for key, value in schema.items():
-        if not _is_dropped(key, value, schema):
-            compacted[key] = _compact_value(key, value, root, trail)
-    return _unwrapped(compacted)
+class _Definitions:
+    """A schema's definitions, each compacted once, however often it is referred to."""
 
+    def __init__(self, root: Json) -> None:
+        self._root = root
+        self._compacted: dict[str, Json] = {}
+        self._circular: dict[str, bool] = {}
 
-def _compact_value(key: str, value: Any, root: Json, trail: tuple[str, ...]) -> Any:
-    if key in _NAMED_SCHEMAS and isinstance(value, dict):
-        return {name: _compact(own, root, trail) for name, own in value.items()}
-    if key in _LISTED_SCHEMAS and isinstance(value, list):
-        return [_compact(branch, root, trail) for branch in value]
-    if key == "description" and isinstance(value, str):
-        return " ".join(value.split())
-    return _compact(value, root, trail) if key in ("items", "additionalProperties") else value
+    def compacted(self, schema: Any) -> Any:
+        """A part of the schema, with small definitions in place of references."""
+        if not isinstance(schema, dict):
+            return schema
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            return self._referred(schema, reference)
+        kept = {
+            key: self._value(key, value)
+            for key, value in schema.items()
+            if not _is_dropped(key, value, schema)
+        }
+        return _unwrapped(kept)
+
+    def used_by(self, schema: Json) -> Json:
+        """The definitions to which a compacted schema still refers."""
+        used: Json = {}
+        waiting = list(_references(schema))
+        while waiting:
+            reference = waiting.pop()
+            name = reference.rpartition("/")[2]
+            if name not in used and _definition(reference, self._root) is not None:
+                used[name] = self._known(reference)
+                waiting.extend(_references(used[name]))
+        return used
+
+    def _value(self, key: str, value: Any) -> Any:
+        if key in _NAMED_SCHEMAS and isinstance(value, dict):
+            return {name: self.compacted(own) for name, own in value.items()}
+        if key in _LISTED_SCHEMAS and isinstance(value, list):
+            return [self.compacted(branch) for branch in value]
+        if key == "description" and isinstance(value, str):
+            return " ".join(value.split())
+        return self.compacted(value) if key in ("items", "additionalProperties") else value
+
+    def _referred(self, schema: Json, reference: str) -> Json:
+        beside = self.compacted({key: value for key, value in schema.items() if key != "$ref"})
+        referring: Json = {"$ref": reference, **beside}
+        if _definition(reference, self._root) is None or self._is_circular(reference):
+            return referring
+        inlined: Json = {**self._known(reference), **beside}
+        return referring if len(dumped(inlined)) > _MAX_INLINED else inlined
+
+    def _known(self, reference: str) -> Json:
+        if reference not in self._compacted:
+            target = _definition(reference, self._root)
+            self._compacted[reference] = self.compacted(target)
+        return self._compacted[reference]
+
+    def _is_circular(self, reference: str) -> bool:
+        if reference not in self._circular:
+            reached = set(_references(_definition(reference, self._root)))
+            waiting = list(reached)
+            while waiting:
+                further = set(_references(_definition(waiting.pop(), self._root))) - reached
+                reached |= further
+                waiting.extend(further)
+            self._circular[reference] = reference in reached
+        return self._circular[reference]
 
 
 def _is_dropped(key: str, value: Any, schema: Json) -> bool:
@@ -76,22 +131,12 @@ def _unwrapped(schema: Json) -> Json:
     return schema
 
 
-def _referred(schema: Json, reference: str, root: Json, trail: tuple[str, ...]) -> Json:
-    target = _definition(reference, root)
-    if target is None or reference in trail:
-        return schema
-    beside = {key: value for key, value in schema.items() if key != "$ref"}
-    inlined = _compact({**target, **beside}, root, (*trail, reference))
-    is_recursive = reference in _references(inlined)
-    return schema if is_recursive or len(dumped(inlined)) > _MAX_INLINED else inlined
-
-
 def _definition(reference: str, root: Json) -> Json | None:
     for place in _DEFINITIONS:
-        prefix = f"#/{place}/"
-        found = root.get(place, {}).get(reference.removeprefix(prefix))
-        if reference.startswith(prefix) and isinstance(found, dict):
-            return found
+        known, prefix = root.get(place), f"#/{place}/"
+        if isinstance(known, dict) and reference.startswith(prefix):
+            found = known.get(reference.removeprefix(prefix))
+            return found if isinstance(found, dict) else None
     return None
 
 
@@ -104,17 +149,3 @@ def _references(value: Any) -> Iterator[str]:
     if isinstance(value, list):
         for item in value:
             yield from _references(item)
-
-
-def _definitions_used(schema: Json, root: Json) -> Json:
-    """The definitions that a compacted schema still refers to, each compacted itself."""
-    used: Json = {}
-    waiting = list(_references(schema))
-    while waiting:
-        reference = waiting.pop()
-        name = reference.rpartition("/")[2]
-        target = _definition(reference, root)
-        if target is not None and name not in used:
-            used[name] = _compact(target, root, (reference,))
-            waiting.extend(_references(used[name]))
-    return used

@@ -79,6 +79,13 @@ class Toolbox:
         return any(name.startswith(start) for name in self._loose)
 
 
+def properties_of(schema: Json) -> Json:
+    """The schemas of an object's properties, by name; none where its author wrote no such thing."""
+    found = schema.get("properties")
+    named = found if isinstance(found, dict) else {}
+    return {name: own for name, own in named.items() if isinstance(name, str)}
+
+
 def loose(name: str) -> str:
     """A name without what models get wrong: case, dashes, OpenAI's namespace."""
     plain = name.strip().casefold()

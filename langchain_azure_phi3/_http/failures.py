@@ -60,19 +60,22 @@ _LENGTH_WORDS = re.compile(
     r"|max_tokens must be at least 1, got -",
     re.I,
 )
+_COUNT = r"(?<!\d)(\d{1,9})(?!\d)"
 _CONTEXT = re.compile(
-    r"(?:context length is(?: only)?|model length of|context (?:length|size) \(|max size:) ?(\d+)",
+    r"(?:context length is(?: only)?|model length of|context (?:length|size) \(|max size:) ?"
+    + _COUNT,
     re.I,
 )
 _PROMPT = re.compile(
-    r"(\d+)(?: tokens)? in the messages|(?:has|passed|resulted in) (\d+)"
-    r"|(?:prompt|input|request) \(\D{0,20}(\d+)",
+    rf"{_COUNT}(?: tokens)? in the messages|(?:has|passed|resulted in) {_COUNT}"
+    rf"|(?:prompt|input|request) \(\D{{0,20}}{_COUNT}",
     re.I,
 )
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
 _STATUSES = ("status", "statusCode", "status_code", "code")
 _STATUS = re.compile(r"[1-5][0-9]{2}")
 _SHOWN = 500
+_HEAD = 10_000  # of a page, in which its title is looked for
 _NOT_STREAMED = "If it happens again, ask without streaming: disable_streaming=True."
 
 
@@ -221,8 +224,7 @@ def _detailed(error: AzurePhi3Error, facts: _Facts) -> AzurePhi3Error:
 
 def _number(pattern: re.Pattern[str], message: str) -> int | None:
     found = pattern.search(message)
-    digits = None if found is None else next(filter(None, found.groups()))
-    return int(digits) if digits is not None and len(digits) < 10 else None
+    return None if found is None else int(next(filter(None, found.groups())))
 
 
 def _sentence(status: int | None, code: str | None, message: str, advice: str | None) -> str:
@@ -234,7 +236,7 @@ def _sentence(status: int | None, code: str | None, message: str, advice: str | 
 
 def _shown(body: Any) -> str:
     text = body if isinstance(body, str) else _written(body)
-    if title := _TITLE.search(text):
+    if title := _TITLE.search(text[:_HEAD]):
         text = f"an HTML page titled {' '.join(title[1].split())!r}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
@@ -335,10 +337,11 @@ def _with_inner(facts: _Facts, source: dict[str, Any]) -> _Facts:
     if not isinstance(inner, dict):
         return facts
     results = inner.get("content_filter_result", inner.get("content_filter_results"))
-    code, named = facts.code, _text(inner.get("code"))
-    if named in _FILTER_CODES and code not in _FILTER_CODES:
-        code = named
-    return replace(facts, code=code, filters=FilterResult.read(results))
+    found = replace(facts, filters=FilterResult.read(results))
+    code = _text(inner.get("code"))
+    if facts.code in _FILTER_CODES or code not in _FILTER_CODES:
+        return found
+    return replace(found, code=code)
 
 
 def _nested(facts: _Facts, said: str) -> _Facts:

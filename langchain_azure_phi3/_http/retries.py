@@ -23,10 +23,11 @@ _RESETS = (
     "x-rate-limit-reset-requests",
     "x-rate-limit-reset-tokens",
 )
+_COUNT = r"(?<!\d)(\d{1,9}(?:\.\d+)?)"  # four hundred digits would be infinity
 _IN_WORDS = re.compile(
-    r"\b(?:in|after)\s+(\d+(?:\.\d+)?)\s*(milliseconds?|ms|seconds?|s|minutes?|m)\b", re.IGNORECASE
+    rf"\b(?:in|after)\s+{_COUNT}\s*(milliseconds?|ms|seconds?|s|minutes?|m)\b", re.IGNORECASE
 )
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_DURATION = re.compile(rf"{_COUNT}(ms|h|m|s)")
 _SECONDS = {"m": 60.0, "h": 3600.0, "s": 1.0, "ms": 0.001}
 
 

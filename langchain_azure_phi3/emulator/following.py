@@ -108,12 +108,13 @@ def json_objects(text: str) -> Iterator[tuple[int, int, Json]]:
     decoder = json.JSONDecoder()
     start = text.find("{")
     while start >= 0:
-        end = start + 1
         try:
             value, end = decoder.raw_decode(text, start)
-        except (ValueError, RecursionError):
-            value = None
-        if value is not None:
+        except RecursionError:
+            return  # the same again at each of a thousand braces
+        except ValueError:
+            end = start + 1
+        else:
             yield start, end, value
         start = text.find("{", end)
 

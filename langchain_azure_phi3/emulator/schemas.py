@@ -12,7 +12,7 @@ _LISTS = ("enum", "anyOf", "oneOf", "allOf", "prefixItems")
 _DEEPEST = 5  # references to references, schemas of all of schemas
 _LARGEST = 1000  # characters or items that a schema may ask for at least
 _KEYWORDS: Mapping[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("properties",), lambda value: isinstance(value, dict)),
+    "properties": lambda value: isinstance(value, dict),
     **dict.fromkeys(_LISTS, lambda value: isinstance(value, list)),
     **dict.fromkeys(("$ref", "format", "pattern"), lambda value: isinstance(value, str)),
     **dict.fromkeys(_NUMBERS, lambda value: isinstance(value, int | float)),

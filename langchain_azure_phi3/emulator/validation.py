@@ -233,11 +233,12 @@ def _translated(turn: Turn, model: Model) -> Turn:
 def _names_answered(chat: ChatRequest) -> list[str | None]:
     """For each message, the tool whose result it is."""
     names: dict[str, str] = {}
-    found = []
+    found: list[str | None] = []
     for message in chat.messages:
         extra = message.model_extra or {}
         names |= {call["id"]: call["function"]["name"] for call in extra.get("tool_calls") or ()}
-        found.append(names.get(extra.get("tool_call_id", "")))
+        # Of a result, the id was found among the calls before it.
+        found.append(names[extra["tool_call_id"]] if message.role == "tool" else None)
     return found
 
 

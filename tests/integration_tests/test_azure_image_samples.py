@@ -16,7 +16,7 @@ from PIL import Image
 
 from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError, image_block
 from langchain_azure_phi3.emulator import Emulator
-from tests.integration_tests.test_chat_model import COLOURS, ask
+from tests.integration_tests.colours import COLOURS, ask
 
 PEOPLE = "You are a helpful assistant that can generate responses based on images."
 PYTHON_QUESTION = "Which conclusion can be extracted from the following chart?"

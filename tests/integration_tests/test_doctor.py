@@ -301,9 +301,12 @@ def test_a_port_without_tls_is_told(start: Callable[..., Emulator]) -> None:
     assert "http" in found(report, "TLS").means
 
 
-def test_a_proxy_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("variable", ["https_proxy", "all_proxy"])
+def test_a_proxy_is_told_without_its_password(
+    variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What lies behind it cannot be looked at from here."""
-    monkeypatch.setenv("https_proxy", "http://me:secret@127.0.0.1:9")
+    monkeypatch.setenv(variable, "http://me:secret@127.0.0.1:9")
     endpoint = "https://phi.eastus2.models.ai.azure.invalid"
     report = examine({"endpoint": endpoint, "credential": "k"}, timeout=5)
 

@@ -136,8 +136,7 @@ async def test_many_questions_wait_for_one_token(
 ) -> None:
     """On either path."""
     phi = emulated(entra)
-    awaited, waited = placed(phi, MANAGED, async_credential), placed(phi, FOUNDRY, credential)
-    waited = placed(phi, MANAGED, credential)
+    awaited, waited = placed(phi, MANAGED, async_credential), placed(phi, MANAGED, credential)
 
     await awaited.abatch(["Hi"] * 12)
     await asyncio.to_thread(waited.batch, ["Hi"] * 12)
@@ -380,9 +379,7 @@ async def test_a_challenge_is_answered_once_with_its_claims(
 
     assert len(phi.requests) == 3
     first, second = entra.asked
-    assert json.loads(CLAIMS).items() <= json.loads(second["claims"]).items() or (
-        "1700000000" in second["claims"]
-    )
+    assert "1700000000" in second["claims"]
     assert "1700000000" not in first.get("claims", "")
     assert phi.requests[0].body == phi.requests[1].body
 

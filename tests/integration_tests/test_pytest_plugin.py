@@ -6,7 +6,8 @@ from importlib.metadata import entry_points
 import pytest
 
 PLUGIN = "langchain_azure_phi3.emulator.pytest_plugin"
-STRICT = ("--strict-markers", "-p", "no:cacheprovider")
+# LangSmith's plugin, which every start of pytest would load for a second, is not looked at here.
+OPTIONS = ("--strict-markers", "-p", "no:cacheprovider", "-p", "no:langsmith_plugin")
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ class Runner:
         next test would meet two of each.
         """
         self.pytester.makepyfile(code)
-        return self.pytester.runpytest_subprocess(*STRICT, *options, timeout=120)
+        return self.pytester.runpytest_subprocess(*OPTIONS, *options, timeout=120)
 
 
 def test_the_plugin_comes_with_the_package() -> None:

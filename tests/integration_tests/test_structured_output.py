@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+from collections.abc import Callable
 from typing import Any, Literal
 
 import pytest
@@ -285,10 +286,37 @@ def test_parameters_of_the_calls_are_passed_on(phi: Emulator, model: ChatAzurePh
     assert 0 == phi.requests[-1].json["temperature"]
 
 
-@pytest.mark.parametrize("schema", [{"properties": {}}, "Joke", 3])
+class Callback(BaseModel):
+    """What JSON has no type for."""
+
+    call: Callable[[int], int]
+
+
+@dataclasses.dataclass
+class CallbackData:
+    """The same as a dataclass."""
+
+    call: Callable[[int], int]
+
+
+class CallbackDict(TypedDict):
+    """The same as a TypedDict, of a class that pydantic does not know."""
+
+    deployment: Emulator
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        *({"properties": {}}, "Joke", 3, Callback, CallbackData, CallbackDict),
+        {"title": "Joke", "type": ["object", "null"]},
+        {"name": "Joke", "parameters": 5},
+    ],
+    ids=str,
+)
 def test_what_is_no_schema_is_refused(model: ChatAzurePhi3, schema: Any) -> None:
     """With what would be one."""
-    with pytest.raises(InvalidInputError, match="pydantic"):
+    with pytest.raises(InvalidInputError, match="Pass a pydantic model"):
         model.with_structured_output(schema)
 
 

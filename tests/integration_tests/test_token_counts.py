@@ -23,7 +23,7 @@ from langchain_azure_phi3 import (
     register_model,
 )
 from langchain_azure_phi3.emulator import Emulator
-from tests.integration_tests.test_chat_model import COLOURS, ask
+from tests.integration_tests.colours import COLOURS, ask
 from tests.unit_tests.pictures import png_of
 
 MINI = "Phi-3-mini-4k-instruct"

@@ -16,7 +16,7 @@ from PIL import Image
 from langchain_azure_phi3._codec.images import image_part
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.images import image_block, scaled
-from langchain_azure_phi3.media_headers import image_format, size_of
+from langchain_azure_phi3.media_headers import image_format
 from tests.unit_tests.pictures import text_of
 
 
@@ -24,6 +24,10 @@ def _file(size: tuple[int, int], kind: str, mode: str = "RGB", **options: Any) -
     file = io.BytesIO()
     Image.new(mode, size).save(file, kind, **options)
     return file.getvalue()
+
+
+def _size(data: bytes) -> tuple[int, int]:
+    return Image.open(io.BytesIO(data)).size
 
 
 PNG = _file((30, 20), "PNG")
@@ -134,10 +138,16 @@ def test_a_large_picture_is_scaled_in_its_proportions(
     """And stays what it was, or becomes a PNG."""
     smaller = scaled(data, 60)
 
-    assert (image_format(smaller[:18]), size_of(smaller)) == (mime, size)
+    assert (image_format(smaller[:18]), _size(smaller)) == (mime, size)
 
 
-@pytest.mark.parametrize("data", [PNG, JPEG])
+def _marked(orientation: int) -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return _file((30, 20), "JPEG", exif=exif)
+
+
+@pytest.mark.parametrize("data", [PNG, JPEG, _marked(0), _marked(1)])
 def test_a_small_picture_is_left_alone(data: bytes) -> None:
     """The very same bytes: neither enlarged nor written anew."""
     assert scaled(data, 30) is data
@@ -145,13 +155,9 @@ def test_a_small_picture_is_left_alone(data: bytes) -> None:
 
 def test_a_picture_is_turned_as_the_camera_was_held() -> None:
     """Even a small one, because the server does not look at the mark; and only once."""
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    held_upright = _file((30, 20), "JPEG", exif=exif)
+    turned = scaled(_marked(6), 100)
 
-    turned = scaled(held_upright, 100)
-
-    assert size_of(turned) == (20, 30)
+    assert _size(turned) == (20, 30)
     assert scaled(turned, 100) is turned
 
 
@@ -159,7 +165,7 @@ def test_a_block_may_be_scaled_on_the_way() -> None:
     """From any source."""
     block = image_block(Image.new("RGB", (300, 200)), max_side=60)
 
-    assert Image.open(io.BytesIO(base64.b64decode(block["base64"]))).size == (60, 40)
+    assert _size(base64.b64decode(block["base64"])) == (60, 40)
 
 
 @pytest.mark.parametrize("data", [b"", b"text", PNG[:40], JPEG[:300], PNG[:8] + bytes(50)])

@@ -18,7 +18,8 @@ from langchain_azure_phi3.catalogue import PhiModel, TokenizerFamily, find
 from langchain_azure_phi3.tokens import (
     ERROR,
     Learned,
-    conversation_tokens,
+    Meter,
+    Tokenizer,
     estimate,
     image_tokens,
     load_tokenizer,
@@ -37,6 +38,13 @@ def _model(name: str) -> PhiModel:
     model = find(name)
     assert model is not None
     return model
+
+
+def conversation_tokens(
+    turns: Sequence[Any], model: PhiModel | None, *, tokenizer: Tokenizer | None = None
+) -> int:
+    """Tokens of wire turns on a deployment from which nothing was learned."""
+    return Meter(model, "unheard-of", tokenizer).prompt({"messages": turns})
 
 
 def _picture_turn(url: str, text: str = "") -> dict[str, Any]:

@@ -126,6 +126,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "pdf": ({"type": "image", "base64": text_of(b"%PDF-1.7")}, "a PDF"),
     "heic": ({"type": "image", "base64": text_of(b"\0\0\0\x18ftypheic")}, "HEIC"),
     "html": ({"type": "image", "base64": text_of(b"<!DOCTYPE html>")}, "a web page"),
+    "html, bare": ({"type": "image", "base64": text_of(b"\n<HTML><head>")}, "a web page"),
     "text": ({"type": "image", "base64": text_of(b"just some text")}, "of no known format"),
     "no base64": ({"type": "image", "base64": "no way!"}, "it contains '!'"),
     "odd length": ({"type": "image", "base64": "AAAAA"}, "its length is impossible"),

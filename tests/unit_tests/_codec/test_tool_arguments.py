@@ -128,6 +128,11 @@ def test_at_most_three_problems_are_told() -> None:
     assert len(problem) < 700
 
 
+def test_a_schema_whose_properties_have_no_names_is_survived() -> None:
+    """JSON would make a text of the number."""
+    assert Checker({"properties": {5: {}}}).fitted({"a": 1, "5": 2}) == {}
+
+
 @pytest.mark.parametrize("reference", ["https://example.org/schema.json", "#/$defs/Missing"])
 def test_a_schema_that_is_not_here_is_not_fetched_nor_held_against_the_model(
     reference: str,
@@ -138,6 +143,13 @@ def test_a_schema_that_is_not_here_is_not_fetched_nor_held_against_the_model(
     assert checker.problem(checker.fitted({"a": 1, "b": "2"})) is None
 
 
+def test_a_schema_at_no_address_refers_to_nothing() -> None:
+    """Its author's mistake, too."""
+    checker = Checker({"$id": "http://[::1", "properties": {"a": {"$ref": "b"}}})
+
+    assert checker.problem({"a": 1}) is None
+
+
 def test_a_schema_that_contains_itself_is_followed_as_far_as_the_arguments_go() -> None:
     """A tree."""
     node = {"properties": {"n": {"type": "integer"}, "child": {"$ref": "#/$defs/Node"}}}
@@ -146,6 +158,36 @@ def test_a_schema_that_contains_itself_is_followed_as_far_as_the_arguments_go() 
 
     assert fitted == {"n": 1, "child": {"n": 2}}
     assert checker.problem(fitted) is None
+
+
+def _expression(depth: int, **more: Any) -> Any:
+    number = {"kind": "Num", "value": "1"}
+    if depth == 0:
+        return number
+    return {"kind": "Div", "left": _expression(depth - 1), "right": number, **more}
+
+
+@pytest.mark.parametrize("kind", ["anyOf", "oneOf"])
+@pytest.mark.parametrize("said", [{}, {"$schema": "http://json-schema.org/draft-07/schema#"}])
+def test_work_grows_with_the_depth_of_alternatives(kind: str, said: dict[str, str]) -> None:
+    """A syntax tree of five kinds of nodes, each of which may hold any."""
+    nodes = ("Add", "Sub", "Mul", "Div")
+    sides = {side: {"$ref": "#/$defs/Any"} for side in ("left", "right")}
+    definitions: dict[str, Any] = {
+        node: {"properties": {**sides, "kind": {"const": node}}, "required": ["kind", *sides]}
+        for node in nodes
+    }
+    number = {"kind": {"const": "Num"}, "value": {"type": "integer"}}
+    definitions["Num"] = {"properties": number, "required": list(number)}
+    definitions["Any"] = {kind: [{"$ref": f"#/$defs/{node}"} for node in definitions]}
+    checker = Checker({**said, "properties": {"tree": sides["left"]}, "$defs": definitions})
+
+    fitted = checker.fitted({"tree": _expression(12, mood="good")})
+
+    assert fitted["tree"].keys() == {"kind", "left", "right"}
+    assert fitted["tree"]["right"] == {"kind": "Num", "value": 1}
+    assert checker.problem(fitted) is None
+    assert checker.problem({"tree": _expression(12)}) is not None
 
 
 def test_a_reference_to_itself_ends() -> None:
@@ -162,6 +204,8 @@ def test_a_reference_to_itself_ends() -> None:
         {"properties": {"a": {}}, "required": True},
         {"properties": {"a": {"type": None}}},
         {"properties": {"a": {"pattern": "("}}},
+        {"$schema": 5},
+        {"$schema": []},
     ],
 )
 def test_a_schema_that_is_none_is_not_held_against_the_model(schema: Any) -> None:

@@ -13,8 +13,9 @@ from langchain_azure_phi3._codec.tool_prompt import (
     result_text,
 )
 from langchain_azure_phi3._codec.tool_reader import ToolReader
-from langchain_azure_phi3._codec.tool_schema import compact
+from langchain_azure_phi3._codec.tool_schema import compact, dumped
 from langchain_azure_phi3._codec.tools import Tool
+from langchain_azure_phi3.errors import InvalidInputError
 
 _CHARACTERS_A_TOKEN = 3.6
 _FAMILIES = ("phi-3", "phi-3.5", "phi-4", "phi-4-mini")
@@ -96,6 +97,24 @@ def test_a_demanded_tool_is_the_only_one_told() -> None:
 
     assert "You must call the tool list_orders_2 now" in text
     assert "list_orders_1" not in text
+
+
+def test_a_description_is_told_once_and_the_users_schema_is_left_as_it_is() -> None:
+    """Pydantic repeats it, and a schema that cannot be made smaller is the user's own object."""
+    schema = {"$ref": "#/$defs/Elsewhere", "description": "Look it up."}
+    text = instructions([Tool("look", "Look it up.", schema)], choice="auto", family="phi-3")
+
+    assert text.count("Look it up.") == 1
+    assert schema == {"$ref": "#/$defs/Elsewhere", "description": "Look it up."}
+
+
+@pytest.mark.parametrize("value", [object(), {1, 2}])
+def test_a_schema_that_is_no_json_is_refused(value: object) -> None:
+    """Before anything is sent; the error says what is in the way."""
+    tool = Tool("look", "", {"properties": {"a": {"default": value}}})
+
+    with pytest.raises(InvalidInputError, match="schema cannot be written as JSON"):
+        instructions([tool], choice="auto", family="phi-3")
 
 
 def test_a_tool_of_which_nothing_is_said_costs_its_name() -> None:
@@ -197,6 +216,10 @@ _COMPACTED: list[tuple[Any, Any]] = [
         {"properties": {"a": True}, "required": ["a"]},
     ),
     (
+        {"properties": {"a": {"$ref": "#/$defs/A"}}, "$defs": ["A"]},
+        {"properties": {"a": {"$ref": "#/$defs/A"}}},
+    ),
+    (
         {"properties": {"a": {"$ref": "https://example.org/a"}}, "required": []},
         {"properties": {"a": {"$ref": "https://example.org/a"}}},
     ),
@@ -225,6 +248,28 @@ def test_a_definition_that_refers_to_itself_stays_a_definition() -> None:
             }
         },
     }
+
+
+def test_definitions_that_refer_to_each_other_stay_definitions() -> None:
+    """A syntax tree of a dozen kinds of nodes: there are billions of ways through it."""
+    kinds = [f"Node{n}" for n in range(12)]
+    one_of = {"anyOf": [{"$ref": f"#/$defs/{kind}"} for kind in kinds]}
+    node = {"properties": {"left": one_of, "right": one_of}}
+    told = compact({"properties": {"root": one_of}, "$defs": dict.fromkeys(kinds, node)})
+
+    assert told == {"properties": {"root": one_of}, "$defs": dict.fromkeys(kinds, node)}
+
+
+def test_definitions_within_definitions_are_each_looked_at_once() -> None:
+    """Each of them twice in the one before: what is small is inlined, until it gets long."""
+    level = {
+        f"L{n}": {"properties": {key: {"$ref": f"#/$defs/L{n + 1}"} for key in "ab"}}
+        for n in range(40)
+    }
+    told = compact({"$ref": "#/$defs/L0", "$defs": {**level, "L40": {"type": "integer"}}})
+
+    assert '"a":{"type":"integer"}' in dumped(told)
+    assert 0 < len(told["$defs"]) < 20
 
 
 def test_a_long_definition_is_told_once() -> None:

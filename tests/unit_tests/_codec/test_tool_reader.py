@@ -285,6 +285,11 @@ def test_work_grows_with_the_length_of_the_answer(prefix: str, length: int) -> N
     assert grows_linearly(lambda size: _read(prefix + filler * (size // len(filler))), length)
 
 
+def test_work_grows_with_the_length_of_a_name() -> None:
+    """Where a call is demanded, any name may be that of an invented tool."""
+    assert grows_linearly(lambda size: _read(['{"name": "' + "a" * size], demanded=True), 200_000)
+
+
 @pytest.mark.parametrize(
     ("emitted", "arguments"),
     [
@@ -365,6 +370,18 @@ def test_importing_the_reader_imports_neither_library_that_it_needs_for_calls() 
     )
 
     assert run.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("properties", [None, 5, ["city"], {5: {}}])
+@pytest.mark.parametrize(
+    "emitted", [_PARIS, '{"name": "get_weather", "city": "Paris"}', '{"city": "Paris"}']
+)
+def test_a_schema_without_proper_properties_is_survived(properties: Any, emitted: str) -> None:
+    """Its author's mistake; the call is read all the same, or not."""
+    tool = Tool("get_weather", "", {"properties": properties})
+    _, calls = _read([emitted], [tool], demanded=True)
+
+    assert {"get_weather"} >= {call.name for call in calls}
 
 
 def test_a_tool_is_read_from_the_wire() -> None:

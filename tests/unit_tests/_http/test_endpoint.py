@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import httpx
@@ -42,7 +42,9 @@ def connection(phi: Emulator, **given: Any) -> Connection:
 class InSync:
     """One way to ask, for both colours: everything that an answer gave, as a list."""
 
-    def ask(self, given: Connection, client: Any = None, *, stream: bool = False) -> list[Any]:
+    client: type[Any] = httpx.Client
+
+    def __call__(self, given: Connection, client: Any = None, *, stream: bool = False) -> list[Any]:
         """The bodies of the answer."""
         endpoint = Endpoint(given, client)
         if stream:
@@ -53,7 +55,9 @@ class InSync:
 class InAsync:
     """The same, awaited."""
 
-    def ask(self, given: Connection, client: Any = None, *, stream: bool = False) -> list[Any]:
+    client: type[Any] = httpx.AsyncClient
+
+    def __call__(self, given: Connection, client: Any = None, *, stream: bool = False) -> list[Any]:
         """The bodies of the answer."""
         return asyncio.run(self._ask(given, client, stream))
 
@@ -65,13 +69,13 @@ class InAsync:
         return [(await endpoint.complete(QUESTION, {})).body]
 
 
-Ask = Callable[..., list[Any]]
+Ask = InSync | InAsync
 
 
 @pytest.fixture(params=[InSync, InAsync], ids=["sync", "async"])
 def ask(request: pytest.FixtureRequest) -> Ask:
     """Both colours."""
-    asking: Ask = request.param().ask
+    asking: Ask = request.param()
     return asking
 
 
@@ -172,9 +176,7 @@ def test_what_httpx_raises_is_translated(
             raised.request = request
         raise raised
 
-    transport = httpx.MockTransport(fail)
-    sync = ask.__self__.__class__ is InSync  # type: ignore[attr-defined]
-    client = (httpx.Client if sync else httpx.AsyncClient)(transport=transport)
+    client = ask.client(transport=httpx.MockTransport(fail))
     with pytest.raises(kind) as caught:
         ask(connection(phi, retries=RetryPolicy(max_retries=0)), client)
     assert caught.value.code == code
@@ -281,8 +283,7 @@ def test_headers_of_the_connection_and_of_the_call_are_sent(phi: Emulator) -> No
 def test_without_a_timeout_the_clients_own_counts(phi: Emulator, ask: Ask) -> None:
     """A user's client is used as it is."""
     phi.fail(kind="stall")
-    sync = ask.__self__.__class__ is InSync  # type: ignore[attr-defined]
-    client = (httpx.Client if sync else httpx.AsyncClient)(timeout=0.2)
+    client = ask.client(timeout=0.2)
     with pytest.raises(RequestTimeoutError):
         ask(connection(phi, timeout=None), client)
     if isinstance(client, httpx.Client):

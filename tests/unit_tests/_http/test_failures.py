@@ -28,6 +28,7 @@ from langchain_azure_phi3._http.failures import (
     error_within,
     request_id,
 )
+from tests.growth import grows_linearly
 
 GUIDE = (
     "\nPlease check this guide to understand why this error code might have been returned \n"
@@ -659,6 +660,17 @@ def test_a_long_body_is_cut_in_the_message_and_kept_in_the_error() -> None:
     error = error_from(500, {}, b"x" * 10_000, advice={})
     assert len(str(error)) < 600
     assert error.body == "x" * 10_000
+
+
+@pytest.mark.parametrize("filler", [b"9", b"<title>", b"<title", b"in 1.", b"has "])
+def test_work_grows_with_the_length_of_a_body(filler: bytes) -> None:
+    """A server that is broken may send megabytes of anything."""
+    opening = b"maximum context length is "
+
+    assert grows_linearly(
+        lambda size: error_from(400, {}, opening + filler * (size // len(filler)), advice={}),
+        200_000,
+    )
 
 
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":[', b"]}")])

@@ -252,6 +252,13 @@ def test_broken_wishes_are_refused(fields: Json, param: str) -> None:
     assert param == error(**fields)["param"]
 
 
+@pytest.mark.parametrize("identity", ["call_1", {}, []])
+def test_an_id_on_a_turn_that_is_no_result_means_nothing(identity: Any) -> None:
+    """Whatever it is."""
+    turns = [{**QUESTION, "tool_call_id": identity}]
+    assert choice(messages=turns) == choice()
+
+
 @pytest.mark.parametrize(
     ("turns", "message"),
     [
