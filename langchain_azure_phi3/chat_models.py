@@ -4,7 +4,7 @@ import operator
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import (
@@ -25,7 +25,7 @@ from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from typing_extensions import override
 
-from langchain_azure_phi3 import catalogue, images, structured_output, tokens
+from langchain_azure_phi3 import catalogue, tokens
 from langchain_azure_phi3._codec import anthropic, history, media, parameters, prompted
 from langchain_azure_phi3._codec.asked import Asked, asked, chosen, wire_choice
 from langchain_azure_phi3._codec.exchange import Exchange, Terms
@@ -35,6 +35,9 @@ from langchain_azure_phi3._http import clients
 from langchain_azure_phi3.catalogue import PhiModel
 from langchain_azure_phi3.configuration import BaseAzurePhi3
 from langchain_azure_phi3.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from langchain_azure_phi3.structured_output import Method
 
 Json = dict[str, Any]
 
@@ -60,6 +63,10 @@ _BY_PROMPT = {
     "tool_call_streaming": True,
     "structured_output": True,
 }
+
+
+# Imported where they are used: pictures to be scaled, and structured output. Not every program
+# needs them, and importing the package should take little longer than importing LangChain.
 
 
 class _Asking(NamedTuple):
@@ -316,7 +323,11 @@ class ChatAzurePhi3(BaseAzurePhi3):
         given = auto if self.system_messages == "auto" else self.system_messages
         wire = media.for_model(turns(messages, given), row)
         side = self.max_image_side
-        return wire if side is None else images.scaled_turns(wire, side)
+        if side is None:
+            return wire
+        from langchain_azure_phi3 import images
+
+        return images.scaled_turns(wire, side)
 
     def _addressed(self, name: str | None) -> Json:
         kind = self._route.kind
@@ -384,6 +395,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
         if parallel_tool_calls is not None:
             bound["parallel_tool_calls"] = parallel_tool_calls
         if response_format is not None:
+            from langchain_azure_phi3 import structured_output
+
             bound["response_format"] = structured_output.wire_format(response_format, strict)
         return self.bind(**bound)
 
@@ -392,7 +405,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         self,
         schema: Json | type,
         *,
-        method: structured_output.Method = "json_schema",
+        method: "Method" = "json_schema",
         include_raw: bool = False,
         strict: bool | None = None,
         **kwargs: Any,
@@ -416,6 +429,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
         Raises:
             InvalidInputError: `schema` is none, or `method` is unknown.
         """
+        from langchain_azure_phi3 import structured_output
+
         return structured_output.structured(
             self,
             schema,

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
 import httpx
-from langchain_core.language_models import BaseChatModel
+from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from pydantic import (
     AliasChoices,
@@ -40,6 +40,10 @@ Json = dict[str, Any]
 # The first of each pair is Azure's later name, the second its earlier one.
 ENDPOINT_VARIABLES = ("AZURE_INFERENCE_ENDPOINT", "AZUREAI_ENDPOINT_URL")
 CREDENTIAL_VARIABLES = ("AZURE_INFERENCE_CREDENTIAL", "AZUREAI_ENDPOINT_KEY")
+
+_VERSION = version("langchain-azure-phi3")  # it reads a file: once, not for each model
+
+_PROFILE_KEYS = frozenset(ModelProfile.__annotations__)
 
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 180.0  # the longest that managed compute lets a request take
@@ -76,7 +80,11 @@ class BaseAzurePhi3(BaseChatModel):
     """The settings of a deployment of Phi; `ChatAzurePhi3` asks it."""
 
     model_config = ConfigDict(
-        extra="forbid", hide_input_in_errors=True, protected_namespaces=(), populate_by_name=True
+        extra="forbid",
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+        populate_by_name=True,
+        defer_build=True,  # until a first model is made: a third of the time of importing it
     )
 
     endpoint: str = ""
@@ -240,7 +248,14 @@ class BaseAzurePhi3(BaseChatModel):
 
     @model_validator(mode="after")
     def _set_azure_phi3_version(self) -> Self:
-        self._add_version("langchain-azure-phi3", version("langchain-azure-phi3"))
+        self._add_version("langchain-azure-phi3", _VERSION)
+        return self
+
+    @model_validator(mode="after")
+    def _check_profile_keys(self) -> Self:
+        # LangChain resolves type hints for its warning each time, at half the cost of a model.
+        if self.profile is not None and self.profile.keys() - _PROFILE_KEYS:
+            super()._check_profile_keys()  # type: ignore[operator]  # a validator is callable
         return self
 
     @field_serializer("credential")

@@ -12,7 +12,6 @@ from urllib.request import getproxies
 import httpx
 
 from langchain_azure_phi3._http.direct import AsyncDirectClient, DirectClient
-from langchain_azure_phi3._http.httpcore_transport import HttpcoreTransport
 
 _LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30.0)
 
@@ -157,13 +156,15 @@ async def _until_the_loop_ends(client: httpx.AsyncClient) -> AsyncGenerator[None
 def _client() -> httpx.Client:
     if _has_proxy():
         return httpx.Client(limits=_LIMITS, cookies=_no_cookies())
+    # Imported where they are used, both: they take as long as all of this package.
+    from langchain_azure_phi3._http.httpcore_transport import HttpcoreTransport
+
     return DirectClient(HttpcoreTransport(_LIMITS))
 
 
 def _async_client() -> httpx.AsyncClient:
     if _has_proxy():
         return httpx.AsyncClient(limits=_LIMITS, cookies=_no_cookies())
-    # Imported where it is used: it takes as long as all of this package.
     from langchain_azure_phi3._http.aiohttp_transport import AiohttpTransport
 
     return AsyncDirectClient(AiohttpTransport(_LIMITS))

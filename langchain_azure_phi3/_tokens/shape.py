@@ -53,8 +53,9 @@ _PATTERNS = {
     "three_bytes": r"[\u0800-\uffff]",
     "four_bytes": r"[\U00010000-\U0010ffff]",
 }
-_PIECE = re.compile("|".join(_PATTERNS.values()))
-_KIND = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _PATTERNS.items()))
+# Compiled when first used (by `re` itself): as slow as importing the rest of the package.
+_PIECE = "|".join(_PATTERNS.values())
+_KIND = "|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _PATTERNS.items())
 _WORD = re.compile(r"[A-Z\u00c0-\u00de]?[a-z\u00aa-\u00bf\u00df-\u024f]+|[A-Z\u00c0-\u00de]+")
 
 # Frequent words that are frequent in one language only. Their shares tell which vocabulary a
@@ -81,7 +82,7 @@ _Found = Iterator[tuple[str, int]]
 def shape(text: str) -> Sequence[float]:
     """The counts of `NAMES` for a text."""
     counts = [0.0] * len(_AT)
-    for piece, times in Counter(_PIECE.findall(text)).items():
+    for piece, times in Counter(re.findall(_PIECE, text)).items():
         remembered = _counted if len(piece) <= _LONGEST_REMEMBERED else _counted.__wrapped__
         for at, count in remembered(piece):
             counts[at] += count * times
@@ -97,7 +98,7 @@ def shape(text: str) -> Sequence[float]:
 def _counted(piece: str) -> tuple[tuple[int, int], ...]:
     """Where in the counts a piece belongs, and how often."""
     # A look-ahead cannot see past the piece; the space it looked for is put back.
-    match = _KIND.match(piece + " ")
+    match = re.match(_KIND, piece + " ")
     kind = match.lastgroup if match is not None else None
     found = _READERS.get(kind, _letters)(piece, kind) if kind is not None else ()
     return tuple((_AT[name], count) for name, count in found if count)
