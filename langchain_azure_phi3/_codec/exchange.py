@@ -176,6 +176,8 @@ class Exchange:
 
     def _heard(self, text: str, *, cut_off: bool) -> Said:
         """All that a whole text says."""
+        if self._reader.is_plain:
+            return Said("", text)
         first, last = self._reader.feed(text), self._reader.finish(cut_off=cut_off)
         held = self._reader.leftover() if self._gives_up() else Said()
         parts = (first, last, held)

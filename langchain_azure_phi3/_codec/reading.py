@@ -24,7 +24,7 @@ class AnswerReader:
 
     Where a call or an object is demanded, nothing is passed on until it is there: a correction
     would have to take it back. `problem` says after `finish` what is missing; `leftover` gives
-    what was held all the same.
+    what was held all the same. Where nothing may stand in the text but words, it `is_plain`.
     """
 
     def __init__(self, asked: Asked | None, *, thinks: bool) -> None:
@@ -42,13 +42,13 @@ class AnswerReader:
             if asked.schema is not None and not asked.demands_call:
                 self._object = ObjectReader(asked.schema)
         self._holds = self._demands_call or self._object is not None
-        self._is_plain = self._thoughts is None and self._tools is None and not self._holds
+        self.is_plain = self._thoughts is None and self._tools is None and not self._holds
         self._text: list[str] = []
         self._calls: list[Call] = []
 
     def feed(self, text: str) -> Said:
         """Read a piece."""
-        if self._is_plain:
+        if self.is_plain:
             return Said("", text)
         thoughts, words = self._thoughts.feed(text) if self._thoughts is not None else ("", text)
         return self._told(thoughts, words, self._called(words) if words else Said())

@@ -107,10 +107,15 @@ def _apart(
     imports: dict[str, float], made: dict[str, float], memory: dict[str, float]
 ) -> list[Ratio]:
     above = (memory[OURS] - memory[f"{CORE} and {HTTPX}"]) / 2**20
-    import_ratio = imports[OURS] / imports[CORE]
     micros = made[OURS] * 1e6
     return [
-        Ratio("import: to langchain_core's chat models", import_ratio, import_ratio, 1.1),
+        *(
+            Ratio(f"{name}: to langchain_core's chat models", ratio, ratio, 1.1)
+            for name, ratio in (
+                (apart.PACKAGE, imports[apart.PACKAGE] / imports[CORE]),
+                ("import of the class", imports[OURS] / imports[CORE]),
+            )
+        ),
         Ratio("construction, microseconds", micros, micros, 60.0),
         Ratio("memory above core and httpx, MiB", above, max(above, 0.1), 12.0),
     ]
