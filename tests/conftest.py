@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from langchain_azure_phi3 import ChatAzurePhi3
-from langchain_azure_phi3._http import attempts
+from langchain_azure_phi3._http import attempts, clients
 from langchain_azure_phi3.emulator import Emulator
 from tests.canaries import CANARY, canary_hex, searched_logs
 
@@ -66,6 +66,22 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} printed a key:\n{report.capstdout}{report.capstderr}"
     return report  # type: ignore[return-value]
+
+
+@pytest.fixture
+def over_httpx(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Requests ride on httpx's own clients, as behind a proxy."""
+    monkeypatch.setattr(clients, "_has_proxy", lambda: True)
+    monkeypatch.setattr(clients, "_shared", clients._Shared())
+    yield
+    clients.retire()
+
+
+@pytest.fixture(params=["direct", "httpx"])
+def each_transport(request: pytest.FixtureRequest) -> None:
+    """The same over all that requests can ride on."""
+    if request.param == "httpx":
+        request.getfixturevalue("over_httpx")
 
 
 @pytest.fixture

@@ -164,9 +164,10 @@ def bare_httpx(base: str) -> Contender:
     """The other floor: httpx alone, with the answer decoded."""
     url = f"{base}/chat/completions"
     sync = httpx.Client()
-    # As many connections as requests: its own default of 100 would make them wait.
+    # As many connections as requests: its own default of 100 would make them wait. And no limit of
+    # time: its five seconds to connect are too few for 256 at once on a busy machine.
     limits = httpx.Limits(max_connections=1000, max_keepalive_connections=1000)
-    loops = PerLoop(lambda: httpx.AsyncClient(limits=limits))
+    loops = PerLoop(lambda: httpx.AsyncClient(limits=limits, timeout=None))  # noqa: S113
     asked, streamed = {"messages": _TURNS}, {"messages": _TURNS, "stream": True}
 
     def stream() -> int:

@@ -1,10 +1,13 @@
 """A server that says the same bytes to everybody, for what no proper server would say."""
 
 import socket
+import socketserver
 import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from langchain_azure_phi3._http import clients
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, without waiting
 
@@ -39,4 +42,31 @@ def serving(answer: bytes, later: bytes = b"", *, resets: bool = False) -> Itera
         finally:
             stopped.set()
             listening.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+@contextmanager
+def keeping(answer: bytes, later: bytes, pause: float) -> Iterator[tuple[str, list[str]]]:
+    """The address, and the connections so far: each is kept, and what comes later after a pause."""
+    accepted: list[str] = []
+    stopped = threading.Event()
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            accepted.append(str(self.client_address))
+            while self.request.recv(65536):
+                self.request.sendall(answer)
+                stopped.wait(pause)
+                self.request.sendall(later)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", accepted
+        finally:
+            stopped.set()
+            clients.retire()  # a handler ends with its connection
+            server.shutdown()
             thread.join()

@@ -157,6 +157,7 @@ PLACES = {
 }
 
 
+@pytest.mark.usefixtures("each_transport")
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("colour", STREAMS)
 @pytest.mark.parametrize("kind", ["cut", "reset", "end"])
@@ -185,6 +186,7 @@ COUNTED = HEAD.format("text/event-stream", "content-length: 1000").encode()
 UNTIL_CLOSED = HEAD.format("text/event-stream", "connection: close").encode()
 
 
+@pytest.mark.usefixtures("each_transport")
 @pytest.mark.parametrize("colour", STREAMS)
 @pytest.mark.parametrize("resets", [False, True], ids=["FIN", "reset"])
 @pytest.mark.parametrize(
@@ -211,6 +213,7 @@ async def test_a_broken_framing_is_an_interruption(
     assert "Hi" == text == error.partial
 
 
+@pytest.mark.usefixtures("each_transport")
 @pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
 @pytest.mark.parametrize("kind", ["short", "cut", "reset"])
 async def test_less_than_was_announced_is_no_answer(

@@ -23,6 +23,7 @@ import pytest
 from langchain_azure_phi3 import ChatAzurePhi3, RateLimitError, RequestTimeoutError
 from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.raw_server import keeping
 
 QUESTION = "How many languages are in the world?"
 
@@ -80,6 +81,35 @@ def test_models_of_the_same_settings_share_their_connections(phi: Emulator) -> N
         ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key).invoke(f"{number}")
 
     assert 1 == phi.open_connections
+
+
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+SAID = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\n'
+DONE = b"data: [DONE]\n\n"
+WHOLE = HEAD + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in (SAID, DONE))
+
+
+@pytest.mark.parametrize("colour", ["stream", "astream"])
+@pytest.mark.parametrize("pause", [0.0, 0.05])
+async def test_streams_give_their_connections_back(colour: str, pause: float) -> None:
+    """Though the body ends a little after `[DONE]`: the next request need not connect."""
+    with keeping(WHOLE, b"0\r\n\r\n", pause) as (address, accepted):
+        model = ChatAzurePhi3(endpoint=address)
+        for _ in range(3):
+            assert "Hi" == (await ask(model, colour, "Hi")).text
+
+        assert 1 == len(accepted)
+        await model.aclose()
+
+
+@pytest.mark.parametrize("colour", ["stream", "astream"])
+async def test_a_body_that_does_not_end_is_not_waited_for(colour: str) -> None:
+    """What matters was said; half a second is what a connection is worth."""
+    with keeping(WHOLE, b"", 60) as (address, _):
+        began = time.monotonic()
+        assert "Hi" == (await ask(ChatAzurePhi3(endpoint=address), colour, "Hi")).text
+
+        assert time.monotonic() - began < 5
 
 
 @pytest.fixture

@@ -60,6 +60,11 @@ class TestChatAzurePhi3Integration(ChatModelIntegrationTests):
         return MODELS[1]
 
 
+@pytest.mark.usefixtures("over_httpx")
+class TestOverHttpx(TestChatAzurePhi3Integration):
+    """The suite again, on httpx's own connections, as behind a proxy."""
+
+
 class TestStreamingBehindTheScenes(TestChatAzurePhi3Integration):
     """The same with `invoke` on top of `stream`."""
 

@@ -169,3 +169,9 @@ def test_importing_the_package_is_light() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
+
+
+def test_a_profile_with_keys_that_langchain_does_not_know_is_warned_of() -> None:
+    """As LangChain does it for every model."""
+    with pytest.warns(UserWarning, match="max_tokens_of_input"):
+        ChatAzurePhi3(endpoint=HOST, credential="key", profile={"max_tokens_of_input": 1})

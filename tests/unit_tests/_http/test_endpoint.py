@@ -32,6 +32,9 @@ QUESTION = {"messages": [{"role": "user", "content": "How many languages are in 
 AT_ONCE = RetryPolicy(max_retries=2, jitter=lambda: 0.0)
 
 
+pytestmark = pytest.mark.usefixtures("each_transport")
+
+
 def connection(phi: Emulator, **given: Any) -> Connection:
     """How to reach the emulator; retries do not wait."""
     route = route_for(given.pop("endpoint", phi.endpoint))

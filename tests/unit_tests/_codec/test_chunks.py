@@ -1,0 +1,37 @@
+"""Chunks that are copies: the same as LangChain makes them, and nobody else's."""
+
+from langchain_core.messages import AIMessageChunk
+from langchain_core.outputs import ChatGenerationChunk
+
+from langchain_azure_phi3._codec.chunks import words
+
+METADATA = {"model_provider": "azure_phi3"}
+
+
+def test_a_chunk_of_words_is_what_langchain_makes_of_them() -> None:
+    """Whatever fields its classes have."""
+    message = AIMessageChunk(content="Hi", response_metadata=METADATA)
+
+    assert ChatGenerationChunk(message=message) == words("Hi", METADATA)
+    assert message.model_dump() == words("Hi", METADATA).message.model_dump()
+
+
+def test_chunks_share_nothing_that_can_be_changed() -> None:
+    """What a callback writes into one is in no other, in fields of later versions neither."""
+    first, second = words("a", {}), words("b", {})
+
+    for one, other in ((first, second), (first.message, second.message)):
+        shared = {
+            name
+            for name, value in vars(one).items()
+            if isinstance(value, dict | list | set) and value is vars(other)[name]
+        }
+        assert shared == set()
+
+
+def test_chunks_of_words_add_up() -> None:
+    """As LangChain merges a stream."""
+    merged = words("Hello ", METADATA) + words("world", METADATA)
+
+    assert "Hello world" == merged.text == merged.message.text
+    assert METADATA == merged.message.response_metadata
