@@ -5,6 +5,7 @@ Every test is searched for keys: what it logs at DEBUG, warns of and prints must
 
 import os
 import secrets
+import signal
 import warnings
 from collections.abc import Iterator
 
@@ -30,6 +31,16 @@ def _recognisable_keys() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(secrets, "token_hex", canary_hex())
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _control_c() -> None:
+    """Ctrl-C works in the tests and in what they start, as in a terminal.
+
+    A shell that runs them in the background makes them ignore it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -283,7 +283,10 @@ def test_serving_forever_ends_cleanly_with_control_c() -> None:
         pieces = response.iter_raw()  # kept: dropping it would close the connection
         next(pieces)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=5)
+        try:
+            out, err = process.communicate(timeout=30)
+        finally:
+            process.kill()  # else one that does not end would be waited for
 
     assert (process.returncode, out, err) == (0, b"", b"")
 
