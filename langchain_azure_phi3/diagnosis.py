@@ -25,7 +25,7 @@ Outcome = Literal["ok", "no", "failed", "skipped"]
 
 # `no` is what the deployment does not have, and the package gets along without.
 _SIGNS: Mapping[Outcome, str] = {"ok": "ok", "no": "no", "failed": "FAIL", "skipped": "-"}
-_WIDEST = 100
+_NARROWEST, _WIDEST = 40, 100  # columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +44,10 @@ class Finding:
     outcome: Outcome
     found: str
     means: str = ""
+
+    def as_text(self, columns: int) -> str:
+        """For people, in lines of 40 to 100 columns; what cannot be broken may be longer."""
+        return "\n".join(_told(self, _wide(columns)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +79,13 @@ class Report:
         return json.dumps(told, ensure_ascii=False, indent=2)
 
     def as_text(self, columns: int) -> str:
-        """For people, in lines of at most so many columns, and never more than 100."""
-        columns = max(40, min(columns, _WIDEST))
-        lines = [f"{self.endpoint} ({self.kind})", ""]
-        lines += [line for finding in self.findings for line in _told(finding, columns)]
-        lines += ["", *self._verdict(columns)]
-        return "\n".join(lines)
+        """For people, in lines of 40 to 100 columns; what cannot be broken may be longer."""
+        found = [finding.as_text(columns) for finding in self.findings]
+        return "\n".join([*found, "", self.verdict(columns)])
+
+    def verdict(self, columns: int) -> str:
+        """What follows from all findings together, for people."""
+        return "\n".join(self._verdict(_wide(columns)))
 
     @property
     def call(self) -> str:
@@ -91,10 +96,18 @@ class Report:
     def _verdict(self, columns: int) -> list[str]:
         if not self.usable:
             failed = next((f.step for f in self.findings if f.outcome == "failed"), "completion")
-            return [f"Not usable: see {failed} above."]
+            return [f"Not usable: {self.endpoint} ({self.kind}). See {failed} above."]
         notes = [line for note in self.notes for line in textwrap.wrap(f"# {note}", columns - 4)]
         code = "\n".join(["from langchain_azure_phi3 import ChatAzurePhi3", "", *notes, self.call])
-        return ["Usable:", "", *textwrap.indent(code, "    ").splitlines()]
+        return [
+            f"Usable: {self.endpoint} ({self.kind}).",
+            "",
+            *textwrap.indent(code, "    ").splitlines(),
+        ]
+
+
+def _wide(columns: int) -> int:
+    return max(_NARROWEST, min(columns, _WIDEST))
 
 
 def _told(finding: Finding, columns: int) -> Iterable[str]:
@@ -147,7 +160,8 @@ _MEANINGS: Mapping[type[AzurePhi3Error], str] = {
     "again by itself, max_retries times.",
     ContentFilterError: "The deployment works, but its content filter blocked a harmless "
     "question: look at the filter's settings.",
-    InvalidInputError: "Nothing was asked: a name of --model may be what is missing.",
+    InvalidInputError: "Nothing was sent. What the constructor calls model=, deployment= and api= "
+    "is --model, --deployment and --api here.",
 }
 
 

@@ -60,19 +60,25 @@ _LATER_STEPS = (
 )
 
 
-def examine(given: Mapping[str, Any], *, timeout: float = 60.0) -> Report:
+def examine(
+    given: Mapping[str, Any],
+    *,
+    timeout: float = 60.0,
+    each: Callable[[Finding], object] | None = None,
+) -> Report:
     """Look at an endpoint, and say what it is good for.
 
     Args:
         given: The arguments of `ChatAzurePhi3`; what is absent comes from the environment.
         timeout: Seconds to wait for each answer.
+        each: Called with each finding as soon as there is one.
 
     Raises:
         InvalidInputError: The arguments do not make a chat model.
     """
     with httpx.Client() as client:
         examination = _Examination(given, timeout, client)
-        return examination.report()
+        return examination.report(each)
 
 
 class _Examination:
@@ -91,13 +97,13 @@ class _Examination:
         self._credential = made.credential
         self._route = self._routed()
 
-    def report(self) -> Report:
+    def report(self, each: Callable[[Finding], object] | None) -> Report:
         """Every finding, and the constructor call that fits."""
-        findings = [self._without_key(finding) for finding in self._findings()]
-        seen = {finding.step for finding in findings}
-        why = "not tried, because of what failed above"
-        later = ("route", "sign-in", "/info", "completion", *_LATER_STEPS)
-        findings += [skipped(step, why) for step in later if step not in seen]
+        findings: list[Finding] = []
+        for finding in self._all_findings():
+            findings.append(self._without_key(finding))
+            if each is not None:
+                each(findings[-1])
         return Report(
             self._route.base, self._route.kind.name, findings, self._constructor(), self._notes()
         )
@@ -113,6 +119,15 @@ class _Examination:
     @property
     def _has_key(self) -> bool:
         return isinstance(self._credential, SecretStr)
+
+    def _all_findings(self) -> Iterator[Finding]:
+        seen = set()
+        for finding in self._findings():
+            seen.add(finding.step)
+            yield finding
+        later = ("route", "sign-in", "/info", "completion", *_LATER_STEPS)
+        why = "not tried, because of what failed above"
+        yield from (skipped(step, why) for step in later if step not in seen)
 
     def _findings(self) -> Iterator[Finding]:
         for finding in reached(self._route, self._timeout):

@@ -17,7 +17,7 @@ from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.diagnosis import Finding, Report
 from langchain_azure_phi3.doctor import examine
-from langchain_azure_phi3.emulator import Emulator
+from langchain_azure_phi3.emulator import Emulator, Prompt
 
 Examine = Callable[..., Report]
 
@@ -462,7 +462,26 @@ def test_the_command_prints_the_report_and_says_whether_it_is_usable(
     assert (0, 1) == (usable, unusable)
     assert "model = ChatAzurePhi3(" in told
     assert "# The key comes from AZURE_INFERENCE_CREDENTIAL." in told
-    assert "Not usable: see route above." in capsys.readouterr().out
+    assert "See route above." in capsys.readouterr().out
+
+
+def test_findings_are_told_as_they_come(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of an endpoint that hangs, people see at once what was found before."""
+    told = []
+
+    def hang(prompt: Prompt) -> str:
+        told.append(capsys.readouterr().out)
+        return "Slow."
+
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "k")
+    with Emulator(key="k", persona=hang) as slow:
+        main(["doctor", slow.endpoint])
+
+    assert "connection" in told[0]
+    assert "completion" not in told[0]
+    assert "completion" in told[1]
 
 
 def test_the_command_speaks_json(
