@@ -25,6 +25,7 @@ Outcome = Literal["ok", "no", "failed", "skipped"]
 
 # `no` is what the deployment does not have, and the package gets along without.
 _SIGNS: Mapping[Outcome, str] = {"ok": "ok", "no": "no", "failed": "FAIL", "skipped": "-"}
+_ANY_KIND = "endpoint"
 _NARROWEST, _WIDEST = 40, 100  # columns
 
 
@@ -93,10 +94,15 @@ class Report:
         arguments = [f"    {name}={value}," for name, value in self.constructor.items()]
         return "\n".join(["model = ChatAzurePhi3(", *arguments, ")"])
 
+    @property
+    def _named(self) -> str:
+        # A host that looks like no kind is called just that.
+        return self.endpoint if self.kind == _ANY_KIND else f"{self.endpoint} ({self.kind})"
+
     def _verdict(self, columns: int) -> list[str]:
         if not self.usable:
             failed = next((f.step for f in self.findings if f.outcome == "failed"), "completion")
-            return [f"Not usable: {self.endpoint} ({self.kind}). See {failed} above."]
+            return [f"Not usable: {self._named}. See {failed} above."]
         notes = [line for note in self.notes for line in textwrap.wrap(f"# {note}", columns - 4)]
         code = "\n".join(["from langchain_azure_phi3 import ChatAzurePhi3", "", *notes, self.call])
         return [
@@ -142,13 +148,15 @@ _BLAMED: Mapping[type[AzurePhi3Error], str] = {
 }
 
 _NO_MODEL = "no_model_name"  # Foundry's code
+RETIRED = (
+    "Phi-3 and Phi-3.5 on serverless APIs were retired on 2025-08-30: deploy Phi-4, or the same "
+    "model on managed compute or a server of your own."
+)
 
 _MEANINGS: Mapping[type[AzurePhi3Error], str] = {
     AuthenticationError: "The endpoint is there, but does not know this credential.",
     PermissionDeniedError: "The credential is known, but may not ask this deployment.",
-    NotFoundError: "The host answers, but has no such deployment or path. Phi-3 and Phi-3.5 on "
-    "serverless APIs were retired on 2025-08-30: deploy Phi-4, or the same model on managed "
-    "compute or a server of your own.",
+    NotFoundError: "The host answers, but has no such deployment or path.",
     InvalidResponseError: "Something else than a model answers at this address: a web page, a "
     "sign-in, a proxy.",
     ConnectionFailedError: "The host can be reached, but closes the connection without an answer.",
@@ -201,12 +209,13 @@ def said(failure: AzurePhi3Error) -> str:
     return " ".join(str(failure).split())
 
 
-def of_usage(by_default: bool, when_asked: bool | None) -> Finding:
+def of_usage(by_default: bool, when_asked: bool | None, *, whole: bool) -> Finding:
     """Whether streams say what they cost.
 
     Args:
         by_default: Whether they did, asked as the package asks.
         when_asked: Whether they did with `stream_usage=True`; `None`: refused.
+        whole: Whether an answer that was not streamed did.
     """
     if by_default:
         return Finding("usage in streams", "ok", "token counts come with the stream")
@@ -222,7 +231,8 @@ def of_usage(by_default: bool, when_asked: bool | None) -> Finding:
         "usage in streams",
         "no",
         f"token counts: {why}",
-        "usage_metadata of streamed answers is None: nothing is made up. invoke() has it.",
+        "usage_metadata of streamed answers is None: nothing is made up."
+        + (" invoke() has it." if whole else ""),
     )
 
 
@@ -310,6 +320,18 @@ def of_image(answer: int | AzurePhi3Error | None, model: str | None) -> Finding:
         return Finding("image", "no", found, means)
     cost = "" if answer is None else f"; the prompt counted as {answer:,} tokens"
     return Finding("image", "ok", f"accepted{cost}")
+
+
+def of_scored_image(answer: AzurePhi3Error | None) -> Finding:
+    """What becomes of a picture on `/score`, which does not say why it failed."""
+    if answer is None:
+        return Finding("image", "ok", "accepted")
+    if not isinstance(answer, InvalidResponseError | ServerError):
+        return of_image(answer, None)
+    means = (
+        "So does a text-only model. Pass model=, and the package refuses pictures before sending."
+    )
+    return Finding("image", "no", "/score gives no answer to a picture", means)
 
 
 def of_name(given: str | None, told: str | None, known: str | None) -> str:

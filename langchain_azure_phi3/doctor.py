@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import struct
+import textwrap
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from pydantic import SecretStr
 
 from langchain_azure_phi3 import catalogue, diagnosis
 from langchain_azure_phi3._http.attempts import lacks_route
+from langchain_azure_phi3._http.kinds import OPENAI_SERVER
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3.chat_models import CREDENTIAL_VARIABLES, ChatAzurePhi3
 from langchain_azure_phi3.diagnosis import Finding, Report, skipped
@@ -92,6 +94,7 @@ class _Examination:
         self._asked: list[str] = []  # URLs
         self._fits: Json = {}  # arguments that the findings call for
         self._answers = False
+        self._counts = False  # whether an answer that is not streamed says what it cost
         made = self._model()
         self._given["endpoint"] = made.endpoint
         self._credential = made.credential
@@ -156,7 +159,10 @@ class _Examination:
 
     def _of_failure(self, failure: AzurePhi3Error, info: Finding) -> Iterator[Finding]:
         step = diagnosis.blamed(failure)
-        failed = Finding(step, "failed", diagnosis.said(failure), diagnosis.meaning(failure))
+        means = diagnosis.meaning(failure)
+        if isinstance(failure, NotFoundError) and self._route.kind is not OPENAI_SERVER:
+            means += f" {diagnosis.RETIRED}"
+        failed = Finding(step, "failed", diagnosis.said(failure), means)
         if step == "route":
             yield failed
             return
@@ -212,12 +218,13 @@ class _Examination:
 
     def _of_answer(self, answer: AIMessage, seconds: float) -> Finding:
         text = " ".join(answer.text.split())
-        shown = f'"{text[:60]}..."' if len(text) > 60 else f'"{text}"'
+        shown = textwrap.shorten(text, 60, placeholder=" ...") or f"{text[:56]} ..."
         usage = answer.usage_metadata
         cost = "no token counts"
+        self._counts = usage is not None
         if usage is not None:
             cost = f"{usage['input_tokens']} tokens in, {usage['output_tokens']} out"
-        return Finding("completion", "ok", f"{shown}; {cost}; {seconds:.1f} s")
+        return Finding("completion", "ok", f'"{shown}"; {cost}; {seconds:.1f} s')
 
     def _signed_in(self) -> str:
         if self._credential is None:
@@ -272,11 +279,11 @@ class _Examination:
         if "disable_streaming" in self._fits:
             return skipped("usage in streams", "there is no stream")
         if self._counts_streamed(None):
-            return diagnosis.of_usage(by_default=True, when_asked=None)
+            return diagnosis.of_usage(by_default=True, when_asked=None, whole=self._counts)
         asked = self._counts_streamed(True)
         if asked:
             self._fits["stream_usage"] = True
-        return diagnosis.of_usage(by_default=False, when_asked=asked)
+        return diagnosis.of_usage(by_default=False, when_asked=asked, whole=self._counts)
 
     def _counts_streamed(self, stream_usage: bool | None) -> bool | None:
         """Whether a stream says what it cost; `None` where the question is refused."""
@@ -331,6 +338,8 @@ class _Examination:
             {"type": "image", "base64": _picture(), "mime_type": "image/png"},
         ]
         answer = self._answer(HumanMessage(parts))
+        if self._given.get("api") == "score":
+            return diagnosis.of_scored_image(answer if isinstance(answer, AzurePhi3Error) else None)
         if isinstance(answer, AzurePhi3Error):
             return diagnosis.of_image(answer, self._name)
         usage = answer.usage_metadata

@@ -358,6 +358,30 @@ def test_refused_extras_are_told(start: Callable[..., Emulator]) -> None:
     assert "model_extras" in found(report, "extra parameters").means
 
 
+def test_a_local_servers_missing_model_is_not_called_retired(
+    start: Callable[..., Emulator],
+) -> None:
+    """Ollama has what was pulled; Azure's calendar is none of its business."""
+    report = examined(start(dialect="ollama"), model="phi3")
+
+    assert "failed" == found(report, "route").outcome
+    assert "retired" not in found(report, "route").means
+
+
+def test_a_score_route_is_not_blamed_for_what_it_cannot_say(
+    start: Callable[..., Emulator],
+) -> None:
+    """It counts nothing, and answers a text-only model's picture with an empty object."""
+    phi = start(dialect="managed-2024-05")
+    report = examine(
+        {"endpoint": f"{phi.endpoint}/score", "credential": phi.key, "api": "score"}, timeout=5
+    )
+
+    assert "invoke() has it" not in found(report, "usage in streams").means
+    assert "no" == found(report, "image").outcome
+    assert "text-only" in found(report, "image").means
+
+
 def test_a_stream_that_breaks_is_told_and_avoided(start: Callable[..., Emulator]) -> None:
     """As the server of late 2025 breaks every one."""
     phi = start()
