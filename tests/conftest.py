@@ -12,7 +12,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from langchain_azure_phi3 import ChatAzurePhi3
+from langchain_azure_phi3 import ChatAzurePhi3, tokens
+from langchain_azure_phi3._tokens.learning import Learned
 from langchain_azure_phi3.emulator import Emulator
 from tests.canaries import CANARY, canary_hex, searched_logs
 
@@ -41,6 +42,12 @@ def _control_c() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An emulator may get the port of an earlier one, and must not inherit its token counts."""
+    monkeypatch.setattr(tokens, "_learned", Learned())
 
 
 @pytest.fixture(autouse=True)
