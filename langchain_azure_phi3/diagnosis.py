@@ -148,6 +148,10 @@ _BLAMED: Mapping[type[AzurePhi3Error], str] = {
 }
 
 _NO_MODEL = "no_model_name"  # Foundry's code
+NO_CREDENTIAL = (
+    "None was given, and the endpoint asks for one: set AZURE_INFERENCE_CREDENTIAL to its key, or "
+    "sign in with --entra."
+)
 RETIRED = (
     "Phi-3 and Phi-3.5 on serverless APIs were retired on 2025-08-30: deploy Phi-4, or the same "
     "model on managed compute or a server of your own."

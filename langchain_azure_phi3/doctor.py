@@ -162,6 +162,8 @@ class _Examination:
         means = diagnosis.meaning(failure)
         if isinstance(failure, NotFoundError) and self._route.kind is not OPENAI_SERVER:
             means += f" {diagnosis.RETIRED}"
+        if step == "sign-in" and self._credential is None:
+            means = diagnosis.NO_CREDENTIAL
         failed = Finding(step, "failed", diagnosis.said(failure), means)
         if step == "route":
             yield failed
