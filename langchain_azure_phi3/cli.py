@@ -213,7 +213,8 @@ def _serve(options: argparse.Namespace) -> int:
         return _failed(str(problem))
     except OSError as problem:
         where = f"{options.host}, port {options.port}"
-        return _failed(f"Cannot listen on {where} (choose with --host, --port): {problem.strerror}")
+        reason = str(problem.strerror).partition(" (")[0]  # Python repeats the address
+        return _failed(f"Cannot listen on {where} (choose with --host, --port): {reason}")
     return 0
 
 
