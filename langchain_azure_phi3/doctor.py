@@ -25,7 +25,8 @@ from langchain_azure_phi3 import catalogue, diagnosis
 from langchain_azure_phi3._http.attempts import lacks_route
 from langchain_azure_phi3._http.kinds import OPENAI_SERVER
 from langchain_azure_phi3._http.routes import Route, route_for
-from langchain_azure_phi3.chat_models import CREDENTIAL_VARIABLES, ChatAzurePhi3
+from langchain_azure_phi3.chat_models import ChatAzurePhi3
+from langchain_azure_phi3.configuration import CREDENTIAL_VARIABLES
 from langchain_azure_phi3.diagnosis import Finding, Report, skipped
 from langchain_azure_phi3.errors import (
     AzurePhi3Error,

@@ -91,6 +91,8 @@ def _size(read: _Read) -> tuple[int, int] | None:
 
 
 def _png(read: _Read) -> tuple[int, int] | None:
+    if read(12, 4) != b"IHDR":  # the chunk that must be first
+        return None
     return _big(read(16, 4)), _big(read(20, 4))
 
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from langchain_azure_phi3 import ChatAzurePhi3, tokens
+from langchain_azure_phi3._http import attempts
 from langchain_azure_phi3._tokens.learning import Learned
 from langchain_azure_phi3.emulator import Emulator
 from tests.canaries import CANARY, canary_hex, searched_logs
@@ -56,6 +57,12 @@ def _no_key_in_logs() -> Iterator[None]:
     with searched_logs() as found:
         yield
     assert found == []
+
+
+@pytest.fixture(autouse=True)
+def _no_memory_of_routes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which of two routes answered in another test is of no concern here."""
+    monkeypatch.setattr(attempts, "_answered_on", {})
 
 
 def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:

@@ -68,7 +68,7 @@ class Asked:
         fields: Json = {}
         if self.tools:
             fields["tools"] = list(self.tools)
-            fields["tool_choice"] = _WIRE_CHOICES.get(self.choice) or named(self.choice)
+            fields["tool_choice"] = wire_choice(self.choice)
             if self.parallel is not None:
                 fields["parallel_tool_calls"] = self.parallel
         if self.response_format is not None:
@@ -83,7 +83,12 @@ class Asked:
         return {"response_format": self.response_format}
 
 
-_WIRE_CHOICES: Mapping[str, str] = {AUTO: "auto", ANY: "required"}
+_WIRE_CHOICES: Mapping[str, str] = {NONE: "none", AUTO: "auto", ANY: "required"}
+
+
+def wire_choice(choice: str) -> str | Json:
+    """The wire's `tool_choice` for what `chosen` gives."""
+    return _WIRE_CHOICES.get(choice) or named(choice)
 
 
 def named(name: str) -> Json:

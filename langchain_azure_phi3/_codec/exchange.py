@@ -18,12 +18,14 @@ from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResu
 
 from langchain_azure_phi3._codec import objects, score, tool_prompt
 from langchain_azure_phi3._codec.asked import Asked
+from langchain_azure_phi3._codec.chunks import words
 from langchain_azure_phi3._codec.reading import AnswerReader, Said
 from langchain_azure_phi3._codec.replies import (
     PROVIDER,
     arguments_text,
     choices,
     described,
+    describing,
     logprobs,
     message_of,
     spoken,
@@ -92,10 +94,11 @@ class Exchange:
 
     def _begin(self) -> None:
         """Forget the answer before a corrected one."""
-        self._reader = AnswerReader(self._terms.asked, thinks=self._terms.thinks)
+        self._reader = self._new_reader()
         self._text: list[str] = []
         self._counted: UsageMetadata | None = None
         self._news: Json = {}
+        self._described: tuple[Any, ...] | None = None
         self._finish: Json = {}
         self._filters: Json = {}
         self._errors: dict[str, str] = {}
@@ -194,47 +197,53 @@ class Exchange:
 
     # -- an answer in pieces -----------------------------------------------------------------
 
-    def chunks(self, body: Json, request_id: str | None) -> Iterator[ChatGenerationChunk]:
+    def chunks(self, body: Json, request_id: str | None) -> list[ChatGenerationChunk]:
         """The chunks that one piece gives: none for usage, filters and other choices."""
         self._request_id = request_id
         body = self._chat(body, request_id)
         if (counted := usage(body)) is not None:
             self._counted = counted  # the last figure wins: some servers repeat a running total
-        for key, value in described(body, request_id).items():
+        if (fields := describing(body)) != self._described:  # each piece says the same again
+            self._described = fields
+            self._note(described(body, request_id))
+        first = [choice for choice in choices(body) if choice.get("index") in (0, None)]
+        found = [self._piece(choice, body, request_id) for choice in first]
+        return [chunk for chunk in found if chunk is not None]
+
+    def _note(self, found: Json) -> None:
+        for key, value in found.items():
             if key not in self._told:
                 self._news[key] = value
-        for choice in choices(body):
-            if choice.get("index") not in (0, None):
-                continue
-            self._answered = self._answered or _says_something(choice)
-            self._remember(choice)
-            yield from self._piece(choice, body, request_id)
 
     def _piece(
         self, choice: Json, body: Json, request_id: str | None
-    ) -> Iterator[ChatGenerationChunk]:
+    ) -> ChatGenerationChunk | None:
+        self._answered = self._answered or _says_something(choice)
+        self._remember(choice)
         if "message" in choice:  # a whole answer, from a server that ignores `stream`
             delta = message_of(choice, body, request_id)
         else:
             delta = choice["delta"] if isinstance(choice.get("delta"), dict) else {}
         text = spoken(delta)
         self._text.append(text)
-        said = self._reader.feed(text) if text else Said()
+        said = self._reader.feed(text) if text else _NOTHING
         if thoughts := thoughts_of(delta):
             said = Said(thoughts + said.thoughts, said.text, said.calls)
-        yield from self._chunk(said, tool_call_chunks(delta), logprobs(choice))
+        calls = tool_call_chunks(delta) if delta.get("tool_calls") else []
+        return self._chunk(said, calls, logprobs(choice))
 
     def _chunk(
         self, said: Said, native: list[ToolCallChunk], info: Json
-    ) -> Iterator[ChatGenerationChunk]:
-        calls = [*map(self._identified, native), *map(self._call_chunk, said.calls)]
-        if not (said.text or said.thoughts or calls or info):
-            return
-        yield ChatGenerationChunk(
+    ) -> ChatGenerationChunk | None:
+        thoughts, text, written = said
+        if not (native or written or thoughts or info):
+            return words(text, self._latest()) if text else None
+        calls = [*map(self._identified, native), *map(self._call_chunk, written)]
+        return ChatGenerationChunk(
             message=AIMessageChunk(
-                content=said.text,
+                content=text,
                 tool_call_chunks=calls,
-                additional_kwargs=_thinking(said.thoughts),
+                additional_kwargs=_thinking(thoughts),
                 response_metadata=self._latest(),
             ),
             generation_info=info or None,
@@ -274,9 +283,9 @@ class Exchange:
         if self._reopened():
             return
         self.is_open = False
-        yield from self._chunk(rest, [], {})
-        if self._gives_up():
-            yield from self._chunk(self._reader.leftover(), [], {})
+        held = self._reader.leftover() if self._gives_up() else Said()
+        ends = (self._chunk(said, [], {}) for said in (rest, held))
+        yield from (chunk for chunk in ends if chunk is not None)
         yield self._last_chunk()
 
     def _last_chunk(self) -> ChatGenerationChunk:
@@ -303,7 +312,8 @@ class Exchange:
         try:
             yield
         except AzurePhi3Error as error:
-            if error.partial is None and (self._answered or _breaks_off(error)):
+            began = self._answered or isinstance(error, InterruptedStreamError)
+            if error.partial is None and began:
                 error.partial = "".join(self._text)
             if error.usage_metadata is None:
                 error.usage_metadata = self._usage
@@ -318,6 +328,8 @@ class Exchange:
 
     def _latest(self) -> Json:
         """Metadata not told yet: LangChain joins what it is told twice."""
+        if not self._news:
+            return {"model_provider": PROVIDER}
         news, self._news = self._news, {}
         self._told.update(news)
         return {"model_provider": PROVIDER, **news}
@@ -398,8 +410,7 @@ class Exchange:
         return error
 
 
-def _breaks_off(error: AzurePhi3Error) -> bool:
-    return isinstance(error, InterruptedStreamError)
+_NOTHING = Said()
 
 
 def _says_something(choice: Json) -> bool:

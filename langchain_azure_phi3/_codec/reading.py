@@ -42,11 +42,14 @@ class AnswerReader:
             if asked.schema is not None and not asked.demands_call:
                 self._object = ObjectReader(asked.schema)
         self._holds = self._demands_call or self._object is not None
+        self._is_plain = self._thoughts is None and self._tools is None and not self._holds
         self._text: list[str] = []
         self._calls: list[Call] = []
 
     def feed(self, text: str) -> Said:
         """Read a piece."""
+        if self._is_plain:
+            return Said("", text)
         thoughts, words = self._thoughts.feed(text) if self._thoughts is not None else ("", text)
         return self._told(thoughts, words, self._called(words) if words else Said())
 
@@ -61,7 +64,7 @@ class AnswerReader:
         if not self._holds:
             return passed
         if self._object is not None and not any(call.error is None for call in self._calls):
-            return Said(passed.thoughts, passed.text + self._read_object())
+            return Said(passed.thoughts, passed.text + self._read_object(self._object))
         if self._demands_call:
             self.problem = "; ".join(call.error or "" for call in self._calls) or _NO_CALL
             return passed
@@ -90,10 +93,8 @@ class AnswerReader:
             return Said(thoughts, *self.leftover()[1:])
         return Said(thoughts)
 
-    def _read_object(self) -> str:
-        if self._object is None:
-            return ""
-        found, self.problem = self._object.read("".join(self._text))
+    def _read_object(self, reader: ObjectReader) -> str:
+        found, self.problem = reader.read("".join(self._text))
         if found is None:
             return ""
         self.problem = None

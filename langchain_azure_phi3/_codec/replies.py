@@ -106,6 +106,8 @@ def choices(body: Json) -> list[Json]:
     found = body.get("choices")
     if not isinstance(found, list):
         return []
+    if len(found) == 1 and isinstance(found[0], dict):  # each piece of a stream
+        return found
     return sorted(
         (c for c in found if isinstance(c, dict)), key=lambda c: _count(c.get("index")) or 0
     )
@@ -161,6 +163,14 @@ def described(body: Json, request_id: str | None) -> Json:
         or body.get("prompt_annotations"),
     }
     return {key: value for key, value in found.items() if value}
+
+
+_SAID = ("model", "id", "system_fingerprint", "prompt_filter_results", "prompt_annotations")
+
+
+def describing(body: Json) -> tuple[Any, ...]:
+    """The fields that `described` reads, to tell whether it would say anything else."""
+    return tuple(map(body.get, _SAID))
 
 
 def token_usage(counts: UsageMetadata) -> dict[str, int]:

@@ -2,7 +2,6 @@
 
 import re
 import time
-from collections.abc import Mapping
 
 from langchain_azure_phi3._http.pacing import seconds_left, slow_down
 from langchain_azure_phi3._http.retries import RetryPolicy
@@ -32,7 +31,7 @@ class Attempts:
         self._policy = policy
         self._number = 1
         self._has_other = other_url is not None
-        self._deployment = request["url"], _deployment(request["headers"])
+        self._deployment = request["url"], request["headers"].get("azureml-model-deployment")
         first = _answered_on.get(self._deployment, request["url"])
         self._untried = other_url if first == request["url"] else request["url"]
         self._endpoint = f"{self._deployment[1] or ''} {request['url']}"
@@ -80,7 +79,3 @@ def lacks_route(failure: AzurePhi3Error) -> bool:
     if failure.status_code not in (404, 405) or failure.response is None:
         return False
     return _NAMES_MODEL.search(failure.response.content[:_READ]) is None
-
-
-def _deployment(headers: Mapping[str, str]) -> str | None:
-    return next((v for k, v in headers.items() if k.lower() == "azureml-model-deployment"), None)

@@ -109,7 +109,8 @@ class KeyAuth(Auth):
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Sign one request."""
-        request.headers.update(self._signed)
+        for name, value in self._signed.items():  # half the work of update()
+            request.headers[name] = value
         yield request
 
 

@@ -5,11 +5,14 @@ import atexit
 import os
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from urllib.request import getproxies
 
 import httpx
+
+from langchain_azure_phi3._http.direct import AsyncDirectClient, DirectClient
+from langchain_azure_phi3._http.httpcore_transport import HttpcoreTransport
 
 _LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30.0)
 
@@ -47,42 +50,56 @@ class _Shared:
 _shared = _Shared()
 
 
-@contextmanager
-def lent_client(own: httpx.Client | None) -> Iterator[httpx.Client]:
+class LentClient:
     """The user's own client, else the process's, for the time of one request."""
-    if own is not None:
-        yield own
-        return
-    shared = _shared
-    with shared.lock:
-        if shared.lent is None or shared.lent.client.is_closed:
-            shared.lent = _Lent(httpx.Client(limits=_LIMITS, cookies=_no_cookies()))
-        lent = shared.lent
-        lent.users += 1
-    try:
-        yield lent.client
-    finally:
+
+    def __init__(self, own: httpx.Client | None) -> None:
+        self._own = own
+        self._lent: _Lent | None = None
+
+    def __enter__(self) -> httpx.Client:
+        if self._own is not None:
+            return self._own
+        shared = _shared
         with shared.lock:
+            if shared.lent is None or shared.lent.client.is_closed:
+                shared.lent = _Lent(_client())
+            self._lent = lent = shared.lent
+            lent.users += 1
+        return lent.client
+
+    def __exit__(self, *_: object) -> None:
+        lent = self._lent
+        if lent is None:
+            return
+        with _shared.lock:
             lent.users -= 1
             is_last = lent.is_retired and lent.users == 0
         if is_last:
             lent.client.close()
 
 
-@asynccontextmanager
-async def lent_async_client(own: httpx.AsyncClient | None) -> AsyncIterator[httpx.AsyncClient]:
+class LentAsyncClient:
     """The user's own client, else the running loop's, for the time of one request.
 
     A connection cannot outlive the loop it was opened in.
     """
-    if own is not None:
-        yield own
-        return
-    lent = await _of_this_loop()
-    lent.users += 1
-    try:
-        yield lent.client
-    finally:
+
+    def __init__(self, own: httpx.AsyncClient | None) -> None:
+        self._own = own
+        self._lent: _LentAsync | None = None
+
+    async def __aenter__(self) -> httpx.AsyncClient:
+        if self._own is not None:
+            return self._own
+        self._lent = lent = await _of_this_loop()
+        lent.users += 1
+        return lent.client
+
+    async def __aexit__(self, *_: object) -> None:
+        lent = self._lent
+        if lent is None:
+            return
         lent.users -= 1
         if lent.is_retired and lent.users == 0:
             await lent.lifetime.aclose()
@@ -96,7 +113,7 @@ async def _of_this_loop() -> _LentAsync:
             return known
         for ended in [other for other in _shared.by_loop if other.is_closed()]:
             del _shared.by_loop[ended]
-        lent = _LentAsync(httpx.AsyncClient(limits=_LIMITS, cookies=_no_cookies()))
+        lent = _LentAsync(_async_client())
         _shared.by_loop[loop] = lent
     await anext(lent.lifetime)
     return lent
@@ -135,6 +152,26 @@ async def _until_the_loop_ends(client: httpx.AsyncClient) -> AsyncGenerator[None
         yield
     finally:
         await client.aclose()
+
+
+def _client() -> httpx.Client:
+    if _has_proxy():
+        return httpx.Client(limits=_LIMITS, cookies=_no_cookies())
+    return DirectClient(HttpcoreTransport(_LIMITS))
+
+
+def _async_client() -> httpx.AsyncClient:
+    if _has_proxy():
+        return httpx.AsyncClient(limits=_LIMITS, cookies=_no_cookies())
+    # Imported where it is used: it takes as long as all of this package.
+    from langchain_azure_phi3._http.aiohttp_transport import AiohttpTransport
+
+    return AsyncDirectClient(AiohttpTransport(_LIMITS))
+
+
+def _has_proxy() -> bool:
+    # httpx's own clients know them all: SOCKS, credentials, exceptions.
+    return any(scheme in getproxies() for scheme in ("all", "http", "https"))
 
 
 def _no_cookies() -> CookieJar:

@@ -10,9 +10,10 @@ nothing after it is. That is the whole contract on retries, for all entry points
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
-from contextlib import aclosing, closing, contextmanager
+from collections.abc import AsyncGenerator, Generator, Mapping
+from contextlib import aclosing, closing
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from types import MappingProxyType
 from typing import NamedTuple
@@ -21,11 +22,12 @@ import httpx
 
 from langchain_azure_phi3._http.attempts import Attempts
 from langchain_azure_phi3._http.auth import Auth
-from langchain_azure_phi3._http.clients import lent_async_client, lent_client
+from langchain_azure_phi3._http.clients import LentAsyncClient, LentClient
+from langchain_azure_phi3._http.direct import asaid_all, said_all
 from langchain_azure_phi3._http.failures import completion_from, error_from, request_id
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route
-from langchain_azure_phi3._http.secrecy import secrets_of, strike_out
+from langchain_azure_phi3._http.secrecy import KeptSecrets, secrets_of
 from langchain_azure_phi3._http.streams import MAX_BODY_BYTES, StreamReader
 from langchain_azure_phi3._http.wire import Json, encoded
 from langchain_azure_phi3.errors import (
@@ -50,7 +52,7 @@ class Answer(NamedTuple):
     request_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Connection:
     """How to reach one deployment.
 
@@ -70,9 +72,15 @@ class Connection:
 
     def posting(self, payload: Json, headers: Mapping[str, str]) -> Json:
         """The arguments of a client's `build_request` for a completion."""
-        accepted = "text/event-stream, application/json" if payload.get("stream") else None
-        return self._built("POST", self.route.chat_url, headers, accepted) | {
-            "content": encoded(payload)
+        with _ASKING:
+            common = self._for_streams if payload.get("stream") else self._for_answers
+            both = _with(common, headers)
+        return {
+            "method": "POST",
+            "url": self.route.chat_url,
+            "headers": both,
+            "content": encoded(payload),
+            **self._limits,
         }
 
     def asking(self, model: str | None, headers: Mapping[str, str]) -> Json:
@@ -82,24 +90,38 @@ class Connection:
             url = url.copy_set_param("model_deployment", model)
             if url.params.get("api-version") == self.route.kind.api_version:
                 url = url.copy_set_param("api-version", version)
-        return self._built("GET", str(url), headers, None)
+        with _ASKING:
+            both = _with(self._for_answers, headers)
+        return {"method": "GET", "url": str(url), "headers": both, **self._limits}
 
-    def _built(
-        self, method: str, url: str, headers: Mapping[str, str], accepted: str | None
-    ) -> Json:
-        request: Json = {"method": method, "url": url}
-        request["headers"] = {
-            "content-type": "application/json",
-            "accept": accepted or "application/json",
-            "user-agent": _USER_AGENT,
-            **self.headers,
-            **headers,
-        }
-        if self.timeout is not None:
-            connect, read = self.timeout
-            # Waiting in our own queue is no failure of the network.
-            request["timeout"] = httpx.Timeout(read, connect=connect, pool=None)
-        return request
+    # Made once: httpx takes as long for headers as for the request.
+
+    @cached_property
+    def _for_answers(self) -> httpx.Headers:
+        return self._accepting("application/json")
+
+    @cached_property
+    def _for_streams(self) -> httpx.Headers:
+        return self._accepting("text/event-stream, application/json")
+
+    def _accepting(self, accepted: str) -> httpx.Headers:
+        return httpx.Headers(
+            {
+                "host": httpx.URL(self.route.chat_url).netloc.decode(),
+                "content-type": "application/json",
+                "accept": accepted,
+                "user-agent": _USER_AGENT,
+                **self.headers,
+            }
+        )
+
+    @cached_property
+    def _limits(self) -> Json:
+        if self.timeout is None:
+            return {}
+        connect, read = self.timeout
+        # Waiting in our own queue is no failure of the network.
+        return {"timeout": httpx.Timeout(read, connect=connect, pool=None)}
 
     def attempts(self, request: Json) -> Attempts:
         """When, and where, that request is sent."""
@@ -111,22 +133,15 @@ class Connection:
         """The exception for a response that is no success; its body has been read."""
         return error_from(
             response.status_code,
-            {
-                name.decode("latin-1").lower(): value.decode("latin-1")
-                for name, value in response.headers.raw
-            },
+            plain_headers(response),
             response.content,
             advice=self._advice(),
         )
 
-    @contextmanager
-    def keeping_secrets(self) -> Iterator[None]:
-        """Let no error leave with a secret in it, whoever put it there."""
-        try:
-            yield
-        except AzurePhi3Error as error:
-            strike_out(error, secrets_of(self.auth.secrets, self.headers))
-            raise
+    @cached_property
+    def keeping_secrets(self) -> KeptSecrets:
+        """Lets no error leave with a secret in it, whoever put it there."""
+        return KeptSecrets(lambda: secrets_of(self.auth.secrets, self.headers))
 
     def _advice(self) -> Mapping[int, str]:
         """What to check, by status: for this kind of endpoint, and with what was sent."""
@@ -138,25 +153,49 @@ class Connection:
         return advice
 
 
-@contextmanager
-def named_failures(*, answering: bool) -> Iterator[None]:
-    """Translate what httpx raises, in the one place where that is done.
+def _with(common: httpx.Headers, headers: Mapping[str, str]) -> httpx.Headers:
+    if not headers:
+        return common
+    found = httpx.Headers(common)
+    found.update(headers)
+    return found
 
-    Args:
-        answering: Whether a successful answer had begun, so that its rest is what is missing.
+
+def plain_headers(response: httpx.Response) -> dict[str, str]:
+    """The headers by name in lower case; httpx's own take ten times as long to look one up."""
+    return {
+        name.decode("latin-1").lower(): value.decode("latin-1")
+        for name, value in response.headers.raw
+    }
+
+
+class _Naming:
+    """Translates what httpx raises, in the one place where that is done.
+
+    No generator: it is entered twice for each answer.
     """
-    try:
-        yield
-    except (UnicodeEncodeError, httpx.LocalProtocolError):
-        # Both quote the header, which may be a secret.
-        raise InvalidInputError(
-            "The request cannot be sent: a header holds characters that HTTP cannot carry."
-        ) from None
-    except httpx.RequestError as problem:
-        _unsign(problem)
-        raise _named(problem, answering=answering) from problem
-    except (httpx.InvalidURL, httpx.CookieConflict) as problem:
-        raise InvalidInputError(f"The request cannot be sent: {problem}") from problem
+
+    def __init__(self, *, answering: bool) -> None:
+        """`answering`: a successful answer had begun, so that its rest is what is missing."""
+        self._answering = answering
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
+        if isinstance(problem, UnicodeEncodeError | httpx.LocalProtocolError):
+            # Both quote the header, which may be a secret.
+            raise InvalidInputError(
+                "The request cannot be sent: a header holds characters that HTTP cannot carry."
+            ) from None
+        if isinstance(problem, httpx.RequestError):
+            _unsign(problem)
+            raise _named(problem, answering=self._answering) from problem
+        if isinstance(problem, httpx.InvalidURL | httpx.CookieConflict):
+            raise InvalidInputError(f"The request cannot be sent: {problem}") from problem
+
+
+_ASKING, _ANSWERING = _Naming(answering=False), _Naming(answering=True)
 
 
 def _named(problem: httpx.RequestError, *, answering: bool) -> AzurePhi3Error:
@@ -227,12 +266,12 @@ class Endpoint:
         Raises:
             AzurePhi3Error: Whatever went wrong; once a piece was given, nothing is retried.
         """
-        with lent_client(self._own) as client:
+        with LentClient(self._own) as client:
             response = self._send(client, self._connection.posting(payload, headers))
             try:
-                reader = StreamReader(response.headers)
-                given = request_id(response.headers)
-                with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
+                answered = plain_headers(response)
+                reader, given = StreamReader(answered), request_id(answered)
+                with _ANSWERING:  # noqa: SIM117 -- the async twin's shape
                     with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
                         for chunk in chunks:
                             for body in reader.feed(chunk):
@@ -241,23 +280,25 @@ class Endpoint:
                                 break
                 for body in reader.finish():
                     yield Answer(body, given)
+                if reader.done:
+                    said_all(response)
             finally:
                 response.close()
 
     def _whole(self, request: Json) -> Answer:
         content = bytearray()
-        with lent_client(self._own) as client:
+        with LentClient(self._own) as client:
             response = self._send(client, request)
             try:
-                with named_failures(answering=True):  # noqa: SIM117 -- the async twin's shape
+                with _ANSWERING:  # noqa: SIM117 -- the async twin's shape
                     with closing(response.iter_bytes()) as chunks:  # type: ignore[type-var]
                         for chunk in chunks:
                             content += chunk
                             _check_size(content)
             finally:
                 response.close()
-        body = completion_from(bytes(content), response.headers)
-        return Answer(body, request_id(response.headers))
+        answered = plain_headers(response)
+        return Answer(completion_from(bytes(content), answered), request_id(answered))
 
     def _send(self, client: httpx.Client, request: Json) -> httpx.Response:
         attempts = self._connection.attempts(request)
@@ -275,7 +316,7 @@ class Endpoint:
                 return response
 
     def _sent(self, client: httpx.Client, request: Json) -> httpx.Response:
-        with named_failures(answering=False):
+        with _ASKING:
             response = client.send(
                 client.build_request(**request),
                 auth=self._connection.auth,
@@ -324,12 +365,12 @@ class AsyncEndpoint:
         Raises:
             AzurePhi3Error: Whatever went wrong; once a piece was given, nothing is retried.
         """
-        async with lent_async_client(self._own) as client:
+        async with LentAsyncClient(self._own) as client:
             response = await self._send(client, self._connection.posting(payload, headers))
             try:
-                reader = StreamReader(response.headers)
-                given = request_id(response.headers)
-                with named_failures(answering=True):
+                answered = plain_headers(response)
+                reader, given = StreamReader(answered), request_id(answered)
+                with _ANSWERING:
                     async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
                         async for chunk in chunks:
                             for body in reader.feed(chunk):
@@ -338,23 +379,25 @@ class AsyncEndpoint:
                                 break
                 for body in reader.finish():
                     yield Answer(body, given)
+                if reader.done:
+                    await asaid_all(response)
             finally:
                 await response.aclose()
 
     async def _whole(self, request: Json) -> Answer:
         content = bytearray()
-        async with lent_async_client(self._own) as client:
+        async with LentAsyncClient(self._own) as client:
             response = await self._send(client, request)
             try:
-                with named_failures(answering=True):
+                with _ANSWERING:
                     async with aclosing(response.aiter_bytes()) as chunks:  # type: ignore[type-var]
                         async for chunk in chunks:
                             content += chunk
                             _check_size(content)
             finally:
                 await response.aclose()
-        body = completion_from(bytes(content), response.headers)
-        return Answer(body, request_id(response.headers))
+        answered = plain_headers(response)
+        return Answer(completion_from(bytes(content), answered), request_id(answered))
 
     async def _send(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
         attempts = self._connection.attempts(request)
@@ -372,7 +415,7 @@ class AsyncEndpoint:
                 return response
 
     async def _sent(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
-        with named_failures(answering=False):
+        with _ASKING:
             response = await client.send(
                 client.build_request(**request),
                 auth=self._connection.auth,

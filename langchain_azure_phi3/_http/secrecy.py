@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from langchain_azure_phi3.errors import AzurePhi3Error
@@ -24,6 +24,24 @@ def secrets_of(signed: Iterable[str], headers: Mapping[str, str]) -> tuple[str, 
             given += [value, value.rpartition(" ")[2]]  # the scheme before it is none
     found = {secret for secret in given if len(secret) >= _SHORTEST}
     return tuple(sorted(found, key=len, reverse=True))
+
+
+class KeptSecrets:
+    """A context that no error leaves with a secret in it.
+
+    No generator: it is entered for each question.
+    """
+
+    def __init__(self, secrets: Callable[[], tuple[str, ...]]) -> None:
+        """`secrets` gives those of the moment: tokens are replaced."""
+        self._secrets = secrets
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
+        if isinstance(problem, AzurePhi3Error):
+            strike_out(problem, self._secrets())
 
 
 def strike_out(error: AzurePhi3Error, secrets: tuple[str, ...]) -> None:

@@ -42,18 +42,12 @@ class EventParser:
         if self._start is not None:
             chunk = self._without_bom(chunk)
         for line in chunk.splitlines(keepends=True):
-            after_cr, self._after_cr = self._after_cr, line.endswith(b"\r")
-            if after_cr and line == b"\n":
+            content = self._content(line)
+            if content is None:
                 continue
-            self._hold(len(line))
-            content = line.rstrip(b"\r\n")
-            if len(content) == len(line):
-                self._line.append(line)
-                continue
-            if self._line:
-                content = b"".join((*self._line, content))
-                self._line.clear()
-            if content:
+            if content.startswith(b"data: "):  # nearly all lines that hold something
+                self._data.append(content[6:])
+            elif content:
                 self._field(content)
             elif (event := self._dispatched()) is not None:
                 yield event
@@ -76,14 +70,32 @@ class EventParser:
         self._start = None
         return start.removeprefix(BOM_UTF8)
 
-    def _hold(self, size: int) -> None:
-        self._held += size
+    def _content(self, line: bytes) -> bytes | None:
+        """A line without its end; `None` while it has none, and for the second half of CRLF."""
+        if self._after_cr:
+            self._after_cr = False
+            if line == b"\n":
+                return None
+        self._held += len(line)
         if self._held > self._max:
+            raise self._too_large()
+        content = line.rstrip(b"\r\n")
+        if len(content) == len(line):
+            self._line.append(line)
+            return None
+        self._after_cr = line.endswith(b"\r")
+        if self._line:
+            content = b"".join((*self._line, content))
             self._line.clear()
-            self._data.clear()
-            raise InvalidResponseError(
-                f"The server sent an event larger than {self._max:,} bytes; it was dropped."
-            )
+        return content
+
+    def _too_large(self) -> InvalidResponseError:
+        """What to raise; nothing of the event is kept."""
+        self._line.clear()
+        self._data.clear()
+        return InvalidResponseError(
+            f"The server sent an event larger than {self._max:,} bytes; it was dropped."
+        )
 
     def _field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")

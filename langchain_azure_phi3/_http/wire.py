@@ -56,7 +56,7 @@ def decoded(content: bytes) -> Any:
     """
     content = content.removeprefix(BOM_UTF8)
     try:
-        return from_json(content)
+        return from_json(content, cache_strings="keys")  # values seldom come twice
     except ValueError:
         text = content.decode("utf-8", errors="replace")
     try:

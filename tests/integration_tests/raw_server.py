@@ -10,8 +10,8 @@ _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, without waiting
 
 
 @contextmanager
-def serving(answer: bytes, *, resets: bool = False) -> Iterator[str]:
-    """The address; after the answer, each connection is closed, or reset."""
+def serving(answer: bytes, later: bytes = b"", *, resets: bool = False) -> Iterator[str]:
+    """The address; after the answer, and what comes later, each connection is closed, or reset."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def serve() -> None:
@@ -23,6 +23,9 @@ def serving(answer: bytes, *, resets: bool = False) -> Iterator[str]:
                 with connection:
                     connection.recv(65536)
                     connection.sendall(answer)
+                    if later:
+                        stopped.wait(0.05)
+                        connection.sendall(later)
                     if resets:
                         # A reset overtakes what was sent: wait until the client has read it.
                         stopped.wait(0.05)

@@ -188,22 +188,22 @@ UNTIL_CLOSED = HEAD.format("text/event-stream", "connection: close").encode()
 @pytest.mark.parametrize("colour", STREAMS)
 @pytest.mark.parametrize("resets", [False, True], ids=["FIN", "reset"])
 @pytest.mark.parametrize(
-    "answer",
+    ("answer", "later"),
     [
-        CHUNKED + b"3a\r\n" + EVENT + b"\r\n40\r\n" + EVENT[:20],
-        CHUNKED + b"3a\r\n" + EVENT + b"\r\n4",
-        CHUNKED + b"3a\r\n" + EVENT + b"\r\n",
-        CHUNKED + b"3a\r\n" + EVENT + b"\r\nno number\r\n",
-        COUNTED + EVENT + EVENT[:20],
-        UNTIL_CLOSED + EVENT + EVENT[:20],
+        (CHUNKED + b"3a\r\n" + EVENT + b"\r\n40\r\n" + EVENT[:20], b""),
+        (CHUNKED + b"3a\r\n" + EVENT + b"\r\n4", b""),
+        (CHUNKED + b"3a\r\n" + EVENT + b"\r\n", b""),
+        (CHUNKED + b"3a\r\n" + EVENT + b"\r\n", b"no number\r\n"),
+        (COUNTED + EVENT + EVENT[:20], b""),
+        (UNTIL_CLOSED + EVENT + EVENT[:20], b""),
     ],
     ids=["in a chunk", "in its size", "between chunks", "no chunk", "by its length", "unframed"],
 )
 async def test_a_broken_framing_is_an_interruption(
-    answer: bytes, resets: bool, colour: str
+    answer: bytes, later: bytes, resets: bool, colour: str
 ) -> None:
     """Below the events, HTTP itself breaks off."""
-    with serving(answer, resets=resets) as address:
+    with serving(answer, later, resets=resets) as address:
         model = ChatAzurePhi3(endpoint=address, timeout=5, max_retries=0)
         text, error = await read(model, colour)
 

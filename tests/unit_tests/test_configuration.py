@@ -142,7 +142,7 @@ def test_one_stop_may_be_a_plain_string() -> None:
 def test_a_model_is_copied_and_pickled_before_and_after_use() -> None:
     """Ray, Spark and test harnesses send models to other processes."""
     model = ChatAzurePhi3(endpoint=HOST, credential="key", temperature=0)
-    assert model._sync is not None
+    assert model._connected().sync is not None
 
     for twin in (deepcopy(model), pickle.loads(pickle.dumps(model)), model.model_copy()):
         assert model.asdict() == twin.asdict()
@@ -152,12 +152,12 @@ def test_a_model_is_copied_and_pickled_before_and_after_use() -> None:
 def test_a_changed_setting_takes_effect(phi: "object") -> None:
     """Connections belong to settings, not to the object that happened to be made first."""
     model = ChatAzurePhi3(endpoint=HOST, credential="key")
-    first = model._sync
+    first = model._connected().sync
 
     moved = model.model_copy(update={"endpoint": "https://other.eastus2.models.ai.azure.com"})
 
-    assert moved._sync is not first
-    assert "other" in moved._sync._connection.route.chat_url
+    assert moved._connected().sync is not first
+    assert "other" in moved._connected().sync._connection.route.chat_url
 
 
 def test_importing_the_package_is_light() -> None:

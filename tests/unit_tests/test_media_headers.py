@@ -103,8 +103,8 @@ def test_no_bytes_break_the_reader(head: bytes, cut: int, rest: bytes) -> None:
 
 
 @given(st.text(max_size=200))
-def test_text_that_is_no_base64_has_no_size(text: str) -> None:
-    """A user's URL may hold anything."""
+def test_any_text_after_a_magic_number_has_no_size(text: str) -> None:
+    """A user's URL may hold anything, and if it is base64 by chance, it names no first chunk."""
     assert size_of_base64("iVBORw0KGgo" + text) is None
 
 

@@ -8,7 +8,9 @@ import httpx
 import pytest
 
 from langchain_azure_phi3._http import clients
-from langchain_azure_phi3._http.clients import lent_async_client, lent_client
+from langchain_azure_phi3._http.auth import Auth
+from langchain_azure_phi3._http.clients import LentAsyncClient, LentClient
+from langchain_azure_phi3._http.direct import DirectClient
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def borrowed() -> httpx.AsyncClient:
     """The loop's client, given back at once."""
-    async with lent_async_client(None) as client:
+    async with LentAsyncClient(None) as client:
         return client
 
 
@@ -29,7 +31,7 @@ def test_all_threads_share_one_client() -> None:
     found: list[httpx.Client] = []
 
     def borrow() -> None:
-        with lent_client(None) as client:
+        with LentClient(None) as client:
             found.append(client)
 
     threads = [threading.Thread(target=borrow) for _ in range(8)]
@@ -53,12 +55,12 @@ async def test_nothing_to_close_is_no_failure() -> None:
 @pytest.mark.usefixtures("fresh")
 async def test_what_is_closed_under_an_answer_ends_with_it() -> None:
     """The answer is finished; whoever comes next gets another client."""
-    with lent_client(None) as client:
+    with LentClient(None) as client:
         clients.retire()
-        with lent_client(None) as other:
+        with LentClient(None) as other:
             assert other is not client
         assert not client.is_closed
-    async with lent_async_client(None) as asynchronous:
+    async with LentAsyncClient(None) as asynchronous:
         await clients.aretire()
         assert await borrowed() is not asynchronous
         assert not asynchronous.is_closed
@@ -73,11 +75,11 @@ async def test_what_is_closed_under_an_answer_ends_with_it() -> None:
 
 async def test_the_users_own_client_is_lent_as_it_is() -> None:
     """And is open afterwards, whatever is closed."""
-    with httpx.Client() as own, lent_client(own) as lent:
+    with httpx.Client() as own, LentClient(own) as lent:
         clients.retire()
         assert lent is own
         assert not own.is_closed
-    async with httpx.AsyncClient() as mine, lent_async_client(mine) as lent_mine:
+    async with httpx.AsyncClient() as mine, LentAsyncClient(mine) as lent_mine:
         await clients.aretire()
         assert lent_mine is mine
         assert not mine.is_closed
@@ -101,11 +103,11 @@ def test_each_loop_has_a_client_that_ends_with_it() -> None:
 async def test_a_client_that_somebody_closed_is_replaced() -> None:
     """A closed one would fail every request."""
     await (await borrowed()).aclose()
-    with lent_client(None) as client:
+    with LentClient(None) as client:
         client.close()
 
     assert not (await borrowed()).is_closed
-    with lent_client(None) as client:
+    with LentClient(None) as client:
         assert not client.is_closed
 
 
@@ -126,18 +128,40 @@ def test_no_cookies_are_kept() -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"set-cookie": "affinity=1; Domain=phi.example"})
 
-    transport = httpx.MockTransport(answer)
-    with httpx.Client(transport=transport, cookies=clients._no_cookies()) as client:
-        client.get("https://phi.example")
+    with DirectClient(httpx.MockTransport(answer)) as client:
+        for _ in range(2):
+            asked = client.build_request("GET", "https://phi.example", headers={})
+            answered = client.send(asked, auth=Auth())
 
         assert [] == list(client.cookies.jar)
+        assert "cookie" not in answered.request.headers
+
+
+async def test_no_cookies_are_kept_in_a_loop() -> None:
+    """The same for its client, over whatever it rides on."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while asked := await reader.readuntil(b"\r\n\r\n"):
+            seen.append(asked.lower())
+            writer.write(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nContent-Length: 0\r\n\r\n")
+
+    seen: list[bytes] = []
+    async with await asyncio.start_server(answer, "127.0.0.1") as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        client = await borrowed()
+        for _ in range(2):
+            await client.send(client.build_request("GET", url, headers={}), auth=Auth())
+        await clients.aretire()
+
+    assert 2 == len(seen)
+    assert not any(b"\r\ncookie:" in asked for asked in seen)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the platform cannot fork")
 @pytest.mark.usefixtures("fresh")
 def test_a_forked_child_starts_afresh() -> None:
     """It must not write into its parent's connections."""
-    with lent_client(None) as client:
+    with LentClient(None) as client:
         known = clients._shared
     clients._forget()
 

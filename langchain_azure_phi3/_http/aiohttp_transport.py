@@ -1,0 +1,145 @@
+"""aiohttp beneath httpx's asynchronous client: its pool costs the same however many wait.
+
+httpx's own looks through all connections and all waiting requests at each request, so that its
+throughput falls as concurrency grows; and aiohttp reads HTTP in C.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import aiohttp
+import httpx
+from aiohttp.http_exceptions import HttpProcessingError
+from yarl import URL
+
+from langchain_azure_phi3._http.direct import AFTERWARDS_BYTES, AFTERWARDS_SECONDS, trusted
+
+# The first that fits: what aiohttp raises, and what httpx would have raised.
+_AS_HTTPX: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
+    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
+    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
+    (aiohttp.ClientConnectorError, httpx.ConnectError),
+    (aiohttp.ClientSSLError, httpx.ConnectError),
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
+    (HttpProcessingError, httpx.RemoteProtocolError),
+    (aiohttp.ClientConnectionError, httpx.ReadError),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
+    # Headers that cannot be sent.
+    (ValueError, httpx.LocalProtocolError),
+)
+_RAISED = tuple(theirs for theirs, _ in _AS_HTTPX)
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """For `httpx.AsyncClient(transport=...)`, in one event loop."""
+
+    def __init__(self, limits: httpx.Limits) -> None:
+        self._limits = limits
+        self._session: aiohttp.ClientSession | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send one request; the response's body is still to be read."""
+        seconds = request.extensions.get("timeout", {})
+        try:
+            response = await self._open().request(
+                request.method,
+                URL(str(request.url), encoded=True),
+                headers=request.headers.multi_items(),
+                data=await request.aread() or None,
+                allow_redirects=False,
+                ssl=trusted() if request.url.scheme == "https" else True,
+                timeout=aiohttp.ClientTimeout(
+                    connect=seconds.get("pool"),
+                    sock_connect=seconds.get("connect"),
+                    sock_read=seconds.get("read"),
+                ),
+            )
+        except _RAISED as problem:
+            raise _as_httpx(problem) from None
+        return httpx.Response(
+            response.status,
+            headers=response.raw_headers,
+            stream=_Body(response),
+            extensions={
+                "http_version": b"HTTP/1.1",
+                "reason_phrase": (response.reason or "").encode("latin-1", "replace"),
+            },
+        )
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=self._limits.max_connections or 0,
+                    keepalive_timeout=self._limits.keepalive_expiry,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
+            )
+        return self._session
+
+
+class _Body(httpx.AsyncByteStream):
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        # aiohttp 3.14 closes a connection on which a body's framing breaks, and tells the response
+        # nothing of it: whoever reads would wait for ever, whatever the timeout.
+        connection = response.connection
+        protocol = connection.protocol if connection is not None else None
+        self._closed = protocol.closed if protocol is not None else None
+        if self._closed is not None:
+            self._closed.add_done_callback(self._ended)
+            self._closed.remove_done_callback(_retrieved)  # of the connection's last response
+            self._closed.add_done_callback(_retrieved)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        try:
+            async for piece in self._response.content.iter_any():
+                yield piece
+        except _RAISED as problem:
+            raise _as_httpx(problem) from None
+
+    async def asaid_all(self) -> None:
+        """Read what is left of the body, so that the connection can be used again.
+
+        Nothing in it matters, so that it fails in silence, and soon.
+        """
+        size = 0
+        with suppress(TimeoutError, *_RAISED):
+            async with asyncio.timeout(AFTERWARDS_SECONDS):
+                async for piece in self._response.content.iter_any():
+                    size += len(piece)
+                    if size > AFTERWARDS_BYTES:
+                        return
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it where the body has not been read."""
+        if self._closed is not None:
+            self._closed.remove_done_callback(self._ended)
+        self._response.close()
+
+    def _ended(self, _: object) -> None:
+        content = self._response.content
+        if not content.is_eof() and content.exception() is None:
+            content.set_exception(aiohttp.ClientPayloadError("the connection was closed within it"))
+
+
+def _retrieved(closed: asyncio.Future[None]) -> None:
+    """Look at why a connection ended, or asyncio says later that nobody did."""
+    if not closed.cancelled():
+        closed.exception()
+
+
+def _as_httpx(problem: Exception) -> httpx.TransportError:
+    """Raised without its cause, which holds the request and with it the credential."""
+    kind = next(ours for theirs, ours in _AS_HTTPX if isinstance(problem, theirs))
+    return kind(str(problem) or type(problem).__name__)

@@ -1,0 +1,134 @@
+"""An httpx client that sends one signed request, and does nothing else that takes time.
+
+Half of what httpx's own clients do for a call, no model needs: cookies, redirects, event hooks,
+and merging each request with a base URL, parameters and headers of the client.
+"""
+
+import logging
+import ssl
+from functools import cache, lru_cache
+from typing import Any
+
+import httpx
+from typing_extensions import override
+
+logger = logging.getLogger(__name__)
+
+# For requests that name none: ten seconds to connect; three minutes is the longest that managed
+# compute takes to answer.
+_TIMEOUT = httpx.Timeout(180.0, connect=10.0, pool=None)
+
+# After a stream has said all: how long, and for how many bytes, the end of its body is waited for.
+AFTERWARDS_SECONDS = 0.5
+AFTERWARDS_BYTES = 65_536
+
+_url = lru_cache(maxsize=256)(httpx.URL)
+
+
+class DirectClient(httpx.Client):
+    """For threads, over one transport."""
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        super().__init__(transport=transport, trust_env=False)
+        self._direct = transport
+
+    @override
+    def build_request(self, method: str, url: Any, **given: Any) -> httpx.Request:
+        """A request of what is given, and nothing beside it."""
+        return _built(method, url, **given)
+
+    @override
+    def send(self, request: httpx.Request, *, auth: Any = None, **_: Any) -> httpx.Response:
+        """The open response to a request, or to the one that its refusal demanded."""
+        flow = auth.sync_auth_flow(request)
+        signed = next(flow)
+        while True:
+            response = self._direct.handle_request(signed)
+            response.request = signed
+            _log(response)
+            try:
+                signed = flow.send(response)
+            except StopIteration:
+                return response
+            except BaseException:
+                response.close()
+                raise
+            response.read()
+
+
+class AsyncDirectClient(httpx.AsyncClient):
+    """For one event loop, over one transport."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        super().__init__(transport=transport, trust_env=False)
+        self._direct = transport
+
+    @override
+    def build_request(self, method: str, url: Any, **given: Any) -> httpx.Request:
+        """A request of what is given, and nothing beside it."""
+        return _built(method, url, **given)
+
+    @override
+    async def send(self, request: httpx.Request, *, auth: Any = None, **_: Any) -> httpx.Response:
+        """The open response to a request, or to the one that its refusal demanded."""
+        flow = auth.async_auth_flow(request)
+        signed = await anext(flow)
+        while True:
+            response = await self._direct.handle_async_request(signed)
+            response.request = signed
+            _log(response)
+            try:
+                signed = await flow.asend(response)
+            except StopAsyncIteration:
+                return response
+            except BaseException:
+                await response.aclose()
+                raise
+            await response.aread()
+
+
+def _built(
+    method: str,
+    url: str,
+    *,
+    headers: httpx.Headers,
+    timeout: httpx.Timeout = _TIMEOUT,
+    content: bytes = b"",
+) -> httpx.Request:
+    held = httpx.Headers(headers)
+    if content:
+        held["content-length"] = str(len(content))
+    return httpx.Request(
+        method,
+        _url(url),
+        headers=held,
+        stream=httpx.ByteStream(content),  # httpx would look again for headers that are missing
+        extensions={"timeout": timeout.as_dict()},
+    )
+
+
+def said_all(response: httpx.Response) -> None:
+    """Let a stream that has ended give back its connection, where the transport can."""
+    read_on = getattr(response.stream, "said_all", None)
+    if read_on is not None:
+        read_on()
+
+
+async def asaid_all(response: httpx.Response) -> None:
+    """The same in an event loop."""
+    read_on = getattr(response.stream, "asaid_all", None)
+    if read_on is not None:
+        await read_on()
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """The certificates that httpx trusts, read once: they take longer than a connection."""
+    return httpx.create_ssl_context()
+
+
+def _log(response: httpx.Response) -> None:
+    if logger.isEnabledFor(logging.DEBUG):
+        request = response.request
+        url = request.url.copy_with(query=None)  # a gateway's query may hold a key
+        logger.debug("%s %s: %s", request.method, url, response.status_code)
