@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -14,11 +15,16 @@ from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 from langchain_azure_phi3 import catalogue
 from langchain_azure_phi3.catalogue import PhiModel
 from langchain_azure_phi3.chat_models import ChatAzurePhi3
+from langchain_azure_phi3.diagnosis import Finding
 from langchain_azure_phi3.errors import AzurePhi3Error
 
 _ENVIRONMENT = """\
 The endpoint and its key come from AZURE_INFERENCE_ENDPOINT and AZURE_INFERENCE_CREDENTIAL
 (or AZUREAI_ENDPOINT_URL and AZUREAI_ENDPOINT_KEY)."""
+# Written down, because the emulator is imported only when it is to serve.
+_DIALECTS = """\
+serverless, managed-2024-05, managed-2024-06, managed-2026-07, foundation-model-serve, foundry,
+openai-v1, azure-openai, github, openai-server, ollama"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -66,13 +72,38 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_doctor(commands)
 
-    serve = commands.add_parser("serve", help="serve the emulator, a Phi endpoint on your desk")
-    serve.add_argument("--model", metavar="NAME", default="Phi-3-mini-4k-instruct")
-    serve.add_argument(
-        "--dialect", metavar="KIND", default="serverless", help="the kind of server to be"
+    _add_serve(commands)
+
+    models = commands.add_parser("models", help="list what is known of each Phi")
+    models.add_argument("--json", action="store_true", help="every fact, with its source")
+    models.set_defaults(run=_models)
+    return parser
+
+
+def _add_serve(commands: Any) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="serve the emulator, a Phi endpoint on your desk",
+        description="Serve an endpoint that speaks Azure's API with Phi's quirks, until Ctrl-C. "
+        "A script answers, no model, unless --upstream names one.",
+        epilog=f"Kinds of servers: {_DIALECTS}.",
     )
-    serve.add_argument("--host", default="127.0.0.1")
-    serve.add_argument("--port", type=int, default=8000)
+    serve.add_argument(
+        "--model",
+        metavar="NAME",
+        default="Phi-3-mini-4k-instruct",
+        help="the model to be (%(default)s); `langchain-azure-phi3 models` lists them",
+    )
+    serve.add_argument(
+        "--dialect",
+        metavar="KIND",
+        default="serverless",
+        help="the kind of server to be (%(default)s)",
+    )
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
+    serve.add_argument(
+        "--port", type=int, default=8000, help="the port (%(default)s); 0 takes any free one"
+    )
     serve.add_argument("--key", help="the key to ask for; made up if absent")
     serve.add_argument(
         "--upstream",
@@ -94,11 +125,6 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--seed", type=int, default=0, help="which of them fail (0)")
     serve.set_defaults(run=_serve)
 
-    models = commands.add_parser("models", help="list what is known of each Phi")
-    models.add_argument("--json", action="store_true", help="every fact, with its source")
-    models.set_defaults(run=_models)
-    return parser
-
 
 def _shares(text: str) -> dict[str, float]:
     pairs = (pair.partition("=") for pair in text.split(","))
@@ -114,8 +140,9 @@ def _add_doctor(commands: Any) -> None:
         help="examine an endpoint and print the constructor call that fits it",
         description="Examine an endpoint step by step, with a dozen short questions: what is "
         "there, what the package does about what is not, and the constructor call to use.",
-        epilog=f"{_ENVIRONMENT} The key is never printed. The exit status is 0 when the "
-        "deployment answers.",
+        epilog=f"{_ENVIRONMENT} The key is never printed. It prints ok for what is there, no for "
+        "what is not and the package gets along without, FAIL for what needs you, - for what was "
+        "not looked at. The exit status is 0 when the deployment answers.",
     )
     doctor.add_argument("endpoint", nargs="?", help="its URL; from the environment if absent")
     doctor.add_argument("--model", metavar="NAME", help="the model, or the deployment on Foundry")
@@ -136,9 +163,14 @@ def _doctor(options: argparse.Namespace) -> int:
 
     given = {name: getattr(options, name) for name in ("endpoint", "model", "api", "deployment")}
     given["credential"] = _entra() if options.entra else None
-    report = examine(given, timeout=options.timeout)
     columns = shutil.get_terminal_size().columns
-    print(report.as_json() if options.json else report.as_text(columns))
+
+    def tell(finding: Finding) -> None:
+        # At once: an endpoint that is slow takes minutes.
+        print(finding.as_text(columns), flush=True)
+
+    report = examine(given, timeout=options.timeout, each=None if options.json else tell)
+    print(report.as_json() if options.json else f"\n{report.verdict(columns)}")
     return 0 if report.usable else 1
 
 
@@ -193,14 +225,22 @@ def _serve(options: argparse.Namespace) -> int:
             faults=options.faults,
             seed=options.seed,
         )
-    except ValueError as problem:
+        announce = partial(_announce, options, emulator.key)
+        emulator.serve_forever(options.host, options.port, listening=announce)
+    except (ValueError, ModuleNotFoundError) as problem:
         return _failed(str(problem))
+    except OSError as problem:
+        where = f"{options.host}, port {options.port}"
+        reason = str(problem.strerror).partition(" (")[0]  # Python repeats the address
+        return _failed(f"Cannot listen on {where} (choose with --host, --port): {reason}")
+    return 0
+
+
+def _announce(options: argparse.Namespace, key: str, endpoint: str) -> None:
     behind = "A stand-in for" if options.upstream is None else f"{options.upstream} behind"
     print(f"{behind} {options.model} listens; stop it with Ctrl-C.")
-    print(f"export AZURE_INFERENCE_ENDPOINT=http://{options.host}:{options.port}{emulator.base}")
-    print(f"export AZURE_INFERENCE_CREDENTIAL={emulator.key}", flush=True)
-    emulator.serve_forever(options.host, options.port)
-    return 0
+    print(f"export AZURE_INFERENCE_ENDPOINT={endpoint}")
+    print(f"export AZURE_INFERENCE_CREDENTIAL={key}", flush=True)
 
 
 _HEADINGS = ("MODEL", "CONTEXT", "ANSWER", "ALSO TAKES", "IMAGES", "SYSTEM", "THINKS", "RETIRED")

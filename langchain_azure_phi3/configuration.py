@@ -3,6 +3,7 @@
 import difflib
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import InitVar
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
@@ -107,6 +108,11 @@ class BaseAzurePhi3(BaseChatModel):
 
     Sent only where the kind of endpoint expects it.
     """
+
+    if TYPE_CHECKING:
+        # Other names of the two above, for type checkers: pydantic alone knows of aliases.
+        api_key: InitVar[str | SecretStr | None] = None
+        model_name: InitVar[str | None] = None
 
     temperature: Number | None = None
     """Randomness; Phi's servers accept 0 to 1."""

@@ -25,7 +25,8 @@ Outcome = Literal["ok", "no", "failed", "skipped"]
 
 # `no` is what the deployment does not have, and the package gets along without.
 _SIGNS: Mapping[Outcome, str] = {"ok": "ok", "no": "no", "failed": "FAIL", "skipped": "-"}
-_WIDEST = 100
+_ANY_KIND = "endpoint"
+_NARROWEST, _WIDEST = 40, 100  # columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,10 @@ class Finding:
     outcome: Outcome
     found: str
     means: str = ""
+
+    def as_text(self, columns: int) -> str:
+        """For people, in lines of 40 to 100 columns; what cannot be broken may be longer."""
+        return "\n".join(_told(self, _wide(columns)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +80,13 @@ class Report:
         return json.dumps(told, ensure_ascii=False, indent=2)
 
     def as_text(self, columns: int) -> str:
-        """For people, in lines of at most so many columns, and never more than 100."""
-        columns = max(40, min(columns, _WIDEST))
-        lines = [f"{self.endpoint} ({self.kind})", ""]
-        lines += [line for finding in self.findings for line in _told(finding, columns)]
-        lines += ["", *self._verdict(columns)]
-        return "\n".join(lines)
+        """For people, in lines of 40 to 100 columns; what cannot be broken may be longer."""
+        found = [finding.as_text(columns) for finding in self.findings]
+        return "\n".join([*found, "", self.verdict(columns)])
+
+    def verdict(self, columns: int) -> str:
+        """What follows from all findings together, for people."""
+        return "\n".join(self._verdict(_wide(columns)))
 
     @property
     def call(self) -> str:
@@ -88,13 +94,26 @@ class Report:
         arguments = [f"    {name}={value}," for name, value in self.constructor.items()]
         return "\n".join(["model = ChatAzurePhi3(", *arguments, ")"])
 
+    @property
+    def _named(self) -> str:
+        # A host that looks like no kind is called just that.
+        return self.endpoint if self.kind == _ANY_KIND else f"{self.endpoint} ({self.kind})"
+
     def _verdict(self, columns: int) -> list[str]:
         if not self.usable:
             failed = next((f.step for f in self.findings if f.outcome == "failed"), "completion")
-            return [f"Not usable: see {failed} above."]
+            return [f"Not usable: {self._named}. See {failed} above."]
         notes = [line for note in self.notes for line in textwrap.wrap(f"# {note}", columns - 4)]
         code = "\n".join(["from langchain_azure_phi3 import ChatAzurePhi3", "", *notes, self.call])
-        return ["Usable:", "", *textwrap.indent(code, "    ").splitlines()]
+        return [
+            f"Usable: {self.endpoint} ({self.kind}).",
+            "",
+            *textwrap.indent(code, "    ").splitlines(),
+        ]
+
+
+def _wide(columns: int) -> int:
+    return max(_NARROWEST, min(columns, _WIDEST))
 
 
 def _told(finding: Finding, columns: int) -> Iterable[str]:
@@ -129,13 +148,19 @@ _BLAMED: Mapping[type[AzurePhi3Error], str] = {
 }
 
 _NO_MODEL = "no_model_name"  # Foundry's code
+NO_CREDENTIAL = (
+    "None was given, and the endpoint asks for one: set AZURE_INFERENCE_CREDENTIAL to its key, or "
+    "sign in with --entra."
+)
+RETIRED = (
+    "Phi-3 and Phi-3.5 on serverless APIs were retired on 2025-08-30: deploy Phi-4, or the same "
+    "model on managed compute or a server of your own."
+)
 
 _MEANINGS: Mapping[type[AzurePhi3Error], str] = {
     AuthenticationError: "The endpoint is there, but does not know this credential.",
     PermissionDeniedError: "The credential is known, but may not ask this deployment.",
-    NotFoundError: "The host answers, but has no such deployment or path. Phi-3 and Phi-3.5 on "
-    "serverless APIs were retired on 2025-08-30: deploy Phi-4, or the same model on managed "
-    "compute or a server of your own.",
+    NotFoundError: "The host answers, but has no such deployment or path.",
     InvalidResponseError: "Something else than a model answers at this address: a web page, a "
     "sign-in, a proxy.",
     ConnectionFailedError: "The host can be reached, but closes the connection without an answer.",
@@ -147,7 +172,8 @@ _MEANINGS: Mapping[type[AzurePhi3Error], str] = {
     "again by itself, max_retries times.",
     ContentFilterError: "The deployment works, but its content filter blocked a harmless "
     "question: look at the filter's settings.",
-    InvalidInputError: "Nothing was asked: a name of --model may be what is missing.",
+    InvalidInputError: "Nothing was sent. What the constructor calls model=, deployment= and api= "
+    "is --model, --deployment and --api here.",
 }
 
 
@@ -187,12 +213,13 @@ def said(failure: AzurePhi3Error) -> str:
     return " ".join(str(failure).split())
 
 
-def of_usage(by_default: bool, when_asked: bool | None) -> Finding:
+def of_usage(by_default: bool, when_asked: bool | None, *, whole: bool) -> Finding:
     """Whether streams say what they cost.
 
     Args:
         by_default: Whether they did, asked as the package asks.
         when_asked: Whether they did with `stream_usage=True`; `None`: refused.
+        whole: Whether an answer that was not streamed did.
     """
     if by_default:
         return Finding("usage in streams", "ok", "token counts come with the stream")
@@ -208,7 +235,8 @@ def of_usage(by_default: bool, when_asked: bool | None) -> Finding:
         "usage in streams",
         "no",
         f"token counts: {why}",
-        "usage_metadata of streamed answers is None: nothing is made up. invoke() has it.",
+        "usage_metadata of streamed answers is None: nothing is made up."
+        + (" invoke() has it." if whole else ""),
     )
 
 
@@ -298,6 +326,18 @@ def of_image(answer: int | AzurePhi3Error | None, model: str | None) -> Finding:
         return Finding("image", "no", found, means)
     cost = "" if answer is None else f"; the prompt counted as {answer:,} tokens"
     return Finding("image", "ok", f"accepted{cost}")
+
+
+def of_scored_image(answer: AzurePhi3Error | None) -> Finding:
+    """What becomes of a picture on `/score`, which does not say why it failed."""
+    if answer is None:
+        return Finding("image", "ok", "accepted")
+    if not isinstance(answer, InvalidResponseError | ServerError):
+        return of_image(answer, None)
+    means = (
+        "So does a text-only model. Pass model=, and the package refuses pictures before sending."
+    )
+    return Finding("image", "no", "/score gives no answer to a picture", means)
 
 
 def of_name(given: str | None, told: str | None, known: str | None) -> str:

@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import struct
+import textwrap
 import time
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ from pydantic import SecretStr
 
 from langchain_azure_phi3 import catalogue, diagnosis
 from langchain_azure_phi3._http.attempts import lacks_route
+from langchain_azure_phi3._http.kinds import OPENAI_SERVER
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3.chat_models import ChatAzurePhi3
 from langchain_azure_phi3.configuration import CREDENTIAL_VARIABLES
@@ -61,18 +63,24 @@ _LATER_STEPS = (
 )
 
 
-def examine(given: Mapping[str, Any], *, timeout: float = 60.0) -> Report:
+def examine(
+    given: Mapping[str, Any],
+    *,
+    timeout: float = 60.0,
+    each: Callable[[Finding], object] | None = None,
+) -> Report:
     """Look at an endpoint, and say what it is good for.
 
     Args:
         given: The arguments of `ChatAzurePhi3`; what is absent comes from the environment.
         timeout: Seconds to wait for each answer.
+        each: Called with each finding as soon as there is one.
 
     Raises:
         InvalidInputError: The arguments do not make a chat model.
     """
     with httpx.Client() as client:
-        return _Examination(given, timeout, client).report()
+        return _Examination(given, timeout, client).report(each)
 
 
 class _Examination:
@@ -86,18 +94,19 @@ class _Examination:
         self._asked: list[str] = []  # URLs
         self._fits: Json = {}  # arguments that the findings call for
         self._answers = False
+        self._counts = False  # whether an answer that is not streamed says what it cost
         made = self._model()
         self._given["endpoint"] = made.endpoint
         self._credential = made.credential
         self._route = self._routed()
 
-    def report(self) -> Report:
+    def report(self, each: Callable[[Finding], object] | None) -> Report:
         """Every finding, and the constructor call that fits."""
-        findings = [self._without_key(finding) for finding in self._findings()]
-        seen = {finding.step for finding in findings}
-        why = "not tried, because of what failed above"
-        later = ("route", "sign-in", "/info", "completion", *_LATER_STEPS)
-        findings += [skipped(step, why) for step in later if step not in seen]
+        findings: list[Finding] = []
+        for finding in self._all_findings():
+            findings.append(self._without_key(finding))
+            if each is not None:
+                each(findings[-1])
         return Report(
             self._route.base, self._route.kind.name, findings, self._constructor(), self._notes()
         )
@@ -113,6 +122,15 @@ class _Examination:
     @property
     def _has_key(self) -> bool:
         return isinstance(self._credential, SecretStr)
+
+    def _all_findings(self) -> Iterator[Finding]:
+        seen = set()
+        for finding in self._findings():
+            seen.add(finding.step)
+            yield finding
+        later = ("route", "sign-in", "/info", "completion", *_LATER_STEPS)
+        why = "not tried, because of what failed above"
+        yield from (skipped(step, why) for step in later if step not in seen)
 
     def _findings(self) -> Iterator[Finding]:
         for finding in reached(self._route, self._timeouts[0]):
@@ -141,7 +159,12 @@ class _Examination:
 
     def _of_failure(self, failure: AzurePhi3Error, info: Finding) -> Iterator[Finding]:
         step = diagnosis.blamed(failure)
-        failed = Finding(step, "failed", diagnosis.said(failure), diagnosis.meaning(failure))
+        means = diagnosis.meaning(failure)
+        if isinstance(failure, NotFoundError) and self._route.kind is not OPENAI_SERVER:
+            means += f" {diagnosis.RETIRED}"
+        if step == "sign-in" and self._credential is None:
+            means = diagnosis.NO_CREDENTIAL
+        failed = Finding(step, "failed", diagnosis.said(failure), means)
         if step == "route":
             yield failed
             return
@@ -197,12 +220,13 @@ class _Examination:
 
     def _of_answer(self, answer: AIMessage, seconds: float) -> Finding:
         text = " ".join(answer.text.split())
-        shown = f'"{text[:60]}..."' if len(text) > 60 else f'"{text}"'
+        shown = textwrap.shorten(text, 60, placeholder=" ...") or f"{text[:56]} ..."
         usage = answer.usage_metadata
         cost = "no token counts"
+        self._counts = usage is not None
         if usage is not None:
             cost = f"{usage['input_tokens']} tokens in, {usage['output_tokens']} out"
-        return Finding("completion", "ok", f"{shown}; {cost}; {seconds:.1f} s")
+        return Finding("completion", "ok", f'"{shown}"; {cost}; {seconds:.1f} s')
 
     def _signed_in(self) -> str:
         if self._credential is None:
@@ -257,11 +281,11 @@ class _Examination:
         if "disable_streaming" in self._fits:
             return skipped("usage in streams", "there is no stream")
         if self._counts_streamed(None):
-            return diagnosis.of_usage(by_default=True, when_asked=None)
+            return diagnosis.of_usage(by_default=True, when_asked=None, whole=self._counts)
         asked = self._counts_streamed(True)
         if asked:
             self._fits["stream_usage"] = True
-        return diagnosis.of_usage(by_default=False, when_asked=asked)
+        return diagnosis.of_usage(by_default=False, when_asked=asked, whole=self._counts)
 
     def _counts_streamed(self, stream_usage: bool | None) -> bool | None:
         """Whether a stream says what it cost; `None` where the question is refused."""
@@ -317,6 +341,8 @@ class _Examination:
             {"type": "image", "base64": _picture(), "mime_type": "image/png"},
         ]
         answer = self._answer(HumanMessage(parts))
+        if self._given.get("api") == "score":
+            return diagnosis.of_scored_image(answer if isinstance(answer, AzurePhi3Error) else None)
         if isinstance(answer, AzurePhi3Error):
             return diagnosis.of_image(answer, self._name)
         usage = answer.usage_metadata

@@ -14,6 +14,22 @@ from langchain_azure_phi3 import diagnosis
 from langchain_azure_phi3._http.routes import Route
 from langchain_azure_phi3.diagnosis import Finding, skipped
 
+_UNTRUSTED = (
+    "If a proxy or gateway of your own opens the connection, name its authority's certificate in "
+    "SSL_CERT_FILE, or pass http_client=httpx.Client(verify=...). Otherwise somebody else answers: "
+    "do not switch the check off."
+)
+_OUT_OF_DATE = (
+    "Whoever runs the host must renew it; or the clock of this machine is wrong. Do not switch the "
+    "check off."
+)
+_ANOTHER_NAME = (
+    "The certificate is for another host: check how the endpoint is written, and whether a proxy "
+    "or a private name stands in between. Do not switch the check off."
+)
+# OpenSSL's X509_V_ERR_*: not yet valid, expired, and another name or address.
+_BY_VERIFY_CODE = {9: _OUT_OF_DATE, 10: _OUT_OF_DATE, 62: _ANOTHER_NAME, 64: _ANOTHER_NAME}
+
 
 def reached(route: Route, timeout: float) -> Iterator[Finding]:
     """One finding for each step; `timeout` is seconds to connect."""
@@ -75,11 +91,7 @@ def _secured(raw: socket.socket, host: str) -> Finding:
             certificate: Mapping[str, Any] = secured.getpeercert() or {}
             version = secured.version()
     except ssl.SSLCertVerificationError as problem:
-        means = (
-            "If a proxy or gateway of your own opens the connection, name its authority's "
-            "certificate in SSL_CERT_FILE, or pass http_client=httpx.Client(verify=...). "
-            "Otherwise somebody else answers: do not switch the check off."
-        )
+        means = _BY_VERIFY_CODE.get(problem.verify_code, _UNTRUSTED)
         return Finding("TLS", "failed", problem.verify_message or str(problem), means)
     except ssl.SSLError as problem:
         means = "The port does not speak TLS: check the port, or whether the URL should be http."

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from langchain_azure_phi3 import ChatAzurePhi3
+from langchain_azure_phi3 import ChatAzurePhi3, tokens
 from langchain_azure_phi3._http import attempts, clients
+from langchain_azure_phi3._tokens.learning import Learned
 from langchain_azure_phi3.emulator import Emulator
 from tests.canaries import CANARY, canary_hex, searched_logs
 
@@ -37,6 +38,22 @@ def _recognisable_keys() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(secrets, "token_hex", canary_hex())
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _control_c() -> None:
+    """Ctrl-C works in the tests and in what they start, as in a terminal.
+
+    A shell that runs them in the background makes them ignore it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An emulator may get the port of an earlier one, and must not inherit its token counts."""
+    monkeypatch.setattr(tokens, "_learned", Learned())
 
 
 @pytest.fixture(autouse=True)

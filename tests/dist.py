@@ -41,6 +41,7 @@ def found(error: ContentFilterError) -> tuple[FilterResult, ...]:
 
 with Emulator("Phi-4", misbehaves="prose") as phi:
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, temperature=0, max_tokens=9)
+    ChatAzurePhi3(endpoint=phi.endpoint, api_key=phi.key, model_name="Phi-4")
     answer: AIMessage = model.invoke("Hi")
     info: ModelInfo = model.get_model_info()
     reveal_type(answer.text)

@@ -1,8 +1,9 @@
 """An endpoint to start, to watch, and to break."""
 
 import asyncio
+import contextlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -279,12 +280,19 @@ class Emulator:
         if self._upstream is not None:
             self._upstream.close()
 
-    def serve_forever(self, host: str = _HOST, port: int | None = None) -> None:
+    def serve_forever(
+        self,
+        host: str = _HOST,
+        port: int | None = None,
+        *,
+        listening: Callable[[str], object] | None = None,
+    ) -> None:
         """Serve in this thread until Ctrl-C.
 
         Args:
             host: Which of this machine's addresses to listen on.
             port: Where to listen; default: the constructor's.
+            listening: Called once with the endpoint's URL, when clients can connect to it.
 
         Raises:
             ModuleNotFoundError: The server's packages are not installed.
@@ -292,11 +300,11 @@ class Emulator:
         """
         port = self._port if port is None else port
         self._server = _serving().Server(self._deployment, host=host, port=port, pace=self._pace)
-        listening = self._server.bound()
-        try:
-            asyncio.run(self._server.run(listening, asyncio.Event()))
-        except KeyboardInterrupt:
-            return
+        with self._server.bound() as bound, contextlib.suppress(KeyboardInterrupt):
+            if listening is not None:
+                written = f"[{host}]" if ":" in host else host
+                listening(f"http://{written}:{bound.getsockname()[1]}{self.base}")
+            asyncio.run(self._server.run(bound, asyncio.Event()))
 
     def __enter__(self) -> Self:
         return self.start()

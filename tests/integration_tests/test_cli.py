@@ -16,6 +16,7 @@ from langchain_azure_phi3 import PhiModel
 from langchain_azure_phi3.catalogue import models
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator
+from langchain_azure_phi3.emulator.dialects import DIALECTS
 
 QUESTION = "How many languages are in the world?"
 
@@ -209,6 +210,53 @@ def test_serve_says_how_faults_are_written(capsys: pytest.CaptureFixture[str]) -
 
     assert 2 == left.value.code
     assert "'429': write 429=0.05,cut=0.02" in capsys.readouterr().err
+
+
+def test_serve_says_which_port_is_taken(
+    endpoint: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In a line, and before it says that it listens."""
+    port = endpoint.endpoint.rsplit(":", 1)[1]
+
+    assert 1 == main(["serve", "--port", port])
+    told = capsys.readouterr()
+    assert f"Cannot listen on 127.0.0.1, port {port}" in told.err
+    assert "" == told.out
+
+
+def test_serve_without_the_servers_packages_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The chat model is installed without them."""
+    monkeypatch.delitem(sys.modules, "langchain_azure_phi3.emulator.serving", raising=False)
+    monkeypatch.delattr("langchain_azure_phi3.emulator.serving", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+
+    assert 1 == main(["serve", "--port", "0"])
+    assert 'pip install "langchain-azure-phi3[emulator]"' in capsys.readouterr().err
+
+
+def test_serves_help_names_every_kind_of_server(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are written down there, for a quick start of the other commands."""
+    with pytest.raises(SystemExit):
+        main(["serve", "--help"])
+
+    kinds = " ".join(capsys.readouterr().out.split()).partition("Kinds of servers: ")[2]
+    assert [*DIALECTS] == kinds.rstrip(".").split(", ")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_any_free_port_is_told(host: str) -> None:
+    """As an address that can be asked."""
+    told = []
+
+    def interrupt(endpoint: str) -> None:
+        told.append(endpoint)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    Emulator(dialect="foundry").serve_forever(host, 0, listening=interrupt)
+    written = re.escape(f"[{host}]" if ":" in host else host)
+    assert re.fullmatch(rf"http://{written}:[1-9]\d+/models", told[0])
 
 
 def test_models_prints_a_table_for_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:

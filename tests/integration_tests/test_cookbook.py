@@ -290,7 +290,8 @@ def test_a_reader_that_leaves_frees_the_deployment(service: str, phi: Emulator) 
     phi.fail(kind="stall", after=3)  # the deployment would hold the stream open for ever
     question = {"question": "How many languages are in the world?"}
     with httpx.stream("GET", f"{service}/answer", params=question) as response:
-        next(response.iter_lines())
+        lines = response.iter_lines()  # kept: dropping it would close the connection
+        next(lines)
         assert phi.open_connections == 1
     for _ in range(1000):
         if phi.open_connections == 0:

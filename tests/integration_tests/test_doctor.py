@@ -1,23 +1,28 @@
 """`doctor` tells the truth about every kind of server, and about everything that can be wrong."""
 
 import json
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.diagnosis import Finding, Report
 from langchain_azure_phi3.doctor import examine
-from langchain_azure_phi3.emulator import Emulator
+from langchain_azure_phi3.emulator import Emulator, Prompt
 
 Examine = Callable[..., Report]
 
@@ -205,6 +210,7 @@ def test_a_missing_key_is_a_failed_sign_in(
     report = examine({"endpoint": start().endpoint}, timeout=5)
 
     assert "failed" == found(report, "sign-in").outcome
+    assert "None was given" in found(report, "sign-in").means
 
 
 def test_a_refused_connection_is_told() -> None:
@@ -228,24 +234,26 @@ def test_a_name_that_nobody_has_is_told() -> None:
     assert "skipped" == found(report, "completion").outcome
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate that nobody knows, and its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    path = tmp_path_factory.mktemp("tls") / "both.pem"
-    subprocess.run(  # noqa: S603
-        f"{openssl} req -x509 -newkey rsa:2048 -nodes -days 2 -keyout {path}.key -out {path}.crt "
-        "-subj /O=Nobody/CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1".split(),
-        check=True,
-        capture_output=True,
+def certified(path: Path, *, name: str = "localhost", days: int = 2) -> Path:
+    """A certificate that nobody knows, for a name and 127.0.0.1, and its key, in one file."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    issuer = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Nobody")])
+    names: list[x509.GeneralName] = [x509.DNSName(name)]
+    names += [x509.IPAddress(ip_address("127.0.0.1"))] if name == "localhost" else []
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(issuer, issuer, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=9))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .sign(key, hashes.SHA256())
     )
-    path.write_text(Path(f"{path}.key").read_text() + Path(f"{path}.crt").read_text())
+    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.write_bytes(key.private_bytes(*form) + certificate.public_bytes(Encoding.PEM))
     return path
 
 
-@pytest.fixture
+@contextmanager
 def secured(certificate: Path) -> Iterator[str]:
     """A server with that certificate, which answers nothing."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -271,21 +279,41 @@ def secured(certificate: Path) -> Iterator[str]:
     thread.join()
 
 
-def test_an_unknown_certificate_is_told(secured: str) -> None:
+def test_an_unknown_certificate_is_told(tmp_path: Path) -> None:
     """With where to name an authority, and without advice to look away."""
-    report = examine({"endpoint": secured, "credential": "k"}, timeout=5)
+    with secured(certified(tmp_path / "both.pem")) as endpoint:
+        report = examine({"endpoint": endpoint, "credential": "k"}, timeout=5)
 
     assert "failed" == found(report, "TLS").outcome
     assert "self-signed certificate" in found(report, "TLS").found
     assert "SSL_CERT_FILE" in found(report, "TLS").means
 
 
+@pytest.mark.parametrize(
+    ("made", "means"), [({"days": -2}, "must renew it"), ({"name": "x.invalid"}, "another host")]
+)
+def test_a_known_certificate_that_is_not_valid_is_told(
+    made: dict[str, Any], means: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with what can be done about it: naming an authority would not help."""
+    certificate = certified(tmp_path / "both.pem", **made)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with secured(certificate) as endpoint:
+        report = examine({"endpoint": endpoint, "credential": "k"}, timeout=5)
+
+    assert "failed" == found(report, "TLS").outcome
+    assert means in found(report, "TLS").means
+    assert "SSL_CERT_FILE" not in found(report, "TLS").means
+
+
 def test_a_certificate_named_in_the_environment_is_trusted(
-    secured: str, certificate: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As the chat model trusts it; who issued it, and until when it is good, is told."""
-    monkeypatch.setenv("SSL_CERT_FILE", f"{certificate}.crt")
-    report = examine({"endpoint": secured, "credential": "k"}, timeout=5)
+    certificate = certified(tmp_path / "both.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with secured(certificate) as endpoint:
+        report = examine({"endpoint": endpoint, "credential": "k"}, timeout=5)
 
     assert "ok" == found(report, "TLS").outcome
     assert "Nobody" in found(report, "TLS").found
@@ -359,6 +387,30 @@ def test_refused_extras_are_told(start: Callable[..., Emulator]) -> None:
     assert "no" == found(report, "extra parameters").outcome
     assert "not allowed" in found(report, "extra parameters").found
     assert "model_extras" in found(report, "extra parameters").means
+
+
+def test_a_local_servers_missing_model_is_not_called_retired(
+    start: Callable[..., Emulator],
+) -> None:
+    """Ollama has what was pulled; Azure's calendar is none of its business."""
+    report = examined(start(dialect="ollama"), model="phi3")
+
+    assert "failed" == found(report, "route").outcome
+    assert "retired" not in found(report, "route").means
+
+
+def test_a_score_route_is_not_blamed_for_what_it_cannot_say(
+    start: Callable[..., Emulator],
+) -> None:
+    """It counts nothing, and answers a text-only model's picture with an empty object."""
+    phi = start(dialect="managed-2024-05")
+    report = examine(
+        {"endpoint": f"{phi.endpoint}/score", "credential": phi.key, "api": "score"}, timeout=5
+    )
+
+    assert "invoke() has it" not in found(report, "usage in streams").means
+    assert "no" == found(report, "image").outcome
+    assert "text-only" in found(report, "image").means
 
 
 def test_a_stream_that_breaks_is_told_and_avoided(start: Callable[..., Emulator]) -> None:
@@ -465,7 +517,26 @@ def test_the_command_prints_the_report_and_says_whether_it_is_usable(
     assert (0, 1) == (usable, unusable)
     assert "model = ChatAzurePhi3(" in told
     assert "# The key comes from AZURE_INFERENCE_CREDENTIAL." in told
-    assert "Not usable: see route above." in capsys.readouterr().out
+    assert "See route above." in capsys.readouterr().out
+
+
+def test_findings_are_told_as_they_come(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of an endpoint that hangs, people see at once what was found before."""
+    told = []
+
+    def hang(prompt: Prompt) -> str:
+        told.append(capsys.readouterr().out)
+        return "Slow."
+
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "k")
+    with Emulator(key="k", persona=hang) as slow:
+        main(["doctor", slow.endpoint])
+
+    assert "connection" in told[0]
+    assert "completion" not in told[0]
+    assert "completion" in told[1]
 
 
 def test_the_command_speaks_json(

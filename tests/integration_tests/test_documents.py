@@ -46,6 +46,29 @@ def test_a_documented_block_runs(
     assert capsys.readouterr().out.strip()
 
 
+def test_every_page_can_be_reached_from_the_first() -> None:
+    """On GitHub, which shows no navigation; and on the site, whose navigation is written down."""
+    first = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+
+    assert set() == {page for page in pages - {"README.md"} if f"]({page})" not in first}
+    assert set() == {page for page in pages if f" {page}\n" not in navigation}
+
+
+LINK = re.compile(r"\[[^]]*\]\(([^)#\s]+)(#[^)]*)?\)")
+
+
+def test_links_on_github_lead_to_files() -> None:
+    """From every page; those of the site are checked as it is built."""
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    links = [(page, link[0]) for page in pages for link in LINK.findall(page.read_text("utf-8"))]
+    near = [(page, link) for page, link in links if "://" not in link]
+
+    assert len(near) > 100
+    assert [] == [(page.name, link) for page, link in near if not (page.parent / link).exists()]
+
+
 SHOWN = (
     "Phi-3-mini-4k-Instruct",
     "'total_tokens': 91",

@@ -284,9 +284,9 @@ def test_serving_forever_ends_cleanly_with_control_c() -> None:
         next(pieces)
         process.send_signal(signal.SIGINT)
         try:
-            out, err = process.communicate(timeout=5)
+            out, err = process.communicate(timeout=30)
         finally:
-            process.kill()  # else `with` would wait for ever
+            process.kill()  # else one that does not end would be waited for
 
     assert (process.returncode, out, err) == (0, b"", b"")
 
