@@ -43,8 +43,8 @@ class Fault:
     """One failure; the parameters are those of `Emulator.fail`."""
 
     status: int | None = None
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Any = field(default=None, repr=False)  # what a test makes a server say may hold a key
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     retry_after: float | str | None = None
     kind: Kind | None = None
     after: int = 0

@@ -1,5 +1,8 @@
 """Chunks that are copies: the same as LangChain makes them, and nobody else's."""
 
+import copy
+import pickle
+
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
@@ -10,10 +13,16 @@ METADATA = {"model_provider": "azure_phi3"}
 
 def test_a_chunk_of_words_is_what_langchain_makes_of_them() -> None:
     """Whatever fields its classes have."""
+    made = words("Hi", METADATA)
     message = AIMessageChunk(content="Hi", response_metadata=METADATA)
+    validated = ChatGenerationChunk(message=message)
 
-    assert ChatGenerationChunk(message=message) == words("Hi", METADATA)
-    assert message.model_dump() == words("Hi", METADATA).message.model_dump()
+    assert validated == made
+    for theirs, ours in ((validated, made), (message, made.message)):
+        assert theirs.model_dump() == ours.model_dump()
+        assert theirs.model_fields_set == ours.model_fields_set
+        assert theirs.model_extra == ours.model_extra
+    assert made == copy.deepcopy(made) == pickle.loads(pickle.dumps(made))
 
 
 def test_chunks_share_nothing_that_can_be_changed() -> None:
