@@ -26,7 +26,7 @@ test: $(STAMP)  ## set up; check format, lint, types, architecture; run all test
 	$(BIN)/codespell langchain_azure_phi3 tests docs *.md
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest --cov --cov-report=term
+	$(BIN)/python -m pytest -n auto --cov --cov-report=term
 
 # Servers and clients of other people, in an environment of their own: they are large, and they pin
 # what they like. llama-cpp-python is compiled (24 minutes on two busy cores; needs a C++ compiler);
