@@ -172,6 +172,7 @@ def run_tests(python: Path, home: Path) -> None:
             shutil.copy(source, home / name)
     # Plugins of other packages load before any test: what they are warned of is not ours.
     options = ("-W", "ignore::pytest.PytestRemovedIn10Warning", "-p", "no:cacheprovider")
+    options += ("-n", "auto")
     done = subprocess.run([python, "-m", "pytest", *options, *sys.argv[1:]], cwd=home, check=False)
     demand(done.returncode == 0, f"the tests fail in {home}")
 
