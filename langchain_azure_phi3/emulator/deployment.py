@@ -69,6 +69,7 @@ class Deployment:
         self.key = key
         self.behaviour = Behaviour() if behaviour is None else behaviour
         self.requests: list[Request] = []
+        self.most_requests: int | None = None  # all, for tests; a server that runs for days forgets
         self.faults: deque[Fault | None] = deque()
         self.lots = Lots(seed)
         self.script: deque[str] = deque()
@@ -89,6 +90,8 @@ class Deployment:
         # What was ordered for the next request comes before what is drawn.
         fault = _next(self.faults) if len(self.faults) > 0 else self.lots.drawn(request)
         self.requests.append(replace(request, fault=fault))
+        if self.most_requests is not None:
+            del self.requests[: -self.most_requests]
         # What nobody will read is not composed: a scripted answer waits for the next request.
         replaced = fault is not None and fault.replaces
         reply = Reply(0) if replaced else self._composed(request)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from langchain_azure_phi3.emulator.serving import Server, ServerThread
 
 _HOST = "127.0.0.1"
+_REMEMBERED = 1000
 
 
 class Emulator:
@@ -287,7 +288,7 @@ class Emulator:
         *,
         listening: Callable[[str], object] | None = None,
     ) -> None:
-        """Serve in this thread until Ctrl-C.
+        """Serve in this thread until Ctrl-C; only the last 1,000 requests are remembered.
 
         Args:
             host: Which of this machine's addresses to listen on.
@@ -299,6 +300,7 @@ class Emulator:
             OSError: The port is taken.
         """
         port = self._port if port is None else port
+        self._deployment.most_requests = _REMEMBERED
         self._server = _serving().Server(self._deployment, host=host, port=port, pace=self._pace)
         with self._server.bound() as bound, contextlib.suppress(KeyboardInterrupt):
             if listening is not None:

@@ -13,14 +13,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from pathlib import Path
 
 import cloudpickle
 import httpx
 import pytest
 
-from langchain_azure_phi3 import ChatAzurePhi3, RateLimitError, RequestTimeoutError
+from langchain_azure_phi3 import (
+    AzurePhi3Error,
+    ChatAzurePhi3,
+    RateLimitError,
+    RequestTimeoutError,
+)
 from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.colours import COLOURS, ask
 from tests.integration_tests.raw_server import keeping
@@ -110,6 +115,33 @@ async def test_a_body_that_does_not_end_is_not_waited_for(colour: str) -> None:
         assert "Hi" == (await ask(ChatAzurePhi3(endpoint=address), colour, "Hi")).text
 
         assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("colour", ["stream", "astream"])
+async def test_what_goes_on_after_the_end_is_not_read(colour: str) -> None:
+    """It is worth no more than a connection, and says nothing."""
+    more = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+    with keeping(WHOLE, more * 4, 0) as (address, accepted):
+        model = ChatAzurePhi3(endpoint=address)
+        for _ in range(2):
+            assert "Hi" == (await ask(model, colour, "Hi")).text
+
+        assert 2 == len(accepted)
+        await model.aclose()
+
+
+@pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
+async def test_a_long_question_arrives_whole(
+    phi: Emulator, model: ChatAzurePhi3, colour: str
+) -> None:
+    """In more packets than one."""
+    question = "ß" * 300_000
+    unlimited = model.model_copy(update={"model": "an-unknown-phi"})
+
+    with suppress(AzurePhi3Error):  # no Phi reads that much
+        await ask(unlimited, colour, question)
+
+    assert question == phi.requests[-1].json["messages"][-1]["content"]
 
 
 @pytest.fixture

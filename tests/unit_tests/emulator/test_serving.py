@@ -326,3 +326,13 @@ def test_connections_that_arrive_at_the_end_are_not_left_open() -> None:
             client.close()
 
     gc.collect()
+
+
+def test_a_server_that_runs_for_days_forgets_what_was_asked_first(desk: Desk) -> None:
+    """Its memory must not grow with the requests."""
+    desk.phi._deployment.most_requests = 2
+    for number in range(4):
+        desk.said(f"question {number}")
+
+    asked = [request.json["messages"][0]["content"] for request in desk.phi.requests]
+    assert ["question 2", "question 3"] == asked
