@@ -43,8 +43,6 @@ from langchain_azure_phi3.configuration import BaseAzurePhi3
 from langchain_azure_phi3.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from langchain_protocol.protocol import MessagesData
-
     from langchain_azure_phi3.structured_output import Method
 
 Json = dict[str, Any]
@@ -210,8 +208,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
                 for chunk in exchange.last_chunks():
                     yield chunk
 
-    # LangChain asks for these two by name, and makes the same events itself where they are not
-    # there, in more time.
+    # `stream_events(version="v3")` looks for these two, and makes the same of `_stream` where
+    # they are not there: in more time.
 
     def _stream_chat_model_events(
         self,
@@ -219,7 +217,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         stop: list[str] | None = None,
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
-    ) -> "Iterator[MessagesData]":
+    ) -> Iterator[Json]:
         events = _writer(run_manager)
         for chunk in self._stream(messages, stop, run_manager, **kwargs):
             yield from events.feed(chunk)
@@ -231,7 +229,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         stop: list[str] | None = None,
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
-    ) -> "AsyncIterator[MessagesData]":
+    ) -> AsyncIterator[Json]:
         events = _writer(run_manager)
         async for chunk in self._astream(messages, stop, run_manager, **kwargs):
             for event in events.feed(chunk):
