@@ -1,0 +1,144 @@
+"""Events of an answer: those that LangChain would make of the same chunks."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from langchain_core.language_models._compat_bridge import chunks_to_events
+from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.tool import tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk
+
+from langchain_azure_phi3._codec.chunks import words
+from langchain_azure_phi3._codec.events import CURRENT, EventWriter
+
+pytestmark = pytest.mark.skipif(not CURRENT, reason="LangChain tells calls in another way")
+
+PROVIDER = {"model_provider": "azure_phi3"}
+USAGE = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+NAME = "get_weather"
+
+
+def chunk(
+    text: str = "", thoughts: str = "", calls: tuple[Any, ...] = (), **more: Any
+) -> ChatGenerationChunk:
+    """A chunk that may hold anything."""
+    info = more.pop("generation_info", None)
+    kept = {"reasoning_content": thoughts} if thoughts else {}
+    metadata = {**PROVIDER, **more.pop("response_metadata", {})}
+    message = AIMessageChunk(
+        content=text,
+        tool_call_chunks=list(calls),
+        additional_kwargs=kept,
+        response_metadata=metadata,
+        **more,
+    )
+    return ChatGenerationChunk(message=message, generation_info=info)
+
+
+def call(args: str | None, name: str | None = None, number: int | None = 0) -> Any:
+    """A piece of a call; the first one names it."""
+    identity = f"call_{number}" if name is not None else None
+    return tool_call_chunk(name=name, args=args, id=identity, index=number)
+
+
+def last(**more: Any) -> ChatGenerationChunk:
+    """The end of a stream, with what is said once."""
+    return chunk(
+        chunk_position="last",
+        usage_metadata=USAGE,
+        generation_info={"finish_reason": "stop"},
+        response_metadata={"token_usage": {"total_tokens": 5}},
+        **more,
+    )
+
+
+def written(chunks: list[ChatGenerationChunk], message_id: str = "") -> list[Any]:
+    """The events of all chunks, and of the end."""
+    writer = EventWriter(message_id)
+    return [event for each in chunks for event in writer.feed(each)] + list(writer.finish())
+
+
+NAMED = {**PROVIDER, "model_name": "phi"}
+ANSWERS = {
+    "no chunk at all": [],
+    "an end alone": [last()],
+    "an end without usage": [chunk(chunk_position="last")],
+    "words": [words("Hel", NAMED), words("lo", PROVIDER), last()],
+    "words, one of them empty": [words("a", PROVIDER), chunk(), words("b", PROVIDER), last()],
+    "thoughts, then words": [chunk(thoughts="Hm. "), chunk(thoughts="So."), words("Hi", {}), last()],
+    "thoughts and words at once": [words("a", {}), chunk("b", "Hm."), words("c", {}), last()],
+    "logprobs": [words("a", {}), chunk("b", generation_info={"logprobs": {"content": []}}), last()],
+    "a call in pieces": [
+        chunk(calls=(call("", NAME),)),
+        chunk(calls=(call('{"city": '),)),
+        chunk(calls=(call('"Paris"}'),)),
+        last(),
+    ],
+    "a call whose name comes late": [
+        chunk(calls=(call("{", None),)),
+        chunk(calls=(call("}", NAME),)),
+        last(),
+    ],
+    "a call without arguments": [chunk(calls=(call(None, NAME),)), last()],
+    "a call of nobody": [chunk(calls=(call("{}"),)), last()],
+    "a call that is no JSON": [chunk(calls=(call("{city: Par", NAME),)), last()],
+    "arguments that are no object": [chunk(calls=(call("[1]", NAME),)), last()],
+    "calls that alternate": [
+        chunk(calls=(call("{", NAME), call("{", "add", 1))),
+        chunk(calls=(call("}", None, 1), call("}"))),
+        last(),
+    ],
+    "calls without a number": [chunk(calls=(call("{}", NAME, None), call("{}", "add", None)))],
+    "words, then a call": [words("I call.", {}), chunk(calls=(call("{}", NAME),)), last()],
+    "words and a call at once": [chunk("I call.", calls=(call('{"a": 1}', NAME),)), last()],
+    "the same twice": [
+        chunk("I call.", calls=(call('{"a": 1}', NAME),)),
+        chunk(" Again.", "Hm.", calls=(call('{"b": 2}', NAME),)),
+        last(),
+    ],
+    "words and a broken call at once": [chunk("I call.", calls=(call("{", NAME),)), last()],
+}
+
+
+@pytest.mark.parametrize("chunks", ANSWERS.values(), ids=ANSWERS)
+def test_events_are_those_that_langchain_makes(chunks: list[ChatGenerationChunk]) -> None:
+    """For all that an answer can be."""
+    expected = list(chunks_to_events(iter(chunks), message_id="lc_run-1"))
+
+    assert expected == written(chunks, "lc_run-1")
+
+
+ARGS = st.none() | st.sampled_from(["", "{", "}", "{}", '{"a": 1}', "[", "\N{GRINNING FACE}"])
+CALLS = st.builds(call, ARGS, st.none() | st.just(NAME), st.none() | st.integers(0, 2))
+PIECES = st.builds(
+    chunk, st.sampled_from(["", "a", "b"]), st.sampled_from(["", "Hm."]), st.lists(CALLS).map(tuple)
+)
+
+
+@given(st.lists(st.builds(words, st.text(), st.just(PROVIDER)) | PIECES), st.booleans())
+def test_in_any_order_too(chunks: list[ChatGenerationChunk], ends: bool) -> None:
+    """Words, thoughts and calls, as no model would mix them; with an end or without."""
+    chunks = [*chunks, last()] if ends else chunks
+
+    assert list(chunks_to_events(iter(chunks))) == written(chunks)
+
+
+def test_each_event_is_told_as_soon_as_its_chunk_is_there() -> None:
+    """Nothing waits for what comes later."""
+    writer = EventWriter()
+
+    events = [[event["event"] for event in writer.feed(words(text, {}))] for text in ("a", "b")]
+
+    delta = "content-block-delta"
+    assert [["message-start", "content-block-start", delta], [delta]] == events
+
+
+def test_blocks_of_other_kinds_are_told_whole() -> None:
+    """A subclass may make chunks of its own: a picture, and values that are no texts."""
+    picture = {"type": "image", "url": "https://phi.example/a.png"}
+    message = AIMessageChunk(content=[picture], additional_kwargs={"score": 0.5})
+    chunks = [words("Look:", {}), ChatGenerationChunk(message=message)]
+
+    assert list(chunks_to_events(iter(chunks))) == written(chunks)
