@@ -38,8 +38,11 @@ class EventWriter:
     """Tells an answer as events: `feed` it each chunk, then `finish` it.
 
     They are the events that LangChain would make of the same chunks for
-    `stream_events(version="v3")`. Nearly all chunks hold words and nothing else; these are told
-    without looking for anything else. Others are taken apart by LangChain's `content_blocks`.
+    `stream_events(version="v3")`, but that a call whose arguments are JSON and no object is an
+    invalid one, as everywhere else: LangChain's own end in a ValidationError.
+
+    Nearly all chunks hold words and nothing else; these are told without looking for more. Others
+    are taken apart as `content_blocks` does it.
 
     Args:
         message_id: What the message is called; empty where that is left to LangChain.
@@ -146,7 +149,10 @@ def _call(identity: str | None, name: str | None, args: str) -> Json:
     try:
         found = json.loads(args or "{}")
     except json.JSONDecodeError:
-        told = {"id": identity, "name": name, "args": args}
         why = "Failed to parse tool call arguments as JSON"
-        return {"type": "invalid_tool_call", **told, "error": why}
-    return {"type": "tool_call", "id": identity or "", "name": name or "", "args": found}
+    else:
+        if isinstance(found, dict):
+            return {"type": "tool_call", "id": identity or "", "name": name or "", "args": found}
+        why = "Tool call arguments are no JSON object"
+    told = {"id": identity, "name": name, "args": args}
+    return {"type": "invalid_tool_call", **told, "error": why}

@@ -6,16 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.language_models._compat_bridge import chunks_to_events
+from langchain_core.language_models.chat_model_stream import ChatModelStream
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_azure_phi3._codec.chunks import words
 from langchain_azure_phi3._codec.events import CURRENT, EventWriter
+from langchain_azure_phi3._codec.replies import PROVIDER
 
 pytestmark = pytest.mark.skipif(not CURRENT, reason="LangChain tells calls in another way")
 
-PROVIDER = {"model_provider": "azure_phi3"}
+METADATA = {"model_provider": PROVIDER}
 USAGE = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
 NAME = "get_weather"
 
@@ -26,7 +28,7 @@ def chunk(
     """A chunk that may hold anything."""
     info = more.pop("generation_info", None)
     kept = {"reasoning_content": thoughts} if thoughts else {}
-    metadata = {**PROVIDER, **more.pop("response_metadata", {})}
+    metadata = {**METADATA, **more.pop("response_metadata", {})}
     message = AIMessageChunk(
         content=text,
         tool_call_chunks=list(calls),
@@ -60,16 +62,21 @@ def written(chunks: list[ChatGenerationChunk], message_id: str = "") -> list[Any
     return [event for each in chunks for event in writer.feed(each)] + list(writer.finish())
 
 
-NAMED = {**PROVIDER, "model_name": "phi"}
+NAMED = {**METADATA, "model_name": "phi"}
 ANSWERS = {
     "no chunk at all": [],
     "an end alone": [last()],
     "an end without usage": [chunk(chunk_position="last")],
-    "words": [words("Hel", NAMED), words("lo", PROVIDER), last()],
-    "words, one of them empty": [words("a", PROVIDER), chunk(), words("b", PROVIDER), last()],
-    "thoughts, then words": [chunk(thoughts="Hm. "), chunk(thoughts="So."), words("Hi", {}), last()],
+    "words": [words("Hel", NAMED), words("lo", METADATA), last()],
+    "words, one of them empty": [words("a", METADATA), chunk(), words("b", METADATA), last()],
+    "thoughts, then words": [
+        chunk(thoughts="Hm. "),
+        chunk(thoughts="So."),
+        words("Hi", {}),
+        last(),
+    ],
     "thoughts and words at once": [words("a", {}), chunk("b", "Hm."), words("c", {}), last()],
-    "logprobs": [words("a", {}), chunk("b", generation_info={"logprobs": {"content": []}}), last()],
+    "logprobs": [words("a", {}), chunk("b", generation_info={"logprobs": {}}), last()],
     "a call in pieces": [
         chunk(calls=(call("", NAME),)),
         chunk(calls=(call('{"city": '),)),
@@ -84,21 +91,20 @@ ANSWERS = {
     "a call without arguments": [chunk(calls=(call(None, NAME),)), last()],
     "a call of nobody": [chunk(calls=(call("{}"),)), last()],
     "a call that is no JSON": [chunk(calls=(call("{city: Par", NAME),)), last()],
-    "arguments that are no object": [chunk(calls=(call("[1]", NAME),)), last()],
     "calls that alternate": [
         chunk(calls=(call("{", NAME), call("{", "add", 1))),
         chunk(calls=(call("}", None, 1), call("}"))),
         last(),
     ],
     "calls without a number": [chunk(calls=(call("{}", NAME, None), call("{}", "add", None)))],
-    "words, then a call": [words("I call.", {}), chunk(calls=(call("{}", NAME),)), last()],
-    "words and a call at once": [chunk("I call.", calls=(call('{"a": 1}', NAME),)), last()],
-    "the same twice": [
-        chunk("I call.", calls=(call('{"a": 1}', NAME),)),
-        chunk(" Again.", "Hm.", calls=(call('{"b": 2}', NAME),)),
+    "a whole call beside words": [chunk("I call.", calls=(call('{"a": 1}', NAME),)), last()],
+    "a piece of a call beside words": [
+        chunk("I call.", "Hm.", (call('{"a": ', NAME),)),
+        chunk("So.", calls=(call("1}"),)),
         last(),
     ],
-    "words and a broken call at once": [chunk("I call.", calls=(call("{", NAME),)), last()],
+    "a broken call beside words": [chunk("I call.", calls=(call("{", NAME),)), last()],
+    "words, then a call": [words("I call.", {}), chunk(calls=(call("{}", NAME),)), last()],
 }
 
 
@@ -112,17 +118,34 @@ def test_events_are_those_that_langchain_makes(chunks: list[ChatGenerationChunk]
 
 ARGS = st.none() | st.sampled_from(["", "{", "}", "{}", '{"a": 1}', "[", "\N{GRINNING FACE}"])
 CALLS = st.builds(call, ARGS, st.none() | st.just(NAME), st.none() | st.integers(0, 2))
-PIECES = st.builds(
-    chunk, st.sampled_from(["", "a", "b"]), st.sampled_from(["", "Hm."]), st.lists(CALLS).map(tuple)
+PIECES = st.builds(words, st.text(), st.just(METADATA)) | st.builds(
+    chunk, st.sampled_from(["", "a"]), st.sampled_from(["", "Hm."]), st.lists(CALLS).map(tuple)
 )
 
 
-@given(st.lists(st.builds(words, st.text(), st.just(PROVIDER)) | PIECES), st.booleans())
+@given(st.lists(PIECES), st.booleans())
 def test_in_any_order_too(chunks: list[ChatGenerationChunk], ends: bool) -> None:
     """Words, thoughts and calls, as no model would mix them; with an end or without."""
     chunks = [*chunks, last()] if ends else chunks
 
     assert list(chunks_to_events(iter(chunks))) == written(chunks)
+
+
+@pytest.mark.parametrize("args", ["[1]", "1", "null", '"{}"'])
+def test_arguments_that_are_no_object_make_an_invalid_call(args: str) -> None:
+    """As they do in a stream of chunks; of LangChain's own events no message can be made."""
+    answer = [chunk(calls=(call(args, NAME),)), last()]
+    merged = answer[0].message + answer[1].message
+    stream = ChatModelStream()
+    for event in written(answer):
+        stream.dispatch(event)
+
+    assert isinstance(merged, AIMessageChunk)
+    assert [] == stream.output.tool_calls
+    assert merged.invalid_tool_calls == [
+        {**found, "error": None} for found in stream.output.invalid_tool_calls
+    ]
+    assert "no JSON object" in str(stream.output.invalid_tool_calls[0]["error"])
 
 
 def test_each_event_is_told_as_soon_as_its_chunk_is_there() -> None:
