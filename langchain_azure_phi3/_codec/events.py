@@ -106,7 +106,8 @@ class EventWriter:
         events = []
         if (found := self._blocks.get(key)) is None:
             found = self._blocks[key] = _Block(len(self._blocks), block)
-            events.append(_event("start", found, content=_empty(block, grows)))
+            empty = {} if grows is None else {grows: ""}
+            events.append(_event("start", found, content={**block, **empty}))
         else:
             found.content |= {name: value for name, value in block.items() if value is not None}
         if grows is not None and (piece := block[grows]):
@@ -126,13 +127,6 @@ class EventWriter:
 
 def _event(name: str, block: _Block, **more: Json) -> Json:
     return {"event": f"content-block-{name}", "index": block.index, **more}
-
-
-def _empty(block: Json, grows: str | None) -> Json:
-    """A block as it starts: what comes in pieces, or at the end, is left out."""
-    if grows is not None:
-        return {**block, grows: ""}
-    return {**block, "args": {}} if "args" in block else block
 
 
 def _whole(block: _Block) -> Json:
