@@ -83,7 +83,8 @@ class EventWriter:
         events = [] if self._began else [self._start(message)]
         self._began = True
         for key, value in message.additional_kwargs.items():
-            self._kept[key] = self._kept[key] + value if key in self._kept else value
+            texts = isinstance(value, str)
+            self._kept[key] = self._kept.get(key, "") + value if texts else value
         for position, block in enumerate(message.content_blocks):
             events += self._piece(position, dict(block))
         if message.usage_metadata:

@@ -161,7 +161,7 @@ def test_each_event_is_told_as_soon_as_its_chunk_is_there() -> None:
 def test_blocks_of_other_kinds_are_told_whole() -> None:
     """A subclass may make chunks of its own: a picture, and values that are no texts."""
     picture = AIMessageChunk(content=[{"type": "image", "url": "https://phi.example/a.png"}])
-    scored = AIMessageChunk(content="", additional_kwargs={"score": 0.5})
+    scored = AIMessageChunk(content="", additional_kwargs={"seen": {"by": "me"}})
     others = [ChatGenerationChunk(message=message) for message in (picture, scored)]
     chunks = [words("Look:", {}), *others, words(" nice.", {})]
 
