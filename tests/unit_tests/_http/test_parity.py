@@ -27,6 +27,7 @@ NAMES = {
     "asynchronous": "sync",
     "_agenerate": "_generate",
     "_astream": "_stream",
+    "_astream_chat_model_events": "_stream_chat_model_events",
     "aget_model_info": "get_model_info",
 }
 
@@ -93,6 +94,11 @@ PAIRS = [
     (endpoint, ("Endpoint",), ("AsyncEndpoint",)),
     (chat_models, ("ChatAzurePhi3", "_generate"), ("ChatAzurePhi3", "_agenerate")),
     (chat_models, ("ChatAzurePhi3", "_stream"), ("ChatAzurePhi3", "_astream")),
+    (
+        chat_models,
+        ("ChatAzurePhi3", "_stream_chat_model_events"),
+        ("ChatAzurePhi3", "_astream_chat_model_events"),
+    ),
     (chat_models, ("ChatAzurePhi3", "get_model_info"), ("ChatAzurePhi3", "aget_model_info")),
 ]
 pairs = pytest.mark.parametrize(
