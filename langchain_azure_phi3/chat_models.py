@@ -219,8 +219,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
         **kwargs: Any,
     ) -> Iterator[Json]:
         events = _writer(run_manager)
-        for chunk in self._stream(messages, stop, run_manager, **kwargs):
-            yield from events.feed(chunk)
+        chunks = self._stream(messages, stop, run_manager, **kwargs)
+        with closing(chunks):  # type: ignore[type-var]  # a generator, whatever its type says
+            for chunk in chunks:
+                yield from events.feed(chunk)
         yield from events.finish()
 
     async def _astream_chat_model_events(
@@ -231,9 +233,11 @@ class ChatAzurePhi3(BaseAzurePhi3):
         **kwargs: Any,
     ) -> AsyncIterator[Json]:
         events = _writer(run_manager)
-        async for chunk in self._astream(messages, stop, run_manager, **kwargs):
-            for event in events.feed(chunk):
-                yield event
+        chunks = self._astream(messages, stop, run_manager, **kwargs)
+        async with aclosing(chunks):  # type: ignore[type-var]  # a generator
+            async for chunk in chunks:
+                for event in events.feed(chunk):
+                    yield event
         for event in events.finish():
             yield event
 
