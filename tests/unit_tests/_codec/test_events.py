@@ -67,7 +67,7 @@ ANSWERS = {
     "no chunk at all": [],
     "an end alone": [last()],
     "an end without usage": [chunk(chunk_position="last")],
-    "words": [words("Hel", NAMED), words("lo", METADATA), last()],
+    "words": [words("Two ", NAMED), words("words", METADATA), last()],
     "words, one of them empty": [words("a", METADATA), chunk(), words("b", METADATA), last()],
     "thoughts, then words": [
         chunk(thoughts="Hm. "),
