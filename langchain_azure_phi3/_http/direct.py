@@ -49,12 +49,12 @@ class DirectClient(httpx.Client):
             _log(response)
             try:
                 signed = flow.send(response)
+                response.read()
             except StopIteration:
                 return response
             except BaseException:
                 response.close()
                 raise
-            response.read()
 
 
 class AsyncDirectClient(httpx.AsyncClient):
@@ -80,12 +80,12 @@ class AsyncDirectClient(httpx.AsyncClient):
             _log(response)
             try:
                 signed = await flow.asend(response)
+                await response.aread()
             except StopAsyncIteration:
                 return response
             except BaseException:
                 await response.aclose()
                 raise
-            await response.aread()
 
 
 def _built(

@@ -7,12 +7,19 @@ from types import ModuleType
 import pytest
 
 from langchain_azure_phi3 import chat_models
-from langchain_azure_phi3._http import endpoint
+from langchain_azure_phi3._http import direct, endpoint
 
 # Every name in which the colours may differ. What is not here must be equal.
 NAMES = {
     "AsyncEndpoint": "Endpoint",
     "AsyncClient": "Client",
+    "AsyncDirectClient": "DirectClient",
+    "AsyncBaseTransport": "BaseTransport",
+    "StopAsyncIteration": "StopIteration",
+    "handle_async_request": "handle_request",
+    "async_auth_flow": "sync_auth_flow",
+    "anext": "next",
+    "asend": "send",
     "AsyncGenerator": "Generator",
     "AsyncIterator": "Iterator",
     "AsyncCallbackManagerForLLMRun": "CallbackManagerForLLMRun",
@@ -92,6 +99,7 @@ def in_sync(source: str, *path: str) -> str:
 
 PAIRS = [
     (endpoint, ("Endpoint",), ("AsyncEndpoint",)),
+    (direct, ("DirectClient",), ("AsyncDirectClient",)),
     (chat_models, ("ChatAzurePhi3", "_generate"), ("ChatAzurePhi3", "_agenerate")),
     (chat_models, ("ChatAzurePhi3", "_stream"), ("ChatAzurePhi3", "_astream")),
     (
