@@ -7,6 +7,7 @@ and merging each request with a base URL, parameters and headers of the client.
 import logging
 import ssl
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing, closing
 from functools import cache, lru_cache
 from typing import Any
 
@@ -41,20 +42,20 @@ class DirectClient(httpx.Client):
     @override
     def send(self, request: httpx.Request, *, auth: Any = None, **_: Any) -> httpx.Response:
         """The open response to a request, or to the one that its refusal demanded."""
-        flow = auth.sync_auth_flow(request)
-        signed = next(flow)
-        while True:
-            response = self._direct.handle_request(signed)
-            response.request = signed
-            _log(response)
-            try:
-                signed = flow.send(response)
-                response.read()
-            except StopIteration:
-                return response
-            except BaseException:
-                response.close()
-                raise
+        with closing(auth.sync_auth_flow(request)) as flow:
+            signed = next(flow)
+            while True:
+                response = self._direct.handle_request(signed)
+                response.request = signed
+                _log(response)
+                try:
+                    signed = flow.send(response)
+                    response.read()
+                except StopIteration:
+                    return response
+                except BaseException:
+                    response.close()
+                    raise
 
 
 class AsyncDirectClient(httpx.AsyncClient):
@@ -72,20 +73,20 @@ class AsyncDirectClient(httpx.AsyncClient):
     @override
     async def send(self, request: httpx.Request, *, auth: Any = None, **_: Any) -> httpx.Response:
         """The open response to a request, or to the one that its refusal demanded."""
-        flow = auth.async_auth_flow(request)
-        signed = await anext(flow)
-        while True:
-            response = await self._direct.handle_async_request(signed)
-            response.request = signed
-            _log(response)
-            try:
-                signed = await flow.asend(response)
-                await response.aread()
-            except StopAsyncIteration:
-                return response
-            except BaseException:
-                await response.aclose()
-                raise
+        async with aclosing(auth.async_auth_flow(request)) as flow:
+            signed = await anext(flow)
+            while True:
+                response = await self._direct.handle_async_request(signed)
+                response.request = signed
+                _log(response)
+                try:
+                    signed = await flow.asend(response)
+                    await response.aread()
+                except StopAsyncIteration:
+                    return response
+                except BaseException:
+                    await response.aclose()
+                    raise
 
 
 def _built(
