@@ -29,6 +29,7 @@ from langchain_azure_phi3._codec.exchange import OnContentFilter
 from langchain_azure_phi3._codec.messages import SystemMessages
 from langchain_azure_phi3._codec.parameters import ExtraParameters, LogitBias, Number, Stop
 from langchain_azure_phi3._http.auth import Auth, auth_for
+from langchain_azure_phi3._http.direct import CONNECT_SECONDS, READ_SECONDS
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Connection, Endpoint
 from langchain_azure_phi3._http.kinds import Api
 from langchain_azure_phi3._http.retries import RetryPolicy
@@ -45,9 +46,6 @@ CREDENTIAL_VARIABLES = ("AZURE_INFERENCE_CREDENTIAL", "AZUREAI_ENDPOINT_KEY")
 _VERSION = version("langchain-azure-phi3")  # it reads a file: once, not for each model
 
 _PROFILE_KEYS = frozenset(ModelProfile.__annotations__)
-
-_CONNECT_SECONDS = 10.0
-_READ_SECONDS = 180.0  # the longest that managed compute lets a request take
 
 
 class Connected(NamedTuple):
@@ -338,10 +336,10 @@ class BaseAzurePhi3(BaseChatModel):
         if isinstance(self.timeout, tuple):
             return self.timeout
         if self.timeout is not None:
-            return min(self.timeout, _CONNECT_SECONDS), self.timeout
+            return min(self.timeout, CONNECT_SECONDS), self.timeout
         # A user's own client keeps its own limits unless told otherwise.
         own = self.http_client is not None or self.http_async_client is not None
-        return None if own else (_CONNECT_SECONDS, _READ_SECONDS)
+        return None if own else (CONNECT_SECONDS, READ_SECONDS)
 
     @property
     @override

@@ -18,11 +18,12 @@ from langchain_azure_phi3._http.direct import (
     AFTERWARDS_BYTES,
     AFTERWARDS_SECONDS,
     AsyncDirectBody,
+    Names,
+    as_httpx,
     trusted,
 )
 
-# The first that fits: what aiohttp raises, and what httpx would have raised.
-_AS_HTTPX: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
+_NAMES: Names = (
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
     (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
     (aiohttp.ClientConnectorError, httpx.ConnectError),
@@ -36,7 +37,8 @@ _AS_HTTPX: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     # Headers that cannot be sent.
     (ValueError, httpx.LocalProtocolError),
 )
-_RAISED = tuple(theirs for theirs, _ in _AS_HTTPX)
+# They are raised without their cause, which holds the request and with it the credential.
+_RAISED = tuple(theirs for theirs, _ in _NAMES)
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -60,7 +62,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 timeout=_limits(seconds.get("pool"), seconds.get("connect"), seconds.get("read")),
             )
         except _RAISED as problem:
-            raise _as_httpx(problem) from None
+            raise as_httpx(problem, _NAMES) from None
         return httpx.Response(
             response.status,
             headers=response.raw_headers,
@@ -108,7 +110,7 @@ class _Body(AsyncDirectBody):
             async for piece in self._response.content.iter_any():
                 yield piece
         except _RAISED as problem:
-            raise _as_httpx(problem) from None
+            raise as_httpx(problem, _NAMES) from None
 
     async def asaid_all(self) -> None:
         """Read what is left; it fails in silence, and soon."""
@@ -146,9 +148,3 @@ def _retrieved(closed: asyncio.Future[None]) -> None:
     """Look at why a connection ended, or asyncio says later that nobody did."""
     if not closed.cancelled():
         closed.exception()
-
-
-def _as_httpx(problem: Exception) -> httpx.TransportError:
-    """Raised without its cause, which holds the request and with it the credential."""
-    kind = next(ours for theirs, ours in _AS_HTTPX if isinstance(problem, theirs))
-    return kind(str(problem) or type(problem).__name__)

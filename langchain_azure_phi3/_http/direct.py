@@ -6,7 +6,7 @@ and merging each request with a base URL, parameters and headers of the client.
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import aclosing, closing
 from functools import cache, lru_cache
 from typing import Any
@@ -16,9 +16,9 @@ from typing_extensions import override
 
 logger = logging.getLogger(__name__)
 
-# For requests that name none: ten seconds to connect; three minutes is the longest that managed
-# compute takes to answer.
-_TIMEOUT = httpx.Timeout(180.0, connect=10.0, pool=None)
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 180.0  # the longest that managed compute lets a request take
+_TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=None)
 
 # After a stream has said all: how long, and for how many bytes, the end of its body is waited for.
 AFTERWARDS_SECONDS = 0.5
@@ -149,6 +149,16 @@ async def asaid_all(response: httpx.Response) -> None:
     """The same in an event loop."""
     if isinstance(response.stream, AsyncDirectBody):
         await response.stream.asaid_all()
+
+
+Names = Sequence[tuple[type[Exception], type[httpx.TransportError]]]
+"""What a library beneath httpx raises, and what httpx would have raised; the first that fits."""
+
+
+def as_httpx(problem: Exception, names: Names) -> httpx.TransportError:
+    """A failure under httpx's name."""
+    kind = next(ours for theirs, ours in names if isinstance(problem, theirs))
+    return kind(str(problem) or type(problem).__name__)
 
 
 @cache

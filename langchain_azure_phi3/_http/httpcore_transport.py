@@ -14,11 +14,12 @@ from langchain_azure_phi3._http.direct import (
     AFTERWARDS_BYTES,
     AFTERWARDS_SECONDS,
     DirectBody,
+    Names,
+    as_httpx,
     trusted,
 )
 
-# The first that fits: what httpcore raises, and what httpx would have raised.
-_AS_HTTPX: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
+_NAMES: Names = (
     (httpcore.ConnectTimeout, httpx.ConnectTimeout),
     (httpcore.ReadTimeout, httpx.ReadTimeout),
     (httpcore.WriteTimeout, httpx.WriteTimeout),
@@ -30,7 +31,7 @@ _AS_HTTPX: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (httpcore.LocalProtocolError, httpx.LocalProtocolError),
     (httpcore.RemoteProtocolError, httpx.RemoteProtocolError),
 )
-_RAISED = tuple(theirs for theirs, _ in _AS_HTTPX)
+_RAISED = tuple(theirs for theirs, _ in _NAMES)
 _PACKET = 65_536
 
 
@@ -61,7 +62,7 @@ class HttpcoreTransport(httpx.BaseTransport):
         try:
             found = self._pool.handle_request(asked)
         except _RAISED as problem:
-            raise _as_httpx(problem) from problem
+            raise as_httpx(problem, _NAMES) from problem
         return httpx.Response(
             found.status, headers=found.headers, stream=_Body(found), extensions=found.extensions
         )
@@ -82,7 +83,7 @@ class _Body(DirectBody):
             for part in self._parts:  # noqa: UP028
                 yield part
         except _RAISED as problem:
-            raise _as_httpx(problem) from problem
+            raise as_httpx(problem, _NAMES) from problem
 
     def said_all(self) -> None:
         """Read what is left; it fails in silence, and soon."""
@@ -144,8 +145,3 @@ class _Connection(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
-
-
-def _as_httpx(problem: Exception) -> httpx.TransportError:
-    kind = next(ours for theirs, ours in _AS_HTTPX if isinstance(problem, theirs))
-    return kind(str(problem))

@@ -14,6 +14,7 @@ from tests.benchmarks.contenders import CORE, HTTPX, OURS, PEERS
 from tests.benchmarks.ratios import Ratio
 from tests.benchmarks.server import serving
 from tests.benchmarks.timing import ROUNDS, Spent
+from tests.markdown import inserted, table
 
 DOCS = Path(__file__).parents[2] / "docs"
 _PACKAGES = (OURS, "langchain-core", "httpx", "aiohttp", *PEERS, "openai", "azure-ai-inference")
@@ -46,7 +47,7 @@ def main() -> int:
         )
     )
     page = DOCS / "benchmarks.md"
-    page.write_text(report.inserted(page.read_text(), text))
+    page.write_text(inserted(page.read_text(), text, report.BEGIN, report.END))
     (DOCS / "benchmarks.svg").write_text(
         report.plot(
             {name: calls[name] for name in ("invoke", "stream", "astream", "ainvoke at 64")}
@@ -90,7 +91,7 @@ def _tables(calls: Figures) -> list[str]:
     streams = {name: spent for name, spent in calls.items() if "stream" in name}
     concurrent = {name: spent for name, spent in calls.items() if name.startswith("ainvoke")}
     single = {name: calls[name] for name in ("invoke", "batch of 16")}
-    per_second = report.table(
+    per_second = table(
         ("requests a second", *(str(tasks) for tasks in CONCURRENCY)),
         (
             (
@@ -125,7 +126,7 @@ def _apart_table(
     imports: dict[str, float], made: dict[str, float], memory: dict[str, float]
 ) -> str:
     names = dict.fromkeys((*imports, *memory))
-    return report.table(
+    return table(
         ("", "import, ms", "construction, us", "memory after a call, MiB"),
         (
             (
@@ -145,7 +146,7 @@ def _growth(events: dict[str, dict[str, Spent]]) -> str:
         (
             _sizes("a call, microseconds a message of the conversation", payloads),
             _sizes("a stream, microseconds a chunk", streams),
-            report.table(
+            table(
                 ("a stream's memory, KiB", *(f"{count:,}" for count in held)),
                 [
                     (
@@ -161,7 +162,7 @@ def _growth(events: dict[str, dict[str, Spent]]) -> str:
 
 def _sizes(title: str, found: dict[str, dict[int, Spent]]) -> str:
     sizes = next(iter(found.values()))
-    return report.table(
+    return table(
         (title, *(f"{size:,}" for size in sizes)),
         ((name, *(f"{s.cpu * 1e6:.1f}" for s in spent.values())) for name, spent in found.items()),
     )

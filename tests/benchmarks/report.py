@@ -1,24 +1,19 @@
 """The figures as a page and a plot."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from html import escape
 
 from tests.benchmarks.calls import Figures
 from tests.benchmarks.contenders import CORE, HTTPX, OURS, PEERS
 from tests.benchmarks.ratios import Ratio
 from tests.benchmarks.timing import Spent
+from tests.markdown import table
 
 ORDER = (CORE, HTTPX, OURS, *PEERS, "openai", "azure-ai-inference")
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 
 _COLOURS = {OURS: "#0b6bcb", CORE: "#8a8f98", HTTPX: "#8a8f98"}
 _WIDTH, _ROW, _LABEL, _BAR = 760, 18, 190, 460
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; all columns but the first to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def ratios_table(ratios: Iterable[Ratio]) -> str:
@@ -94,10 +89,3 @@ def _text(x: float, y: float, text: str, *, anchor: str = "start", weight: str =
         f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" font-weight="{weight}" '
         f'fill="#222">{escape(text)}</text>'
     )
-
-
-def inserted(page: str, text: str) -> str:
-    """The page with its figures replaced; what people wrote around them stays."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from langchain_azure_phi3 import ChatAzurePhi3
+from tests.markdown import inserted
 from tests.soak import judging, report
 from tests.soak.asking import Asking
 from tests.soak.complaints import overheard
@@ -115,7 +116,9 @@ def _write(page: Path, text: str, samples: Sequence[Sample]) -> None:
     image = page.with_name("soak.svg")
     image.write_text(picture(samples), encoding="utf-8")
     text += f"\n\n![What the run holds over time]({image.name})"
-    page.write_text(report.inserted(page.read_text("utf-8"), text), encoding="utf-8")
+    page.write_text(
+        inserted(page.read_text("utf-8"), text, report.BEGIN, report.END), encoding="utf-8"
+    )
 
 
 def _told(wrong: Sequence[str]) -> int:

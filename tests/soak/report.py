@@ -2,9 +2,10 @@
 
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
+from tests.markdown import table
 from tests.soak.judging import Endings, Level
 from tests.soak.ordered import FAULTS, PEACE
 
@@ -40,7 +41,7 @@ def summary(
 
 def fates_table(endings: Endings) -> str:
     """What requests met, and how many questions ended there."""
-    return _table(
+    return table(
         ("what a request met", "requests", "questions that ended there", "with"),
         (
             (
@@ -57,7 +58,7 @@ def fates_table(endings: Endings) -> str:
 def levels_table(load: Sequence[Level], instances: Sequence[Level]) -> str:
     """What was held in each half of the two parts, and what was left of it."""
     of_load, of_instances = ({level.name: level for level in part} for part in (load, instances))
-    return _table(
+    return table(
         (
             "peak of a half",
             *("load, first half", "second half", "left"),
@@ -77,22 +78,3 @@ def _cells(level: Level | None) -> tuple[str, str, str]:
         return f"{level.first / _MIB:,.1f}", f"{level.second / _MIB:,.1f}", "-"
     first, second = ("-" if n is None else f"{n:,}" for n in (level.first, level.second))
     return first, second, f"{level.left:,}"
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown; all columns but the first to the right."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def inserted(page: str, text: str) -> str:
-    """The page with its figures replaced; what people wrote around them stays.
-
-    Raises:
-        ValueError: The page has no place for them.
-    """
-    before, begin, rest = page.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if begin == "" or end == "":
-        raise ValueError(f"The page has no place for the figures: {BEGIN} and {END}")
-    return f"{before}{BEGIN}\n\n{text}\n\n{END}{after}"
