@@ -9,7 +9,15 @@ from contextlib import contextmanager
 CANARY = "5ec2e7ca4a27"
 """What every key of the suite holds that was not chosen by a test."""
 
-SEARCHED = ("langchain_azure_phi3", "langchain_core", "httpx", "httpcore", "asyncio", "azure")
+SEARCHED = (
+    "langchain_azure_phi3",
+    "langchain_core",
+    "httpx",
+    "httpcore",
+    "aiohttp",
+    "asyncio",
+    "azure",
+)
 
 _NUMBERS = itertools.count()
 

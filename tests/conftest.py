@@ -40,16 +40,6 @@ def _recognisable_keys() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _control_c() -> None:
-    """Ctrl-C works in the tests and in what they start, as in a terminal.
-
-    A shell that runs them in the background makes them ignore it.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 @pytest.fixture(autouse=True)
 def _nothing_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     """An emulator may get the port of an earlier one, and must not inherit its token counts."""
