@@ -5,7 +5,8 @@ throughput falls as concurrency grows; and aiohttp reads HTTP in C.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import lru_cache
 
@@ -17,28 +18,48 @@ from yarl import URL
 from langchain_azure_phi3._http.direct import (
     AFTERWARDS_BYTES,
     AFTERWARDS_SECONDS,
+    HEAD_BYTES,
     AsyncDirectBody,
-    Names,
-    as_httpx,
     trusted,
 )
 
-_NAMES: Names = (
-    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
-    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
-    (aiohttp.ClientConnectorError, httpx.ConnectError),
-    (aiohttp.ClientSSLError, httpx.ConnectError),
-    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
-    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
-    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
-    (HttpProcessingError, httpx.RemoteProtocolError),
-    (aiohttp.ClientConnectionError, httpx.ReadError),
-    (aiohttp.InvalidURL, httpx.UnsupportedProtocol),
-    # Headers that cannot be sent.
-    (ValueError, httpx.LocalProtocolError),
+
+def _no_http(problem: Exception) -> str:
+    # "Invalid header token:", a line that quotes it, and in another form of it the URL.
+    found = _QUOTES.split(getattr(problem, "message", ""), maxsplit=1)[0]
+    return f"the server does not speak HTTP/1.1 ({found})"
+
+
+def _refusal(problem: Exception) -> str:
+    return str(getattr(problem, "os_error", None) or getattr(problem, "certificate_error", problem))
+
+
+_QUOTES = re.compile(r":?\s*\n|: b'")
+
+# What aiohttp raises, what httpx would have raised, and what to say: the first that fits. Its own
+# words hold the URL, and with it perhaps a gateway's key.
+_NAMES: tuple[
+    tuple[type[Exception], type[httpx.TransportError], str | Callable[[Exception], str]], ...
+] = (
+    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, "timed out"),
+    (aiohttp.ServerTimeoutError, httpx.ReadTimeout, "timed out"),
+    (aiohttp.ClientConnectorError, httpx.ConnectError, _refusal),
+    (aiohttp.ClientSSLError, httpx.ConnectError, _refusal),
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError, "the server disconnected"),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, "the body has no proper end"),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError, _no_http),
+    (HttpProcessingError, httpx.RemoteProtocolError, _no_http),
+    (aiohttp.ClientConnectionError, httpx.ReadError, str),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "the URL is none"),
+    (ValueError, httpx.LocalProtocolError, "a header cannot be sent"),
 )
 # They are raised without their cause, which holds the request and with it the credential.
-_RAISED = tuple(theirs for theirs, _ in _NAMES)
+_RAISED = tuple(theirs for theirs, _, _ in _NAMES)
+
+
+def _as_httpx(problem: Exception) -> httpx.TransportError:
+    kind, said = next((ours, said) for theirs, ours, said in _NAMES if isinstance(problem, theirs))
+    return kind(said if isinstance(said, str) else said(problem))
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
@@ -62,7 +83,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 timeout=_limits(seconds.get("pool"), seconds.get("connect"), seconds.get("read")),
             )
         except _RAISED as problem:
-            raise as_httpx(problem, _NAMES) from None
+            raise _as_httpx(problem) from None
         return httpx.Response(
             response.status,
             headers=response.raw_headers,
@@ -87,6 +108,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
+                max_line_size=HEAD_BYTES,
+                max_field_size=HEAD_BYTES,
                 skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
             )
         return self._session
@@ -110,7 +133,7 @@ class _Body(AsyncDirectBody):
             async for piece in self._response.content.iter_any():
                 yield piece
         except _RAISED as problem:
-            raise as_httpx(problem, _NAMES) from None
+            raise _as_httpx(problem) from None
 
     async def asaid_all(self) -> None:
         """Read what is left; it fails in silence, and soon."""

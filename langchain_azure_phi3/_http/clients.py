@@ -157,9 +157,9 @@ def _client() -> httpx.Client:
     if _has_proxy():
         return httpx.Client(limits=_LIMITS, cookies=_no_cookies())
     # Imported where they are used, both: they take as long as all of this package.
-    from langchain_azure_phi3._http.httpcore_transport import HttpcoreTransport
+    from langchain_azure_phi3._http.socket_transport import SocketTransport
 
-    return DirectClient(HttpcoreTransport(_LIMITS))
+    return DirectClient(SocketTransport(_LIMITS))
 
 
 def _async_client() -> httpx.AsyncClient:

@@ -6,7 +6,7 @@ and merging each request with a base URL, parameters and headers of the client.
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing, closing
 from functools import cache, lru_cache
 from typing import Any
@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 180.0  # the longest that managed compute lets a request take
 _TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=None)
+
+HEAD_BYTES = 102_400  # the most of an answer before its body; h11 reads as many
 
 # After a stream has said all: how long, and for how many bytes, the end of its body is waited for.
 AFTERWARDS_SECONDS = 0.5
@@ -149,16 +151,6 @@ async def asaid_all(response: httpx.Response) -> None:
     """The same in an event loop."""
     if isinstance(response.stream, AsyncDirectBody):
         await response.stream.asaid_all()
-
-
-Names = Sequence[tuple[type[Exception], type[httpx.TransportError]]]
-"""What a library beneath httpx raises, and what httpx would have raised; the first that fits."""
-
-
-def as_httpx(problem: Exception, names: Names) -> httpx.TransportError:
-    """A failure under httpx's name."""
-    kind = next(ours for theirs, ours in names if isinstance(problem, theirs))
-    return kind(str(problem) or type(problem).__name__)
 
 
 @cache

@@ -6,23 +6,17 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
 from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.diagnosis import Finding, Report
 from langchain_azure_phi3.doctor import examine
 from langchain_azure_phi3.emulator import Emulator, Prompt
+from tests.certificates import certified
 
 Examine = Callable[..., Report]
 
@@ -232,25 +226,6 @@ def test_a_name_that_nobody_has_is_told() -> None:
     assert "failed" == found(report, "name resolution").outcome
     assert "phi.eastus2.models.ai.azure.invalid" in found(report, "name resolution").found
     assert "skipped" == found(report, "completion").outcome
-
-
-def certified(path: Path, *, name: str = "localhost", days: int = 2) -> Path:
-    """A certificate that nobody knows, for a name and 127.0.0.1, and its key, in one file."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    issuer = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Nobody")])
-    names: list[x509.GeneralName] = [x509.DNSName(name)]
-    names += [x509.IPAddress(ip_address("127.0.0.1"))] if name == "localhost" else []
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(issuer, issuer, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=9))
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    form = (Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    path.write_bytes(key.private_bytes(*form) + certificate.public_bytes(Encoding.PEM))
-    return path
 
 
 @contextmanager

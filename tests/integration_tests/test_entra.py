@@ -25,8 +25,9 @@ from langchain_azure_phi3 import (
     PermissionDeniedError,
 )
 from langchain_azure_phi3.emulator import Emulator
+from tests.certificates import certified
 from tests.integration_tests.colours import COLOURS, ask
-from tests.integration_tests.entra import SECRET, TENANT, Entra, certificate, serving
+from tests.integration_tests.entra import SECRET, TENANT, Entra, serving
 
 MANAGED = "https://phi.eastus2.inference.ml.azure.com/score"
 FOUNDRY = "https://res.services.ai.azure.com"
@@ -40,7 +41,7 @@ CLIENT = "99999999-8888-7777-6666-555555555555"
 @pytest.fixture(scope="module")
 def pem(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The certificate that the token endpoint shows, and that the clients trust."""
-    return certificate(tmp_path_factory.mktemp("entra"))
+    return certified(tmp_path_factory.mktemp("entra") / "both.pem")
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from langchain_azure_phi3 import (
 )
 from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.colours import COLOURS, ask
-from tests.integration_tests.raw_server import serving
+from tests.raw_server import serving
 
 TEXT = "Grüße 😀!"
 CALL = '{"name": "get_weather", "arguments": {"city": "Zürich 😀"}}'

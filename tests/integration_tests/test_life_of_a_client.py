@@ -23,12 +23,16 @@ import pytest
 from langchain_azure_phi3 import (
     AzurePhi3Error,
     ChatAzurePhi3,
+    ConnectionFailedError,
     RateLimitError,
     RequestTimeoutError,
 )
+from langchain_azure_phi3._http import clients
+from langchain_azure_phi3._http.direct import trusted
 from langchain_azure_phi3.emulator import Emulator
+from tests.certificates import certified
 from tests.integration_tests.colours import COLOURS, ask
-from tests.integration_tests.raw_server import keeping
+from tests.raw_server import keeping, serving
 
 QUESTION = "How many languages are in the world?"
 
@@ -91,6 +95,8 @@ def test_models_of_the_same_settings_share_their_connections(phi: Emulator) -> N
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 SAID = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\n'
 DONE = b"data: [DONE]\n\n"
+MESSAGE = b'{"choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}'
+COMPLETION = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(MESSAGE), MESSAGE)
 WHOLE = HEAD + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in (SAID, DONE))
 
 
@@ -105,6 +111,40 @@ async def test_streams_give_their_connections_back(colour: str, pause: float) ->
 
         assert 1 == len(accepted)
         await model.aclose()
+
+
+@pytest.fixture
+def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A certificate that the environment trusts."""
+    certificate = certified(tmp_path / "both.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setattr(clients, "_shared", clients._Shared())
+    trusted.cache_clear()
+    yield certificate
+    trusted.cache_clear()
+
+
+@pytest.mark.usefixtures("each_transport")
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_answers_come_over_tls(colour: str, known: Path) -> None:
+    """From a server whose certificate is known."""
+    answer = WHOLE + b"0\r\n\r\n" if "stream" in colour else COMPLETION
+    with serving(answer, certificate=known) as address:
+        model = ChatAzurePhi3(endpoint=address, credential="k", timeout=5)
+        assert "Hi" == (await ask(model, colour, "Hi")).text
+        await model.aclose()
+        model.close()
+
+
+@pytest.mark.usefixtures("each_transport", "known")
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_certificate_that_nobody_knows_ends_it(colour: str, tmp_path: Path) -> None:
+    """Before the key is sent."""
+    stranger = certified(tmp_path / "stranger.pem")
+    with serving(b"", certificate=stranger) as address:
+        model = ChatAzurePhi3(endpoint=address, credential="k", timeout=5, max_retries=0)
+        with pytest.raises(ConnectionFailedError, match="certificate verify failed"):
+            await ask(model, colour, "Hi")
 
 
 @pytest.mark.parametrize("colour", ["stream", "astream"])

@@ -2,20 +2,33 @@
 
 import socket
 import socketserver
+import ssl
 import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from langchain_azure_phi3._http import clients
 
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, without waiting
 
 
+def _listening(certificate: Path | None) -> socket.socket:
+    plain = socket.create_server(("127.0.0.1", 0))
+    if certificate is None:
+        return plain
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    return context.wrap_socket(plain, server_side=True)
+
+
 @contextmanager
-def serving(answer: bytes, later: bytes = b"", *, resets: bool = False) -> Iterator[str]:
+def serving(
+    answer: bytes, later: bytes = b"", *, resets: bool = False, certificate: Path | None = None
+) -> Iterator[str]:
     """The address; after the answer, and what comes later, each connection is closed, or reset."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    with _listening(certificate) as listening:
 
         def serve() -> None:
             while True:
@@ -38,7 +51,8 @@ def serving(answer: bytes, later: bytes = b"", *, resets: bool = False) -> Itera
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+            scheme = "http" if certificate is None else "https"
+            yield f"{scheme}://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             stopped.set()
             listening.shutdown(socket.SHUT_RDWR)
