@@ -145,7 +145,9 @@ class Connection:
     @cached_property
     def keeping_secrets(self) -> KeptSecrets:
         """Lets no error leave with a secret in it, whoever put it there."""
-        return KeptSecrets(lambda: secrets_of(self.auth.secrets, self.headers))
+        return KeptSecrets(
+            lambda: secrets_of(self.auth.secrets, (*self.headers.items(), *self.route.query))
+        )
 
     def _advice(self) -> Mapping[int, str]:
         """What to check, by status: for this kind of endpoint, and with what was sent."""

@@ -1,7 +1,8 @@
 """Which URLs an endpoint's address stands for, however it was pasted."""
 
 import ipaddress
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
@@ -45,6 +46,9 @@ _BY_HOST: tuple[tuple[str, Kind, str | None], ...] = (
     ("models.github.ai", GITHUB, None),
 )
 
+# RFC 1035, 2.3.4: what Python's resolver fails on with a UnicodeError. Not more is asked of names.
+_LABEL = re.compile(r"[^\s%]{1,63}")
+
 _BY_PATH = (
     ("/openai/v1", OPENAI_V1),
     ("/models", FOUNDRY),
@@ -73,6 +77,7 @@ class Route:
         other_url: Where else completions may be: servers of one kind differ by age.
         scope: The Entra ID scope of its tokens; `None` where none may be sent unasked.
         guessed: Whether the kind follows from the URL alone.
+        query: What follows the URLs' question mark: a gateway's may hold a key.
     """
 
     kind: Kind
@@ -83,6 +88,7 @@ class Route:
     other_url: str | None = None
     scope: str | None = None
     guessed: bool = True
+    query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
 @lru_cache(maxsize=256)
@@ -121,6 +127,7 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
         other_url=None if api == "score" else other,
         scope=kind.scope if loopback or kind.scope is None else scope,
         guessed=api == "auto",
+        query=tuple(query.items()),
     )
 
 
@@ -150,6 +157,11 @@ def _parsed(endpoint: str) -> SplitResult:
         raise InvalidInputError(
             "The endpoint must be an http or https URL, such as "
             "https://<name>.<region>.models.ai.azure.com."
+        )
+    if not all(map(_LABEL.fullmatch, host.removesuffix(".").split("."))) and ":" not in host:
+        raise InvalidInputError(
+            "The endpoint is no URL: its host name has a space, or nothing or more than 63 "
+            "characters between two dots."
         )
     if url.username is not None:
         raise InvalidInputError("Pass the key as `credential`, not inside the endpoint.")

@@ -5,22 +5,31 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from langchain_azure_phi3.errors import AzurePhi3Error
 
 _STRUCK = "***"
 # Local servers take any word for a key ("ollama"); real keys and tokens are four times as long.
 _SHORTEST = 7
-_SECRET_HEADER = re.compile(r"auth|cookie|credential|key|passw|secret|signature|token", re.I)
+# The last two are Azure's, in queries: of shared access signatures, and of Functions.
+_SECRET_NAME = re.compile(
+    r"auth|cookie|credential|key|passw|secret|signature|token|^sig$|^code$", re.I
+)
 # The text of an answer is the user's: it stays as it was received.
 _KEPT = frozenset({"partial", "usage_metadata"})
 
 
-def secrets_of(signed: Iterable[str], headers: Mapping[str, str]) -> tuple[str, ...]:
-    """What must not be told: what signs, and headers whose names say that they hold a secret."""
+def secrets_of(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """What must not be told: what signs, and whatever has a name that says so.
+
+    Args:
+        signed: Keys and tokens.
+        named: Headers, and the parameters of the URL.
+    """
     given = list(signed)
-    for name, value in headers.items():
-        if _SECRET_HEADER.search(name):
+    for name, value in named:
+        if _SECRET_NAME.search(name):
             given += [value, value.rpartition(" ")[2]]  # the scheme before it is none
     found = {secret for secret in given if len(secret) >= _SHORTEST}
     return tuple(sorted(found, key=len, reverse=True))
@@ -73,9 +82,13 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _spellings(secret: str) -> set[str]:
-    """As it is, and as JSON may write it: .NET escapes the plus of base64, others the slash."""
+    """As it is, and as URLs and JSON may write it.
+
+    .NET escapes the plus of base64, others the slash.
+    """
     written = json.dumps(secret)[1:-1]
-    return {secret, written, written.replace("/", "\\/"), written.replace("+", "\\u002B")}
+    escaped = {written.replace("/", "\\/"), written.replace("+", "\\u002B")}
+    return {secret, written, quote_plus(secret), quote(secret, safe=""), *escaped}
 
 
 def _struck(value: Any, spelt: re.Pattern[str]) -> Any:

@@ -219,6 +219,11 @@ def test_what_is_no_web_address_is_refused_with_an_example(pasted: str) -> None:
         "[phi]",
         "https://[not-an-address]/",
         "::1",
+        "https://.models.ai.azure.com",
+        "https://phi..models.ai.azure.com",
+        "https://phi eastus2.models.ai.azure.com",
+        "https://phi%20.models.ai.azure.com",
+        f"https://{'a' * 64}.models.ai.azure.com",
     ],
 )
 def test_a_broken_address_is_refused_with_the_reason(pasted: str) -> None:
