@@ -5,6 +5,7 @@ import base64
 import copy
 import json
 import pickle
+import time
 import traceback
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 from azure.core.pipeline.transport import AsyncioRequestsTransport
 from azure.identity import ClientSecretCredential, get_bearer_token_provider
@@ -28,6 +30,7 @@ from langchain_azure_phi3.emulator import Emulator
 from tests.certificates import certified
 from tests.integration_tests.colours import COLOURS, ask
 from tests.integration_tests.entra import SECRET, TENANT, Entra, serving
+from tests.raw_server import serving as serving_bytes
 
 MANAGED = "https://phi.eastus2.inference.ml.azure.com/score"
 FOUNDRY = "https://res.services.ai.azure.com"
@@ -383,6 +386,52 @@ async def test_a_challenge_is_answered_once_with_its_claims(
     assert "1700000000" in second["claims"]
     assert "1700000000" not in first.get("claims", "")
     assert phi.requests[0].body == phi.requests[1].body
+
+
+class Renewing:
+    """A credential that gives a deployment's key as its token, each time as a new one."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.asked: list[dict[str, Any]] = []
+
+    def get_token(self, *_: str, **kwargs: Any) -> AccessToken:
+        """The key, for an hour."""
+        self.asked.append(kwargs)
+        return AccessToken(self.key, int(time.time()) + 3600)
+
+
+@pytest.mark.usefixtures("each_transport")
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_challenge_is_answered_over_every_transport(phi: Emulator, colour: str) -> None:
+    """The refusal is read to its end, so that its connection can be used again."""
+    phi.fail(status=401, headers=challenge())
+    credential = Renewing(phi.key)
+    model = ChatAzurePhi3(
+        endpoint=phi.endpoint, credential=credential, credential_scopes=["https://x/.default"]
+    )
+
+    assert (await ask(model, colour, "Hi")).text
+    assert [{}, {"claims": CLAIMS, "enable_cae": True}] == credential.asked
+    assert 2 == len(phi.requests)
+    assert phi.open_connections <= 1
+    await model.aclose()
+
+
+@pytest.mark.usefixtures("each_transport")
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_challenge_that_breaks_off_is_a_failed_connection(colour: str) -> None:
+    """It may be tried again; its connection is closed."""
+    head = f"HTTP/1.1 401 No\r\nwww-authenticate: {challenge()['www-authenticate']}\r\n"
+    with serving_bytes(f"{head}content-length: 99\r\n\r\nhalf".encode()) as address:
+        model = ChatAzurePhi3(
+            endpoint=address,
+            credential=Renewing("a-token"),
+            credential_scopes=["https://x/.default"],
+            max_retries=0,
+        )
+        with pytest.raises(ConnectionFailedError):
+            await ask(model, colour, "Hi")
 
 
 async def test_an_async_credential_answers_a_challenge(
