@@ -45,6 +45,8 @@ CREDENTIAL_VARIABLES = ("AZURE_INFERENCE_CREDENTIAL", "AZUREAI_ENDPOINT_KEY")
 
 _VERSION = version("langchain-azure-phi3")  # it reads a file: once, not for each model
 
+_LONGEST = 1e9  # seconds: operating systems count in nanoseconds, and not much further
+
 _PROFILE_KEYS = frozenset(ModelProfile.__annotations__)
 
 
@@ -245,6 +247,16 @@ class BaseAzurePhi3(BaseChatModel):
         if isinstance(tokenizer, os.PathLike):
             return os.fspath(tokenizer)
         raise ValueError("it is neither a path nor an object with the method encode")
+
+    @field_validator("timeout")
+    @classmethod
+    def _check_timeout(
+        cls, timeout: float | tuple[float, float] | None
+    ) -> float | tuple[float, float] | None:
+        for seconds in timeout if isinstance(timeout, tuple) else (timeout,):
+            if seconds is not None and not 0 < seconds <= _LONGEST:
+                raise ValueError(f"{seconds} seconds cannot be waited for")
+        return timeout
 
     @field_serializer("tokenizer")
     def _serialise_tokenizer(self, tokenizer: Any) -> str | None:

@@ -5,6 +5,7 @@ throughput falls as concurrency grows; and aiohttp reads HTTP in C.
 """
 
 import asyncio
+import os
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -34,6 +35,11 @@ def _refusal(problem: Exception) -> str:
     return str(getattr(problem, "os_error", None) or getattr(problem, "certificate_error", problem))
 
 
+def _break(problem: Exception) -> str:
+    number = getattr(problem, "errno", None)
+    return "the connection broke" if number is None else os.strerror(number)
+
+
 _QUOTES = re.compile(r":?\s*\n|: b'")
 
 # What aiohttp raises, what httpx would have raised, and what to say: the first that fits. Its own
@@ -49,7 +55,7 @@ _NAMES: tuple[
     (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, "the body has no proper end"),
     (aiohttp.ClientResponseError, httpx.RemoteProtocolError, _no_http),
     (HttpProcessingError, httpx.RemoteProtocolError, _no_http),
-    (aiohttp.ClientConnectionError, httpx.ReadError, str),
+    (aiohttp.ClientConnectionError, httpx.ReadError, _break),
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "the URL is none"),
     (ValueError, httpx.LocalProtocolError, "a header cannot be sent"),
 )

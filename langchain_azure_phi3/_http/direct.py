@@ -156,7 +156,9 @@ async def asaid_all(response: httpx.Response) -> None:
 @cache
 def trusted() -> ssl.SSLContext:
     """The certificates that httpx trusts, read once: they take longer than a connection."""
-    return httpx.create_ssl_context()
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
 def _log(response: httpx.Response) -> None:

@@ -46,7 +46,8 @@ _BY_HOST: tuple[tuple[str, Kind, str | None], ...] = (
     ("models.github.ai", GITHUB, None),
 )
 
-# RFC 1035, 2.3.4: what Python's resolver fails on with a UnicodeError. Not more is asked of names.
+# Python's resolver fails on other lengths with a UnicodeError (RFC 1035, 2.3.4). Not more is asked
+# of names: underscores are common.
 _LABEL = re.compile(r"[^\s%]{1,63}")
 
 _BY_PATH = (
@@ -160,8 +161,8 @@ def _parsed(endpoint: str) -> SplitResult:
         )
     if not all(map(_LABEL.fullmatch, host.removesuffix(".").split("."))) and ":" not in host:
         raise InvalidInputError(
-            "The endpoint is no URL: its host name has a space, or nothing or more than 63 "
-            "characters between two dots."
+            "The endpoint is no URL: its host name has a space or a percent sign, or between two "
+            "dots nothing or more than 63 characters."
         )
     if url.username is not None:
         raise InvalidInputError("Pass the key as `credential`, not inside the endpoint.")

@@ -88,7 +88,9 @@ def _spellings(secret: str) -> set[str]:
     """
     written = json.dumps(secret)[1:-1]
     escaped = {written.replace("/", "\\/"), written.replace("+", "\\u002B")}
-    return {secret, written, quote_plus(secret), quote(secret, safe=""), *escaped}
+    # What the environment could not decode is no text that can be encoded.
+    quoted = {quote_plus(secret, errors="replace"), quote(secret, safe="", errors="replace")}
+    return {secret, written, *escaped, *quoted}
 
 
 def _struck(value: Any, spelt: re.Pattern[str]) -> Any:

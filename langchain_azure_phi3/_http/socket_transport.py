@@ -5,6 +5,7 @@ request apart, and throws a stream's connection away at `[DONE]`, which is not y
 body: each stream would have to connect again.
 """
 
+import math
 import re
 import select
 import socket
@@ -15,7 +16,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import httpx
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+from httptools import (
+    HttpParserCallbackError,
+    HttpParserError,
+    HttpParserUpgrade,
+    HttpResponseParser,
+)
 
 from langchain_azure_phi3._http.direct import (
     AFTERWARDS_BYTES,
@@ -26,11 +32,11 @@ from langchain_azure_phi3._http.direct import (
 )
 
 _PORTS = {"http": 80, "https": 443}
-_READ_BYTES = 65_536
+_STEP_BYTES = 65_536  # read or written at once, each within the timeout
 
 # RFC 9110, 5.1 and 5.5: what a header cannot hold would end it, and begin another.
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_NO_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_NOT_IN_VALUES = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 # With either of these, the end of the connection is not the end of the body.
 _FRAMES = (b"content-length", b"transfer-encoding")
@@ -46,7 +52,8 @@ class SocketTransport(httpx.BaseTransport):
     """For `httpx.Client(transport=...)`; many threads may share it, each with its connections."""
 
     def __init__(self, limits: httpx.Limits) -> None:
-        self._idle = _Idle(limits.max_keepalive_connections or 0, limits.keepalive_expiry or 0.0)
+        """`limits`: how many idle connections are kept to each server, and for how long."""
+        self._idle = _Idle(limits.max_keepalive_connections, limits.keepalive_expiry)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; the response's body is still to be read."""
@@ -73,14 +80,15 @@ class SocketTransport(httpx.BaseTransport):
 def _origin(url: httpx.URL) -> _Origin:
     if url.scheme not in _PORTS:
         raise httpx.UnsupportedProtocol(f"{url.scheme!r} is neither http nor https")
-    return _Origin(url.scheme, url.raw_host.decode(), url.port or _PORTS[url.scheme])
+    port = _PORTS[url.scheme] if url.port is None else url.port
+    return _Origin(url.scheme, url.raw_host.decode(), port)
 
 
 def _packet(request: httpx.Request) -> bytes:
     """Head and body together, because they leave at once."""
     headers = request.headers.raw
     for name, value in headers:
-        if not _NAME.fullmatch(name) or _NO_VALUE.search(value):
+        if not _NAME.fullmatch(name) or _NOT_IN_VALUES.search(value):
             raise httpx.LocalProtocolError("a header cannot be sent")
     first = b"%b %b HTTP/1.1\r\n" % (request.method.encode(), request.url.raw_path)
     return b"".join(
@@ -88,10 +96,15 @@ def _packet(request: httpx.Request) -> bytes:
     )
 
 
+class _RefusedError(Exception):
+    """What the lenient parser would let pass."""
+
+
 class _Answer:
     """One response, as far as it has come. The parser calls what begins with `on_`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, may_be_last: bool) -> None:
+        """`may_be_last`: the request was not sent whole, and what follows it would be its rest."""
         self.status = 0
         self.reason = b""
         self.headers: list[tuple[bytes, bytes]] = []
@@ -100,6 +113,8 @@ class _Answer:
         self.has_head = False
         self.is_whole = False
         self.keeps_connection = False
+        self._may_be_last = may_be_last
+        self._fruitless = 0
         self._parser = HttpResponseParser(self)
         self._parser.set_dangerous_leniencies(
             lenient_headers=True,
@@ -113,8 +128,16 @@ class _Answer:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
             self._break("the server changed to another protocol")
+        except HttpParserCallbackError as problem:
+            refusal = problem.__context__
+            if not isinstance(refusal, _RefusedError):  # Ctrl-C, which the parser caught
+                raise (refusal or problem) from None
+            self._break(f"the server does not speak HTTP/1.1 ({refusal})")
         except HttpParserError as problem:
             self._break(f"the server does not speak HTTP/1.1 ({problem})")
+        self._fruitless = 0 if self.pieces else self._fruitless + len(data)
+        if self._fruitless > HEAD_BYTES:
+            self._break("its headers or trailers have no end")
 
     def end(self) -> None:
         """No more comes."""
@@ -130,21 +153,21 @@ class _Answer:
         if not self.is_whole:  # what follows a whole answer, nobody asked for
             self.problem = httpx.RemoteProtocolError(said)
 
-    def taken(self) -> bytes:
-        """What came of the body since it was last taken."""
+    def piece(self) -> bytes:
+        """What came of the body since the piece before."""
         pieces, self.pieces = self.pieces, []
         return b"".join(pieces)
 
     def on_message_begin(self) -> None:
         if self.is_whole:
-            raise ValueError("a second answer")  # to the parser, which gives up
+            raise _RefusedError("a second answer")
 
     def on_status(self, reason: bytes) -> None:
         self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if b"\0" in value:  # RFC 9110, 5.5; the lenient parser lets it pass
-            raise ValueError("NUL in a header")
+            raise _RefusedError("NUL in a header")
         if not self.has_head:  # else it is a trailer
             self.headers.append((name, value))
 
@@ -161,7 +184,7 @@ class _Answer:
             self.headers.clear()
             return
         self.is_whole = True
-        self.keeps_connection = self._parser.should_keep_alive()
+        self.keeps_connection = self._parser.should_keep_alive() and not self._may_be_last
         del self._parser  # the two hold each other
 
 
@@ -180,14 +203,11 @@ class _Connection:
 
     def asked(self, packet: bytes, writing: float | None, reading: float | None) -> _Answer:
         """The answer to a request: its head, and what came of the body with it."""
-        refused = self._sent(packet, writing)
-        answer = _Answer()
-        size = 0
+        refused = self._send(packet, writing)
+        answer = _Answer(may_be_last=refused is not None)
         try:
             while not answer.has_head:
-                size += self.read_into(answer, reading)
-                if size > HEAD_BYTES and not answer.has_head:
-                    raise httpx.RemoteProtocolError("the headers of the answer have no end")
+                self.read_into(answer, reading)
         except (httpx.ReadError, httpx.RemoteProtocolError) as problem:
             raise refused or problem from None
         return answer
@@ -200,9 +220,9 @@ class _Connection:
         """
         if answer.problem is not None:
             raise answer.problem
-        self._socket.settimeout(seconds)
         try:
-            data = self._socket.recv(_READ_BYTES)
+            self._socket.settimeout(seconds)
+            data = self._socket.recv(_STEP_BYTES)
         except TimeoutError as problem:
             raise httpx.ReadTimeout(str(problem)) from problem
         except OSError as problem:
@@ -213,13 +233,13 @@ class _Connection:
             answer.end()
         return len(data)
 
-    def _sent(self, packet: bytes, seconds: float | None) -> httpx.WriteError | None:
-        """Why not all of it was taken: a server may answer before, and say what was wrong."""
-        self._socket.settimeout(seconds)
+    def _send(self, packet: bytes, seconds: float | None) -> httpx.WriteError | None:
+        """What ended it early, if anything: the server may have answered, and say why."""
         rest = memoryview(packet)
         try:
+            self._socket.settimeout(seconds)
             while rest:
-                rest = rest[self._socket.send(rest) :]
+                rest = rest[self._socket.send(rest[:_STEP_BYTES]) :]
         except TimeoutError as problem:
             raise httpx.WriteTimeout(str(problem)) from problem
         except OSError as problem:
@@ -266,7 +286,7 @@ class _Body(DirectBody):
         answer = self._answer
         while True:
             if answer.pieces:
-                yield answer.taken()
+                yield answer.piece()
             if answer.is_whole:
                 return
             self._connection.read_into(answer, self._seconds)
@@ -274,9 +294,10 @@ class _Body(DirectBody):
     def said_all(self) -> None:
         """Read what is left; it fails in silence, and soon."""
         answer, size = self._answer, 0
+        end = time.monotonic() + AFTERWARDS_SECONDS
         with suppress(httpx.TransportError):
             while not answer.is_whole and size <= AFTERWARDS_BYTES:
-                size += self._connection.read_into(answer, AFTERWARDS_SECONDS)
+                size += self._connection.read_into(answer, max(0.0, end - time.monotonic()))
 
     def close(self) -> None:
         """Give the connection back, or close it where the body has not been read."""
@@ -295,9 +316,10 @@ class _Idle:
     Without a lock: whatever disturbs a deque that others use is one operation on it.
     """
 
-    def __init__(self, most: int, seconds: float) -> None:
-        self._most = most
-        self._seconds = seconds
+    def __init__(self, most: int | None, seconds: float | None) -> None:
+        self._most = math.inf if most is None else most
+        self._seconds = math.inf if seconds is None else seconds
+        self._swept_at = 0.0
         self._waiting: dict[_Origin, deque[_Connection]] = {}
         self._is_closed = False
 
@@ -310,8 +332,6 @@ class _Idle:
                 if connection.idle_until > time.monotonic() and connection.is_silent():
                     return connection
                 connection.close()
-        for others in list(self._waiting.values()):
-            self._let_go(others, time.monotonic())
         return None
 
     def give(self, connection: _Connection) -> None:
@@ -321,6 +341,10 @@ class _Idle:
         waiting = self._waiting.setdefault(connection.origin, deque())
         waiting.append(connection)
         self._let_go(waiting, now)
+        if now > self._swept_at + self._seconds:  # those to servers that nobody asks any more
+            self._swept_at = now
+            for others in list(self._waiting.values()):
+                self._let_go(others, now)
 
     def _let_go(self, waiting: deque[_Connection], now: float) -> None:
         with suppress(IndexError):

@@ -104,12 +104,12 @@ WHOLE = HEAD + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in (SAID
 @pytest.mark.parametrize("pause", [0.0, 0.05])
 async def test_streams_give_their_connections_back(colour: str, pause: float) -> None:
     """Though the body ends a little after `[DONE]`: the next request need not connect."""
-    with keeping(WHOLE, b"0\r\n\r\n", pause) as (address, accepted):
-        model = ChatAzurePhi3(endpoint=address)
+    with keeping(WHOLE, b"0\r\n\r\n", pause) as server:
+        model = ChatAzurePhi3(endpoint=server.url)
         for _ in range(3):
             assert "Hi" == (await ask(model, colour, "Hi")).text
 
-        assert 1 == len(accepted)
+        assert 1 == len(server.accepted)
         await model.aclose()
 
 
@@ -150,9 +150,9 @@ async def test_a_certificate_that_nobody_knows_ends_it(colour: str, tmp_path: Pa
 @pytest.mark.parametrize("colour", ["stream", "astream"])
 async def test_a_body_that_does_not_end_is_not_waited_for(colour: str) -> None:
     """What matters was said; half a second is what a connection is worth."""
-    with keeping(WHOLE, b"", 60) as (address, _):
+    with keeping(WHOLE, b"", 60) as server:
         began = time.monotonic()
-        assert "Hi" == (await ask(ChatAzurePhi3(endpoint=address), colour, "Hi")).text
+        assert "Hi" == (await ask(ChatAzurePhi3(endpoint=server.url), colour, "Hi")).text
 
         assert time.monotonic() - began < 5
 
@@ -161,12 +161,12 @@ async def test_a_body_that_does_not_end_is_not_waited_for(colour: str) -> None:
 async def test_what_goes_on_after_the_end_is_not_read(colour: str) -> None:
     """It is worth no more than a connection, and says nothing."""
     more = b"10000\r\n" + bytes(0x10000) + b"\r\n"
-    with keeping(WHOLE, more * 4, 0) as (address, accepted):
-        model = ChatAzurePhi3(endpoint=address)
+    with keeping(WHOLE, more * 4, 0) as server:
+        model = ChatAzurePhi3(endpoint=server.url)
         for _ in range(2):
             assert "Hi" == (await ask(model, colour, "Hi")).text
 
-        assert 2 == len(accepted)
+        assert 2 == len(server.accepted)
         await model.aclose()
 
 

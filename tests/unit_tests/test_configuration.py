@@ -112,6 +112,7 @@ def test_a_far_off_parameter_is_refused_with_the_place_for_it() -> None:
         {"temperature": "hot"},
         {"temperature": float("nan")},
         {"max_retries": -1},
+        *({"timeout": seconds} for seconds in (0, -1, float("nan"), float("inf"), (1, 0))),
         {"n": 0},
         {"stop": [""]},
         {"extra_parameters": "allow"},

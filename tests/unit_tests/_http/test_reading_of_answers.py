@@ -116,10 +116,20 @@ async def test_what_is_no_answer_is_refused_with_the_reason(how: str, read: Read
     assert caught.value.__cause__ is None
 
 
-async def test_a_head_without_end_is_refused(read: Read) -> None:
+ENDLESS = {
+    "head": OK + b"\r\nx-name: ",
+    "trailer": CHUNKED + b"2\r\nHi\r\n0\r\nx-name: ",
+    "chunk extension": CHUNKED + b"2;x-name=",
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+async def test_what_has_no_end_is_refused(what: str, read: Read) -> None:
     """After a hundred kilobytes, rather than when memory is full."""
+    if read is in_a_loop and what == "chunk extension":
+        pytest.skip("aiohttp lets go what it reads of one")
     with (
-        serving(OK + b"\r\nx-name: " + b"a" * 200_000) as url,
-        pytest.raises(httpx.RemoteProtocolError),
+        serving(ENDLESS[what] + b"a" * 2_000_000) as url,
+        pytest.raises(httpx.RemoteProtocolError, match=r"no( proper)? end|more than"),
     ):
         await read(url)

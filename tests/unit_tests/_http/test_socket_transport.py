@@ -1,74 +1,27 @@
 """What httpx's synchronous client rides on: connections are kept, and none gives a wrong answer."""
 
+import errno
 import select
+import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from langchain_azure_phi3._http import socket_transport
+from langchain_azure_phi3._http.direct import DirectBody, trusted
 from langchain_azure_phi3._http.socket_transport import SocketTransport
-from tests.raw_server import serving
+from tests.certificates import certified
+from tests.raw_server import answering, serving
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nHi"
 LIMITS = httpx.Limits(max_keepalive_connections=10, keepalive_expiry=5.0)
-
-
-Answer = Callable[[socket.socket, bytes], object]
-
-
-class Server:
-    """Answers each request in its own way, and counts the connections."""
-
-    def __init__(self, answer: Answer) -> None:
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._answer = answer
-        self._threads: list[threading.Thread] = []
-        self.accepted: list[socket.socket] = []
-        self.ended = threading.Event()
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-
-    def run(self) -> None:
-        """Accept until the end."""
-        while True:
-            try:
-                connection, _ = self._listening.accept()
-            except OSError:
-                return
-            self.accepted.append(connection)
-            thread = threading.Thread(target=self._serve, args=(connection,))
-            thread.start()
-            self._threads.append(thread)
-
-    def _serve(self, connection: socket.socket) -> None:
-        with connection, suppress(OSError):  # the client went
-            while asked := connection.recv(65_536):
-                self._answer(connection, asked)
-        self.ended.set()
-
-    def end(self) -> None:
-        """Close what is open."""
-        self._listening.shutdown(socket.SHUT_RDWR)
-        self._listening.close()
-        for thread in self._threads:
-            thread.join(5)
-
-
-@contextmanager
-def answering(answer: Answer) -> Iterator[Server]:
-    """A server that keeps its connections, until the client has closed its own."""
-    server = Server(answer)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.end()
-        thread.join()
 
 
 def hello(connection: socket.socket, _: bytes) -> None:
@@ -76,7 +29,7 @@ def hello(connection: socket.socket, _: bytes) -> None:
     connection.sendall(ANSWER)
 
 
-def client(limits: httpx.Limits = LIMITS, timeout: float = 5.0) -> httpx.Client:
+def client(limits: httpx.Limits = LIMITS, timeout: float | httpx.Timeout = 5.0) -> httpx.Client:
     """A client over a transport of its own."""
     return httpx.Client(transport=SocketTransport(limits), timeout=timeout)
 
@@ -116,6 +69,7 @@ def test_each_of_many_threads_has_a_connection_and_no_answer_goes_astray() -> No
         ANSWER.replace(b"OK\r\n", b"OK\r\nconnection: close\r\n"),
         ANSWER.replace(b"HTTP/1.1", b"HTTP/1.0"),
         ANSWER + b"!",
+        ANSWER + b"HTTP/1.1 4",
         ANSWER + ANSWER,
         b"HTTP/1.1 200 OK\r\n\r\nHi",
     ],
@@ -168,7 +122,7 @@ def test_a_connection_that_the_server_closed_meanwhile_is_not_used(
 
 
 def test_a_connection_is_not_kept_for_longer_than_said() -> None:
-    """Gateways drop idle ones in silence. Another request closes it, wherever it goes to."""
+    """Gateways drop idle ones in silence. Any answer closes them, wherever it came from."""
     short = httpx.Limits(max_keepalive_connections=10, keepalive_expiry=0.05)
     with answering(hello) as server, answering(hello) as other, client(short) as asking:
         asking.post(server.url, content=b"?")
@@ -204,7 +158,49 @@ def test_an_answer_that_is_left_leaves_no_connection() -> None:
         with ask.stream("POST", server.url, content=b"?") as response:
             assert b"Hi" == next(response.iter_raw())
 
+        assert server.ended.wait(5)
         assert not any(ask._transport._idle._waiting.values())  # type: ignore[attr-defined]
+
+
+def test_a_connection_whose_request_was_not_sent_whole_is_not_used_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The server would take what comes next for its rest."""
+
+    def full(connection: socket.socket, data: memoryview) -> int:
+        if len(sent) == 1:
+            sent.append(0)
+            raise OSError(errno.ENOBUFS, "no room")
+        sent.append(len(data))
+        return send(connection, data)
+
+    sent: list[int] = []
+    send = socket.socket.send
+    with answering(hello) as server, client() as asking:
+        monkeypatch.setattr(socket.socket, "send", full)
+        assert asking.post(server.url, content=bytes(100_000)).text == "Hi"
+        assert asking.post(server.url, content=b"?").text == "Hi"
+
+        assert 2 == len(server.accepted)
+
+
+def test_what_follows_the_end_of_a_stream_is_waited_for_once() -> None:
+    """However slowly it comes: half a second, not half a second for each byte."""
+
+    def drip(connection: socket.socket, _: bytes) -> None:
+        connection.sendall(ANSWER.replace(b": 2", b": 99"))
+        while not server.ended.wait(0.1):
+            connection.sendall(b"!")
+
+    with answering(drip) as server, client() as asking:
+        request = asking.build_request("POST", server.url, content=b"?")
+        response = SocketTransport(LIMITS).handle_request(request)
+        assert isinstance(response.stream, DirectBody)
+        began = time.monotonic()
+        response.stream.said_all()
+
+        assert 0.4 < time.monotonic() - began < 2
+        response.stream.close()
 
 
 def test_a_connection_in_use_is_closed_after_its_client() -> None:
@@ -258,18 +254,35 @@ def test_a_server_that_reads_nothing_is_a_write_timeout() -> None:
             asking.post(url, content=bytes(50_000_000))
 
 
-def test_a_large_request_may_take_longer_than_the_timeout_as_long_as_it_moves() -> None:
-    """A timeout is of one step: pictures are large, and lines are slow."""
-    size = 30_000_000
+@pytest.fixture(params=["http", "https"])
+def certificate(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Path | None]:
+    """Of a server whose certificate is known, or has none."""
+    if request.param == "http":
+        yield None
+        return
+    known = certified(tmp_path / "both.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(known))
+    trusted.cache_clear()
+    yield known
+    trusted.cache_clear()
+
+
+def test_a_large_request_may_take_longer_than_the_timeout(certificate: Path | None) -> None:
+    """As long as it moves: pictures are large, and lines are slow."""
+    size = 12_000_000
 
     def slowly(connection: socket.socket, _: bytes) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262_144)
         left = size
-        while left > 65_536:  # what was read before is not counted
-            left -= len(connection.recv(1_000_000))
-            time.sleep(0.01)
+        while left > 65_536 and (data := connection.recv(65_536)):
+            left -= len(data)
+            time.sleep(0.003)
         connection.sendall(ANSWER)
 
-    with answering(slowly) as server, client(timeout=0.25) as asking:
+    impatient = httpx.Timeout(5.0, write=0.25)
+    with answering(slowly, certificate=certificate) as server, client(timeout=impatient) as asking:
         began = time.monotonic()
         assert asking.post(server.url, content=bytes(size)).text == "Hi"
         assert time.monotonic() - began > 0.25
@@ -297,6 +310,26 @@ def test_a_reset_while_asking_is_a_write_error_where_nothing_was_said() -> None:
         pytest.raises(httpx.WriteError, match=r"reset|pipe"),
     ):
         asking.post(url, content=bytes(40_000_000))
+
+
+ON = ("message_begin", "status", "header", "headers_complete", "body", "message_complete")
+
+
+@pytest.mark.parametrize("on", ON)
+def test_ctrl_c_while_an_answer_is_read_ends_it(on: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parser catches whatever is raised in what it calls."""
+    read = getattr(socket_transport._Answer, f"on_{on}")
+
+    def interrupted(*given: Any) -> None:
+        read(*given)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(socket_transport._Answer, f"on_{on}", interrupted)
+    with answering(hello) as server, client() as asking:
+        with pytest.raises(KeyboardInterrupt):
+            asking.post(server.url, content=b"?")
+
+        assert server.ended.wait(5)
 
 
 @pytest.mark.parametrize(
