@@ -10,6 +10,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import lru_cache
+from io import BytesIO
 
 import aiohttp
 import httpx
@@ -40,6 +41,7 @@ def _break(problem: Exception) -> str:
     return "the connection broke" if number is None else os.strerror(number)
 
 
+_AT_ONCE = 262_144  # bytes
 _QUOTES = re.compile(r":?\s*\n|: b'")
 
 # What aiohttp raises, what httpx would have raised, and what to say: the first that fits. Its own
@@ -83,7 +85,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 request.method,
                 _url(str(request.url)),
                 headers=request.headers.multi_items(),
-                data=await request.aread() or None,
+                data=_upload(await request.aread()),
                 allow_redirects=False,
                 ssl=trusted() if request.url.scheme == "https" else True,
                 timeout=_limits(seconds.get("pool"), seconds.get("connect"), seconds.get("read")),
@@ -161,6 +163,11 @@ class _Body(AsyncDirectBody):
         content = self._response.content
         if not content.is_eof() and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError("the connection was closed within it"))
+
+
+def _upload(content: bytes) -> bytes | BytesIO | None:
+    # Pictures are large: aiohttp sends a file in pieces, and lets others run between them.
+    return BytesIO(content) if len(content) > _AT_ONCE else content or None
 
 
 @lru_cache(maxsize=256)

@@ -175,7 +175,7 @@ async def test_a_long_question_arrives_whole(
     phi: Emulator, model: ChatAzurePhi3, colour: str
 ) -> None:
     """In more packets than one."""
-    question = "ß" * 300_000
+    question = "ß" * 700_000
     unlimited = model.model_copy(update={"model": "an-unknown-phi"})
 
     with suppress(AzurePhi3Error):  # no Phi reads that much

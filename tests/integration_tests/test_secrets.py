@@ -131,10 +131,13 @@ def made(phi: Emulator, credential: str = "key", **settings: Any) -> ChatAzurePh
         endpoint=phi.endpoint,
         credential=CREDENTIALS[credential](),
         credential_scopes=["https://ml.azure.com/.default"],
-        default_headers={"x-gateway-key": HEADER, "cookie": f"session={HEADER}"},
         max_retries=1,
         max_retry_wait=0,
-        **{"timeout": (5.0, 0.3), **settings},
+        **{
+            "default_headers": {"x-gateway-key": HEADER, "cookie": f"session={HEADER}"},
+            "timeout": (5.0, 0.3),
+            **settings,
+        },
     )
 
 
@@ -268,6 +271,18 @@ async def test_a_server_that_speaks_no_http_is_not_quoted(
     assert [] == leaks(*shown(caught.value))
     ours = [r for r in caplog.records if r.name.startswith("langchain_azure_phi3")]
     assert [] == leaks(*(r.getMessage() for r in ours))
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+async def test_a_key_that_the_environment_could_not_decode_is_not_told(
+    phi: Emulator, colour: str
+) -> None:
+    """It cannot be sent, nor written as part of a URL."""
+    model = made(phi, default_headers={"x-api-key": f"{HEADER}\udce9"})
+    with pytest.raises(InvalidInputError) as caught:
+        await ask(model, colour, "Hi")
+
+    assert [] == leaks(*shown(caught.value))
 
 
 @pytest.mark.usefixtures("each_transport")

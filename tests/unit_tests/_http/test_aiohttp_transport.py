@@ -11,6 +11,7 @@ import pytest
 from langchain_azure_phi3._http import clients
 from langchain_azure_phi3._http.aiohttp_transport import AiohttpTransport
 from langchain_azure_phi3._http.direct import AsyncDirectClient, DirectClient
+from tests.raw_server import answering as answering_raw
 
 LIMITS = httpx.Limits(max_connections=10, keepalive_expiry=5.0)
 
@@ -72,6 +73,16 @@ async def test_a_silent_server_is_a_read_timeout() -> None:
     ):
         with pytest.raises(httpx.ReadTimeout):
             await client.get(url)
+
+
+async def test_a_reset_is_named_without_the_url() -> None:
+    """It may hold a gateway's key, and aiohttp quotes it."""
+    with answering_raw(lambda c, _: c.close(), once=True) as server:
+        async with httpx.AsyncClient(transport=AiohttpTransport(LIMITS)) as client:
+            for _ in range(10):
+                with pytest.raises(httpx.TransportError) as caught:
+                    await client.post(f"{server.url}?gateway=abc", content=bytes(20_000_000))
+                assert "abc" not in str(caught.value)
 
 
 async def test_a_refused_connection_is_a_connect_error() -> None:
