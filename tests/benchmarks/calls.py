@@ -8,6 +8,7 @@ from tests.benchmarks.timing import ROUNDS, Spent, at_once, interleaved, timed
 
 CONCURRENCY = (16, 64, 256)
 CHUNKS = 1_000
+SCALING = "this at each"
 
 Figures = dict[str, dict[str, Spent]]
 
@@ -51,6 +52,15 @@ def figures(url: str, rounds: int = ROUNDS) -> Figures:
                 },
                 rounds,
             )
+        ainvoke = whole[OURS].ainvoke
+        found[SCALING] = interleaved(
+            {
+                str(tasks): at_once(ainvoke, runner, tasks=tasks, each=max(2, _REQUESTS // tasks))
+                for tasks in CONCURRENCY
+                if ainvoke
+            },
+            rounds,
+        )
     return found
 
 
