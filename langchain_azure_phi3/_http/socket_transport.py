@@ -1,4 +1,4 @@
-"""Sockets beneath httpx's synchronous client, with HTTP read in C (httptools: Node's llhttp).
+"""Sockets beneath httpx's synchronous client, with HTTP read in C.
 
 httpx's own transport takes most of its time for reading HTTP in Python, sends head and body of a
 request apart, and throws a stream's connection away at `[DONE]`, which is not yet the end of its
@@ -16,20 +16,14 @@ from contextlib import suppress
 from typing import NamedTuple
 
 import httpx
-from httptools import (
-    HttpParserCallbackError,
-    HttpParserError,
-    HttpParserUpgrade,
-    HttpResponseParser,
-)
 
 from langchain_azure_phi3._http.direct import (
     AFTERWARDS_BYTES,
     AFTERWARDS_SECONDS,
-    HEAD_BYTES,
     DirectBody,
     trusted,
 )
+from langchain_azure_phi3._http.http_reader import HttpReader
 
 _PORTS = {"http": 80, "https": 443}
 _STEP_BYTES = 65_536  # read or written at once, each within the timeout
@@ -37,9 +31,6 @@ _STEP_BYTES = 65_536  # read or written at once, each within the timeout
 # RFC 9110, 5.1 and 5.5: what a header cannot hold would end it, and begin another.
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _NOT_IN_VALUES = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-
-# With either of these, the end of the connection is not the end of the body.
-_FRAMES = (b"content-length", b"transfer-encoding")
 
 
 class _Origin(NamedTuple):
@@ -96,98 +87,6 @@ def _packet(request: httpx.Request) -> bytes:
     )
 
 
-class _RefusedError(Exception):
-    """What the lenient parser would let pass."""
-
-
-class _Answer:
-    """One response, as far as it has come. The parser calls what begins with `on_`."""
-
-    def __init__(self, *, may_be_last: bool) -> None:
-        """`may_be_last`: the request was not sent whole, and what follows it would be its rest."""
-        self.status = 0
-        self.reason = b""
-        self.headers: list[tuple[bytes, bytes]] = []
-        self.pieces: list[bytes] = []
-        self.problem: httpx.RemoteProtocolError | None = None
-        self.has_head = False
-        self.is_whole = False
-        self.keeps_connection = False
-        self._may_be_last = may_be_last
-        self._fruitless = 0
-        self._parser = HttpResponseParser(self)
-        self._parser.set_dangerous_leniencies(
-            lenient_headers=True,
-            lenient_optional_cr_before_lf=True,
-            lenient_spaces_after_chunk_size=True,
-        )
-
-    def feed(self, data: bytes) -> None:
-        """Read on. What came before a `problem` is kept."""
-        try:
-            self._parser.feed_data(data)
-        except HttpParserUpgrade:
-            self._break("the server changed to another protocol")
-        except HttpParserCallbackError as problem:
-            refusal = problem.__context__
-            if not isinstance(refusal, _RefusedError):  # Ctrl-C, which the parser caught
-                raise (refusal or problem) from None
-            self._break(f"the server does not speak HTTP/1.1 ({refusal})")
-        except HttpParserError as problem:
-            self._break(f"the server does not speak HTTP/1.1 ({problem})")
-        self._fruitless = 0 if self.pieces else self._fruitless + len(data)
-        if self._fruitless > HEAD_BYTES:
-            self._break("its headers or trailers have no end")
-
-    def end(self) -> None:
-        """No more comes."""
-        if not self.has_head:
-            self._break("the server disconnected")
-        elif any(name.lower() in _FRAMES for name, _ in self.headers):
-            self._break("the body has no proper end")
-        else:
-            self.is_whole = True
-
-    def _break(self, said: str) -> None:
-        self.keeps_connection = False
-        if not self.is_whole:  # what follows a whole answer, nobody asked for
-            self.problem = httpx.RemoteProtocolError(said)
-
-    def piece(self) -> bytes:
-        """What came of the body since the piece before."""
-        pieces, self.pieces = self.pieces, []
-        return b"".join(pieces)
-
-    def on_message_begin(self) -> None:
-        if self.is_whole:
-            raise _RefusedError("a second answer")
-
-    def on_status(self, reason: bytes) -> None:
-        self.reason += reason
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if b"\0" in value:  # RFC 9110, 5.5; the lenient parser lets it pass
-            raise _RefusedError("NUL in a header")
-        if not self.has_head:  # else it is a trailer
-            self.headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        self.status = self._parser.get_status_code()
-        self.has_head = self.status >= 200
-
-    def on_body(self, piece: bytes) -> None:
-        self.pieces.append(piece)
-
-    def on_message_complete(self) -> None:
-        if not self.has_head:  # only an interim answer, such as 100
-            self.reason = b""
-            self.headers.clear()
-            return
-        self.is_whole = True
-        self.keeps_connection = self._parser.should_keep_alive() and not self._may_be_last
-        del self._parser  # the two hold each other
-
-
 class _Connection:
     """A socket to one server, for one request at a time."""
 
@@ -201,10 +100,10 @@ class _Connection:
         except OSError as problem:
             raise httpx.ConnectError(str(problem)) from problem
 
-    def asked(self, packet: bytes, writing: float | None, reading: float | None) -> _Answer:
+    def asked(self, packet: bytes, writing: float | None, reading: float | None) -> HttpReader:
         """The answer to a request: its head, and what came of the body with it."""
         refused = self._send(packet, writing)
-        answer = _Answer(may_be_last=refused is not None)
+        answer = HttpReader(is_last=refused is not None)
         try:
             while not answer.has_head:
                 self.read_into(answer, reading)
@@ -212,7 +111,7 @@ class _Connection:
             raise refused or problem from None
         return answer
 
-    def read_into(self, answer: _Answer, seconds: float | None) -> int:
+    def read_into(self, answer: HttpReader, seconds: float | None) -> int:
         """Wait for more of an answer; the number of bytes that came.
 
         Raises:
@@ -274,7 +173,7 @@ class _Body(DirectBody):
     """The rest of an answer, and the connection that it comes by."""
 
     def __init__(
-        self, answer: _Answer, connection: _Connection, seconds: float | None, idle: "_Idle"
+        self, answer: HttpReader, connection: _Connection, seconds: float | None, idle: "_Idle"
     ) -> None:
         self._answer = answer
         self._connection = connection

@@ -14,8 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from langchain_azure_phi3._http import socket_transport
 from langchain_azure_phi3._http.direct import DirectBody, trusted
+from langchain_azure_phi3._http.http_reader import HttpReader
 from langchain_azure_phi3._http.socket_transport import SocketTransport
 from tests.certificates import certified
 from tests.raw_server import answering, serving
@@ -328,13 +328,13 @@ ON = ("message_begin", "status", "header", "headers_complete", "body", "message_
 @pytest.mark.parametrize("on", ON)
 def test_ctrl_c_while_an_answer_is_read_ends_it(on: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The parser catches whatever is raised in what it calls."""
-    read = getattr(socket_transport._Answer, f"on_{on}")
+    read = getattr(HttpReader, f"on_{on}")
 
     def interrupted(*given: Any) -> None:
         read(*given)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(socket_transport._Answer, f"on_{on}", interrupted)
+    monkeypatch.setattr(HttpReader, f"on_{on}", interrupted)
     with answering(hello) as server, client() as asking:
         with pytest.raises(KeyboardInterrupt):
             asking.post(server.url, content=b"?")
