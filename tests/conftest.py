@@ -8,15 +8,18 @@ import secrets
 import signal
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from langchain_azure_phi3 import ChatAzurePhi3, tokens
 from langchain_azure_phi3._http import attempts, clients
+from langchain_azure_phi3._http.direct import trusted
 from langchain_azure_phi3._tokens.learning import Learned
 from langchain_azure_phi3.emulator import Emulator
 from tests.canaries import CANARY, canary_hex, searched_logs
+from tests.certificates import certified
 
 # A busy machine is no reason to fail; what is slow in the code, the benchmarks tell.
 settings.register_profile(
@@ -89,6 +92,17 @@ def each_transport(request: pytest.FixtureRequest) -> None:
     """The same over all that requests can ride on."""
     if request.param == "httpx":
         request.getfixturevalue("over_httpx")
+
+
+@pytest.fixture
+def known_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A certificate for this machine that the environment trusts."""
+    certificate = certified(tmp_path / "known.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    monkeypatch.setattr(clients, "_shared", clients._Shared())
+    trusted.cache_clear()
+    yield certificate
+    trusted.cache_clear()
 
 
 @pytest.fixture

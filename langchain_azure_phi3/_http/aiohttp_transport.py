@@ -20,16 +20,23 @@ from yarl import URL
 from langchain_azure_phi3._http.direct import (
     AFTERWARDS_BYTES,
     AFTERWARDS_SECONDS,
+    DISCONNECTED,
     HEAD_BYTES,
+    NO_END,
+    NO_HEADER,
+    NO_HTTP,
     AsyncDirectBody,
     trusted,
 )
+
+_AT_ONCE = 262_144  # bytes
+_QUOTES = re.compile(r":?\s*\n|: b'")
 
 
 def _no_http(problem: Exception) -> str:
     # "Invalid header token:", a line that quotes it, and in another form of it the URL.
     found = _QUOTES.split(getattr(problem, "message", ""), maxsplit=1)[0]
-    return f"the server does not speak HTTP/1.1 ({found})"
+    return NO_HTTP.format(found)
 
 
 def _refusal(problem: Exception) -> str:
@@ -41,9 +48,6 @@ def _break(problem: Exception) -> str:
     return "the connection broke" if number is None else os.strerror(number)
 
 
-_AT_ONCE = 262_144  # bytes
-_QUOTES = re.compile(r":?\s*\n|: b'")
-
 # What aiohttp raises, what httpx would have raised, and what to say: the first that fits. Its own
 # words hold the URL, and with it perhaps a gateway's key.
 _NAMES: tuple[
@@ -53,13 +57,13 @@ _NAMES: tuple[
     (aiohttp.ServerTimeoutError, httpx.ReadTimeout, "timed out"),
     (aiohttp.ClientConnectorError, httpx.ConnectError, _refusal),
     (aiohttp.ClientSSLError, httpx.ConnectError, _refusal),
-    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError, "the server disconnected"),
-    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, "the body has no proper end"),
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError, DISCONNECTED),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, NO_END),
     (aiohttp.ClientResponseError, httpx.RemoteProtocolError, _no_http),
     (HttpProcessingError, httpx.RemoteProtocolError, _no_http),
     (aiohttp.ClientConnectionError, httpx.ReadError, _break),
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "the URL is none"),
-    (ValueError, httpx.LocalProtocolError, "a header cannot be sent"),
+    (ValueError, httpx.LocalProtocolError, NO_HEADER),
 )
 # They are raised without their cause, which holds the request and with it the credential.
 _RAISED = tuple(theirs for theirs, _, _ in _NAMES)
@@ -162,7 +166,7 @@ class _Body(AsyncDirectBody):
     def _ended(self, _: object) -> None:
         content = self._response.content
         if not content.is_eof() and content.exception() is None:
-            content.set_exception(aiohttp.ClientPayloadError("the connection was closed within it"))
+            content.set_exception(aiohttp.ClientPayloadError())
 
 
 def _upload(content: bytes) -> bytes | BytesIO | None:

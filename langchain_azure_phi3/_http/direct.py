@@ -20,6 +20,12 @@ CONNECT_SECONDS = 10.0
 READ_SECONDS = 180.0  # the longest that managed compute lets a request take
 _TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=None)
 
+# What the transports say in the same words.
+DISCONNECTED = "the server disconnected"
+NO_END = "the body has no proper end"
+NO_HTTP = "the server does not speak HTTP/1.1 ({})"
+NO_HEADER = "a header cannot be sent"
+
 HEAD_BYTES = 102_400  # the most of an answer before its body; h11 reads as many
 
 # After a stream has said all: how long, and for how many bytes, the end of its body is waited for.

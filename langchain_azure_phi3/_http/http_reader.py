@@ -8,7 +8,7 @@ from httptools import (
     HttpResponseParser,
 )
 
-from langchain_azure_phi3._http.direct import HEAD_BYTES
+from langchain_azure_phi3._http.direct import DISCONNECTED, HEAD_BYTES, NO_END, NO_HTTP
 
 # With either of these, the end of the connection is not the end of the body.
 _FRAMES = (b"content-length", b"transfer-encoding")
@@ -61,9 +61,9 @@ class HttpReader:
             refusal = problem.__context__
             if not isinstance(refusal, _RefusedError):  # Ctrl-C, which the parser caught
                 raise (refusal or problem) from None
-            self._break(f"the server does not speak HTTP/1.1 ({refusal})")
+            self._break(NO_HTTP.format(refusal))
         except HttpParserError as problem:
-            self._break(f"the server does not speak HTTP/1.1 ({problem})")
+            self._break(NO_HTTP.format(problem))
         self._fruitless = 0 if self.pieces else self._fruitless + len(data)
         if self._fruitless > HEAD_BYTES:
             self._break("its headers or trailers have no end")
@@ -71,9 +71,9 @@ class HttpReader:
     def end(self) -> None:
         """No more comes."""
         if not self.has_head:
-            self._break("the server disconnected")
+            self._break(DISCONNECTED)
         elif any(name.lower() in _FRAMES for name, _ in self.headers):
-            self._break("the body has no proper end")
+            self._break(NO_END)
         else:
             self.is_whole = True
 

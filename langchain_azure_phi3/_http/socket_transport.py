@@ -20,6 +20,7 @@ import httpx
 from langchain_azure_phi3._http.direct import (
     AFTERWARDS_BYTES,
     AFTERWARDS_SECONDS,
+    NO_HEADER,
     DirectBody,
     trusted,
 )
@@ -80,7 +81,7 @@ def _packet(request: httpx.Request) -> bytes:
     headers = request.headers.raw
     for name, value in headers:
         if not _NAME.fullmatch(name) or _NOT_IN_VALUES.search(value):
-            raise httpx.LocalProtocolError("a header cannot be sent")
+            raise httpx.LocalProtocolError(NO_HEADER)
     first = b"%b %b HTTP/1.1\r\n" % (request.method.encode(), request.url.raw_path)
     return b"".join(
         (first, *(b"%b: %b\r\n" % header for header in headers), b"\r\n", request.read())
@@ -203,7 +204,7 @@ class _Body(DirectBody):
         if self._is_closed:
             return
         self._is_closed = True
-        if self._answer.is_whole and self._answer.keeps_connection:
+        if self._answer.keeps_connection:
             self._idle.give(self._connection)
         else:
             self._connection.close()
@@ -242,18 +243,18 @@ class _Idle:
         self._let_go(waiting, now)
         if now > self._swept_at + self._seconds:  # those to servers that nobody asks any more
             self._swept_at = now
-            for others in list(self._waiting.values()):
-                self._let_go(others, now)
+            self._sweep(now)
+
+    def close(self) -> None:
+        """Close them all, and each that is given from now on."""
+        self._is_closed = True
+        self._sweep(time.monotonic())
+
+    def _sweep(self, now: float) -> None:
+        for waiting in list(self._waiting.values()):
+            self._let_go(waiting, now)
 
     def _let_go(self, waiting: deque[_Connection], now: float) -> None:
         with suppress(IndexError):
             while self._is_closed or len(waiting) > self._most or waiting[0].idle_until < now:
                 waiting.popleft().close()
-
-    def close(self) -> None:
-        """Close them all, and each that is given from now on."""
-        self._is_closed = True
-        for waiting in list(self._waiting.values()):
-            with suppress(IndexError):
-                while True:
-                    waiting.pop().close()

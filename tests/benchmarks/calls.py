@@ -1,7 +1,7 @@
 """Calls and streams, in both colours: what one costs, beside the peers and the floors."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from tests.benchmarks.contenders import CORE, OURS, PEERS, Contender, contenders
 from tests.benchmarks.timing import ROUNDS, Spent, at_once, interleaved, timed
@@ -45,23 +45,21 @@ def figures(url: str, rounds: int = ROUNDS) -> Figures:
             )
         for tasks in CONCURRENCY:
             found[f"ainvoke at {tasks}"] = interleaved(
-                {
-                    n: at_once(c.ainvoke, runner, tasks=tasks, each=max(2, _REQUESTS // tasks))
-                    for n, c in whole.items()
-                    if c.ainvoke
-                },
+                {n: _asking(c.ainvoke, runner, tasks) for n, c in whole.items() if c.ainvoke},
                 rounds,
             )
         ainvoke = whole[OURS].ainvoke
         found[SCALING] = interleaved(
-            {
-                str(tasks): at_once(ainvoke, runner, tasks=tasks, each=max(2, _REQUESTS // tasks))
-                for tasks in CONCURRENCY
-                if ainvoke
-            },
+            {str(tasks): _asking(ainvoke, runner, tasks) for tasks in CONCURRENCY if ainvoke},
             3 * rounds,  # of a ratio near one, noise decides
         )
     return found
+
+
+def _asking(
+    ainvoke: Callable[[], Awaitable[object]], runner: asyncio.Runner, tasks: int
+) -> Callable[[], Spent]:
+    return at_once(ainvoke, runner, tasks=tasks, each=max(2, _REQUESTS // tasks))
 
 
 def _batch(contender: Contender) -> Callable[[], Spent]:

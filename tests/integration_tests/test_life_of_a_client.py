@@ -27,8 +27,6 @@ from langchain_azure_phi3 import (
     RateLimitError,
     RequestTimeoutError,
 )
-from langchain_azure_phi3._http import clients
-from langchain_azure_phi3._http.direct import trusted
 from langchain_azure_phi3.emulator import Emulator
 from tests.certificates import certified
 from tests.integration_tests.colours import COLOURS, ask
@@ -113,30 +111,19 @@ async def test_streams_give_their_connections_back(colour: str, pause: float) ->
         await model.aclose()
 
 
-@pytest.fixture
-def known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A certificate that the environment trusts."""
-    certificate = certified(tmp_path / "both.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    monkeypatch.setattr(clients, "_shared", clients._Shared())
-    trusted.cache_clear()
-    yield certificate
-    trusted.cache_clear()
-
-
 @pytest.mark.usefixtures("each_transport")
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_answers_come_over_tls(colour: str, known: Path) -> None:
+async def test_answers_come_over_tls(colour: str, known_certificate: Path) -> None:
     """From a server whose certificate is known."""
     answer = WHOLE + b"0\r\n\r\n" if "stream" in colour else COMPLETION
-    with serving(answer, certificate=known) as address:
+    with serving(answer, certificate=known_certificate) as address:
         model = ChatAzurePhi3(endpoint=address, credential="k", timeout=5)
         assert "Hi" == (await ask(model, colour, "Hi")).text
         await model.aclose()
         model.close()
 
 
-@pytest.mark.usefixtures("each_transport", "known")
+@pytest.mark.usefixtures("each_transport", "known_certificate")
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_a_certificate_that_nobody_knows_ends_it(colour: str, tmp_path: Path) -> None:
     """Before the key is sent."""
@@ -174,7 +161,7 @@ async def test_what_goes_on_after_the_end_is_not_read(colour: str) -> None:
 async def test_a_long_question_arrives_whole(
     phi: Emulator, model: ChatAzurePhi3, colour: str
 ) -> None:
-    """In more packets than one."""
+    """In more packets than one, and of more than aiohttp sends at once without a warning."""
     question = "ß" * 700_000
     unlimited = model.model_copy(update={"model": "an-unknown-phi"})
 

@@ -6,7 +6,6 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,10 +13,9 @@ from typing import Any
 import httpx
 import pytest
 
-from langchain_azure_phi3._http.direct import DirectBody, trusted
+from langchain_azure_phi3._http.direct import DirectBody
 from langchain_azure_phi3._http.http_reader import HttpReader
 from langchain_azure_phi3._http.socket_transport import SocketTransport
-from tests.certificates import certified
 from tests.raw_server import answering, serving
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nHi"
@@ -265,18 +263,9 @@ def test_a_server_that_reads_nothing_is_a_write_timeout() -> None:
 
 
 @pytest.fixture(params=["http", "https"])
-def certificate(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Path | None]:
+def certificate(request: pytest.FixtureRequest) -> Path | None:
     """Of a server whose certificate is known, or has none."""
-    if request.param == "http":
-        yield None
-        return
-    known = certified(tmp_path / "both.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(known))
-    trusted.cache_clear()
-    yield known
-    trusted.cache_clear()
+    return None if request.param == "http" else request.getfixturevalue("known_certificate")
 
 
 def test_a_large_request_may_take_longer_than_the_timeout(certificate: Path | None) -> None:
