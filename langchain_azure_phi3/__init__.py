@@ -8,9 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from langchain_azure_phi3._codec.replies import ModelInfo
-    from langchain_azure_phi3.catalogue import PhiModel
-    from langchain_azure_phi3.catalogue import register as register_model
+    from langchain_azure_phi3._response.response import ModelInfo
     from langchain_azure_phi3.chat_models import ChatAzurePhi3
     from langchain_azure_phi3.errors import (
         AuthenticationError,
@@ -31,6 +29,7 @@ if TYPE_CHECKING:
         ServerError,
     )
     from langchain_azure_phi3.images import image_block
+    from langchain_azure_phi3.models import PhiModel, register_model
 
 __all__ = [
     "AuthenticationError",
@@ -59,10 +58,10 @@ __all__ = [
 # Module and name there, of all that is not in `errors`.
 _HOMES = {
     "ChatAzurePhi3": ("chat_models", "ChatAzurePhi3"),
-    "ModelInfo": ("_codec.replies", "ModelInfo"),
-    "PhiModel": ("catalogue", "PhiModel"),
+    "ModelInfo": ("_response.response", "ModelInfo"),
+    "PhiModel": ("models", "PhiModel"),
     "image_block": ("images", "image_block"),
-    "register_model": ("catalogue", "register"),
+    "register_model": ("models", "register_model"),
 }
 
 if not TYPE_CHECKING:  # a type checker shall know the names above and no others

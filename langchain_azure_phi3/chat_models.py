@@ -30,22 +30,23 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.utils import LC_ID_PREFIX
 from typing_extensions import override
 
-from langchain_azure_phi3 import catalogue, tokens
-from langchain_azure_phi3._codec import anthropic, history, media, parameters, prompted
-from langchain_azure_phi3._codec.asked import Asked, asked, chosen, wire_choice
-from langchain_azure_phi3._codec.events import CURRENT, EventWriter
-from langchain_azure_phi3._codec.exchange import Exchange, Terms
-from langchain_azure_phi3._codec.messages import SystemMessages, turns, with_wire_media
-from langchain_azure_phi3._codec.replies import PROVIDER, ModelInfo, model_info
+from langchain_azure_phi3 import models, tokens
 from langchain_azure_phi3._http import clients
-from langchain_azure_phi3.catalogue import PhiModel
-from langchain_azure_phi3.configuration import BaseAzurePhi3
+from langchain_azure_phi3._request import anthropic_blocks, flatten_tools, media_limits, parameters
+from langchain_azure_phi3._request.messages import SystemMessages, turns, with_wire_media
+from langchain_azure_phi3._response.completion import Exchange, Terms
+from langchain_azure_phi3._response.events import CURRENT, EventWriter
+from langchain_azure_phi3._response.response import PROVIDER, ModelInfo, model_info
+from langchain_azure_phi3._settings import BaseAzurePhi3
+from langchain_azure_phi3._tools import prompted
+from langchain_azure_phi3._tools.tool_choice import Asked, asked, chosen, wire_choice
+from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
+from langchain_azure_phi3.models import PhiModel
 
 if TYPE_CHECKING:
     from langchain_azure_phi3.structured_output import Method
 
-Json = dict[str, Any]
 
 # The model's own parameters that go into every payload, and that a call may override.
 _SAMPLING = (
@@ -325,7 +326,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
     def _asking(self, call: Json) -> _Asking:
         name = call.get("model") or self.model
-        row = catalogue.find(name)
+        row = models.find_model(name)
         native = self._is_native(name, row)
         return _Asking(name, row, self._asked(call, name, native=native), native)
 
@@ -355,15 +356,15 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
     def _turns(self, messages: Sequence[BaseMessage], asking: _Asking) -> list[Json]:
         row = asking.row
-        messages = anthropic.translated(messages)
+        messages = anthropic_blocks.translated(messages)
         if asking.in_words is not None:
-            messages = history.in_words(messages, asking.family)
+            messages = flatten_tools.in_words(messages, asking.family)
             if text := prompted.instructions(asking.in_words, asking.family):
-                messages = history.instructed(messages, text)
+                messages = flatten_tools.instructed(messages, text)
         folds = row is not None and row.system_messages == "dropped"
         auto: SystemMessages = "user" if folds and not self._route.kind.translates else "system"
         given = auto if self.system_messages == "auto" else self.system_messages
-        wire = media.for_model(turns(messages, given), row)
+        wire = media_limits.for_model(turns(messages, given), row)
         side = self.max_image_side
         if side is None:
             return wire
@@ -479,7 +480,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             method=method,
             include_raw=include_raw,
             strict=strict,
-            native=self._is_native(self.model, catalogue.find(self.model)),
+            native=self._is_native(self.model, models.find_model(self.model)),
             corrections=self.max_corrections,
             kwargs=kwargs,
         )
@@ -518,17 +519,17 @@ class ChatAzurePhi3(BaseAzurePhi3):
     def _meter(self, model: str | None) -> tokens.Meter:
         given = self.tokenizer
         counter = tokens.load_tokenizer(given) if isinstance(given, str) else given
-        return tokens.Meter(catalogue.find(model), f"{self._route.base} {model}", counter)
+        return tokens.Meter(models.find_model(model), f"{self._route.base} {model}", counter)
 
     # -- the network -------------------------------------------------------------------------
     # -- LangChain's view --------------------------------------------------------------------
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
-        row = catalogue.find(self.model)
+        row = models.find_model(self.model)
         if row is None:
             return None
-        return cast("ModelProfile", catalogue.profile(row) | _BY_PROMPT)
+        return cast("ModelProfile", models.model_profile(row) | _BY_PROMPT)
 
     @property
     @override

@@ -12,11 +12,11 @@ from typing import Any
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
 
-from langchain_azure_phi3 import catalogue
-from langchain_azure_phi3.catalogue import PhiModel
+from langchain_azure_phi3 import models
+from langchain_azure_phi3._doctor.report import Finding
 from langchain_azure_phi3.chat_models import ChatAzurePhi3
-from langchain_azure_phi3.diagnosis import Finding
 from langchain_azure_phi3.errors import AzurePhi3Error
+from langchain_azure_phi3.models import PhiModel
 
 _ENVIRONMENT = """\
 The endpoint and its key come from AZURE_INFERENCE_ENDPOINT and AZURE_INFERENCE_CREDENTIAL
@@ -159,7 +159,7 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from langchain_azure_phi3.doctor import examine
+    from langchain_azure_phi3._doctor.doctor import examine
 
     given = {name: getattr(options, name) for name in ("endpoint", "model", "api", "deployment")}
     given["credential"] = _entra() if options.entra else None
@@ -251,7 +251,7 @@ messages. RETIRED: the day on which Azure ended serverless deployments. "-": non
 
 
 def _models(options: argparse.Namespace) -> int:
-    rows = catalogue.models()
+    rows = models.list_models()
     if options.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
         return 0

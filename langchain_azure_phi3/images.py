@@ -22,16 +22,16 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
-from langchain_azure_phi3._codec.images import image_part
+from langchain_azure_phi3._request.media_parts import image_part
+from langchain_azure_phi3._request.media_sniffing import image_format
+from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
-from langchain_azure_phi3.media_headers import image_format
 
 if TYPE_CHECKING:
     from PIL import Image
 
 __all__ = ["image_block", "scaled", "scaled_turns"]
 
-Json = dict[str, Any]
 
 _JPEG_QUALITY = 90
 _JPEG_FORMATS = ("JPEG", "MPO")

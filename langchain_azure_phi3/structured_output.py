@@ -22,13 +22,13 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import ValidationError as ValidationErrorV1
 
-from langchain_azure_phi3._codec import objects
-from langchain_azure_phi3._codec.asked import named
-from langchain_azure_phi3._codec.history import instructed
-from langchain_azure_phi3._codec.objects import ObjectReader
+from langchain_azure_phi3._request.flatten_tools import instructed
+from langchain_azure_phi3._tools import json_extraction
+from langchain_azure_phi3._tools.json_extraction import ObjectReader
+from langchain_azure_phi3._tools.tool_choice import named
+from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 
-Json = dict[str, Any]
 Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
@@ -121,13 +121,13 @@ class _ByText:
     def asking(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
         if self._told is None:
             return list(messages)
-        return instructed(messages, objects.instructions(self._told))
+        return instructed(messages, json_extraction.instructions(self._told))
 
     def read(self, answer: AIMessage) -> tuple[Json | None, str]:
         return self._reader.read(answer.text)
 
     def again(self, answer: AIMessage, problem: str) -> list[BaseMessage]:
-        return [answer, HumanMessage(objects.correction(problem, answer.text))]
+        return [answer, HumanMessage(json_extraction.correction(problem, answer.text))]
 
 
 class _ByTool:

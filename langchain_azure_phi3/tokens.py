@@ -29,8 +29,9 @@ from langchain_azure_phi3._tokens.texts import (
     exact,
     load_tokenizer,
 )
-from langchain_azure_phi3.catalogue import PhiModel, TokenizerFamily
+from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import ContextLengthError
+from langchain_azure_phi3.models import PhiModel, TokenizerFamily
 
 __all__ = [
     "ERROR",
@@ -44,7 +45,6 @@ __all__ = [
     "multimodal_image_tokens",
 ]
 
-Json = dict[str, Any]
 
 # Around a turn, and for the opening of the answer. The Llama vocabulary's control tokens swallow
 # the line break behind them, so `<|user|>...<|end|>` is two, and the documented 19 tokens of

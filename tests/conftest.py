@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from langchain_azure_phi3 import ChatAzurePhi3, tokens
-from langchain_azure_phi3._http import attempts, clients
-from langchain_azure_phi3._http.direct import trusted
+from langchain_azure_phi3._http import clients, retry_state
+from langchain_azure_phi3._http.lean_client import trusted
 from langchain_azure_phi3._tokens.learning import Learned
 from langchain_azure_phi3.emulator import Emulator
 from tests.canaries import CANARY, canary_hex, searched_logs
@@ -60,7 +60,7 @@ def _no_key_in_logs() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _no_memory_of_routes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Which of two routes answered in another test is of no concern here."""
-    monkeypatch.setattr(attempts, "_answered_on", {})
+    monkeypatch.setattr(retry_state, "_answered_on", {})
 
 
 def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:

@@ -17,7 +17,7 @@ import httpx
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from langchain_azure_phi3._http.direct import (
+from langchain_azure_phi3._http.lean_client import (
     AFTERWARDS_BYTES,
     AFTERWARDS_SECONDS,
     DISCONNECTED,

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import httpx
 
-from langchain_azure_phi3._http import tokens
+from langchain_azure_phi3._http import entra
 from langchain_azure_phi3._http.routes import Route
 from langchain_azure_phi3.errors import InvalidInputError
 
@@ -124,7 +124,7 @@ class TokenAuth(Auth):
     def __init__(
         self, credential: TokenCredential | TokenProvider, scopes: Sequence[str] | None = None
     ) -> None:
-        self._fetch = tokens.fetcher(credential, tuple(scopes or ()))
+        self._fetch = entra.fetcher(credential, tuple(scopes or ()))
         self._scopes = tuple(scopes or ())
         self._lock = threading.Lock()
         self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
@@ -136,7 +136,7 @@ class TokenAuth(Auth):
     def sent(self) -> str:
         """The audience that was asked for; of a callable's token, the one that it names."""
         audiences = [scope.removesuffix("/.default") for scope in self._scopes]
-        found = audiences or [tokens.audience(self._held or "") or "that your callable chose"]
+        found = audiences or [entra.audience(self._held or "") or "that your callable chose"]
         return (
             f"A token for the audience {', '.join(found)} was sent, in the header authorization. "
             "Another audience: credential_scopes=['<audience>/.default']."
@@ -173,7 +173,7 @@ class TokenAuth(Auth):
             self._expires = 0.0  # whatever its date says
         if not self._fetch.answers_claims:
             return None
-        return tokens.claims_in(response.headers.get_list("www-authenticate"))
+        return entra.claims_in(response.headers.get_list("www-authenticate"))
 
     def _on_this_thread(self, claims: str | None = None, *, refused: str | None = None) -> str:
         token = self._token(claims, refused)
@@ -196,7 +196,7 @@ class TokenAuth(Auth):
                 given = await asyncio.to_thread(self._token, claims, refused)
             if isinstance(given, str):
                 return given
-            return self._kept(await tokens.awaited(given))
+            return self._kept(await entra.awaited(given))
 
     def _one_at_a_time(self) -> asyncio.Lock:
         loop = asyncio.get_running_loop()

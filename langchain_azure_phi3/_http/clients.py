@@ -11,7 +11,7 @@ from urllib.request import getproxies
 
 import httpx
 
-from langchain_azure_phi3._http.direct import AsyncDirectClient, DirectClient
+from langchain_azure_phi3._http.lean_client import AsyncDirectClient, DirectClient
 
 _LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=100, keepalive_expiry=30.0)
 

@@ -20,16 +20,17 @@ from typing import NamedTuple
 
 import httpx
 
-from langchain_azure_phi3._http.attempts import Attempts
 from langchain_azure_phi3._http.auth import Auth
 from langchain_azure_phi3._http.clients import LentAsyncClient, LentClient
-from langchain_azure_phi3._http.direct import apieces, asaid_all, pieces, said_all
-from langchain_azure_phi3._http.failures import completion_from, error_from, request_id
+from langchain_azure_phi3._http.error_mapping import completion_from, error_from, request_id
+from langchain_azure_phi3._http.json_codec import encoded
+from langchain_azure_phi3._http.lean_client import apieces, asaid_all, pieces, said_all
+from langchain_azure_phi3._http.redaction import KeptSecrets, secrets_of
 from langchain_azure_phi3._http.retries import RetryPolicy
+from langchain_azure_phi3._http.retry_state import Attempts
 from langchain_azure_phi3._http.routes import Route
-from langchain_azure_phi3._http.secrecy import KeptSecrets, secrets_of
-from langchain_azure_phi3._http.streams import MAX_BODY_BYTES, StreamReader
-from langchain_azure_phi3._http.wire import Json, encoded
+from langchain_azure_phi3._http.stream_decoder import MAX_BODY_BYTES, StreamReader
+from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import (
     AzurePhi3Error,
     ConnectionFailedError,

@@ -8,7 +8,7 @@ from httptools import (
     HttpResponseParser,
 )
 
-from langchain_azure_phi3._http.direct import DISCONNECTED, HEAD_BYTES, NO_END, NO_HTTP
+from langchain_azure_phi3._http.lean_client import DISCONNECTED, HEAD_BYTES, NO_END, NO_HTTP
 
 # With either of these, the end of the connection is not the end of the body.
 _FRAMES = (b"content-length", b"transfer-encoding")

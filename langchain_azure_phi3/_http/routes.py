@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
-from langchain_azure_phi3._http.kinds import (
+from langchain_azure_phi3._http.endpoint_types import (
     AZURE_OPENAI,
     BY_API,
     FOUNDRY,

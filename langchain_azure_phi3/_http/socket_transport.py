@@ -17,14 +17,14 @@ from typing import NamedTuple
 
 import httpx
 
-from langchain_azure_phi3._http.direct import (
+from langchain_azure_phi3._http.http_reader import HttpReader
+from langchain_azure_phi3._http.lean_client import (
     AFTERWARDS_BYTES,
     AFTERWARDS_SECONDS,
     NO_HEADER,
     DirectBody,
     trusted,
 )
-from langchain_azure_phi3._http.http_reader import HttpReader
 
 _PORTS = {"http": 80, "https": 443}
 _STEP_BYTES = 65_536  # read or written at once, each within the timeout

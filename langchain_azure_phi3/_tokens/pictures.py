@@ -3,8 +3,8 @@
 import math
 from collections.abc import Sequence
 
-from langchain_azure_phi3.catalogue import PhiModel
-from langchain_azure_phi3.media_headers import size_of_base64
+from langchain_azure_phi3._request.media_sniffing import size_of_base64
+from langchain_azure_phi3.models import PhiModel
 
 MOST_IMAGE_TOKENS = 2_509
 """What the dearest picture costs on Phi-3-vision: the price of one whose size is not known."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from langchain_azure_phi3._tokens.shape import shape
 from langchain_azure_phi3._tokens.weights import FAMILIES, WEIGHTS
-from langchain_azure_phi3.catalogue import TokenizerFamily
+from langchain_azure_phi3.models import TokenizerFamily
 
 ERROR: Mapping[TokenizerFamily, float] = MappingProxyType(
     {"llama-32k": 0.3, "cl100k": 0.3, "o200k": 0.3}

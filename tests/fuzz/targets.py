@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from langchain_azure_phi3 import AzurePhi3Error
-from langchain_azure_phi3._codec.tool_reader import ToolReader
-from langchain_azure_phi3._codec.tools import Tool
-from langchain_azure_phi3._http.failures import completion_from, error_from, error_within
+from langchain_azure_phi3._http.error_mapping import completion_from, error_from, error_within
 from langchain_azure_phi3._http.sse import EventParser
-from langchain_azure_phi3._http.streams import StreamReader
+from langchain_azure_phi3._http.stream_decoder import StreamReader
+from langchain_azure_phi3._tools.tool_call_parser import ToolReader
+from langchain_azure_phi3._tools.tools import Tool
 
-_TRANSCRIPTS = Path(__file__).parents[1] / "unit_tests" / "_codec" / "transcripts"
+_TRANSCRIPTS = Path(__file__).parents[1] / "unit_tests" / "_tools" / "transcripts"
 _TOOLS = (
     Tool(
         "get_weather",

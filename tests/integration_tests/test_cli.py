@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from langchain_azure_phi3 import PhiModel
-from langchain_azure_phi3.catalogue import models
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator
 from langchain_azure_phi3.emulator.dialects import DIALECTS
+from langchain_azure_phi3.models import list_models
 
 QUESTION = "How many languages are in the world?"
 
@@ -265,7 +265,7 @@ def test_models_prints_a_table_for_a_terminal(capsys: pytest.CaptureFixture[str]
 
     table, key = capsys.readouterr().out.split("\n\n")
     lines = table.splitlines()
-    assert (0, len(models()) + 1) == (status, len(lines))
+    assert (0, len(list_models()) + 1) == (status, len(lines))
     assert max(map(len, lines + key.splitlines())) <= 100
     assert "MODEL CONTEXT ANSWER ALSO TAKES IMAGES SYSTEM THINKS RETIRED" == (
         " ".join(lines[0].split())
@@ -281,6 +281,6 @@ def test_models_prints_every_fact_as_json(capsys: pytest.CaptureFixture[str]) ->
     assert 0 == main(["models", "--json"])
 
     rows = json.loads(capsys.readouterr().out)
-    assert [row.name for row in models()] == [row["name"] for row in rows]
+    assert [row.name for row in list_models()] == [row["name"] for row in rows]
     assert all(row["source"] for row in rows)
     assert rows[0].keys() == {field.name for field in fields(PhiModel)}

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
+from langchain_azure_phi3._doctor.doctor import examine
+from langchain_azure_phi3._doctor.report import Finding, Report
 from langchain_azure_phi3.cli import main
-from langchain_azure_phi3.diagnosis import Finding, Report
-from langchain_azure_phi3.doctor import examine
 from langchain_azure_phi3.emulator import Emulator, Prompt
 from tests.certificates import certified
 

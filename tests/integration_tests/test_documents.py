@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from langchain_azure_phi3 import catalogue
+from langchain_azure_phi3 import models
 from langchain_azure_phi3.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def test_a_documented_block_runs(
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
     # Models that a document registers are gone in the next test.
-    monkeypatch.setattr(catalogue, "_catalogue", catalogue._catalogue)
+    monkeypatch.setattr(models, "_catalogue", models._catalogue)
 
     exec(compile(code, "<document>", "exec"), {"__name__": "__main__"})  # noqa: S102
 

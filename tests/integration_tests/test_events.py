@@ -17,7 +17,7 @@ from langchain_azure_phi3 import (
     ContentFilterError,
     InterruptedStreamError,
 )
-from langchain_azure_phi3._codec.events import CURRENT
+from langchain_azure_phi3._response.events import CURRENT
 from langchain_azure_phi3.emulator import Emulator
 
 pytestmark = [

@@ -18,8 +18,8 @@ from langchain_azure_phi3 import (
     ContextLengthError,
     InvalidInputError,
     PhiModel,
-    catalogue,
     image_block,
+    models,
     register_model,
 )
 from langchain_azure_phi3.emulator import Emulator
@@ -381,7 +381,7 @@ def test_an_unknown_models_context_is_not_assumed(phi: Emulator) -> None:
 
 def test_a_registered_model_is_known(phi: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """With its own limit."""
-    monkeypatch.setattr(catalogue, "_catalogue", catalogue._catalogue)
+    monkeypatch.setattr(models, "_catalogue", models._catalogue)
     register_model(PhiModel(name="house-model", context=100, tokenizer="o200k", source="ours"))
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, model="house-model")
 

@@ -10,7 +10,7 @@ pytest.importorskip("llama_cpp")
 pytest.importorskip("gguf")
 
 from langchain_azure_phi3 import BadRequestError, ChatAzurePhi3, ContentFilterError
-from langchain_azure_phi3.doctor import examine
+from langchain_azure_phi3._doctor.doctor import examine
 from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.colours import COLOURS, ask
 from tests.third_party import phi3_gguf

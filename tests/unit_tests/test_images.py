@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
 from PIL import Image
 
-from langchain_azure_phi3._codec.images import image_part
+from langchain_azure_phi3._request.media_parts import image_part
+from langchain_azure_phi3._request.media_sniffing import image_format
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.images import image_block, scaled
-from langchain_azure_phi3.media_headers import image_format
 from tests.unit_tests.pictures import text_of
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from langchain_azure_phi3._tokens.shape import NAMES
 from langchain_azure_phi3._tokens.texts import Remembered
 from langchain_azure_phi3._tokens.weights import WEIGHTS
-from langchain_azure_phi3.catalogue import PhiModel, TokenizerFamily, find
+from langchain_azure_phi3.models import PhiModel, TokenizerFamily, find_model
 from langchain_azure_phi3.tokens import (
     ERROR,
     Learned,
@@ -35,7 +35,7 @@ QUESTION = {"role": "user", "content": "How many languages are in the world?"}
 
 
 def _model(name: str) -> PhiModel:
-    model = find(name)
+    model = find_model(name)
     assert model is not None
     return model
 

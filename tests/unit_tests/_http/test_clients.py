@@ -10,7 +10,7 @@ import pytest
 from langchain_azure_phi3._http import clients
 from langchain_azure_phi3._http.auth import Auth
 from langchain_azure_phi3._http.clients import LentAsyncClient, LentClient
-from langchain_azure_phi3._http.direct import DirectClient
+from langchain_azure_phi3._http.lean_client import DirectClient
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from types import ModuleType
 import pytest
 
 from langchain_azure_phi3 import chat_models
-from langchain_azure_phi3._http import direct, endpoint
+from langchain_azure_phi3._http import endpoint, lean_client
 
 # Every name in which the colours may differ. What is not here must be equal.
 NAMES = {
@@ -99,7 +99,7 @@ def in_sync(source: str, *path: str) -> str:
 
 PAIRS = [
     (endpoint, ("Endpoint",), ("AsyncEndpoint",)),
-    (direct, ("DirectClient",), ("AsyncDirectClient",)),
+    (lean_client, ("DirectClient",), ("AsyncDirectClient",)),
     (chat_models, ("ChatAzurePhi3", "_generate"), ("ChatAzurePhi3", "_agenerate")),
     (chat_models, ("ChatAzurePhi3", "_stream"), ("ChatAzurePhi3", "_astream")),
     (

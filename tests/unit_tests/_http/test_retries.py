@@ -17,7 +17,7 @@ from langchain_azure_phi3 import (
     RequestTimeoutError,
     ServerError,
 )
-from langchain_azure_phi3._http.failures import error_from
+from langchain_azure_phi3._http.error_mapping import error_from
 from langchain_azure_phi3._http.retries import RetryPolicy, seconds_asked
 
 NOW = 1_718_726_686.0

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 import pytest
 
-from langchain_azure_phi3._http.direct import DirectBody
 from langchain_azure_phi3._http.http_reader import HttpReader
+from langchain_azure_phi3._http.lean_client import DirectBody
 from langchain_azure_phi3._http.socket_transport import SocketTransport
 from tests.raw_server import answering, serving
 

@@ -1,1 +1,0 @@
-"""LangChain values to wire JSON and back. Nothing here does I/O."""

@@ -1,0 +1,1 @@
+"""Examines an endpoint over the same transport that the chat model uses."""

@@ -1,0 +1,1 @@
+"""Turns the response's JSON into messages, chunks, usage and metadata."""

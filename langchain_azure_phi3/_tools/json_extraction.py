@@ -1,0 +1,111 @@
+"""A JSON object asked for in words, and found in what a model wrote."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from langchain_azure_phi3._tools.argument_coercion import Checker
+from langchain_azure_phi3._tools.schema_compaction import compact, dumped
+from langchain_azure_phi3._tools.tool_call_formats import decoded
+from langchain_azure_phi3._tools.tool_prompt import rejection
+from langchain_azure_phi3._tools.tools import properties_of
+from langchain_azure_phi3._types import Json
+
+_FENCED = re.compile(r"```[\w+-]*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
+_MAX_QUOTED = 600
+_MAX_CANDIDATES = 8
+_SCHEMA_KEYS = frozenset({"properties", "type", "required", "title", "description", "$defs"})
+
+
+def instructions(schema: Json) -> str:
+    """The text that asks for an object which fits `schema`; `{}` asks for any object."""
+    only = "Answer with one JSON object only, without any other words."
+    if not schema:
+        return only
+    return f"{only} It must fit this JSON schema:\n{dumped(compact(schema))}"
+
+
+def correction(problem: str, wrote: str) -> str:
+    """The user's turn that asks again, with what was wrong."""
+    said = rejection(wrote, _MAX_QUOTED)
+    return f"{said}\n{problem}\nWrite the corrected JSON object only."
+
+
+class ObjectReader:
+    """Finds the object that fits one schema."""
+
+    def __init__(self, schema: Json) -> None:
+        self._schema = schema
+        self._checker = Checker(schema)
+
+    def read(self, text: str) -> tuple[Json | None, str]:
+        """The object, and nothing; or `None`, and what is wrong with the text."""
+        problem = "The answer holds no JSON object."
+        for candidate in _candidates(text):
+            value = decoded(candidate)
+            if not isinstance(value, dict):
+                continue
+            found, wrong = self._fitting(value)
+            if found is not None:
+                return found, ""
+            problem = wrong
+        return None, problem
+
+    def _fitting(self, value: Json) -> tuple[Json | None, str]:
+        if self._is_echo(value):
+            # Some models fill the values in where the schema had its descriptions.
+            inner = value.get("properties")
+            value = inner if isinstance(inner, dict) else value
+            wrong = "That is the schema itself. Write an object that fits it."
+        else:
+            wrong = ""
+        if not self._schema:
+            return value, ""
+        fitted = self._checker.fitted(value)
+        problem = self._checker.problem(fitted)
+        return (None, wrong or f"{problem}.") if problem is not None else (fitted, "")
+
+    def _is_echo(self, value: Json) -> bool:
+        return (
+            "properties" in value
+            and "properties" not in properties_of(self._schema)
+            and set(value) <= _SCHEMA_KEYS | {"additionalProperties"}
+        )
+
+
+def _candidates(text: str) -> Iterator[str]:
+    """The pieces of a text that may be the object, the likeliest first."""
+    for found in _FENCED.finditer(text):
+        fenced = found[1].strip()
+        if fenced.startswith("{"):
+            yield _balanced(fenced, 0)
+    end = 0
+    for _ in range(_MAX_CANDIDATES):
+        start = text.find("{", end)
+        if start == -1:
+            return
+        piece = _balanced(text, start)
+        end = start + len(piece)
+        yield piece
+
+
+def _balanced(text: str, start: int) -> str:
+    """From an opening brace to the one that closes it, or to the end."""
+    depth, quoted, at = 0, False, start
+    while at < len(text):
+        char = text[at]
+        if char == "\\" and quoted:
+            at += 1
+        elif char == '"':
+            quoted = not quoted
+        elif not quoted and char in "{}":
+            depth += 1 if char == "{" else -1
+            if depth == 0:
+                return text[start : at + 1]
+        at += 1
+    return text[start:]
+
+
+def json_text(value: Any) -> str:
+    """An object as text, in the letters that the model wrote."""
+    return dumped(value)

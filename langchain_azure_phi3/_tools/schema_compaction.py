@@ -1,0 +1,151 @@
+"""A JSON schema in as few tokens as a model needs to follow it."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.errors import InvalidInputError
+
+# For validators and documentation, not for the writer of arguments.
+_DROPPED = frozenset({"title", "$schema", "$id", "$comment", "$defs", "definitions", "examples"})
+_DEFINITIONS = ("$defs", "definitions")
+_NAMED_SCHEMAS = frozenset({"properties", "patternProperties"})
+_LISTED_SCHEMAS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
+_MAX_INLINED = 600
+
+
+def compact(schema: Json) -> Json:
+    """The schema without what a model can do without; definitions inlined where they are small.
+
+    Kept are types, descriptions, enums, formats, bounds and what is required. Definitions that
+    are long, or that lead back to themselves, stay definitions.
+    """
+    definitions = _Definitions(schema)
+    compacted: Json = definitions.compacted(schema)
+    kept = definitions.used_by(compacted)
+    return {**compacted, "$defs": kept} if kept else compacted
+
+
+def dumped(value: Any) -> str:
+    """JSON without white space, in the letters that the user wrote.
+
+    Raises:
+        InvalidInputError: A schema holds what JSON cannot.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as problem:
+        raise InvalidInputError(f"The schema cannot be written as JSON: {problem}") from None
+
+
+class _Definitions:
+    """A schema's definitions, each compacted once, however often it is referred to."""
+
+    def __init__(self, root: Json) -> None:
+        self._root = root
+        self._compacted: dict[str, Json] = {}
+        self._circular: dict[str, bool] = {}
+
+    def compacted(self, schema: Any) -> Any:
+        """A part of the schema, with small definitions in place of references."""
+        if not isinstance(schema, dict):
+            return schema
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            return self._referred(schema, reference)
+        kept = {
+            key: self._value(key, value)
+            for key, value in schema.items()
+            if not _is_dropped(key, value, schema)
+        }
+        return _unwrapped(kept)
+
+    def used_by(self, schema: Json) -> Json:
+        """The definitions to which a compacted schema still refers."""
+        used: Json = {}
+        waiting = list(_references(schema))
+        while waiting:
+            reference = waiting.pop()
+            name = reference.rpartition("/")[2]
+            if name not in used and _definition(reference, self._root) is not None:
+                used[name] = self._known(reference)
+                waiting.extend(_references(used[name]))
+        return used
+
+    def _value(self, key: str, value: Any) -> Any:
+        if key in _NAMED_SCHEMAS and isinstance(value, dict):
+            return {name: self.compacted(own) for name, own in value.items()}
+        if key in _LISTED_SCHEMAS and isinstance(value, list):
+            return [self.compacted(branch) for branch in value]
+        if key == "description" and isinstance(value, str):
+            return " ".join(value.split())
+        return self.compacted(value) if key in ("items", "additionalProperties") else value
+
+    def _referred(self, schema: Json, reference: str) -> Json:
+        beside = self.compacted({key: value for key, value in schema.items() if key != "$ref"})
+        referring: Json = {"$ref": reference, **beside}
+        if _definition(reference, self._root) is None or self._is_circular(reference):
+            return referring
+        inlined: Json = {**self._known(reference), **beside}
+        return referring if len(dumped(inlined)) > _MAX_INLINED else inlined
+
+    def _known(self, reference: str) -> Json:
+        if reference not in self._compacted:
+            target = _definition(reference, self._root)
+            self._compacted[reference] = self.compacted(target)
+        return self._compacted[reference]
+
+    def _is_circular(self, reference: str) -> bool:
+        if reference not in self._circular:
+            reached = set(_references(_definition(reference, self._root)))
+            waiting = list(reached)
+            while waiting:
+                further = set(_references(_definition(waiting.pop(), self._root))) - reached
+                reached |= further
+                waiting.extend(further)
+            self._circular[reference] = reference in reached
+        return self._circular[reference]
+
+
+def _is_dropped(key: str, value: Any, schema: Json) -> bool:
+    return (
+        key in _DROPPED
+        or (key == "default" and value is None)
+        or (key == "additionalProperties" and not isinstance(value, dict))
+        or (key == "type" and value == "object" and "properties" in schema)
+        or value in ([], {}, "")
+    )
+
+
+def _unwrapped(schema: Json) -> Json:
+    """Without the detours of generated schemas: "or null" of an option, "all of" one schema."""
+    for key in ("anyOf", "oneOf", "allOf"):
+        branches = schema.get(key)
+        if not isinstance(branches, list):
+            continue
+        real = [branch for branch in branches if branch != {"type": "null"}]
+        if len(real) == 1 and isinstance(real[0], dict):
+            others = {name: value for name, value in schema.items() if name != key}
+            return {**real[0], **others}
+    return schema
+
+
+def _definition(reference: str, root: Json) -> Json | None:
+    for place in _DEFINITIONS:
+        known, prefix = root.get(place), f"#/{place}/"
+        if isinstance(known, dict) and reference.startswith(prefix):
+            found = known.get(reference.removeprefix(prefix))
+            return found if isinstance(found, dict) else None
+    return None
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        reference = value.get("$ref")
+        if isinstance(reference, str):
+            yield reference
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            yield from _references(item)

@@ -1,0 +1,6 @@
+"""Types that every part of the package uses."""
+
+from typing import Any
+
+Json = dict[str, Any]
+"""A JSON object, decoded."""

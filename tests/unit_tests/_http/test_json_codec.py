@@ -1,0 +1,136 @@
+"""JSON strict in what is sent, forgiving in what is read."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from langchain_azure_phi3 import InvalidInputError
+from langchain_azure_phi3._http.json_codec import decoded, encoded, parsed
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+GUIDE = (
+    b"\nPlease check this guide to understand why this error code might have been returned \n"
+    b"https://docs.microsoft.com/en-us/azure/machine-learning/how-to-troubleshoot"
+)
+
+
+def loop() -> dict[str, Any]:
+    """An object that holds itself."""
+    found: dict[str, Any] = {}
+    found["self"] = found
+    return found
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("place", ["plain", "list", "nested"])
+def test_numbers_that_json_lacks_are_refused(value: float, place: str) -> None:
+    """Python would write `NaN`, which servers answer with a riddle."""
+    held = {"plain": value, "list": [1.0, value], "nested": {"50256": ({"x": value},)}}[place]
+    with pytest.raises(InvalidInputError, match="NaN and infinity cannot be sent"):
+        encoded({"messages": [], "temperature": held})
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"messages": [{"content": "half \ud83d"}]},
+        {"messages": [{"content": loop()}]},
+        {"logit_bias": loop()},
+        {"x": object()},
+        {"x": {1: object}},
+    ],
+)
+def test_what_json_cannot_hold_is_refused(payload: dict[str, Any]) -> None:
+    """Half of a surrogate pair, an object in itself, any Python object."""
+    with pytest.raises(InvalidInputError, match="cannot be written as JSON"):
+        encoded(payload)
+
+
+def test_zeros_and_false_are_sent() -> None:
+    """Zero is an answer."""
+    payload = {"temperature": 0, "top_p": 0.0, "seed": 0, "logprobs": False, "stop": "", "n": None}
+    assert encoded(payload) == (
+        b'{"temperature":0,"top_p":0.0,"seed":0,"logprobs":false,"stop":"","n":null}'
+    )
+
+
+def test_characters_are_sent_as_utf_8() -> None:
+    """Without escapes: fewer bytes, and every server reads them."""
+    assert encoded({"x": "Grüße 😀"}) == '{"x":"Grüße 😀"}'.encode()
+
+
+@given(st.dictionaries(st.text(), JSON, max_size=4))
+def test_what_is_sent_is_what_was_given(payload: dict[str, Any]) -> None:
+    """Read back by Python's own reader."""
+    assert json.loads(encoded(payload)) == payload
+
+
+@given(JSON)
+def test_what_is_read_is_what_was_written(value: Any) -> None:
+    """Written by Python's own writer, escaped or not, after a byte order mark or not."""
+    for escaped in (True, False):
+        content = json.dumps(value, ensure_ascii=escaped).encode()
+        assert decoded(content) == value
+        assert decoded(b"\xef\xbb\xbf" + content) == value
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        (rb'"\ud83d\ude00"', "😀"),
+        (rb'"\ud83d"', "\ufffd"),
+        (rb'"a\ude00b"', "a\ufffdb"),
+        (rb'"\ud83d\ud83d\ude00"', "\ufffd😀"),
+        (b'"a\xffb"', "a\ufffdb"),
+        (b'"\xf0\x9f"', "\ufffd"),
+    ],
+)
+def test_half_a_character_costs_one_character(content: bytes, value: str) -> None:
+    """A model's token may end in the middle of one."""
+    assert decoded(content) == value
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[DONE]", b"hello", b"\xff", b"[" * 100_000])
+def test_what_is_no_json_is_a_value_error(content: bytes) -> None:
+    """Never a RecursionError."""
+    with pytest.raises(ValueError):  # noqa: PT011 -- that it is one is all
+        decoded(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        (b'{"error": {"code": 1}}' + GUIDE, {"error": {"code": 1}}),
+        (b'[{"a": 1}]' + GUIDE, [{"a": 1}]),
+        (b' {"a": "\xff"} trailing', {"a": "\ufffd"}),
+        (b"busy" + GUIDE, ("busy" + GUIDE.decode())),
+        (b"  NOT FOUND \n", "NOT FOUND"),
+        (b"1 validation error", "1 validation error"),
+        (b"{broken", "{broken"),
+        (b"[DONE]", "[DONE]"),
+        (b"", ""),
+        (b"[" * 5000, "[" * 5000),
+    ],
+)
+def test_the_first_json_value_is_found_or_the_text_kept(content: bytes, value: Any) -> None:
+    """AML's front ends append a guide's address to the JSON of an error."""
+    assert parsed(content) == value
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_are_read_as_something(content: bytes) -> None:
+    """A failed response may hold anything."""
+    found = parsed(content)
+    again = parsed(json.dumps(found).encode())
+    assert again == found or "NaN" in json.dumps(found)

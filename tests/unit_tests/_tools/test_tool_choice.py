@@ -1,0 +1,98 @@
+"""What a call asks of the answer, in every way to write it."""
+
+from typing import Any
+
+import pytest
+
+from langchain_azure_phi3 import InvalidInputError
+from langchain_azure_phi3._tools.tool_choice import Asked, asked, chosen
+
+NAMES = ["weather", "search"]
+TOOLS = [
+    {"type": "function", "function": {"name": name, "description": "", "parameters": {}}}
+    for name in NAMES
+]
+
+
+@pytest.mark.parametrize(
+    ("given", "choice"),
+    [
+        (None, "auto"),
+        ("auto", "auto"),
+        ("any", "any"),
+        ("required", "any"),
+        (True, "any"),
+        ("none", "none"),
+        (False, "none"),
+        ("search", "search"),
+        ({"type": "function", "function": {"name": "search"}}, "search"),
+        ({"name": "search"}, "search"),
+        ({"type": "any"}, "any"),
+        ({"type": "tool", "name": "search"}, "search"),
+    ],
+)
+def test_a_choice_is_understood_in_every_spelling(given: Any, choice: str) -> None:
+    """LangChain's words, OpenAI's objects, Anthropic's, and bools."""
+    assert choice == chosen(given, NAMES)
+
+
+@pytest.mark.parametrize("given", ["searching", {"function": {"name": "x"}}, {}, 3, ["weather"]])
+def test_an_unknown_choice_is_refused_with_the_names_that_there_are(given: Any) -> None:
+    """A typing mistake must not become an unforced answer."""
+    with pytest.raises(InvalidInputError, match="weather, search"):
+        chosen(given, NAMES)
+
+
+def test_demanding_a_call_of_nothing_is_refused() -> None:
+    """No model can do that."""
+    with pytest.raises(InvalidInputError, match="no tool is bound"):
+        chosen("any", [])
+
+
+def test_a_tool_may_be_called_like_a_word_of_the_choice() -> None:
+    """A tool named `auto` is a tool."""
+    assert "auto" == chosen("auto", ["auto"])
+
+
+@pytest.mark.parametrize("tool", [{"type": "web_search"}, {"function": "f"}, {"function": {}}])
+def test_a_tool_that_is_no_function_is_refused(tool: Any) -> None:
+    """Built-in tools of other providers."""
+    with pytest.raises(InvalidInputError, match="none that a Phi can call"):
+        asked([tool])
+
+
+def test_none_offers_no_tools() -> None:
+    """Neither on the wire nor in words."""
+    assert Asked() == asked(TOOLS, "none")
+
+
+def test_a_named_tool_is_the_only_one_offered() -> None:
+    """The others would only cost tokens."""
+    assert ["search"] == [tool.name for tool in asked(TOOLS, "search").offered]
+    assert NAMES == [tool.name for tool in asked(TOOLS, "any").offered]
+
+
+@pytest.mark.parametrize(
+    ("choice", "wire"),
+    [
+        (None, "auto"),
+        ("any", "required"),
+        ("search", {"type": "function", "function": {"name": "search"}}),
+    ],
+)
+def test_tools_go_on_the_wire_with_their_choice(choice: Any, wire: Any) -> None:
+    """In OpenAI's form."""
+    fields = asked(TOOLS, choice, parallel=False).on_the_wire
+
+    assert {"tools": TOOLS, "tool_choice": wire, "parallel_tool_calls": False} == fields
+
+
+def test_the_schema_of_a_format_is_found() -> None:
+    """Any object for plain JSON mode, nothing for text."""
+    schema = {"properties": {"a": {"type": "integer"}}}
+    described = {"type": "json_schema", "json_schema": {"name": "A", "schema": schema}}
+
+    assert schema == asked(None, None, described).schema
+    assert {} == asked(None, None, {"type": "json_object"}).schema
+    assert asked(None, None, {"type": "text"}).schema is None
+    assert asked(None).schema is None
