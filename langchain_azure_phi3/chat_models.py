@@ -39,7 +39,12 @@ from langchain_azure_phi3._response.events import CURRENT, EventWriter
 from langchain_azure_phi3._response.response import PROVIDER, ModelInfo, model_info
 from langchain_azure_phi3._settings import BaseAzurePhi3
 from langchain_azure_phi3._tools import prompted
-from langchain_azure_phi3._tools.tool_choice import Asked, asked, chosen, wire_choice
+from langchain_azure_phi3._tools.tool_choice import (
+    OutputSpec,
+    parse_output_spec,
+    parse_tool_choice,
+    tool_choice_field,
+)
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.models import PhiModel
@@ -81,20 +86,20 @@ class _Asking(NamedTuple):
 
     model: str | None
     row: PhiModel | None
-    asked: Asked
+    asked: OutputSpec
     native: bool
 
     @property
-    def family(self) -> str:
+    def tool_format(self) -> str:
         return self.row.tool_prompt if self.row is not None else "plain"
 
     @property
-    def in_words(self) -> Asked | None:
+    def in_words(self) -> OutputSpec | None:
         return None if self.native else self.asked
 
     @property
     def fields(self) -> Json:
-        return self.asked.on_the_wire if self.native else self.asked.beside_words
+        return self.asked.native_fields if self.native else self.asked.prompted_fields
 
 
 class ChatAzurePhi3(BaseAzurePhi3):
@@ -316,7 +321,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
                 model=asking.model,
                 on_content_filter=self.on_content_filter,
                 asked=asking.in_words,
-                family=asking.family,
+                tool_format=asking.tool_format,
                 thinks=asking.row is None or asking.row.reasoning,
                 max_corrections=self.max_corrections if corrections is None else corrections,
                 scores=self.api == "score",
@@ -338,15 +343,15 @@ class ChatAzurePhi3(BaseAzurePhi3):
             return row.native_tools if row is not None else name is not None
         return self.tool_calling == "native"
 
-    def _asked(self, call: Json, name: str | None, *, native: bool) -> Asked:
+    def _asked(self, call: Json, name: str | None, *, native: bool) -> OutputSpec:
         response_format = call.get("response_format") or self.response_format
-        asked_for = asked(
+        asked_for = parse_output_spec(
             call.get("tools"),
             call.get("tool_choice"),
             response_format,
             call.get("parallel_tool_calls"),
         )
-        if asked_for.asks_for_json and call.get("tools") is None and not native:
+        if asked_for.requires_json and call.get("tools") is None and not native:
             raise InvalidInputError(
                 f"{name or 'A Phi deployment'} has no JSON mode: it would write empty lines until "
                 "max_tokens, or hang. Use with_structured_output(...), or force it with "
@@ -358,8 +363,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
         row = asking.row
         messages = anthropic_blocks.translated(messages)
         if asking.in_words is not None:
-            messages = flatten_tools.in_words(messages, asking.family)
-            if text := prompted.instructions(asking.in_words, asking.family):
+            messages = flatten_tools.in_words(messages, asking.tool_format)
+            if text := prompted.instructions(asking.in_words, asking.tool_format):
                 messages = flatten_tools.instructed(messages, text)
         folds = row is not None and row.system_messages == "dropped"
         auto: SystemMessages = "user" if folds and not self._route.kind.translates else "system"
@@ -433,8 +438,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
         described = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
         bound: Json = {"tools": described, **kwargs}
         if tool_choice is not None:
-            choice = chosen(tool_choice, [tool["function"]["name"] for tool in described])
-            bound["tool_choice"] = wire_choice(choice)
+            choice = parse_tool_choice(
+                tool_choice, [tool["function"]["name"] for tool in described]
+            )
+            bound["tool_choice"] = tool_choice_field(choice)
         if parallel_tool_calls is not None:
             bound["parallel_tool_calls"] = parallel_tool_calls
         if response_format is not None:

@@ -24,8 +24,8 @@ from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langchain_azure_phi3._request.flatten_tools import instructed
 from langchain_azure_phi3._tools import json_extraction
-from langchain_azure_phi3._tools.json_extraction import ObjectReader
-from langchain_azure_phi3._tools.tool_choice import named
+from langchain_azure_phi3._tools.json_extraction import ObjectExtractor
+from langchain_azure_phi3._tools.tool_choice import function_choice
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 
@@ -116,7 +116,7 @@ class _ByText:
         """`told`: the schema to describe in words, `{}` for any object, `None` for nothing."""
         self.bound = bound
         self._told = told
-        self._reader = ObjectReader(shape.schema)
+        self._reader = ObjectExtractor(shape.schema)
 
     def asking(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
         if self._told is None:
@@ -141,7 +141,7 @@ class _ByTool:
         # Corrections are made here, where each is a run of its own.
         self.bound: Json = {
             "tools": [tool],
-            "tool_choice": named(self._name),
+            "tool_choice": function_choice(self._name),
             "max_corrections": 0,
         }
 

@@ -17,16 +17,16 @@ from langchain_azure_phi3._request.messages import (
     wire_calls,
     without_media,
 )
-from langchain_azure_phi3._tools.tool_call_formats import decoded
-from langchain_azure_phi3._tools.tool_prompt import call_text, result_text
+from langchain_azure_phi3._tools.tool_call_formats import parse_lenient_json
+from langchain_azure_phi3._tools.tool_prompt import format_tool_calls, format_tool_result
 
 
-def in_words(messages: Sequence[BaseMessage], family: str) -> list[BaseMessage]:
+def in_words(messages: Sequence[BaseMessage], tool_format: str) -> list[BaseMessage]:
     """The conversation without calls and tool turns.
 
     Args:
         messages: The conversation.
-        family: The way of writing calls that the model knows.
+        tool_format: The way of writing calls that the model knows.
     """
     names = {
         call["id"]: call["function"]["name"]
@@ -39,7 +39,7 @@ def in_words(messages: Sequence[BaseMessage], family: str) -> list[BaseMessage]:
         if are_results:
             told.extend(_results(group, names))
         else:
-            told.extend(_told(message, family) for message in group)
+            told.extend(_told(message, tool_format) for message in group)
     return told
 
 
@@ -52,17 +52,17 @@ def instructed(messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:
     return [SystemMessage(text), *messages]
 
 
-def _told(message: BaseMessage, family: str) -> BaseMessage:
+def _told(message: BaseMessage, tool_format: str) -> BaseMessage:
     calls = wire_calls(message) if isinstance(message, AIMessage) else []
     if not calls:
         return message
-    made = call_text([(c["function"]["name"], _arguments(c)) for c in calls], family)
+    made = format_tool_calls([(c["function"]["name"], _arguments(c)) for c in calls], tool_format)
     said = joined(message, "")
     return AIMessage(f"{said}\n{made}" if said.strip() else made, name=message.name)
 
 
 def _arguments(call: dict[str, Any]) -> dict[str, Any]:
-    arguments = decoded(call["function"]["arguments"])
+    arguments = parse_lenient_json(call["function"]["arguments"])
     return arguments if isinstance(arguments, dict) else {"": call["function"]["arguments"]}
 
 
@@ -85,4 +85,4 @@ def _result(message: BaseMessage, names: Mapping[str, str]) -> str:
     identity = getattr(message, "tool_call_id", "")
     name = names.get(identity) or message.name or "that was called"
     said = joined(without_media(message), "\n")
-    return result_text(name, said, is_error=getattr(message, "status", None) == "error")
+    return format_tool_result(name, said, is_error=getattr(message, "status", None) == "error")

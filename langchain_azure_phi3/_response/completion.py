@@ -34,9 +34,10 @@ from langchain_azure_phi3._response.response import (
     tool_calls,
     usage,
 )
-from langchain_azure_phi3._response.response_parser import AnswerReader, Said
+from langchain_azure_phi3._response.response_parser import ParsedText, ResponseParser
 from langchain_azure_phi3._tools import json_extraction, tool_prompt
-from langchain_azure_phi3._tools.tool_choice import Asked
+from langchain_azure_phi3._tools.schema_compaction import to_compact_json
+from langchain_azure_phi3._tools.tool_choice import OutputSpec
 from langchain_azure_phi3._tools.tools import Call
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import (
@@ -68,8 +69,8 @@ class Terms:
 
     model: str | None = None
     on_content_filter: OnContentFilter = "raise"
-    asked: Asked | None = None
-    family: str = "plain"
+    asked: OutputSpec | None = None
+    tool_format: str = "plain"
     thinks: bool = False
     max_corrections: int = 0
     scores: bool = False
@@ -150,7 +151,7 @@ class Exchange:
         if self._raises(choice):
             raise self._blocked(choice.get("content_filter_results"), text, request_id, body)
         self._reader, self._errors = self._new_reader(), {}
-        said = self._heard(text, cut_off=choice.get("finish_reason") == "length")
+        said = self._heard(text, truncated=choice.get("finish_reason") == "length")
         good, bad = tool_calls(message)
         for call in said.calls:
             if call.error is None:
@@ -175,14 +176,14 @@ class Exchange:
             generation_info=_info(choice),
         )
 
-    def _heard(self, text: str, *, cut_off: bool) -> Said:
+    def _heard(self, text: str, *, truncated: bool) -> ParsedText:
         """All that a whole text says."""
         if self._reader.is_plain:
-            return Said("", text)
-        first, last = self._reader.feed(text), self._reader.finish(cut_off=cut_off)
-        held = self._reader.leftover() if self._gives_up() else Said()
+            return ParsedText("", text)
+        first, last = self._reader.feed(text), self._reader.finish(truncated=truncated)
+        held = self._reader.leftover() if self._gives_up() else ParsedText()
         parts = (first, last, held)
-        return Said(
+        return ParsedText(
             "".join(part.thoughts for part in parts),
             "".join(part.text for part in parts),
             tuple(call for part in parts for call in part.calls),
@@ -237,13 +238,13 @@ class Exchange:
         self._text += text.encode()
         said = self._reader.feed(text) if text else _NOTHING
         if thoughts := thoughts_of(delta):
-            said = Said(thoughts + said.thoughts, said.text, said.calls)
+            said = ParsedText(thoughts + said.thoughts, said.text, said.calls)
         calls = tool_call_chunks(delta) if delta.get("tool_calls") else []
         info = logprobs(choice) if choice.get("logprobs") else {}
         return self._chunk(said, calls, info)
 
     def _chunk(
-        self, said: Said, native: list[ToolCallChunk], info: Json
+        self, said: ParsedText, native: list[ToolCallChunk], info: Json
     ) -> ChatGenerationChunk | None:
         thoughts, text, written = said
         if not (native or written or thoughts or info):
@@ -270,7 +271,7 @@ class Exchange:
     def _call_chunk(self, call: Call) -> ToolCallChunk:
         index, self._calls = self._calls, self._calls + 1
         if call.error is None:
-            identity, args = _new_id(), json_extraction.json_text(call.arguments)
+            identity, args = _new_id(), to_compact_json(call.arguments)
         else:
             identity, args = self._refused(call)
         return tool_call_chunk(name=call.name, args=args, id=identity, index=index)
@@ -289,11 +290,11 @@ class Exchange:
         if self._raises(self._finish):
             raise self._blocked(self._filters, self._text.decode(), self._request_id)
         self._learn()
-        rest = self._reader.finish(cut_off=self._finish.get("finish_reason") == "length")
+        rest = self._reader.finish(truncated=self._finish.get("finish_reason") == "length")
         if self._reopened():
             return
         self.is_open = False
-        held = self._reader.leftover() if self._gives_up() else Said()
+        held = self._reader.leftover() if self._gives_up() else ParsedText()
         ends = (self._chunk(said, [], {}) for said in (rest, held))
         yield from (chunk for chunk in ends if chunk is not None)
         yield self._last_chunk()
@@ -358,8 +359,8 @@ class Exchange:
         if meter is not None and self._counted is not None:
             meter.learn(self.payload, self._counted["input_tokens"])
 
-    def _new_reader(self) -> AnswerReader:
-        return AnswerReader(self._terms.asked, thinks=self._terms.thinks)
+    def _new_reader(self) -> ResponseParser:
+        return ResponseParser(self._terms.asked, thinks=self._terms.thinks)
 
     def _gives_up(self) -> bool:
         return self._reader.problem is not None and self._corrections == 0
@@ -370,9 +371,9 @@ class Exchange:
         if problem is None or asked is None or self._corrections == 0:
             return False
         wrote = "".join(self._reader.wrote)
-        if asked.demands_call:
+        if asked.requires_tool_call:
             again = tool_prompt.correction(
-                problem, wrote=wrote, choice=asked.choice, family=self._terms.family
+                problem, wrote=wrote, choice=asked.choice, tool_format=self._terms.tool_format
             )
         else:
             again = json_extraction.correction(problem, wrote)
@@ -420,7 +421,7 @@ class Exchange:
         return error
 
 
-_NOTHING = Said()
+_NOTHING = ParsedText()
 
 
 def _says_something(choice: Json) -> bool:

@@ -10,7 +10,7 @@ _OPEN = "<think>"
 _CLOSE = "</think>"
 
 
-class ThoughtReader:
+class ReasoningParser:
     """Reads one answer; each reading is `(thoughts, answer)`, to pass on now."""
 
     def __init__(self, *, opened: bool = False) -> None:

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from langchain_azure_phi3._tools.schema_validation import errors, is_sound, validator
-from langchain_azure_phi3._tools.tools import loose, properties_of
+from langchain_azure_phi3._tools.tools import normalize_name, properties_of
 from langchain_azure_phi3._types import Json
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _NOTHING = ("null", "none")
 _ALTERNATIVES = ("anyOf", "oneOf")
 
 
-class Checker:
+class ArgumentCoercer:
     """Fits arguments to one tool's schema.
 
     A schema that is none, or that refers to one that is not here, is the tool's author's mistake:
@@ -40,13 +40,13 @@ class Checker:
         self._fits: dict[tuple[int, int], tuple[Any, Any]] = {}
         self._is_sound: bool | None = None
 
-    def fitted(self, arguments: Json) -> Json:
+    def coerced(self, arguments: Json) -> Json:
         """The arguments, coerced where that is unambiguous, without invented ones."""
         if not self._can_be_used():
             return arguments
-        fitted = self._fit(arguments, self._schema, 0)
+        coerced = self._fit(arguments, self._schema, 0)
         self._fits.clear()
-        return fitted if isinstance(fitted, dict) else arguments
+        return coerced if isinstance(coerced, dict) else arguments
 
     def problem(self, arguments: Json) -> str | None:
         """What the schema has against these arguments; `None` if nothing."""
@@ -110,17 +110,17 @@ class Checker:
         if not isinstance(schema.get("properties"), dict):
             return {} if depth == 0 and not _is_open(schema) else value
         properties = properties_of(schema)
-        fitted: Json = {}
+        coerced: Json = {}
         for name, given in _renamed(value, properties).items():
             if name not in properties:
                 if _is_open(schema):
-                    fitted[name] = given
+                    coerced[name] = given
                 continue
             argument = self._fit(given, properties[name], depth + 1)
             if argument is None and self._means_absent(name, schema):
                 continue
-            fitted[name] = argument
-        return fitted
+            coerced[name] = argument
+        return coerced
 
     def _means_absent(self, name: str, schema: Json) -> bool:
         """Whether null says "not given" here, as small models write it for what they leave out."""
@@ -141,10 +141,10 @@ def _renamed(value: Json, properties: Json) -> Json:
     """The object with its keys spelt as the schema spells them, where that is unmistakable."""
     spelt: dict[str, list[str]] = {}
     for name in properties:
-        spelt.setdefault(loose(name), []).append(name)
+        spelt.setdefault(normalize_name(name), []).append(name)
     renamed: Json = {}
     for name, given in value.items():
-        similar = spelt.get(loose(name), [])
+        similar = spelt.get(normalize_name(name), [])
         target = similar[0] if name not in properties and len(similar) == 1 else name
         renamed[name if target in value else target] = given
     return renamed
@@ -196,7 +196,9 @@ def _chosen(value: Any, choices: list[Any]) -> Any:
     """The one choice that reads like the value."""
     if value in choices or isinstance(value, dict | list | bool) or value is None:
         return value
-    like = [choice for choice in choices if loose(str(choice)) == loose(str(value))]
+    like = [
+        choice for choice in choices if normalize_name(str(choice)) == normalize_name(str(value))
+    ]
     return like[0] if len(like) == 1 else value
 
 

@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
 
-from langchain_azure_phi3._tools.argument_coercion import Checker
-from langchain_azure_phi3._tools.schema_compaction import compact, dumped
-from langchain_azure_phi3._tools.tool_call_formats import decoded
-from langchain_azure_phi3._tools.tool_prompt import rejection
+from langchain_azure_phi3._tools.argument_coercion import ArgumentCoercer
+from langchain_azure_phi3._tools.schema_compaction import compact_schema, to_compact_json
+from langchain_azure_phi3._tools.tool_call_formats import parse_lenient_json
+from langchain_azure_phi3._tools.tool_prompt import quote_rejected
 from langchain_azure_phi3._tools.tools import properties_of
 from langchain_azure_phi3._types import Json
 
@@ -22,27 +21,27 @@ def instructions(schema: Json) -> str:
     only = "Answer with one JSON object only, without any other words."
     if not schema:
         return only
-    return f"{only} It must fit this JSON schema:\n{dumped(compact(schema))}"
+    return f"{only} It must fit this JSON schema:\n{to_compact_json(compact_schema(schema))}"
 
 
 def correction(problem: str, wrote: str) -> str:
     """The user's turn that asks again, with what was wrong."""
-    said = rejection(wrote, _MAX_QUOTED)
+    said = quote_rejected(wrote, _MAX_QUOTED)
     return f"{said}\n{problem}\nWrite the corrected JSON object only."
 
 
-class ObjectReader:
+class ObjectExtractor:
     """Finds the object that fits one schema."""
 
     def __init__(self, schema: Json) -> None:
         self._schema = schema
-        self._checker = Checker(schema)
+        self._checker = ArgumentCoercer(schema)
 
     def read(self, text: str) -> tuple[Json | None, str]:
         """The object, and nothing; or `None`, and what is wrong with the text."""
         problem = "The answer holds no JSON object."
         for candidate in _candidates(text):
-            value = decoded(candidate)
+            value = parse_lenient_json(candidate)
             if not isinstance(value, dict):
                 continue
             found, wrong = self._fitting(value)
@@ -61,9 +60,9 @@ class ObjectReader:
             wrong = ""
         if not self._schema:
             return value, ""
-        fitted = self._checker.fitted(value)
-        problem = self._checker.problem(fitted)
-        return (None, wrong or f"{problem}.") if problem is not None else (fitted, "")
+        coerced = self._checker.coerced(value)
+        problem = self._checker.problem(coerced)
+        return (None, wrong or f"{problem}.") if problem is not None else (coerced, "")
 
     def _is_echo(self, value: Json) -> bool:
         return (
@@ -104,8 +103,3 @@ def _balanced(text: str, start: int) -> str:
                 return text[start : at + 1]
         at += 1
     return text[start:]
-
-
-def json_text(value: Any) -> str:
-    """An object as text, in the letters that the model wrote."""
-    return dumped(value)

@@ -22,17 +22,17 @@ _BEFORE_STRING = frozenset("{[,:")
 _CALL_KEYS = frozenset((*NAME_KEYS, *ARGUMENT_KEYS, *WRAPPER_KEYS, *OTHER_KEYS))
 
 
-class Probe:
+class CallClassifier:
     """Judges an object by its own keys, as they arrive: a call, data, or still open."""
 
-    def __init__(self, tools: Toolbox, *, sole: Tool | None, any_name: bool) -> None:
+    def __init__(self, tools: Toolbox, *, only_tool: Tool | None, any_name: bool) -> None:
         """`sole`: whose arguments may stand alone; `any_name`: unknown names are calls too."""
-        self.verdict: Verdict = "open"
+        self.classification: Verdict = "open"
         self.name = ""
         self.has_quotes = False
         self._tools = tools
         self._any_name = any_name
-        self._own = frozenset(() if sole is None else properties_of(sole.parameters))
+        self._own = frozenset(() if only_tool is None else properties_of(only_tool.parameters))
         self._names = frozenset(tool.name for tool in tools.tools) - _CALL_KEYS
         self._keys = _CALL_KEYS | self._names | self._own
         self._in_key = True
@@ -58,20 +58,20 @@ class Probe:
         elif quoted or not (char.isspace() or char in ",}"):
             self._key += char
             if not any(key.startswith(self._key) for key in self._keys):
-                self.verdict = "data"
+                self.classification = "data"
 
     def _end_key(self) -> None:
         if self._key in self._own:
-            self.verdict = "call"
+            self.classification = "call"
         elif self._key not in self._keys:
-            self.verdict = "data"
+            self.classification = "data"
         self._in_key, self._value, self._quotes = False, [], 0
 
     def _see_value(self, char: str, *, quoted: bool) -> None:
         if not quoted and char in "{[":
             self._see_nested()
         elif self._key in self._names:
-            self.verdict = "open" if char.isspace() else "data"
+            self.classification = "open" if char.isspace() else "data"
         elif self._key in NAME_KEYS or self._key == "type":
             if not quoted and char in "\"'":
                 self._quotes += 1
@@ -81,9 +81,9 @@ class Probe:
 
     def _see_nested(self) -> None:
         if self._key in WRAPPER_KEYS or self._key in self._names:
-            self.verdict = "call"
+            self.classification = "call"
         elif self._key in NAME_KEYS or self._key == "type":
-            self.verdict = "data"
+            self.classification = "data"
 
     def _end_value(self) -> None:
         if self._key in NAME_KEYS or self._key == "type":
@@ -95,20 +95,20 @@ class Probe:
         value = "".join(self._value)
         if self._key == "type":
             fits = value in CALL_TYPES if ended else _begins(CALL_TYPES, value)
-            self.verdict = "open" if fits else "data"
+            self.classification = "open" if fits else "data"
         elif ended:
             self.name = value
             known = self._any_name or self._tools.find(value) is not None
-            self.verdict = "call" if known else "data"
+            self.classification = "call" if known else "data"
         elif not self._tools.may_become(value):
-            self.verdict = "data"
+            self.classification = "data"
 
 
 def _begins(words: tuple[str, ...], beginning: str) -> bool:
     return any(word.startswith(beginning) for word in words)
 
 
-class Brackets:
+class JsonScanner:
     """Finds the end of one JSON value, fed piece by piece, however badly it is written."""
 
     def __init__(self, *, outer: int = 0) -> None:
@@ -125,12 +125,12 @@ class Brackets:
         return not self._open
 
     @property
-    def too_deep(self) -> bool:
+    def exceeds_max_depth(self) -> bool:
         """Whether it is nested beyond what arguments are."""
         return len(self._open) > _MAX_DEPTH
 
     @property
-    def broken_off(self) -> bool:
+    def truncated(self) -> bool:
         """Whether a value is missing here, or half there, rather than brackets only."""
         return self._quote != "" or self._last == ":"
 
@@ -138,17 +138,17 @@ class Brackets:
         """Regard that many arrays as open around the value."""
         self._open[:0] = ["["] * outer
 
-    def read(self, text: str, at: int, probe: Probe | None = None) -> int:
+    def read(self, text: str, at: int, probe: CallClassifier | None = None) -> int:
         """Read on; the index after the value, or of what the caller must decide, or the end.
 
         The caller decides of `<` and backticks outside of strings, which may be a marker (see
         `skip`), of a `]` that closes nothing here, and of the character at which `probe`, which
         sees the value's own level, found this to be data.
         """
-        while at < len(text) and not self.too_deep:
+        while at < len(text) and not self.exceeds_max_depth:
             if probe is not None and self._is_probed(probe) and self._open and not self._is_seen:
                 probe.see(text[at], quoted=self._in_content(text[at]))
-                if probe.verdict == "data":
+                if probe.classification == "data":
                     return at
             following = self._string(text, at, probe) if self._quote else self._outside(text, at)
             self._is_seen = following == at
@@ -162,13 +162,13 @@ class Brackets:
         self._last = char
         self._is_seen = False
 
-    def _is_probed(self, probe: Probe) -> bool:
-        return probe.verdict == "open" and len(self._open) == 1
+    def _is_probed(self, probe: CallClassifier) -> bool:
+        return probe.classification == "open" and len(self._open) == 1
 
     def _in_content(self, char: str) -> bool:
         return self._quote != "" and (self._escaped or char != self._quote)
 
-    def _string(self, text: str, at: int, probe: Probe | None) -> int:
+    def _string(self, text: str, at: int, probe: CallClassifier | None) -> int:
         if self._escaped:
             self._escaped = False
             return at + 1

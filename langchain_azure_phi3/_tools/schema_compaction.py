@@ -15,7 +15,7 @@ _LISTED_SCHEMAS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
 _MAX_INLINED = 600
 
 
-def compact(schema: Json) -> Json:
+def compact_schema(schema: Json) -> Json:
     """The schema without what a model can do without; definitions inlined where they are small.
 
     Kept are types, descriptions, enums, formats, bounds and what is required. Definitions that
@@ -27,7 +27,7 @@ def compact(schema: Json) -> Json:
     return {**compacted, "$defs": kept} if kept else compacted
 
 
-def dumped(value: Any) -> str:
+def to_compact_json(value: Any) -> str:
     """JSON without white space, in the letters that the user wrote.
 
     Raises:
@@ -88,7 +88,7 @@ class _Definitions:
         if _definition(reference, self._root) is None or self._is_circular(reference):
             return referring
         inlined: Json = {**self._known(reference), **beside}
-        return referring if len(dumped(inlined)) > _MAX_INLINED else inlined
+        return referring if len(to_compact_json(inlined)) > _MAX_INLINED else inlined
 
     def _known(self, reference: str) -> Json:
         if reference not in self._compacted:

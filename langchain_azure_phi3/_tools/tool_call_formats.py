@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from langchain_azure_phi3._tools.argument_coercion import Checker
+from langchain_azure_phi3._tools.argument_coercion import ArgumentCoercer
 from langchain_azure_phi3._tools.tools import Call, Tool, Toolbox, properties_of
 from langchain_azure_phi3._types import Json
 
@@ -33,35 +33,35 @@ _TRIPLE_QUOTED = re.compile(r'"""(.*?)"""', re.DOTALL)
 _MAX_WRAPPERS = 4
 
 
-class CallForms:
+class CallNormalizer:
     """Reads calls of the tools on offer out of JSON."""
 
-    def __init__(self, tools: Toolbox, *, sole: Tool | None = None) -> None:
+    def __init__(self, tools: Toolbox, *, only_tool: Tool | None = None) -> None:
         """`sole`: the one tool whose arguments may stand alone, without its name."""
         self._tools = tools
-        self._sole = sole
-        self._checkers: dict[str, Checker] = {}
+        self._sole = only_tool
+        self._checkers: dict[str, ArgumentCoercer] = {}
 
-    def calls(self, raw: str, *, explicit: bool) -> tuple[Call, ...]:
+    def calls(self, raw: str, *, marked: bool) -> tuple[Call, ...]:
         """The calls that a JSON object is; none when it is only data.
 
         Args:
             raw: The object's text; need not be quite JSON.
-            explicit: Whether it was marked as a call, so that what is wrong with it is an error.
+            marked: Whether it was marked as a call, so that what is wrong with it is an error.
         """
-        value = decoded(raw)
+        value = parse_lenient_json(raw)
         if not isinstance(value, dict):
-            return (Call("", None, raw, "This is not a JSON object."),) if explicit else ()
+            return (Call("", None, raw, "This is not a JSON object."),) if marked else ()
         found = tuple(
             self._checked(name, arguments, raw)
-            for name, arguments in self._pairs(value, explicit=explicit, depth=0)
+            for name, arguments in self._pairs(value, marked=marked, depth=0)
         )
         if found:
             return found
         bare = self._bare(value, raw)
         if bare is not None:
             return (bare,)
-        return (self._unnamed(raw),) if explicit else ()
+        return (self._unnamed(raw),) if marked else ()
 
     def _bare(self, value: Json, raw: str) -> Call | None:
         """The object as the arguments of the only tool that may be called."""
@@ -72,35 +72,35 @@ class CallForms:
         is_meant = call.error is None and (bool(call.arguments) or not value)
         return call if is_meant or (properties and value.keys() <= properties.keys()) else None
 
-    def _pairs(self, value: Any, *, explicit: bool, depth: int) -> Iterator[tuple[str, Any]]:
+    def _pairs(self, value: Any, *, marked: bool, depth: int) -> Iterator[tuple[str, Any]]:
         """Every (name, arguments) that stands in a value, through its wrappers."""
         if depth > _MAX_WRAPPERS:
             return
         if isinstance(value, list):
             for item in value:
-                yield from self._pairs(item, explicit=explicit, depth=depth + 1)
+                yield from self._pairs(item, marked=marked, depth=depth + 1)
         if not isinstance(value, dict):
             return
-        named = self._named(value, explicit=explicit)
+        named = self._named(value, marked=marked)
         if named is not None:
             yield named
             return
         for key in WRAPPER_KEYS:
             if isinstance(value.get(key), dict | list):
-                yield from self._pairs(value[key], explicit=explicit, depth=depth + 1)
+                yield from self._pairs(value[key], marked=marked, depth=depth + 1)
                 return
         yield from self._keyed(value)
 
-    def _named(self, value: Json, *, explicit: bool) -> tuple[str, Any] | None:
+    def _named(self, value: Json, *, marked: bool) -> tuple[str, Any] | None:
         for key in NAME_KEYS:
             name = value.get(key)
             if not isinstance(name, str):
                 continue
             tool = self._tools.find(name)
             arguments = self._arguments(value, key, tool)
-            if tool is None and not (explicit and arguments is not _NONE_GIVEN):
+            if tool is None and not (marked and arguments is not _NONE_GIVEN):
                 continue
-            if arguments is _NO_CALL and not explicit:
+            if arguments is _NO_CALL and not marked:
                 continue
             return name, arguments
         return None
@@ -137,9 +137,9 @@ class CallForms:
             return Call(tool.name, None, raw, "The arguments are not a JSON object.")
         checker = self._checkers.get(tool.name)
         if checker is None:
-            checker = self._checkers[tool.name] = Checker(tool.parameters)
-        fitted = checker.fitted(given)
-        return Call(tool.name, fitted, raw, checker.problem(fitted))
+            checker = self._checkers[tool.name] = ArgumentCoercer(tool.parameters)
+        coerced = checker.coerced(given)
+        return Call(tool.name, coerced, raw, checker.problem(coerced))
 
     def _unnamed(self, raw: str) -> Call:
         known = ", ".join(tool.name for tool in self._tools.tools)
@@ -165,7 +165,7 @@ def _object(arguments: Any) -> Json | None:
     """Arguments as an object, also from a JSON string, from null and from a list of one."""
     if isinstance(arguments, str):
         text = arguments.strip()
-        arguments = {} if text in ("", "null", "None") else decoded(text)
+        arguments = {} if text in ("", "null", "None") else parse_lenient_json(text)
     elif arguments is None:
         return {}
     if isinstance(arguments, list) and len(arguments) <= 1:
@@ -173,7 +173,7 @@ def _object(arguments: Any) -> Json | None:
     return arguments if isinstance(arguments, dict) else None
 
 
-def decoded(text: str) -> Any:
+def parse_lenient_json(text: str) -> Any:
     """The JSON value that a text is or nearly is; `None` where it is neither."""
     try:
         return json.loads(text, strict=False)

@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from langchain_azure_phi3._tools.json_scanner import Brackets, Probe
-from langchain_azure_phi3._tools.tool_call_formats import CallForms
+from langchain_azure_phi3._tools.json_scanner import CallClassifier, JsonScanner
+from langchain_azure_phi3._tools.tool_call_formats import CallNormalizer
 from langchain_azure_phi3._tools.tools import Call, Tool, Toolbox
 
-BROKEN_OFF = "The answer broke off inside this call."
+TRUNCATED = "The answer broke off inside this call."
 
 # Phi-4-mini was trained on <|tool_call|>, which its hosts' templates rename; vLLM's template for
 # it asks for functools; Foundry Local and servers for other models use the tags without bars.
@@ -55,7 +55,7 @@ _SEPARATORS = re.compile(r"[\s,;}\]]*")
 _WORD = re.compile(r"[\w+#.-]*")
 
 
-class Reading(NamedTuple):
+class ParseResult(NamedTuple):
     """What the last piece of text brought.
 
     Attributes:
@@ -67,16 +67,16 @@ class Reading(NamedTuple):
     calls: tuple[Call, ...] = ()
 
 
-class ToolReader:
+class ToolCallParser:
     """Reads one answer."""
 
-    def __init__(self, tools: Iterable[Tool], *, demanded: bool) -> None:
+    def __init__(self, tools: Iterable[Tool], *, required: bool) -> None:
         """`demanded`: a call must come, so that the arguments of an only tool are one too."""
         self._tools = Toolbox(tools)
         only = self._tools.tools[0] if len(self._tools.tools) == 1 else None
-        self._sole = only if demanded else None
-        self._demanded = demanded
-        self._forms = CallForms(self._tools, sole=self._sole)
+        self._sole = only if required else None
+        self._demanded = required
+        self._forms = CallNormalizer(self._tools, only_tool=self._sole)
         self._mode: Callable[[str, int], int] = self._between
         self._pending = ""  # the beginning of a marker, at most
         self._held: list[str] = []  # read, but not known to be text
@@ -86,30 +86,30 @@ class ToolReader:
         self._after_call = False
         self._last_told = ""
         self._is_over = False
-        self._brackets = Brackets()
+        self._brackets = JsonScanner()
         self._probe = self._new_probe()
         self._text: list[str] = []
         self._calls: list[Call] = []
 
-    def feed(self, text: str) -> Reading:
+    def feed(self, text: str) -> ParseResult:
         """Read a piece of the answer."""
         self._read(text)
         return self._reading()
 
-    def finish(self, *, cut_off: bool = False) -> Reading:
+    def finish(self, *, truncated: bool = False) -> ParseResult:
         """Read the end; `cut_off`: the answer was not complete, as at the limit of tokens."""
         self._is_over = True
         self._read("")
         if self._mode == self._within_object:
-            self._finish_object(cut_off=cut_off)
+            self._finish_object(truncated=truncated)
         if self._mode == self._between:
             self._finish_between()
         else:
             self._refuse()
         return self._reading()
 
-    def _reading(self) -> Reading:
-        reading = Reading("".join(self._text), tuple(self._calls))
+    def _reading(self) -> ParseResult:
+        reading = ParseResult("".join(self._text), tuple(self._calls))
         self._text, self._calls = [], []
         return reading
 
@@ -184,13 +184,13 @@ class ToolReader:
     def _within_object(self, text: str, at: int) -> int:
         """An object that may be a call."""
         end = self._brackets.read(text, at, self._probe)
-        is_data = self._probe.verdict == "data"
+        is_data = self._probe.classification == "data"
         if self._is_marked and is_data and not self._brackets.closed:
             end = self._brackets.read(text, end)
         self._object.append(text[at:end])
         if self._brackets.closed:
             self._complete()
-        elif self._brackets.too_deep or (is_data and not self._is_marked):
+        elif self._brackets.exceeds_max_depth or (is_data and not self._is_marked):
             self._refuse()
         elif end < len(text):
             return self._at_odd_character(text, end)
@@ -213,7 +213,7 @@ class ToolReader:
         """JSON that is no call, whose inside is none either."""
         end = self._brackets.read(text, at)
         self._tell(text[at:end])
-        if self._brackets.closed or self._brackets.too_deep:
+        if self._brackets.closed or self._brackets.exceeds_max_depth:
             self._mode = self._plain
         elif end < len(text):
             marker = "" if text[end] == "]" else self._marker(text, end)
@@ -257,7 +257,7 @@ class ToolReader:
         """Enter a tag, a fence, an array or an object."""
         if not marker and text[at] == "{":
             self._object = []
-            self._brackets, self._probe = Brackets(), self._new_probe()
+            self._brackets, self._probe = JsonScanner(), self._new_probe()
             self._mode = self._within_object
             return at
         opened = marker or "["
@@ -274,7 +274,7 @@ class ToolReader:
         """The object is whole: a call, or text after all."""
         raw = "".join(self._object)
         marked = self._is_marked or self._demanded
-        calls = self._forms.calls(raw, explicit=marked)
+        calls = self._forms.calls(raw, marked=marked)
         if not calls:
             self._refuse()
             return
@@ -328,19 +328,21 @@ class ToolReader:
             self._release_between()
         self._held.clear()
 
-    def _finish_object(self, *, cut_off: bool) -> None:
+    def _finish_object(self, *, truncated: bool) -> None:
         """The end came within an object: a call without its last brackets, or half a call."""
-        if not self._is_marked and self._probe.verdict != "call":
+        if not self._is_marked and self._probe.classification != "call":
             return
-        if not cut_off and not self._brackets.broken_off:
+        if not truncated and not self._brackets.truncated:
             self._complete()
             return
         tool = self._tools.find(self._probe.name)
         name = self._probe.name if tool is None else tool.name
-        self._took([Call(name, None, "".join(self._object), BROKEN_OFF)])
+        self._took([Call(name, None, "".join(self._object), TRUNCATED)])
 
-    def _new_probe(self) -> Probe:
-        return Probe(self._tools, sole=self._sole, any_name=self._demanded or self._is_marked)
+    def _new_probe(self) -> CallClassifier:
+        return CallClassifier(
+            self._tools, only_tool=self._sole, any_name=self._demanded or self._is_marked
+        )
 
     def _hold(self, text: str, at: int, filler: re.Pattern[str]) -> int:
         found = filler.match(text, at)

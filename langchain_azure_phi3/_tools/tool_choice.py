@@ -23,7 +23,7 @@ _CHOICES: Mapping[Any, str] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OutputSpec:
     """The tools and the format that one call asks for.
 
     Attributes:
@@ -39,37 +39,37 @@ class Asked:
     parallel: bool | None = None
 
     @property
-    def offered(self) -> tuple[Tool, ...]:
+    def allowed_tools(self) -> tuple[Tool, ...]:
         """The tools that may be called: all, or the one that must be."""
         tools = tuple(Tool.from_wire(tool) for tool in self.tools)
         return tuple(t for t in tools if t.name == self.choice) or tools
 
     @property
-    def demands_call(self) -> bool:
+    def requires_tool_call(self) -> bool:
         """Whether an answer without a call is none."""
         return bool(self.tools) and self.choice != AUTO
 
     @property
-    def asks_for_json(self) -> bool:
+    def requires_json(self) -> bool:
         """Whether the format is another than text."""
         return self.response_format is not None and self.response_format.get("type") != "text"
 
     @property
     def schema(self) -> Json | None:
         """The JSON schema that the answer must fit; `{}` for any object, `None` for words."""
-        if not self.asks_for_json or self.response_format is None:
+        if not self.requires_json or self.response_format is None:
             return None
         described = self.response_format.get("json_schema")
         schema = described.get("schema") if isinstance(described, dict) else None
         return schema if isinstance(schema, dict) else {}
 
     @property
-    def on_the_wire(self) -> Json:
+    def native_fields(self) -> Json:
         """The payload's fields, for a deployment that knows them."""
         fields: Json = {}
         if self.tools:
             fields["tools"] = list(self.tools)
-            fields["tool_choice"] = wire_choice(self.choice)
+            fields["tool_choice"] = tool_choice_field(self.choice)
             if self.parallel is not None:
                 fields["parallel_tool_calls"] = self.parallel
         if self.response_format is not None:
@@ -77,9 +77,9 @@ class Asked:
         return fields
 
     @property
-    def beside_words(self) -> Json:
+    def prompted_fields(self) -> Json:
         """The payload's fields where the rest is asked for in words: a format that is text."""
-        if self.response_format is None or self.asks_for_json:
+        if self.response_format is None or self.requires_json:
             return {}
         return {"response_format": self.response_format}
 
@@ -87,31 +87,31 @@ class Asked:
 _WIRE_CHOICES: Mapping[str, str] = {NONE: "none", AUTO: "auto", ANY: "required"}
 
 
-def wire_choice(choice: str) -> str | Json:
+def tool_choice_field(choice: str) -> str | Json:
     """The wire's `tool_choice` for what `chosen` gives."""
-    return _WIRE_CHOICES.get(choice) or named(choice)
+    return _WIRE_CHOICES.get(choice) or function_choice(choice)
 
 
-def named(name: str) -> Json:
+def function_choice(name: str) -> Json:
     """The wire's way to demand one tool."""
     return {"type": "function", "function": {"name": name}}
 
 
-def asked(
+def parse_output_spec(
     tools: Sequence[Json] | None,
     tool_choice: Any = None,
     response_format: Json | None = None,
     parallel: bool | None = None,
-) -> Asked:
+) -> OutputSpec:
     """What a call's keyword arguments ask for.
 
     Raises:
         InvalidInputError: `tool_choice` names no tool on offer, or demands one where none is.
     """
-    offered = tuple(tools or ())
-    choice = chosen(tool_choice, [_name(tool) for tool in offered])
-    return Asked(
-        tools=() if choice == NONE else offered,
+    allowed_tools = tuple(tools or ())
+    choice = parse_tool_choice(tool_choice, [_name(tool) for tool in allowed_tools])
+    return OutputSpec(
+        tools=() if choice == NONE else allowed_tools,
         choice=AUTO if choice == NONE else choice,
         response_format=response_format,
         parallel=parallel,
@@ -132,7 +132,7 @@ def _name(tool: Json) -> str:
     return name
 
 
-def chosen(tool_choice: Any, names: Sequence[str]) -> str:
+def parse_tool_choice(tool_choice: Any, names: Sequence[str]) -> str:
     """One of `"none"`, `"auto"`, `"any"` and the names.
 
     Args:

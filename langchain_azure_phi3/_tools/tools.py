@@ -60,14 +60,14 @@ class Toolbox:
         self._exact = {tool.name: tool for tool in self.tools}
         self._loose: dict[str, list[Tool]] = {}
         for tool in self.tools:
-            self._loose.setdefault(loose(tool.name), []).append(tool)
+            self._loose.setdefault(normalize_name(tool.name), []).append(tool)
 
     def find(self, name: str) -> Tool | None:
         """The tool so named, exactly or else unmistakably; `None` if there is none."""
         exact = self._exact.get(name)
         if exact is not None:
             return exact
-        similar = self._loose.get(loose(name), [])
+        similar = self._loose.get(normalize_name(name), [])
         return similar[0] if len(similar) == 1 else None
 
     def may_become(self, beginning: str) -> bool:
@@ -75,7 +75,7 @@ class Toolbox:
         written = beginning.strip().casefold()
         if any(namespace.startswith(written) for namespace in _NAMESPACES):
             return True
-        start = loose(beginning)
+        start = normalize_name(beginning)
         return any(name.startswith(start) for name in self._loose)
 
 
@@ -86,7 +86,7 @@ def properties_of(schema: Json) -> Json:
     return {name: own for name, own in named.items() if isinstance(name, str)}
 
 
-def loose(name: str) -> str:
+def normalize_name(name: str) -> str:
     """A name without what models get wrong: case, dashes, OpenAI's namespace."""
     plain = name.strip().casefold()
     for namespace in _NAMESPACES:

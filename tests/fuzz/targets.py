@@ -16,7 +16,7 @@ from langchain_azure_phi3 import AzurePhi3Error
 from langchain_azure_phi3._http.error_mapping import completion_from, error_from, error_within
 from langchain_azure_phi3._http.sse import EventParser
 from langchain_azure_phi3._http.stream_decoder import StreamReader
-from langchain_azure_phi3._tools.tool_call_parser import ToolReader
+from langchain_azure_phi3._tools.tool_call_parser import ToolCallParser
 from langchain_azure_phi3._tools.tools import Tool
 
 _TRANSCRIPTS = Path(__file__).parents[1] / "unit_tests" / "_tools" / "transcripts"
@@ -101,12 +101,12 @@ def tools(data: bytes) -> None:
     """Text and calls are the same wherever the model's tokens end."""
     size, data = _size(data)
     flags, text = data[:1], data[1:].decode("utf-8", errors="ignore")
-    demanded, cut_off = (flags >= b"\x80"), (flags[-1:] >= b"\x40")
+    required, truncated = (flags >= b"\x80"), (flags[-1:] >= b"\x40")
 
     def read(pieces: Iterable[str]) -> tuple[str, list[Any]]:
-        reader = ToolReader(_TOOLS[:1] if demanded else _TOOLS, demanded=demanded)
+        reader = ToolCallParser(_TOOLS[:1] if required else _TOOLS, required=required)
         readings = [reader.feed(piece) for piece in pieces]
-        readings.append(reader.finish(cut_off=cut_off))
+        readings.append(reader.finish(truncated=truncated))
         return "".join(r.text for r in readings), [call for r in readings for call in r.calls]
 
     whole = read([text])

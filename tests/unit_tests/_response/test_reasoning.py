@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_azure_phi3._response.reasoning import ThoughtReader
+from langchain_azure_phi3._response.reasoning import ReasoningParser
 from tests.growth import grows_linearly
 
 
 def _read(pieces: Iterable[str], *, opened: bool = False) -> tuple[str, str]:
-    reader = ThoughtReader(opened=opened)
+    reader = ReasoningParser(opened=opened)
     readings = [*(reader.feed(piece) for piece in pieces), reader.finish()]
     return "".join(thoughts for thoughts, _ in readings), "".join(text for _, text in readings)
 
@@ -66,14 +66,14 @@ def test_cuts_do_not_matter(pieces: list[str], opened: bool) -> None:
 
 def test_an_answer_without_tags_is_passed_on_at_once() -> None:
     """Nothing is held."""
-    reader = ThoughtReader()
+    reader = ReasoningParser()
 
     assert [reader.feed(t) for t in ("No", " <", "b>")] == [("", "No"), ("", " <"), ("", "b>")]
 
 
 def test_thoughts_stream_as_they_come() -> None:
     """Only what may be a tag is held."""
-    reader = ThoughtReader()
+    reader = ReasoningParser()
     reader.feed("<think>")
 
     assert [reader.feed(t) for t in ("Hm", "</", "b>")] == [("Hm", ""), ("", ""), ("</b>", "")]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_azure_phi3._tools.json_extraction import ObjectReader, correction, instructions
+from langchain_azure_phi3._tools.json_extraction import ObjectExtractor, correction, instructions
 from tests.growth import grows_linearly
 
 SCHEMA = {
@@ -45,7 +45,7 @@ PLAIN = '{"setup": "Why?", "rating": 3}'
 )
 def test_the_object_is_found(text: str) -> None:
     """In prose, in fences, almost JSON, with wrong types of one meaning, in an echo's place."""
-    assert (JOKE, "") == ObjectReader(SCHEMA).read(text)
+    assert (JOKE, "") == ObjectExtractor(SCHEMA).read(text)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_the_object_is_found(text: str) -> None:
 )
 def test_what_is_wrong_is_said(text: str, problem: str) -> None:
     """In words that the model can act on."""
-    found, said = ObjectReader(SCHEMA).read(text)
+    found, said = ObjectExtractor(SCHEMA).read(text)
 
     assert found is None
     assert problem in said
@@ -72,21 +72,23 @@ def test_a_schema_with_properties_of_its_own_is_no_echo() -> None:
     """An object may well have a field of that name."""
     schema = {"properties": {"properties": {"type": "object"}}}
 
-    assert ({"properties": {"a": 1}}, "") == ObjectReader(schema).read('{"properties": {"a": 1}}')
+    assert ({"properties": {"a": 1}}, "") == ObjectExtractor(schema).read(
+        '{"properties": {"a": 1}}'
+    )
 
 
 @pytest.mark.parametrize("properties", [None, 5, ["a"]])
 def test_a_schema_without_proper_properties_is_survived(properties: object) -> None:
     """It is the user's mistake; nothing is held against the model for it."""
     answer = '{"properties": {"a": 1}}'
-    found, _ = ObjectReader({"properties": properties}).read(answer)
+    found, _ = ObjectExtractor({"properties": properties}).read(answer)
 
     assert found is not None
 
 
 def test_any_object_fits_the_empty_schema() -> None:
     """As in plain JSON mode."""
-    assert ({"a": [1]}, "") == ObjectReader({}).read('Well: {"a": [1]}')
+    assert ({"a": [1]}, "") == ObjectExtractor({}).read('Well: {"a": [1]}')
 
 
 def test_the_instructions_hold_the_schema_without_ballast() -> None:
@@ -108,7 +110,7 @@ def test_a_correction_quotes_what_was_wrong() -> None:
 @given(st.text())
 def test_no_text_upsets_the_reader(text: str) -> None:
     """Whatever a model writes, there is an object or a reason."""
-    found, problem = ObjectReader(SCHEMA).read(text)
+    found, problem = ObjectExtractor(SCHEMA).read(text)
 
     assert (found is None) == bool(problem)
 
@@ -116,6 +118,6 @@ def test_no_text_upsets_the_reader(text: str) -> None:
 @pytest.mark.parametrize("filler", ["{", '{"a":', "```{", '{"a": 1} ', '{"a": "x'])
 def test_work_grows_with_the_length_of_the_answer(filler: str) -> None:
     """A model that loops must not stop the program."""
-    reader = ObjectReader(SCHEMA)
+    reader = ObjectExtractor(SCHEMA)
 
     assert grows_linearly(lambda size: reader.read(filler * (size // len(filler))), 4_000)

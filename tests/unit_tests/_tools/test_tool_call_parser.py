@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from langchain_azure_phi3._tools.tool_call_parser import BROKEN_OFF, ToolReader
+from langchain_azure_phi3._tools.tool_call_parser import TRUNCATED, ToolCallParser
 from langchain_azure_phi3._tools.tools import Call, Tool
 from tests.growth import grows_linearly
 
@@ -24,8 +24,8 @@ def _transcripts() -> Iterable[Any]:
         known = json.loads(file.read_text(encoding="utf-8"))
         tools = {name: Tool(name, **told) for name, told in known["tools"].items()}
         for transcript in known["transcripts"]:
-            offered = [tools[name] for name in transcript["tools"]]
-            yield pytest.param(transcript, offered, id=f"{file.stem}: {transcript['name']}")
+            allowed_tools = [tools[name] for name in transcript["tools"]]
+            yield pytest.param(transcript, allowed_tools, id=f"{file.stem}: {transcript['name']}")
 
 
 _TRANSCRIPTS = list(_transcripts())
@@ -51,18 +51,18 @@ def _read(
     pieces: Iterable[str],
     tools: Iterable[Tool] = (_WEATHER, _SEARCH),
     *,
-    demanded: bool = False,
-    cut_off: bool = False,
+    required: bool = False,
+    truncated: bool = False,
 ) -> tuple[str, list[Call]]:
-    reader = ToolReader(tools, demanded=demanded)
+    reader = ToolCallParser(tools, required=required)
     readings = [reader.feed(piece) for piece in pieces]
-    readings.append(reader.finish(cut_off=cut_off))
+    readings.append(reader.finish(truncated=truncated))
     text = "".join(reading.text for reading in readings)
     return text, [call for reading in readings for call in reading.calls]
 
 
 def _read_as(transcript: dict[str, Any], tools: list[Tool], pieces: Iterable[str]) -> Any:
-    options = {name: transcript.get(name, False) for name in ("demanded", "cut_off")}
+    options = {name: transcript.get(name, False) for name in ("required", "truncated")}
     return _read(pieces, tools, **options)
 
 
@@ -142,7 +142,7 @@ _TRICKY = st.lists(
 def test_what_may_begin_a_marker_is_taken_once() -> None:
     """Between a name's odd characters, in whatever pieces it comes: the fuzzer found it thrice."""
     text = '{"name":("\x00<"'
-    options = {"demanded": True, "cut_off": True}
+    options = {"required": True, "truncated": True}
 
     whole = _read([text], **options)
 
@@ -151,12 +151,12 @@ def test_what_may_begin_a_marker_is_taken_once() -> None:
 
 
 @settings(deadline=None, max_examples=500)
-@given(pieces=_TRICKY, demanded=st.booleans(), cut_off=st.booleans())
+@given(pieces=_TRICKY, required=st.booleans(), truncated=st.booleans())
 def test_no_text_breaks_the_reader_and_cuts_do_not_matter(
-    pieces: list[str], demanded: bool, cut_off: bool
+    pieces: list[str], required: bool, truncated: bool
 ) -> None:
     """Arbitrary text in arbitrary pieces reads as it does whole."""
-    options = {"demanded": demanded, "cut_off": cut_off}
+    options = {"required": required, "truncated": truncated}
     text = "".join(pieces)
     whole = _read([text], **options)
 
@@ -173,7 +173,7 @@ def test_text_without_marks_comes_back_unchanged(text: str) -> None:
 
 def test_the_first_word_of_an_answer_is_passed_on_at_once() -> None:
     """An ordinary answer streams as if there were no tools."""
-    reader = ToolReader([_WEATHER], demanded=False)
+    reader = ToolCallParser([_WEATHER], required=False)
 
     assert [reader.feed(word).text for word in (" The", " capital", " of", " Fra")] == [
         " The",
@@ -207,7 +207,7 @@ def test_the_first_word_of_an_answer_is_passed_on_at_once() -> None:
 )
 def test_what_is_held_is_released_as_soon_as_it_can_be_no_call(held: str, decisive: str) -> None:
     """Not a character later."""
-    reader = ToolReader([_WEATHER], demanded=False)
+    reader = ToolCallParser([_WEATHER], required=False)
 
     assert reader.feed(held).text == ""
     assert held in reader.feed(decisive).text + reader.feed("ion of").text
@@ -215,7 +215,7 @@ def test_what_is_held_is_released_as_soon_as_it_can_be_no_call(held: str, decisi
 
 def test_a_call_comes_as_soon_as_its_last_bracket() -> None:
     """Before the list and the tags around it are closed."""
-    reader = ToolReader([_WEATHER], demanded=False)
+    reader = ToolCallParser([_WEATHER], required=False)
 
     assert reader.feed(f"<|tool_call|>[{_PARIS[:-1]}").calls == ()
     assert [call.arguments for call in reader.feed("}").calls] == [{"city": "Paris"}]
@@ -230,10 +230,10 @@ def test_raw_is_the_text_that_the_model_wrote() -> None:
 
 def test_half_a_call_at_the_limit_of_tokens_is_no_call() -> None:
     """Even where only brackets seem to be missing: arguments may be, too."""
-    _, calls = _read([_PARIS[:-2]], cut_off=True)
+    _, calls = _read([_PARIS[:-2]], truncated=True)
 
     assert [(call.name, call.arguments, call.error) for call in calls] == [
-        ("get_weather", None, BROKEN_OFF)
+        ("get_weather", None, TRUNCATED)
     ]
 
 
@@ -287,7 +287,7 @@ def test_work_grows_with_the_length_of_the_answer(prefix: str, length: int) -> N
 
 def test_work_grows_with_the_length_of_a_name() -> None:
     """Where a call is demanded, any name may be that of an invented tool."""
-    assert grows_linearly(lambda size: _read(['{"name": "' + "a" * size], demanded=True), 200_000)
+    assert grows_linearly(lambda size: _read(['{"name": "' + "a" * size], required=True), 200_000)
 
 
 @pytest.mark.parametrize(
@@ -379,7 +379,7 @@ def test_importing_the_reader_imports_neither_library_that_it_needs_for_calls() 
 def test_a_schema_without_proper_properties_is_survived(properties: Any, emitted: str) -> None:
     """Its author's mistake; the call is read all the same, or not."""
     tool = Tool("get_weather", "", {"properties": properties})
-    _, calls = _read([emitted], [tool], demanded=True)
+    _, calls = _read([emitted], [tool], required=True)
 
     assert {"get_weather"} >= {call.name for call in calls}
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from langchain_azure_phi3._tools.schema_compaction import compact, dumped
-from langchain_azure_phi3._tools.tool_call_parser import ToolReader
+from langchain_azure_phi3._tools.schema_compaction import compact_schema, to_compact_json
+from langchain_azure_phi3._tools.tool_call_parser import ToolCallParser
 from langchain_azure_phi3._tools.tool_prompt import (
-    call_text,
     correction,
+    format_tool_calls,
+    format_tool_result,
     instructions,
     is_trained,
-    result_text,
 )
 from langchain_azure_phi3._tools.tools import Tool
 from langchain_azure_phi3.errors import InvalidInputError
@@ -51,39 +51,42 @@ def _realistic(number: int) -> Tool:
     )
 
 
-@pytest.mark.parametrize("family", _FAMILIES)
+@pytest.mark.parametrize("tool_format", _FAMILIES)
 @pytest.mark.parametrize(("count", "bound"), [(1, 210), (5, 620), (20, 2150)])
-def test_tools_cost_few_tokens(family: str, count: int, bound: int) -> None:
+def test_tools_cost_few_tokens(tool_format: str, count: int, bound: int) -> None:
     """Of 4,096: about 100 a tool of three arguments, and 100 once."""
-    text = instructions([_realistic(n) for n in range(count)], choice="auto", family=family)
+    text = instructions(
+        [_realistic(n) for n in range(count)], choice="auto", tool_format=tool_format
+    )
 
     assert len(text) / _CHARACTERS_A_TOKEN < bound
 
 
-@pytest.mark.parametrize("family", _FAMILIES)
+@pytest.mark.parametrize("tool_format", _FAMILIES)
 @pytest.mark.parametrize("choice", ["auto", "any", "list_orders_1"])
-def test_the_form_that_is_asked_for_is_the_form_that_is_read(family: str, choice: str) -> None:
+def test_the_form_that_is_asked_for_is_the_form_that_is_read(tool_format: str, choice: str) -> None:
     """The instructions' own example, with a tool's name, reads as a call."""
     tools = [_realistic(1)]
-    form = call_text(
-        [("TOOL" if choice != "list_orders_1" else choice, {"ARGUMENT": "VALUE"})], family
+    form = format_tool_calls(
+        [("TOOL" if choice != "list_orders_1" else choice, {"ARGUMENT": "VALUE"})], tool_format
     )
 
-    assert form in instructions(tools, choice=choice, family=family)
+    assert form in instructions(tools, choice=choice, tool_format=tool_format)
 
     written = form.replace("TOOL", "list_orders_1").replace("ARGUMENT", "customer_id")
-    reading = ToolReader(tools, demanded=False).feed(written)
+    reading = ToolCallParser(tools, required=False).feed(written)
 
     assert [(call.name, call.arguments) for call in reading.calls] == [
         ("list_orders_1", {"customer_id": "VALUE"})
     ]
 
 
-@pytest.mark.parametrize("family", _FAMILIES)
-def test_words_are_right_where_no_tool_is_needed(family: str) -> None:
+@pytest.mark.parametrize("tool_format", _FAMILIES)
+def test_words_are_right_where_no_tool_is_needed(tool_format: str) -> None:
     """Only where the choice is the model's."""
     said = {
-        choice: "ordinary words" in instructions([_realistic(1)], choice=choice, family=family)
+        choice: "ordinary words"
+        in instructions([_realistic(1)], choice=choice, tool_format=tool_format)
         for choice in ("auto", "any", "list_orders_1")
     }
 
@@ -93,7 +96,7 @@ def test_words_are_right_where_no_tool_is_needed(family: str) -> None:
 def test_a_demanded_tool_is_the_only_one_told() -> None:
     """The others would cost tokens and tempt."""
     tools = [_realistic(1), _realistic(2)]
-    text = instructions(tools, choice="list_orders_2", family="phi-3")
+    text = instructions(tools, choice="list_orders_2", tool_format="phi-3")
 
     assert "You must call the tool list_orders_2 now" in text
     assert "list_orders_1" not in text
@@ -102,7 +105,7 @@ def test_a_demanded_tool_is_the_only_one_told() -> None:
 def test_a_description_is_told_once_and_the_users_schema_is_left_as_it_is() -> None:
     """Pydantic repeats it, and a schema that cannot be made smaller is the user's own object."""
     schema = {"$ref": "#/$defs/Elsewhere", "description": "Look it up."}
-    text = instructions([Tool("look", "Look it up.", schema)], choice="auto", family="phi-3")
+    text = instructions([Tool("look", "Look it up.", schema)], choice="auto", tool_format="phi-3")
 
     assert text.count("Look it up.") == 1
     assert schema == {"$ref": "#/$defs/Elsewhere", "description": "Look it up."}
@@ -114,19 +117,19 @@ def test_a_schema_that_is_no_json_is_refused(value: object) -> None:
     tool = Tool("look", "", {"properties": {"a": {"default": value}}})
 
     with pytest.raises(InvalidInputError, match="schema cannot be written as JSON"):
-        instructions([tool], choice="auto", family="phi-3")
+        instructions([tool], choice="auto", tool_format="phi-3")
 
 
 def test_a_tool_of_which_nothing_is_said_costs_its_name() -> None:
     """No empty description is told."""
-    text = instructions([Tool("now")], choice="auto", family="phi-3")
+    text = instructions([Tool("now")], choice="auto", tool_format="phi-3")
 
     assert '\n{"name":"now","parameters":{}}\n' in text
 
 
 def test_phi_4_mini_is_told_as_it_was_trained() -> None:
     """A JSON list between its tags, at the end, as its chat template puts it."""
-    text = instructions([_realistic(1), _realistic(2)], choice="auto", family="phi-4-mini")
+    text = instructions([_realistic(1), _realistic(2)], choice="auto", tool_format="phi-4-mini")
     listed = text.partition("<|tool|>")[2].removesuffix("<|/tool|>")
 
     assert [tool["name"] for tool in json.loads(listed)] == ["list_orders_1", "list_orders_2"]
@@ -146,26 +149,30 @@ def test_only_the_families_trained_on_tools_get_their_tags() -> None:
     ] == [True, True, True, False, False]
 
 
-@pytest.mark.parametrize("family", _FAMILIES)
-def test_earlier_calls_stand_in_the_history_as_the_model_wrote_them(family: str) -> None:
+@pytest.mark.parametrize("tool_format", _FAMILIES)
+def test_earlier_calls_stand_in_the_history_as_the_model_wrote_them(tool_format: str) -> None:
     """Read again, they are the same calls."""
     calls = [("list_orders_1", {"customer_id": "Ä"}), ("list_orders_1", {"customer_id": "2"})]
-    reader = ToolReader([_realistic(1)], demanded=False)
-    found = reader.feed(call_text(calls, family)).calls + reader.finish().calls
+    reader = ToolCallParser([_realistic(1)], required=False)
+    found = reader.feed(format_tool_calls(calls, tool_format)).calls + reader.finish().calls
 
     assert calls == [(call.name, call.arguments) for call in found]
 
 
 def test_a_result_says_whose_it_is() -> None:
     """So that several can stand in one turn."""
-    assert result_text("search", "42") == "Result of the tool search:\n42"
-    assert result_text("search", "no net", is_error=True) == "The tool search failed:\nno net"
-    assert result_text("search", " ") == "Result of the tool search, without any text."
+    assert format_tool_result("search", "42") == "Result of the tool search:\n42"
+    assert (
+        format_tool_result("search", "no net", is_error=True) == "The tool search failed:\nno net"
+    )
+    assert format_tool_result("search", " ") == "Result of the tool search, without any text."
 
 
 def test_a_correction_quotes_what_was_wrong_and_shows_the_form() -> None:
     """A small model repeats its mistake unless it is shown."""
-    text = correction("There is no tool 'x'.", wrote='{"name": "x"}', choice="auto", family="phi-3")
+    text = correction(
+        "There is no tool 'x'.", wrote='{"name": "x"}', choice="auto", tool_format="phi-3"
+    )
 
     assert 'You wrote:\n{"name": "x"}' in text
     assert "There is no tool 'x'." in text
@@ -174,10 +181,10 @@ def test_a_correction_quotes_what_was_wrong_and_shows_the_form() -> None:
 
 def test_a_correction_quotes_shortly() -> None:
     """The context is 4,096 tokens."""
-    text = correction("Too long.", wrote="x" * 5000, choice="any", family="phi-3")
+    text = correction("Too long.", wrote="x" * 5000, choice="any", tool_format="phi-3")
 
     assert len(text) < 600
-    assert "You wrote" not in correction("No call.", choice="any", family="phi-3")
+    assert "You wrote" not in correction("No call.", choice="any", tool_format="phi-3")
 
 
 _COMPACTED: list[tuple[Any, Any]] = [
@@ -229,7 +236,7 @@ _COMPACTED: list[tuple[Any, Any]] = [
 @pytest.mark.parametrize(("schema", "compacted"), _COMPACTED)
 def test_a_schema_keeps_only_what_a_writer_needs(schema: Any, compacted: Any) -> None:
     """Types, descriptions, choices, formats, what is required."""
-    assert compact(schema) == compacted
+    assert compact_schema(schema) == compacted
 
 
 def test_a_definition_that_refers_to_itself_stays_a_definition() -> None:
@@ -240,7 +247,9 @@ def test_a_definition_that_refers_to_itself_stays_a_definition() -> None:
         "properties": {"children": {"type": "array", "items": {"$ref": "#/$defs/Node"}}},
     }
 
-    assert compact({"properties": {"root": {"$ref": "#/$defs/Node"}}, "$defs": {"Node": node}}) == {
+    assert compact_schema(
+        {"properties": {"root": {"$ref": "#/$defs/Node"}}, "$defs": {"Node": node}}
+    ) == {
         "properties": {"root": {"$ref": "#/$defs/Node"}},
         "$defs": {
             "Node": {
@@ -255,7 +264,7 @@ def test_definitions_that_refer_to_each_other_stay_definitions() -> None:
     kinds = [f"Node{n}" for n in range(12)]
     one_of = {"anyOf": [{"$ref": f"#/$defs/{kind}"} for kind in kinds]}
     node = {"properties": {"left": one_of, "right": one_of}}
-    told = compact({"properties": {"root": one_of}, "$defs": dict.fromkeys(kinds, node)})
+    told = compact_schema({"properties": {"root": one_of}, "$defs": dict.fromkeys(kinds, node)})
 
     assert told == {"properties": {"root": one_of}, "$defs": dict.fromkeys(kinds, node)}
 
@@ -266,9 +275,9 @@ def test_definitions_within_definitions_are_each_looked_at_once() -> None:
         f"L{n}": {"properties": {key: {"$ref": f"#/$defs/L{n + 1}"} for key in "ab"}}
         for n in range(40)
     }
-    told = compact({"$ref": "#/$defs/L0", "$defs": {**level, "L40": {"type": "integer"}}})
+    told = compact_schema({"$ref": "#/$defs/L0", "$defs": {**level, "L40": {"type": "integer"}}})
 
-    assert '"a":{"type":"integer"}' in dumped(told)
+    assert '"a":{"type":"integer"}' in to_compact_json(told)
     assert 0 < len(told["$defs"]) < 20
 
 
@@ -279,6 +288,6 @@ def test_a_long_definition_is_told_once() -> None:
         "properties": {"a": {"$ref": "#/definitions/L"}, "b": {"$ref": "#/definitions/L"}},
         "definitions": {"L": long},
     }
-    told = json.dumps(compact(schema))
+    told = json.dumps(compact_schema(schema))
 
     assert told.count("choice number 7") == 1
