@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from langchain_azure_phi3._response.response import ModelInfo
+    from langchain_azure_phi3._response.model_info import ModelInfo
     from langchain_azure_phi3.chat_models import ChatAzurePhi3
     from langchain_azure_phi3.errors import (
         AuthenticationError,
@@ -58,7 +58,7 @@ __all__ = [
 # Module and name there, of all that is not in `errors`.
 _HOMES = {
     "ChatAzurePhi3": ("chat_models", "ChatAzurePhi3"),
-    "ModelInfo": ("_response.response", "ModelInfo"),
+    "ModelInfo": ("_response.model_info", "ModelInfo"),
     "PhiModel": ("models", "PhiModel"),
     "image_block": ("images", "image_block"),
     "register_model": ("models", "register_model"),

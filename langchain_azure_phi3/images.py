@@ -17,7 +17,6 @@ Pillow is needed for `max_side` and for PIL images only: the extra `images` brin
 import base64
 import os
 import sys
-from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
@@ -30,7 +29,7 @@ from langchain_azure_phi3.errors import InvalidInputError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["image_block", "scaled", "scaled_turns"]
+__all__ = ["image_block", "resize_image_part", "scaled"]
 
 
 _JPEG_QUALITY = 90
@@ -104,30 +103,21 @@ def scaled(data: bytes, max_side: int) -> bytes:
         raise InvalidInputError(f"The picture cannot be read: {broken}") from broken
 
 
-def scaled_turns(turns: Sequence[Json], max_side: int) -> list[Json]:
-    """Wire turns whose pictures are no longer than `max_side` pixels; those at URLs stay.
+def resize_image_part(part: Json, max_side: int) -> Json:
+    """A wire image part that is no longer than `max_side` pixels; one at a URL stays as it is.
 
     Raises:
-        InvalidInputError: A picture is one that Pillow cannot read.
+        InvalidInputError: Pillow cannot read the image.
         ImportError: Pillow is missing.
     """
-    return [
-        {**turn, "content": [_scaled_part(part, max_side) for part in turn["content"]]}
-        if isinstance(turn["content"], list)
-        else turn
-        for turn in turns
-    ]
-
-
-def _scaled_part(part: Json, max_side: int) -> Json:
-    if part["type"] != "image_url" or not part["image_url"]["url"].startswith("data:"):
-        return part
     image = part["image_url"]
-    data = base64.b64decode(image["url"].partition(",")[2])
-    fitted = scaled(data, max_side)
-    if fitted is data:
+    if not image["url"].startswith("data:"):
         return part
-    url = f"data:{image_format(fitted[:18])};base64,{base64.b64encode(fitted).decode('ascii')}"
+    data = base64.b64decode(image["url"].partition(",")[2])
+    resized = scaled(data, max_side)
+    if resized is data:
+        return part
+    url = f"data:{image_format(resized[:18])};base64,{base64.b64encode(resized).decode('ascii')}"
     return {**part, "image_url": {**image, "url": url}}
 
 
