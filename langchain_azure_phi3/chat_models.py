@@ -310,8 +310,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
         payload |= self._addressed(asking.model)
         if stream:
             payload |= self._streamed(payload)
-        meter = self._meter(asking.model)
-        payload = meter.fitted(payload, lower=self.fit_max_tokens)
+        counter = self._token_counter(asking.model)
+        payload = counter.fit_max_tokens(payload, lower=self.fit_max_tokens)
         header = call.get("extra_parameters") or self.extra_parameters
         corrections = call.get("max_corrections")
         return Exchange(
@@ -325,7 +325,6 @@ class ChatAzurePhi3(BaseAzurePhi3):
                 thinks=asking.row is None or asking.row.reasoning,
                 max_corrections=self.max_corrections if corrections is None else corrections,
                 scores=self.api == "score",
-                meter=meter,
             ),
         )
 
@@ -498,9 +497,9 @@ class ChatAzurePhi3(BaseAzurePhi3):
     def get_num_tokens(self, text: str) -> int:
         """Tokens of a text on this model, offline.
 
-        An estimate, corrected by what the deployment reported so far; exact with `tokenizer`.
+        An estimate; exact with `tokenizer`.
         """
-        return self._meter(self.model).text(text)
+        return self._token_counter(self.model).count_text(text)
 
     @override
     def get_num_tokens_from_messages(
@@ -510,9 +509,9 @@ class ChatAzurePhi3(BaseAzurePhi3):
     ) -> int:
         """Tokens of what these messages would be sent as, offline.
 
-        With the template's control tokens, pictures by the model's formula, and tools as they go
-        to this deployment: as instructions in words, or as they are. An estimate, corrected by
-        what the deployment reported so far; exact for texts with `tokenizer`.
+        With the template's control tokens, images by the model's formula, and tools as they go
+        to this deployment: as instructions in the prompt, or as they are. An estimate; exact for
+        texts with `tokenizer`.
 
         Raises:
             InvalidInputError: The messages hold what this model cannot be sent.
@@ -521,12 +520,12 @@ class ChatAzurePhi3(BaseAzurePhi3):
         asking = self._asking({"tools": described})
         nothing = not messages and (asking.native or not described)
         wire = [] if nothing else self._turns(convert_to_messages(messages), asking)
-        return self._meter(asking.model).prompt({"messages": wire, **asking.fields})
+        return self._token_counter(asking.model).count_prompt({"messages": wire, **asking.fields})
 
-    def _meter(self, model: str | None) -> tokens.Meter:
+    def _token_counter(self, model: str | None) -> tokens.TokenCounter:
         given = self.tokenizer
-        counter = tokens.load_tokenizer(given) if isinstance(given, str) else given
-        return tokens.Meter(models.find_model(model), f"{self._route.base} {model}", counter)
+        tokenizer = tokens.load_tokenizer(given) if isinstance(given, str) else given
+        return tokens.TokenCounter(models.find_model(model), tokenizer)
 
     # -- the network -------------------------------------------------------------------------
     # -- LangChain's view --------------------------------------------------------------------

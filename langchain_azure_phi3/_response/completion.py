@@ -47,7 +47,6 @@ from langchain_azure_phi3.errors import (
     InterruptedStreamError,
     InvalidResponseError,
 )
-from langchain_azure_phi3.tokens import Meter
 
 OnContentFilter = Literal["raise", "return"]
 
@@ -64,7 +63,6 @@ class Terms:
         thinks: Whether thoughts may stand in the text.
         max_corrections: How often to ask again for what was demanded and did not come.
         scores: Whether question and answer have the form of the `/score` route.
-        meter: Learns from what the server says a prompt cost.
     """
 
     model: str | None = None
@@ -74,7 +72,6 @@ class Terms:
     thinks: bool = False
     max_corrections: int = 0
     scores: bool = False
-    meter: Meter | None = None
 
 
 class Exchange:
@@ -131,7 +128,6 @@ class Exchange:
                 "The answer holds no choices.", status_code=200, request_id=request_id, body=body
             )
         self._counted = usage(body)
-        self._learn()
         generations = []
         for choice in found:
             generations.append(self._generation(choice, body, request_id))
@@ -289,7 +285,6 @@ class Exchange:
             raise InvalidResponseError("The stream ended without a choice.", status_code=200)
         if self._raises(self._finish):
             raise self._blocked(self._filters, self._text.decode(), self._request_id)
-        self._learn()
         rest = self._reader.finish(truncated=self._finish.get("finish_reason") == "length")
         if self._reopened():
             return
@@ -353,11 +348,6 @@ class Exchange:
         if self._spent is None or self._counted is None:
             return self._counted if self._counted is not None else self._spent
         return add_usage(self._spent, self._counted)
-
-    def _learn(self) -> None:
-        meter = self._terms.meter
-        if meter is not None and self._counted is not None:
-            meter.learn(self.payload, self._counted["input_tokens"])
 
     def _new_reader(self) -> ResponseParser:
         return ResponseParser(self._terms.asked, thinks=self._terms.thinks)
