@@ -307,7 +307,7 @@ class _Catalogue:
         return None
 
 
-_catalogue = _Catalogue(_ROWS)
+_catalog = _Catalogue(_ROWS)
 _registering = Lock()
 
 
@@ -317,7 +317,7 @@ def find_model(name: str | None) -> PhiModel | None:
     Case, dashes, dots, spaces and the word "instruct" do not matter, nor does a publisher before
     the name or the name of a build behind it (`Phi-4-mini-instruct-cuda-gpu`).
     """
-    return None if name is None else _catalogue.find(name)
+    return None if name is None else _catalog.find(name)
 
 
 def register_model(model: PhiModel) -> None:
@@ -325,15 +325,15 @@ def register_model(model: PhiModel) -> None:
 
     Its aliases win over those of the rows before it.
     """
-    global _catalogue
+    global _catalog
     with _registering:
-        others = (row for row in _catalogue.rows if _key(row.name) != _key(model.name))
-        _catalogue = _Catalogue((*others, model))
+        others = (row for row in _catalog.rows if _key(row.name) != _key(model.name))
+        _catalog = _Catalogue((*others, model))
 
 
 def list_models() -> tuple[PhiModel, ...]:
     """Every row, the registered ones last."""
-    return _catalogue.rows
+    return _catalog.rows
 
 
 def models_accepting(modality: Modality) -> tuple[str, ...]:

@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from langchain_azure_phi3 import ChatAzurePhi3, tokens
+from langchain_azure_phi3 import ChatAzurePhi3
 from langchain_azure_phi3._http import clients, retry_state
 from langchain_azure_phi3._http.lean_client import trusted
-from langchain_azure_phi3._tokens.learning import Learned
 from langchain_azure_phi3.emulator import Emulator
 from tests.canaries import CANARY, canary_hex, searched_logs
 from tests.certificates import certified
@@ -41,12 +40,6 @@ def _recognisable_keys() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(secrets, "token_hex", canary_hex())
         yield
-
-
-@pytest.fixture(autouse=True)
-def _nothing_learned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An emulator may get the port of an earlier one, and must not inherit its token counts."""
-    monkeypatch.setattr(tokens, "_learned", Learned())
 
 
 @pytest.fixture(autouse=True)

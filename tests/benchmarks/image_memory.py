@@ -8,15 +8,16 @@ The figures are peaks by `tracemalloc`, as multiples of the picture's base64 (4/
 """
 
 import gc
+import io
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 from langchain_core.messages import HumanMessage
+from PIL import Image
 
 from langchain_azure_phi3 import ChatAzurePhi3, image_block
-from tests.unit_tests.pictures import png_of
 
 MEGABYTES = 10
 ANSWER = (
@@ -36,7 +37,9 @@ def peak_of(work: Callable[[], Any]) -> tuple[Any, int]:
 
 def measured() -> dict[str, float]:
     """Peaks by step, in multiples of the base64."""
-    data = png_of(4000, 3000).ljust(MEGABYTES * 1_000_000, b"\0")
+    file = io.BytesIO()
+    Image.new("1", (4000, 3000)).save(file, "PNG")
+    data = file.getvalue().ljust(MEGABYTES * 1_000_000, b"\0")
     size = 4 * len(data) / 3
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=ANSWER))
     model = ChatAzurePhi3(

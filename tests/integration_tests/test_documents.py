@@ -39,7 +39,7 @@ def test_a_documented_block_runs(
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
     # Models that a document registers are gone in the next test.
-    monkeypatch.setattr(models, "_catalogue", models._catalogue)
+    monkeypatch.setattr(models, "_catalog", models._catalog)
 
     exec(compile(code, "<document>", "exec"), {"__name__": "__main__"})  # noqa: S102
 

@@ -72,9 +72,9 @@ ALIASES = {
 
 
 @pytest.fixture
-def untouched_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+def untouched_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
     """Registrations of one test are gone in the next."""
-    monkeypatch.setattr(models, "_catalogue", models._catalogue)
+    monkeypatch.setattr(models, "_catalog", models._catalog)
 
 
 def _optional(text: str) -> int | None:
@@ -114,7 +114,7 @@ def test_a_row_says_what_azure_says(facts: list[str]) -> None:
     )
 
 
-def test_the_catalogue_holds_these_models_and_no_other() -> None:
+def test_the_catalog_holds_these_models_and_no_other() -> None:
     """A row that nobody checked would be a claim without a test."""
     assert [row.name for row in list_models()] == [facts[0] for facts in ROWS]
 
@@ -157,7 +157,7 @@ def test_no_two_rows_share_a_name() -> None:
     assert sorted(claimed) == sorted(set(claimed))
 
 
-def test_a_registered_model_is_found_by_name_and_alias(untouched_catalogue: None) -> None:
+def test_a_registered_model_is_found_by_name_and_alias(untouched_catalog: None) -> None:
     """Users bring models that this package has never heard of."""
     mine = PhiModel(
         name="My-Phi", aliases=("house-model",), context=1, tokenizer="o200k", source="me"
@@ -171,7 +171,7 @@ def test_a_registered_model_is_found_by_name_and_alias(untouched_catalogue: None
     assert list_models()[-1] == mine
 
 
-def test_registering_a_known_name_replaces_its_row(untouched_catalogue: None) -> None:
+def test_registering_a_known_name_replaces_its_row(untouched_catalog: None) -> None:
     """A deployment with a shorter context is still a Phi-4."""
     shorter = PhiModel(name="phi-4", context=8_192, tokenizer="cl100k", source="our deployment")
 
@@ -181,7 +181,7 @@ def test_registering_a_known_name_replaces_its_row(untouched_catalogue: None) ->
     assert len(list_models()) == len(ROWS)
 
 
-def test_registrations_from_many_threads_are_all_kept(untouched_catalogue: None) -> None:
+def test_registrations_from_many_threads_are_all_kept(untouched_catalog: None) -> None:
     """None overwrites another that happened at the same time."""
     rows = [
         PhiModel(name=f"mine-{n}-x", context=n, tokenizer="o200k", source="me") for n in range(40)
