@@ -324,7 +324,9 @@ class BaseAzurePhi3(BaseChatModel):
     ) -> float | tuple[float, float] | None:
         for seconds in timeout if isinstance(timeout, tuple) else (timeout,):
             if seconds is not None and not 0 < seconds <= _MAX_TIMEOUT:
-                raise ValueError(f"timeout must be between 0 and {_MAX_TIMEOUT:.0e} seconds, not {seconds}")
+                raise ValueError(
+                    f"timeout must be between 0 and {_MAX_TIMEOUT:.0e} seconds, not {seconds}"
+                )
         return timeout
 
     @field_serializer("tokenizer")

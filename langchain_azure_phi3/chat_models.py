@@ -362,7 +362,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
     def get_num_tokens(self, text: str) -> int:
         """Tokens of a text on this model, offline: an estimate, or exact with `tokenizer`."""
         settings = self._request_settings
-        return TokenCounter(find_model(self.model), settings.tokenizer).text(text)
+        return TokenCounter(find_model(self.model), settings.tokenizer).count_text(text)
 
     @override
     def get_num_tokens_from_messages(

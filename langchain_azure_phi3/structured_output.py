@@ -188,11 +188,15 @@ def with_structured_output(
 ) -> Runnable[LanguageModelInput, Any]:
     """A runnable that returns objects of `schema`.
 
-    The parameters are those of `ChatAzurePhi3.with_structured_output`, except:
-
     Args:
+        model: The chat model.
+        schema: A pydantic model (v2 or v1), TypedDict, dataclass or JSON schema.
+        method: `"json_schema"`, `"function_calling"` or `"json_mode"`.
+        include_raw: Whether to return `{"raw", "parsed", "parsing_error"}`.
+        strict: Passed on where the schema goes on the wire.
         is_native: Whether the schema goes on the wire.
         max_corrections: How often the model is told what is wrong with its response.
+        kwargs: Any other parameters of the calls.
 
     Raises:
         InvalidInputError: `schema` is not a valid schema, or `method` is unknown.
@@ -287,8 +291,7 @@ class _Corrector:
         error = None
         if len(self._problems) == len(self._responses):
             error = OutputParserException(
-                f"No {self._schema.name} in {len(self._responses)} responses: "
-                f"{self._problems[-1]}",
+                f"No {self._schema.name} in {len(self._responses)} responses: {self._problems[-1]}",
                 llm_output=self._responses[-1].text,
             )
         if include_raw:

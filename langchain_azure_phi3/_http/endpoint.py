@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from types import MappingProxyType
-from typing import NamedTuple
 
 import httpx
 
@@ -30,7 +29,7 @@ from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.retry_state import Attempts
 from langchain_azure_phi3._http.routes import Route
 from langchain_azure_phi3._http.stream_decoder import MAX_BODY_BYTES, StreamReader
-from langchain_azure_phi3._types import Json
+from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import (
     AzurePhi3Error,
     ConnectionFailedError,
@@ -46,15 +45,8 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 _USER_AGENT = f"langchain-azure-phi3/{version('langchain-azure-phi3')}"
 
 
-class Answer(NamedTuple):
-    """A JSON object from the server, and the id of the request that it answers."""
-
-    body: Json
-    request_id: str | None
-
-
-Piece = tuple[Json, str | None]
-"""The same for a piece of a stream, of which there are too many to be given names."""
+Answer = tuple[Json, ResponseInfo]
+Piece = tuple[Json, ResponseInfo]
 
 
 @dataclass(frozen=True)
@@ -277,7 +269,8 @@ class Endpoint:
             response = self._send(client, self._connection.posting(payload, headers))
             try:
                 answered = plain_headers(response)
-                reader, given = StreamReader(answered), request_id(answered)
+                reader = StreamReader(answered)
+                given = ResponseInfo(response.status_code, request_id(answered), answered)
                 with _ANSWERING:  # noqa: SIM117 -- the async twin's shape
                     with closing(pieces(response)) as chunks:  # type: ignore[type-var]
                         for chunk in chunks:
@@ -305,7 +298,8 @@ class Endpoint:
             finally:
                 response.close()
         answered = plain_headers(response)
-        return Answer(completion_from(bytes(content), answered), request_id(answered))
+        info = ResponseInfo(response.status_code, request_id(answered), answered)
+        return completion_from(bytes(content), answered), info
 
     def _send(self, client: httpx.Client, request: Json) -> httpx.Response:
         attempts = self._connection.attempts(request)
@@ -376,7 +370,8 @@ class AsyncEndpoint:
             response = await self._send(client, self._connection.posting(payload, headers))
             try:
                 answered = plain_headers(response)
-                reader, given = StreamReader(answered), request_id(answered)
+                reader = StreamReader(answered)
+                given = ResponseInfo(response.status_code, request_id(answered), answered)
                 with _ANSWERING:
                     async with aclosing(apieces(response)) as chunks:  # type: ignore[type-var]
                         async for chunk in chunks:
@@ -404,7 +399,8 @@ class AsyncEndpoint:
             finally:
                 await response.aclose()
         answered = plain_headers(response)
-        return Answer(completion_from(bytes(content), answered), request_id(answered))
+        info = ResponseInfo(response.status_code, request_id(answered), answered)
+        return completion_from(bytes(content), answered), info
 
     async def _send(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
         attempts = self._connection.attempts(request)

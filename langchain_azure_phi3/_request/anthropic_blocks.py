@@ -1,4 +1,4 @@
-"""Converts Anthropic's blocks for tool calls and results to the messages that LangChain has for them.
+"""Converts Anthropic's blocks for tool calls and results to LangChain's messages for them.
 
 Histories in that form reach a Phi when an agent changes its model half-way: calls are blocks of
 an assistant message there (`tool_use`), results blocks of a user message (`tool_result`).

@@ -14,12 +14,12 @@ from langchain_azure_phi3._request.parameters import (
     validate_call,
 )
 from langchain_azure_phi3._request.score_route import to_score_request
-from langchain_azure_phi3._tools.tool_choice import OutputSpec, parse_output_spec
 from langchain_azure_phi3._tools.prompted import instructions as output_instructions
+from langchain_azure_phi3._tools.tool_choice import OutputSpec, parse_output_spec
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.models import PhiModel, find_model
-from langchain_azure_phi3.tokens import Meter
+from langchain_azure_phi3.tokens import TokenCounter
 
 OnContentFilter = Literal["raise", "return"]
 SystemMessageMode = Literal["auto", "system", "user"]
@@ -153,10 +153,10 @@ def build_request(
         payload["stop"] = stops
     if stream:
         payload |= _stream_fields(settings, payload)
-    counter = Meter(model, "", settings.tokenizer)
+    counter = TokenCounter(model, settings.tokenizer)
     corrections = arguments.get("max_corrections")
     return ChatRequest(
-        payload=counter.fitted(payload, lower=settings.fit_max_tokens),
+        payload=counter.fit_max_tokens(payload, lower=settings.fit_max_tokens),
         headers=request_headers(
             payload,
             settings.endpoint.native_parameters,
@@ -183,14 +183,12 @@ def count_prompt_tokens(
     """
     model = find_model(settings.model)
     is_native = settings.uses_native_tools(settings.model, model)
-    output = _output_spec(
-        settings, {"tools": list(tools)}, settings.model, is_native=is_native
-    )
+    output = _output_spec(settings, {"tools": list(tools)}, settings.model, is_native=is_native)
     payload = {"messages": [], **(output.native_fields if is_native else {})}
     if messages or (tools and not is_native):
         options = _conversation_options(settings, model, output, is_native=is_native)
         payload["messages"] = to_wire_messages(messages, options)
-    return Meter(model, "", settings.tokenizer).prompt(payload)
+    return TokenCounter(model, settings.tokenizer).count_prompt(payload)
 
 
 def _output_spec(

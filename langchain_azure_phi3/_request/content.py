@@ -47,7 +47,8 @@ def split_media(message: BaseMessage) -> tuple[str, list[Json]]:
     """
     if isinstance(message.content, str):
         return message.content, []
-    texts, media = [], []
+    texts: list[str] = []
+    media: list[Json] = []
     for block in message.content:
         if isinstance(block, dict) and is_media_block(block):
             media += _block_parts(block)
@@ -76,7 +77,7 @@ def with_wire_media(message: BaseMessage) -> BaseMessage:
     """The message with its images and audio as wire parts; the same object where it has none.
 
     Raises:
-        InvalidInputError: An image or audio block cannot be sent, or a block's type is not a string.
+        InvalidInputError: A block cannot be sent, or its type is not a string.
     """
     if isinstance(message.content, str):
         return message
@@ -109,9 +110,7 @@ def message_tool_calls(message: AIMessage) -> list[tuple[str | None, str, str]]:
     ]
     legacy = message.additional_kwargs.get("function_call")
     if not calls and isinstance(legacy, dict):
-        calls.append(
-            (None, str(legacy.get("name", "")), str(legacy.get("arguments") or "{}"))
-        )
+        calls.append((None, str(legacy.get("name", "")), str(legacy.get("arguments") or "{}")))
     return calls
 
 

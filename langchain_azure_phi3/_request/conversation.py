@@ -303,6 +303,8 @@ def _without_placeholders(content: str | list[Json]) -> Any:
     if isinstance(content, str):
         return _PLACEHOLDER.sub(r"<\1>", content)
     return [
-        {**part, "text": _PLACEHOLDER.sub(r"<\1>", part["text"])} if part["type"] == "text" else part
+        {**part, "text": _PLACEHOLDER.sub(r"<\1>", part["text"])}
+        if part["type"] == "text"
+        else part
         for part in content
     ]

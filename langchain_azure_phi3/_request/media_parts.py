@@ -34,7 +34,9 @@ _AUDIO_BY_MIME = {
 }
 _MIME_BY_AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _MIME_KEYS = ("mime_type", "media_type", "mimeType")
-_IMAGE_BLOCK_HINT = "langchain_azure_phi3.images.image_block makes one of a path, bytes or a PIL image"
+_IMAGE_BLOCK_HINT = (
+    "langchain_azure_phi3.images.image_block makes one of a path, bytes or a PIL image"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,10 @@ def audio_part(block: Mapping[str, Any]) -> Json | None:
     if source.data is not None:
         data, name = _inline_audio(source.data, source.mime)
         return {"type": "input_audio", "input_audio": {"data": data, "format": name}}
-    return {"type": "audio_url", "audio_url": {"url": _audio_url(_require_url(source.url, "audio"))}}
+    return {
+        "type": "audio_url",
+        "audio_url": {"url": _audio_url(_require_url(source.url, "audio"))},
+    }
 
 
 def _from_openai(block: Mapping[str, Any], key: str) -> _MediaSource:
@@ -203,8 +208,8 @@ def _image_mime(text: str, start: int) -> str:
     mime = image_format(head)
     if mime is None:
         raise InvalidInputError(
-            f"The image is {_describe_format(head)}; Phi's servers decode JPEG, PNG, GIF, BMP, WEBP "
-            "and TIFF. Convert it, for example with Pillow."
+            f"The image is {_describe_format(head)}; Phi's servers decode JPEG, PNG, GIF, BMP, "
+            "WEBP and TIFF. Convert it, for example with Pillow."
         )
     return mime
 
@@ -233,8 +238,14 @@ def _audio_url(url: str) -> str:
 
 def _inline_audio(data: str | bytes, mime: str | None) -> tuple[str, str]:
     """Base64 and format of audio; the given type counts only where the bytes do not tell."""
-    text = base64.b64encode(data).decode("ascii") if isinstance(data, bytes) else _normalize_base64(data, 0)
-    name = audio_format(decoded_start(text, 0, _HEAD_CHARACTERS)) or _AUDIO_BY_MIME.get((mime or "").lower())
+    text = (
+        base64.b64encode(data).decode("ascii")
+        if isinstance(data, bytes)
+        else _normalize_base64(data, 0)
+    )
+    name = audio_format(decoded_start(text, 0, _HEAD_CHARACTERS)) or _AUDIO_BY_MIME.get(
+        (mime or "").lower()
+    )
     if text == "" or name is None:
         raise InvalidInputError(
             f"The audio is {'empty' if text == '' else 'neither WAV nor MP3'}; "
@@ -275,7 +286,11 @@ def _normalize_base64(text: str, start: int) -> str:
     repaired = text[start:].translate(_TO_STANDARD).rstrip("=")
     unexpected = _NOT_BASE64.search(repaired)
     if unexpected is not None or len(repaired) % 4 == 1:
-        found = "its length is impossible" if unexpected is None else f"it contains {odd.group()!r}"
+        found = (
+            "its length is impossible"
+            if unexpected is None
+            else f"it contains {unexpected.group()!r}"
+        )
         raise InvalidInputError(
             f"The data is not base64: {found}. Encode the bytes with base64.b64encode."
         )

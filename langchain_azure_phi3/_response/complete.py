@@ -2,9 +2,9 @@
 
 from typing import Any, NamedTuple
 
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import UsageMetadata
-from langchain_core.messages.tool import InvalidToolCall, ToolCall, invalid_tool_call, tool_call
+from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_core.outputs import ChatGeneration
 
 from langchain_azure_phi3._request.build import ChatRequest
@@ -127,9 +127,7 @@ def _add_prompted_calls(
             continue
         errors[call_id] = call.error
         args = invalid_arguments_text(call.arguments, call.raw)
-        invalid.append(
-            invalid_tool_call(name=call.name, args=args, id=call_id, error=call.error)
-        )
+        invalid.append(invalid_tool_call(name=call.name, args=args, id=call_id, error=call.error))
     return errors
 
 

@@ -10,7 +10,7 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_azure_phi3._request.build import ChatRequest
 from langchain_azure_phi3._response.complete import Completion, parse_completion
 from langchain_azure_phi3._response.stream_assembler import StreamAssembler
-from langchain_azure_phi3._response.wire_response import to_token_usage, total_usage
+from langchain_azure_phi3._response.wire_response import parse_usage, to_token_usage, total_usage
 from langchain_azure_phi3._tools import json_extraction, tool_prompt
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError
@@ -53,7 +53,7 @@ class CorrectionLoop:
         try:
             completion = parse_completion(body, info, self._request)
         except AzurePhi3Error as error:
-            error.usage_metadata = total_usage(self._usage, error.usage_metadata)
+            error.usage_metadata = total_usage(self._usage, parse_usage(body))
             raise
         self._usage = total_usage(self._usage, completion.usage)
         if completion.unmet_requirement is not None and self._remaining > 0:
@@ -135,4 +135,3 @@ def _to_result(completion: Completion, usage: UsageMetadata | None) -> ChatResul
     if usage is not None:
         llm_output["token_usage"] = to_token_usage(usage)
     return ChatResult(generations=completion.generations, llm_output=llm_output)
-

@@ -106,9 +106,7 @@ class EventWriter:
     def _start_event(self, message: AIMessageChunk) -> Json:
         metadata = message.response_metadata
         event: Json = {"event": "message-start", "role": "ai", "id": self._message_id}
-        found = {
-            name: metadata[key] for name, key in _START_METADATA.items() if key in metadata
-        }
+        found = {name: metadata[key] for name, key in _START_METADATA.items() if key in metadata}
         return {**event, "metadata": found} if found else event
 
     def _block_events(self, position: int, block: Json) -> list[Json]:

@@ -122,9 +122,7 @@ class StreamAssembler:
             parts = [self._parser.finish(truncated=reason == "length")]
             if self._parser.unmet_requirement is not None:
                 parts.append(self._parser.flush())
-            for part in parts:
-                if (chunk := self._chunk(part, [], {})) is not None:
-                    chunks.append(chunk)
+            chunks = [chunk for part in parts if (chunk := self._chunk(part, [], {})) is not None]
         return [*chunks, self._last_chunk(total_usage(previous_usage, self.usage))]
 
     def _feed_choice(
@@ -202,7 +200,7 @@ class _StreamedCalls:
         self._has_own_id: dict[int | None, bool] = {}
 
     def identify(self, piece: ToolCallChunk) -> ToolCallChunk:
-        """A piece of a native call; the call's first piece has its id, the server's or a new one."""
+        """A piece of a native call, with an id in the call's first piece."""
         index = piece["index"]
         if index in self._has_own_id:
             return piece if self._has_own_id[index] else {**piece, "id": None}

@@ -75,7 +75,8 @@ class TextParser:
             truncated: Whether the model did not end the response itself, as at `max_tokens`.
         """
         reasoning, raw = self._reasoning.finish() if self._reasoning is not None else ("", "")
-        text, calls = raw, ()
+        text = raw
+        calls: tuple[Call, ...] = ()
         if self._tool_calls is not None:
             fed = self._tool_calls.feed(raw)
             rest = self._tool_calls.finish(truncated=truncated)
@@ -86,9 +87,7 @@ class TextParser:
         if self._object is not None and not any(call.error is None for call in self._calls):
             return ParsedText(passed.reasoning, passed.text + self._extract(self._object))
         if self._requires_call:
-            self.unmet_requirement = (
-                "; ".join(call.error or "" for call in self._calls) or _NO_CALL
-            )
+            self.unmet_requirement = "; ".join(call.error or "" for call in self._calls) or _NO_CALL
             return passed
         return self.flush(passed.reasoning)
 

@@ -1,6 +1,4 @@
-"""Reads the wire's response JSON: choices, text, tool calls and usage, in every form in which
-servers write them.
-"""
+"""Reads the wire's response JSON: choices, text, tool calls and usage, as servers vary them."""
 
 import json
 import uuid

@@ -355,7 +355,7 @@ def test_streaming_true_makes_invoke_stream(phi: Emulator) -> None:
 
 def test_system_messages_fold_when_asked(phi: Emulator) -> None:
     """For deployments that drop the system role."""
-    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, system_messages="user")
+    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, system_message_mode="user")
 
     model.invoke(QUESTION)
 

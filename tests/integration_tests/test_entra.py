@@ -528,7 +528,7 @@ def test_nothing_secret_is_in_what_is_shown_stored_or_logged(
 
     ours = [r.getMessage() for r in caplog.records if r.name.startswith("langchain_azure_phi3")]
     shown = [repr(model), str(model), str(model._identifying_params), model._get_llm_string()]
-    shown += [str(model._get_ls_params()), repr(model._connected()), *ours]
+    shown += [str(model._get_ls_params()), repr(model._endpoints), *ours]
     assert len(ours) == 1
     for secret in (SECRET, entra.token):
         assert all(secret not in text for text in shown)

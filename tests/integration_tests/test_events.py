@@ -17,11 +17,9 @@ from langchain_azure_phi3 import (
     ContentFilterError,
     InterruptedStreamError,
 )
-from langchain_azure_phi3._response.events import CURRENT
 from langchain_azure_phi3.emulator import Emulator
 
 pytestmark = [
-    pytest.mark.skipif(not CURRENT, reason="LangChain's own bridge tells the events"),
     pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning"),
 ]
 

@@ -163,7 +163,7 @@ def test_what_never_fits_is_an_error(phi: Emulator, model: ChatAzurePhi3, method
     """After one correction; with the last reason."""
     phi.script(*["I know none."] * 2)
 
-    with pytest.raises(OutputParserException, match="No Joke in 2 answers"):
+    with pytest.raises(OutputParserException, match="No Joke in 2 responses"):
         model.with_structured_output(Joke, method=method).invoke("Tell a joke.")
 
     assert 2 == len(phi.requests)

@@ -256,7 +256,7 @@ async def test_a_demanded_call_is_asked_for_again(
 
     assert [("weather", {"city": "Ulm"})] == called(answer)
     assert "" == answer.text
-    assert "unmet" not in answer.response_metadata
+    assert "unmet_requirement" not in answer.response_metadata
     first, second = (request.json["messages"] for request in phi.requests)
     assert [{"role": "assistant", "content": TALK}] == second[len(first) : -1]
     assert TALK in second[-1]["content"]
@@ -290,7 +290,7 @@ async def test_a_call_that_never_comes_is_visible(phi: Emulator, colour: str) ->
 
     assert 3 == len(phi.requests)
     assert (TALK, []) == (answer.text, answer.tool_calls)
-    assert "no call" in answer.response_metadata["unmet"]
+    assert "no call" in answer.response_metadata["unmet_requirement"]
 
 
 def test_corrections_can_be_switched_off(phi: Emulator) -> None:

@@ -228,7 +228,7 @@ def test_any_conversation_is_sent_or_refused(
 ) -> None:
     """All of LangChain's messages, with whatever users put into them."""
     transport = Scripted(ANSWER)
-    model = model_on(transport, system_messages="user" if folded else "auto", max_corrections=0)
+    model = model_on(transport, system_message_mode="user" if folded else "auto", max_corrections=0)
 
     got = outcome(model, how, colour, messages)
 
@@ -275,7 +275,7 @@ SETTINGS = PARAMETERS | st.sampled_from(
     [
         *("endpoint", "credential", "api_key", "tool_calling", "timeout", "max_retries"),
         *("max_retry_wait", "default_headers", "deployment", "api_version", "credential_scopes"),
-        *("on_content_filter", "system_messages", "streaming", "stream_usage"),
+        *("on_content_filter", "system_message_mode", "streaming", "stream_usage"),
     ]
 )
 VALUES = (
@@ -517,14 +517,18 @@ def named(name: str, **rest: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-def test_calls_without_ids_get_the_same_ones_streamed_and_whole(colour: str) -> None:
-    """Agents answer a call by its id; a whole answer numbers no calls, but they stay apart."""
-    message = {"content": "", "tool_calls": [named("f"), named("g")]}
+def test_native_calls_without_ids_get_different_ones(colour: str) -> None:
+    """Agents answer a call by its id: two calls of one tool must not share it."""
+    message = {"content": "", "tool_calls": [named("f"), named("f")]}
     body = written({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
 
     got = outcome(model_on(Scripted([body])), "plain", colour)
 
-    assert [("f", "call_f_0"), ("g", "call_g_1")] == [(c["name"], c["id"]) for c in got.tool_calls]
+    again = outcome(model_on(Scripted([body])), "plain", colour)
+
+    calls = [*got.tool_calls, *again.tool_calls]
+    assert [call["name"] for call in calls] == ["f"] * 4
+    assert len({call["id"] for call in calls if call["id"]}) == 4
 
 
 def test_an_id_that_comes_late_does_not_tear_a_call_in_two() -> None:
@@ -536,9 +540,10 @@ def test_an_id_that_comes_late_does_not_tear_a_call_in_two() -> None:
 
     got = outcome(model_on(Scripted(pieces, headers=STREAM)), "plain", "stream")
 
-    assert [("f", {"a": 1}, "call_f_0")] == [
-        (c["name"], c["args"], c["id"]) for c in got.tool_calls
-    ]
+    (call,) = got.tool_calls
+    assert (call["name"], call["args"]) == ("f", {"a": 1})
+    assert call["id"] is not None
+    assert call["id"].startswith("call_")
 
 
 @pytest.mark.parametrize(

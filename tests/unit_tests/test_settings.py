@@ -116,7 +116,7 @@ def test_a_far_off_parameter_is_refused_with_the_place_for_it() -> None:
         {"n": 0},
         {"stop": [""]},
         {"extra_parameters": "allow"},
-        {"system_messages": "fold"},
+        {"system_message_mode": "fold"},
     ],
 )
 def test_a_wrong_value_is_refused_without_being_shown(wrong: dict[str, object]) -> None:
@@ -143,7 +143,7 @@ def test_one_stop_may_be_a_plain_string() -> None:
 def test_a_model_is_copied_and_pickled_before_and_after_use() -> None:
     """Ray, Spark and test harnesses send models to other processes."""
     model = ChatAzurePhi3(endpoint=HOST, credential="key", temperature=0)
-    assert model._connected().sync is not None
+    assert model._endpoints.sync is not None
 
     for twin in (deepcopy(model), pickle.loads(pickle.dumps(model)), model.model_copy()):
         assert model.asdict() == twin.asdict()
@@ -153,12 +153,12 @@ def test_a_model_is_copied_and_pickled_before_and_after_use() -> None:
 def test_a_changed_setting_takes_effect(phi: "object") -> None:
     """Connections belong to settings, not to the object that happened to be made first."""
     model = ChatAzurePhi3(endpoint=HOST, credential="key")
-    first = model._connected().sync
+    first = model._endpoints.sync
 
     moved = model.model_copy(update={"endpoint": "https://other.eastus2.models.ai.azure.com"})
 
-    assert moved._connected().sync is not first
-    assert "other" in moved._connected().sync._connection.route.chat_url
+    assert moved._endpoints.sync is not first
+    assert "other" in moved._endpoints.sync._connection.route.chat_url
 
 
 def test_importing_the_package_is_light() -> None:

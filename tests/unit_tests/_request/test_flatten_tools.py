@@ -1,5 +1,6 @@
 """Calls and results of a conversation, told in words."""
 
+from langchain_azure_phi3._request.flatten_tools import in_words, instructed
 from langchain_core.messages import (
     AIMessage,
     FunctionMessage,
@@ -7,8 +8,6 @@ from langchain_core.messages import (
     SystemMessage,
     ToolMessage,
 )
-
-from langchain_azure_phi3._request.flatten_tools import in_words, instructed
 
 
 def call(name: str, identity: str, **args: object) -> dict[str, object]:

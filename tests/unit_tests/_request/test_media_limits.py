@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-
 from langchain_azure_phi3._request.media_limits import for_model
+
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.models import PhiModel, find_model
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from langchain_azure_phi3._request.messages import turns
 from langchain_core.messages import (
     AIMessage,
     BaseMessage,
@@ -16,7 +17,6 @@ from langchain_core.messages import (
 )
 
 from langchain_azure_phi3 import InvalidInputError
-from langchain_azure_phi3._request.messages import turns
 
 CALL = {"name": "weather", "args": {"city": "Zürich"}, "id": "c1", "type": "tool_call"}
 WIRE_CALL = {

@@ -6,14 +6,14 @@ import pickle
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
 
-from langchain_azure_phi3._response.fast_chunks import words
+from langchain_azure_phi3._response.fast_chunks import text_chunk
 
 METADATA = {"model_provider": "azure_phi3"}
 
 
 def test_a_chunk_of_words_is_what_langchain_makes_of_them() -> None:
     """Whatever fields its classes have."""
-    made = words("Hi", METADATA)
+    made = text_chunk("Hi", METADATA)
     message = AIMessageChunk(content="Hi", response_metadata=METADATA)
     validated = ChatGenerationChunk(message=message)
 
@@ -27,7 +27,7 @@ def test_a_chunk_of_words_is_what_langchain_makes_of_them() -> None:
 
 def test_chunks_share_nothing_that_can_be_changed() -> None:
     """What a callback writes into one is in no other, in fields of later versions neither."""
-    first, second = words("a", {}), words("b", {})
+    first, second = text_chunk("a", {}), text_chunk("b", {})
 
     for one, other in ((first, second), (first.message, second.message)):
         shared = {
@@ -40,7 +40,7 @@ def test_chunks_share_nothing_that_can_be_changed() -> None:
 
 def test_chunks_of_words_add_up() -> None:
     """As LangChain merges a stream."""
-    merged = words("Hello ", METADATA) + words("world", METADATA)
+    merged = text_chunk("Hello ", METADATA) + text_chunk("world", METADATA)
 
     assert "Hello world" == merged.text == merged.message.text
     assert METADATA == merged.message.response_metadata

@@ -3,9 +3,6 @@
 from typing import Any
 
 import pytest
-from langchain_core.messages import AIMessage, AIMessageChunk
-
-from langchain_azure_phi3 import InvalidResponseError, ModelInfo
 from langchain_azure_phi3._response.response import (
     PROVIDER,
     choices,
@@ -15,6 +12,9 @@ from langchain_azure_phi3._response.response import (
     tool_calls,
     usage,
 )
+from langchain_core.messages import AIMessage, AIMessageChunk
+
+from langchain_azure_phi3 import InvalidResponseError, ModelInfo
 
 OURS = {"model_provider": PROVIDER}
 
