@@ -31,9 +31,15 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from typing_extensions import override
 
 from langchain_azure_phi3._http import clients
-from langchain_azure_phi3._request.build import ChatRequest, build_request, count_prompt_tokens
+from langchain_azure_phi3._request.build import (
+    ChatRequest,
+    build_request,
+    fit_to_context,
+    merge_stops,
+    request_headers,
+)
 from langchain_azure_phi3._request.content import with_wire_media
-from langchain_azure_phi3._request.parameters import merge_stops, request_headers, validate_call
+from langchain_azure_phi3._request.parameters import validate_call
 from langchain_azure_phi3._response.content_blocks import PROVIDER
 from langchain_azure_phi3._response.correction import CorrectionLoop
 from langchain_azure_phi3._response.events import EventWriter
@@ -97,6 +103,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
         # ValueError of its own, and copies every image that is not in OpenAI's form already.
         prompt = super()._convert_input(model_input)
         given = prompt.to_messages()
+        if all(isinstance(message.content, str) for message in given):
+            return prompt
         messages = [with_wire_media(message) for message in given]
         is_unchanged = all(map(is_, given, messages))
         return prompt if is_unchanged else ChatPromptValue(messages=messages)
@@ -219,7 +227,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
         stream: bool = False,
     ) -> ChatRequest:
         call = {**kwargs, "stop": stop} if stop is not None else kwargs
-        return build_request(self._request_settings, messages, call, stream=stream)
+        settings = self._request_settings
+        return fit_to_context(build_request(settings, messages, call, stream=stream), settings)
 
     # -- the deployment ----------------------------------------------------------------------
 
@@ -379,10 +388,12 @@ class ChatAzurePhi3(BaseAzurePhi3):
         Raises:
             InvalidInputError: The messages hold what this model does not accept.
         """
-        wire_tools = [convert_to_openai_tool(tool) for tool in tools or ()]
-        return count_prompt_tokens(
-            self._request_settings, convert_to_messages(messages), wire_tools
-        )
+        if not messages and not tools:
+            return 0
+        settings = self._request_settings
+        call = {"tools": [convert_to_openai_tool(tool) for tool in tools]} if tools else {}
+        request = build_request(settings, convert_to_messages(messages or [("user", "")]), call)
+        return TokenCounter(request.phi, settings.tokenizer).count_prompt(request.payload)
 
     # -- LangChain's view --------------------------------------------------------------------
 

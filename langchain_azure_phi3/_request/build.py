@@ -1,18 +1,13 @@
 """Builds the request: settings, messages and a call's arguments in, the wire's JSON out. No I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage
 
 from langchain_azure_phi3._request.conversation import ConversationOptions, to_wire_messages
-from langchain_azure_phi3._request.parameters import (
-    merge_stops,
-    payload_fields,
-    request_headers,
-    validate_call,
-)
+from langchain_azure_phi3._request.parameters import validate_call
 from langchain_azure_phi3._request.score_route import to_score_request
 from langchain_azure_phi3._tools.prompted import instructions as output_instructions
 from langchain_azure_phi3._tools.tool_choice import OutputSpec, parse_output_spec
@@ -25,7 +20,22 @@ OnContentFilter = Literal["raise", "return"]
 SystemMessageMode = Literal["auto", "system", "user"]
 ToolCalling = Literal["auto", "native", "prompted"]
 
-_TEXT = OutputSpec()
+_NO_OUTPUT_SPEC = OutputSpec()
+
+# The request's schema in the Azure AI Model Inference API. Everything else is an "extra
+# parameter": refused with 400 unless the header extra-parameters says what to do with it.
+_SCHEMA = frozenset(
+    {"messages", "model", "stream", "stop", "temperature", "top_p", "max_tokens", "seed"}
+    | {"presence_penalty", "frequency_penalty", "response_format", "tools", "tool_choice"}
+)
+# What the package itself writes.
+_RESERVED = frozenset({"messages", "stream"})
+
+# Arguments of a call that are not fields of the payload as they are.
+_NOT_FIELDS = frozenset(
+    {"model", "model_extras", "extra_parameters", "stop", "stream", "max_corrections"}
+    | {"tools", "tool_choice", "parallel_tool_calls", "response_format"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +101,12 @@ class ChatRequest:
     Attributes:
         payload: The chat completion's JSON, before a route's own form.
         headers: The headers that follow from the payload.
-        model: The model's name where the response does not give one.
+        model: The name of the model or deployment, if there is one.
+        phi: The Phi that it is; `None` for an unknown model.
+        max_prompt_tokens: A bound that the prompt's tokens do not exceed by the lowest estimate;
+            `None` where they have to be counted.
         output: The tools and the format that are requested by prompt; `None` where they go on the
             wire, or where there are none.
-        tool_format: How the model writes tool calls.
-        parses_reasoning: Whether the text may hold reasoning.
         max_corrections: How often a missing call or object is requested again.
         on_content_filter: Whether a filtered completion raises or is returned.
         is_score_route: Whether request and response have the form of the `/score` route.
@@ -104,12 +115,22 @@ class ChatRequest:
     payload: Json
     headers: Mapping[str, str]
     model: str | None = None
+    phi: PhiModel | None = None
+    max_prompt_tokens: int | None = None
     output: OutputSpec | None = None
-    tool_format: str = "plain"
-    parses_reasoning: bool = False
     max_corrections: int = 0
     on_content_filter: OnContentFilter = "raise"
     is_score_route: bool = False
+
+    @property
+    def tool_format(self) -> str:
+        """How the model writes tool calls."""
+        return "plain" if self.phi is None else self.phi.tool_prompt
+
+    @property
+    def parses_reasoning(self) -> bool:
+        """Whether the text may hold reasoning."""
+        return self.phi is None or self.phi.reasoning
 
     def wire_payload(self, payload: Json) -> Json:
         """A payload in the form that the route expects."""
@@ -140,23 +161,22 @@ def build_request(
     model = find_model(name)
     is_native = settings.uses_native_tools(name, model)
     output = _output_spec(settings, arguments, name, is_native=is_native)
-    tool_format = "plain" if model is None else model.tool_prompt
+    conversation = to_wire_messages(
+        messages, _conversation_options(settings, model, output, is_native=is_native)
+    )
     payload: Json = {
-        "messages": to_wire_messages(
-            messages, _conversation_options(settings, model, output, is_native=is_native)
-        ),
+        "messages": conversation.messages,
         **payload_fields(settings.parameters, arguments),
-        **(output.native_fields if is_native else output.prompted_fields),
+        **_output_fields(output, is_native=is_native),
         **_model_field(settings.endpoint, name),
     }
     if stops := merge_stops(settings.stop, arguments.get("stop")):
         payload["stop"] = stops
     if stream:
         payload |= _stream_fields(settings, payload)
-    counter = TokenCounter(model, settings.tokenizer)
     corrections = arguments.get("max_corrections")
     return ChatRequest(
-        payload=counter.fit_max_tokens(payload, lower=settings.fit_max_tokens),
+        payload=payload,
         headers=request_headers(
             payload,
             settings.endpoint.native_parameters,
@@ -164,31 +184,29 @@ def build_request(
             settings.deployment,
         ),
         model=name,
-        output=None if is_native or output is _TEXT else output,
-        tool_format=tool_format,
-        parses_reasoning=model is None or model.reasoning,
+        phi=model,
+        max_prompt_tokens=None if "tools" in payload else conversation.max_tokens,
+        output=None if is_native or output is _NO_OUTPUT_SPEC else output,
         max_corrections=settings.max_corrections if corrections is None else corrections,
         on_content_filter=settings.on_content_filter,
         is_score_route=settings.endpoint.is_score_route,
     )
 
 
-def count_prompt_tokens(
-    settings: RequestSettings, messages: Sequence[BaseMessage], tools: Sequence[Json]
-) -> int:
-    """Tokens of a prompt as it would be sent, with the tools as they go to this deployment.
+def fit_to_context(request: ChatRequest, settings: RequestSettings) -> ChatRequest:
+    """The request, with `max_tokens` lowered to what the prompt leaves if `fit_max_tokens` is on.
 
     Raises:
-        InvalidInputError: The messages hold what the deployment does not accept.
+        ContextLengthError: The prompt cannot fit into the model's context.
     """
-    model = find_model(settings.model)
-    is_native = settings.uses_native_tools(settings.model, model)
-    output = _output_spec(settings, {"tools": list(tools)}, settings.model, is_native=is_native)
-    payload = {"messages": [], **(output.native_fields if is_native else {})}
-    if messages or (tools and not is_native):
-        options = _conversation_options(settings, model, output, is_native=is_native)
-        payload["messages"] = to_wire_messages(messages, options)
-    return TokenCounter(model, settings.tokenizer).count_prompt(payload)
+    phi, tokens = request.phi, request.max_prompt_tokens
+    if phi is None:
+        return request
+    if tokens is not None and tokens < phi.context and not settings.fit_max_tokens:
+        return request
+    counter = TokenCounter(phi, settings.tokenizer)
+    payload = counter.fit_max_tokens(request.payload, lower=settings.fit_max_tokens)
+    return replace(request, payload=payload)
 
 
 def _output_spec(
@@ -197,7 +215,7 @@ def _output_spec(
     tools = arguments.get("tools")
     response_format = arguments.get("response_format") or settings.response_format
     if not tools and response_format is None and arguments.get("tool_choice") is None:
-        return _TEXT
+        return _NO_OUTPUT_SPEC
     output = parse_output_spec(
         tools,
         arguments.get("tool_choice"),
@@ -213,6 +231,12 @@ def _output_spec(
     return output
 
 
+def _output_fields(output: OutputSpec, *, is_native: bool) -> Json:
+    if output is _NO_OUTPUT_SPEC:
+        return {}
+    return output.native_fields if is_native else output.prompted_fields
+
+
 def _conversation_options(
     settings: RequestSettings, model: PhiModel | None, output: OutputSpec, *, is_native: bool
 ) -> ConversationOptions:
@@ -220,10 +244,11 @@ def _conversation_options(
     drops_system = model is not None and model.system_messages == "dropped"
     folds = drops_system and not settings.endpoint.converts_system_messages
     tool_format = "plain" if model is None else model.tool_prompt
+    is_prompted = not is_native and output is not _NO_OUTPUT_SPEC
     return ConversationOptions(
         model=model,
         tool_format=None if is_native else tool_format,
-        instructions="" if is_native else output_instructions(output, tool_format),
+        instructions=output_instructions(output, tool_format) if is_prompted else "",
         folds_system_messages=folds if mode == "auto" else mode == "user",
         resize_image=settings.resize_image,
     )
@@ -247,3 +272,56 @@ def _stream_fields(settings: RequestSettings, payload: Json) -> Json:
     is_native = "stream_options" in settings.endpoint.native_parameters
     wants_usage = is_native if settings.stream_usage is None else settings.stream_usage
     return {"stream": True, **({"stream_options": {"include_usage": True}} if wants_usage else {})}
+
+
+def payload_fields(defaults: Mapping[str, Any], call: Mapping[str, Any]) -> Json:
+    """The payload's fields besides messages: the call's before the model's, without nulls.
+
+    Raises:
+        InvalidInputError: Two of them contradict each other, or `model_extras` sets a reserved one.
+    """
+    fields: Json = {}
+    extras: Json = {}
+    for parameters in (defaults, call):
+        for key, value in parameters.items():
+            if key == "model_extras":
+                extras |= value or {}
+            elif value is not None and key not in _NOT_FIELDS:
+                fields[key] = value
+    if reserved := _RESERVED & extras.keys():
+        raise InvalidInputError(f"model_extras cannot set {', '.join(sorted(reserved))}.")
+    if fields.get("top_logprobs") is not None and not fields.get("logprobs"):
+        raise InvalidInputError("top_logprobs needs logprobs=True.")
+    # The user's own extras are sent as they are, nulls included.
+    return fields | extras
+
+
+def merge_stops(of_model: Sequence[str] | None, of_call: Sequence[str] | None) -> list[str]:
+    """The stop sequences of the model and of the call together, each once.
+
+    An empty list in the call switches the model's off.
+    """
+    if of_call is not None and not of_call:
+        return []
+    return list(dict.fromkeys([*(of_model or ()), *(of_call or ())]))
+
+
+def request_headers(
+    payload: Json, native: frozenset[str], extra_parameters: str | None, deployment: str | None
+) -> dict[str, str]:
+    """The headers that follow from a payload.
+
+    Args:
+        payload: The request's JSON.
+        native: Parameters that the endpoint accepts beyond the schema.
+        extra_parameters: The user's own value of the header `extra-parameters`.
+        deployment: The deployment behind an online endpoint that has several.
+    """
+    headers = {}
+    if extra_parameters is not None:
+        headers["extra-parameters"] = extra_parameters
+    elif not _SCHEMA.union(native).issuperset(payload):
+        headers["extra-parameters"] = "pass-through"
+    if deployment is not None:
+        headers["azureml-model-deployment"] = deployment
+    return headers

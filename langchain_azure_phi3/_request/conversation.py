@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from langchain_core.messages import (
     AIMessage,
@@ -43,6 +43,11 @@ _MODALITIES: dict[str, Modality] = {
 _PLACEHOLDER = re.compile(r"<\|((?:image|audio)_[0-9]+)\|>")
 
 
+# What chat templates add at most: to a message, and to a conversation.
+_MAX_MESSAGE_TOKENS = 4
+_MAX_TEMPLATE_TOKENS = 3
+
+
 @dataclass(frozen=True, slots=True)
 class ConversationOptions:
     """How a conversation is written for one deployment.
@@ -64,7 +69,22 @@ class ConversationOptions:
     resize_image: Callable[[Json], Json] | None = None
 
 
-def to_wire_messages(messages: Sequence[BaseMessage], options: ConversationOptions) -> list[Json]:
+class WireConversation(NamedTuple):
+    """A conversation as it is sent.
+
+    Attributes:
+        messages: The wire's `messages`.
+        max_tokens: Their characters, and what a chat template adds at most: no estimate that is
+            meant to be too low exceeds it. `None` where they hold more than plain text.
+    """
+
+    messages: list[Json]
+    max_tokens: int | None
+
+
+def to_wire_messages(
+    messages: Sequence[BaseMessage], options: ConversationOptions
+) -> WireConversation:
     """The wire's `messages` for a conversation.
 
     Consecutive messages of one role stay apart. Images and audio that tools return go into user
@@ -92,6 +112,7 @@ class _ConversationWriter:
         self._call_names: dict[str, str] = {}  # tool names by call id
         self._generated_ids: list[tuple[str, str]] = []  # name and id of calls without a result
         self._images_at: list[int] = []  # which wire messages hold images
+        self._max_tokens: int | None = _MAX_TEMPLATE_TOKENS
 
     def add(self, message: BaseMessage) -> None:
         """Write one message."""
@@ -101,17 +122,19 @@ class _ConversationWriter:
             for each in from_anthropic_blocks(message):
                 self._add(each)
 
-    def finish(self) -> list[Json]:
-        """The wire messages of all that was added."""
-        self._flush_results()
+    def finish(self) -> WireConversation:
+        """The conversation of all that was added."""
+        if self._result_texts or self._result_media:
+            self._flush_results()
         if self._instructions:
             self._append({"role": "system", "content": self._take_instructions()})
         if self._system_texts:
             self._append({"role": "user", "content": ""})
         if not self._wire:
             raise InvalidInputError("There is no message to send: pass at least one.")
-        self._drop_older_images()
-        return self._wire
+        if self._images_at:
+            self._drop_older_images()
+        return WireConversation(self._wire, self._max_tokens)
 
     def _add(self, message: BaseMessage) -> None:
         if isinstance(message, ToolMessage | FunctionMessage):
@@ -119,16 +142,19 @@ class _ConversationWriter:
             return
         if self._result_texts or self._result_media:
             self._flush_results()
+        content = message.content
         if isinstance(message, HumanMessage):
-            wire: Json = {"role": "user", "content": user_content(message)}
+            plain = content if isinstance(content, str) else user_content(message)
+            wire: Json = {"role": "user", "content": plain}
         elif isinstance(message, AIMessage):
             wire = self._assistant(message)
         elif isinstance(message, SystemMessage):
-            wire = {"role": "system", "content": text_content(message)}
+            plain = content if isinstance(content, str) else text_content(message)
+            wire = {"role": "system", "content": plain}
         elif isinstance(message, ChatMessage):
             role = _ROLES.get(message.role, message.role)
-            content = user_content(message) if role == "user" else text_content(message)
-            wire = {"role": role, "content": content}
+            plain = user_content(message) if role == "user" else text_content(message)
+            wire = {"role": role, "content": plain}
         else:
             raise InvalidInputError(
                 f"A {type(message).__name__} cannot be sent to a model: it has no role."
@@ -223,6 +249,10 @@ class _ConversationWriter:
         if model is not None and model.modalities != ("text",):
             wire["content"] = _without_placeholders(wire["content"])
         self._wire.append(wire)
+        if self._max_tokens is not None:
+            is_plain = isinstance(wire["content"], str) and "tool_calls" not in wire
+            size = len(wire["content"]) + _MAX_MESSAGE_TOKENS
+            self._max_tokens = self._max_tokens + size if is_plain else None
 
     def _with_instructions(self, wire: Json) -> Json:
         """The first message, with the instructions at the end of a system message before it."""
@@ -272,7 +302,7 @@ class _ConversationWriter:
         """
         model = self._options.model
         limit = None if model is None else model.images_a_conversation
-        if limit is None or not self._images_at:
+        if limit is None:
             return
         for index in reversed(self._images_at):
             parts = self._wire[index]["content"]

@@ -1,6 +1,6 @@
-"""The parameters of a call: their types, and how they become fields and headers of the request."""
+"""The parameters of a call: their types and their validation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -8,21 +8,6 @@ from typing_extensions import TypedDict
 
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
-
-# The request's schema in the Azure AI Model Inference API. Everything else is an "extra
-# parameter": refused with 400 unless the header extra-parameters says what to do with it.
-SCHEMA = frozenset(
-    {"messages", "model", "stream", "stop", "temperature", "top_p", "max_tokens", "seed"}
-    | {"presence_penalty", "frequency_penalty", "response_format", "tools", "tool_choice"}
-)
-# What the package itself writes.
-_RESERVED = frozenset({"messages", "stream"})
-
-# Arguments of a call that are not fields of the payload as they are.
-_NOT_FIELDS = frozenset(
-    {"model", "model_extras", "extra_parameters", "stop", "stream", "max_corrections"}
-    | {"tools", "tool_choice", "parallel_tool_calls", "response_format"}
-)
 
 _HEADER_SPELLINGS = {"passthrough": "pass-through", "pass_through": "pass-through"}
 
@@ -98,53 +83,3 @@ def format_validation_error(error: ValidationError) -> str:
     return "; ".join(
         f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}" for item in found
     )
-
-
-def payload_fields(defaults: Mapping[str, Any], call: Mapping[str, Any]) -> Json:
-    """The payload's fields besides messages: the call's before the model's, without nulls.
-
-    Raises:
-        InvalidInputError: Two of them contradict each other, or `model_extras` sets a reserved one.
-    """
-    merged = {**defaults, **{key: value for key, value in call.items() if value is not None}}
-    extras = {**(defaults.get("model_extras") or {}), **(call.get("model_extras") or {})}
-    if reserved := _RESERVED & extras.keys():
-        raise InvalidInputError(f"model_extras cannot set {', '.join(sorted(reserved))}.")
-    payload = {
-        key: value for key, value in merged.items() if value is not None and key not in _NOT_FIELDS
-    }
-    if payload.get("top_logprobs") is not None and not payload.get("logprobs"):
-        raise InvalidInputError("top_logprobs needs logprobs=True.")
-    # The user's own extras are sent as they are, nulls included.
-    return payload | extras
-
-
-def merge_stops(of_model: Sequence[str] | None, of_call: Sequence[str] | None) -> list[str]:
-    """The stop sequences of the model and of the call together, each once.
-
-    An empty list in the call switches the model's off.
-    """
-    if of_call is not None and not of_call:
-        return []
-    return list(dict.fromkeys([*(of_model or ()), *(of_call or ())]))
-
-
-def request_headers(
-    payload: Json, native: frozenset[str], extra_parameters: str | None, deployment: str | None
-) -> dict[str, str]:
-    """The headers that follow from a payload.
-
-    Args:
-        payload: The request's JSON.
-        native: Parameters that the endpoint accepts beyond the schema.
-        extra_parameters: The user's own value of the header `extra-parameters`.
-        deployment: The deployment behind an online endpoint that has several.
-    """
-    headers = {}
-    if extra_parameters is not None:
-        headers["extra-parameters"] = extra_parameters
-    elif not SCHEMA.union(native).issuperset(payload):
-        headers["extra-parameters"] = "pass-through"
-    if deployment is not None:
-        headers["azureml-model-deployment"] = deployment
-    return headers

@@ -33,10 +33,9 @@ def parse_usage(body: Json) -> UsageMetadata | None:
     counts = body.get("usage")
     if not isinstance(counts, dict):
         return None
-    given, produced, total = (
-        _int_or_none(counts.get(key))
-        for key in ("prompt_tokens", "completion_tokens", "total_tokens")
-    )
+    given = _int_or_none(counts.get("prompt_tokens"))
+    produced = _int_or_none(counts.get("completion_tokens"))
+    total = _int_or_none(counts.get("total_tokens"))
     if given is None and produced is None and total is None:
         return None
     if given is None:
