@@ -365,7 +365,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             messages = flatten_tools.in_words(messages, asking.tool_format)
             if text := prompted.instructions(asking.in_words, asking.tool_format):
                 messages = flatten_tools.instructed(messages, text)
-        folds = row is not None and row.system_messages == "dropped"
+        folds = row is not None and row.system_message_support == "dropped"
         auto: SystemMessages = "user" if folds and not self._route.kind.translates else "system"
         given = auto if self.system_messages == "auto" else self.system_messages
         wire = media_limits.for_model(turns(messages, given), row)
@@ -374,7 +374,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             return wire
         from langchain_azure_phi3 import images
 
-        return images.scaled_turns(wire, side)
+        return images.resize_images(wire, side)
 
     def _addressed(self, name: str | None) -> Json:
         kind = self._route.kind

@@ -35,7 +35,7 @@ def for_model(turns: Sequence[Json], model: PhiModel | None) -> list[Json]:
         _check(turn, model)
     if model.modalities == ("text",):
         return list(turns)
-    limit = model.images_a_conversation
+    limit = model.images_per_conversation
     kept = turns if limit is None else _newest_only(turns, limit)
     return [_without_placeholders(turn) for turn in kept]
 
@@ -48,7 +48,7 @@ def _check(turn: Json, model: PhiModel) -> None:
                 f"{model.name} takes no {modality}; use one of "
                 f"{', '.join(models.models_accepting(modality))}."
             )
-    images, limit = media.count("image"), model.images_a_turn
+    images, limit = media.count("image"), model.images_per_message
     if limit is not None and images > limit:
         raise InvalidInputError(
             f"{model.name} takes {limit} image(s) in a turn, this one has {images}; "
