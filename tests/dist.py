@@ -75,7 +75,7 @@ def main() -> int:
 
 
 def check_wheel(wheel: Path) -> None:
-    """The package, its marker for types, its licence, and nothing else."""
+    """The package, its marker for types, its license, and nothing else."""
     with zipfile.ZipFile(wheel) as content:
         names = content.namelist()
         metadata_name = only(name for name in names if name.endswith(".dist-info/METADATA"))
@@ -86,11 +86,11 @@ def check_wheel(wheel: Path) -> None:
     tests = [name for name in names if "/test_" in name or "__pycache__" in name]
     demand(tests == [], f"the wheel holds {tests}")
     demand(f"{PACKAGE}/py.typed" in names, "py.typed is missing")
-    demand(any(name.endswith(".dist-info/licenses/LICENSE") for name in names), "no licence")
+    demand(any(name.endswith(".dist-info/licenses/LICENSE") for name in names), "no license")
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / PACKAGE).rglob("*.py")}
     demand(sources <= {*names}, f"the wheel lacks {sorted(sources - {*names})}")
     demand("[pytest11]" in entry_points and "[console_scripts]" in entry_points, "entry points")
-    demand(metadata["License-Expression"] == "MIT", "the licence's name")
+    demand(metadata["License-Expression"] == "MIT", "the license's name")
     demand(metadata["Requires-Python"] == ">=3.11", "the version of Python")
     demand("# " in str(metadata.get_payload()), "the README")
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

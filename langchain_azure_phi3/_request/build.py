@@ -241,7 +241,7 @@ def _conversation_options(
     settings: RequestSettings, model: PhiModel | None, output: OutputSpec, *, is_native: bool
 ) -> ConversationOptions:
     mode = settings.system_message_mode
-    drops_system = model is not None and model.system_messages == "dropped"
+    drops_system = model is not None and model.system_message_support == "dropped"
     folds = drops_system and not settings.endpoint.converts_system_messages
     tool_format = "plain" if model is None else model.tool_prompt
     is_prompted = not is_native and output is not _NO_OUTPUT_SPEC

@@ -284,7 +284,7 @@ class _ConversationWriter:
                 images += 1
                 if resize is not None:
                     parts[index] = resize(part)
-        limit = None if model is None else model.images_a_turn
+        limit = None if model is None else model.images_per_message
         if model is not None and limit is not None and images > limit:
             raise InvalidInputError(
                 f"{model.name} takes {limit} image(s) in a message, this one has {images}; "
@@ -301,7 +301,7 @@ class _ConversationWriter:
         older image stays as an empty one, so that the messages still alternate.
         """
         model = self._options.model
-        limit = None if model is None else model.images_a_conversation
+        limit = None if model is None else model.images_per_conversation
         if limit is None:
             return
         for index in reversed(self._images_at):

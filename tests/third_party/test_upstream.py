@@ -9,8 +9,7 @@ import pytest
 pytest.importorskip("llama_cpp")
 pytest.importorskip("gguf")
 
-from langchain_azure_phi3 import BadRequestError, ChatAzurePhi3, ContentFilterError
-from langchain_azure_phi3._doctor.doctor import examine
+from langchain_azure_phi3 import BadRequestError, ChatAzurePhi3, ContentFilterError, diagnose
 from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.colours import COLOURS, ask
 from tests.third_party import phi3_gguf
@@ -93,8 +92,8 @@ def test_a_wrong_key_behind_is_no_wrong_key_in_front(behind: str) -> None:
 
 def test_the_doctor_finds_it_usable(phi: Emulator) -> None:
     """Random weights call no tools, which the report says."""
-    report = examine({"endpoint": phi.endpoint, "credential": phi.key}, timeout=60)
+    report = diagnose({"endpoint": phi.endpoint, "credential": phi.key}, timeout=60)
 
     assert report.usable
     tools = next(finding for finding in report.findings if finding.step == "tools")
-    assert "the model called none" in tools.means
+    assert "the model called none" in tools.advice

@@ -90,11 +90,11 @@ def test_a_turn_that_was_only_an_older_picture_stays_as_an_empty_one() -> None:
 
 def test_of_several_in_one_turn_the_last_stay() -> None:
     """As many as the conversation may hold, counted from the end."""
-    two = replace(_row(VISION), images_a_turn=None, images_a_conversation=2)
+    two = replace(_row(VISION), images_per_message=None, images_per_conversation=2)
     turns = [_user(IMAGE, OTHER), _user(IMAGE)]
 
     assert for_model(turns, two) == [_user(OTHER), _user(IMAGE)]
-    assert for_model(turns, replace(two, images_a_conversation=3)) == turns
+    assert for_model(turns, replace(two, images_per_conversation=3)) == turns
 
 
 @pytest.mark.parametrize(
