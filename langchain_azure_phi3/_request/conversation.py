@@ -126,8 +126,6 @@ class _ConversationWriter:
         """The conversation of all that was added."""
         if self._result_texts or self._result_media:
             self._flush_results()
-        if self._instructions:
-            self._append({"role": "system", "content": self._take_instructions()})
         if self._system_texts:
             self._append({"role": "user", "content": ""})
         if not self._wire:
