@@ -239,7 +239,8 @@ class _ConversationWriter:
                 self._system_texts.append(wire["content"])
                 return
             if role == "user" and self._system_texts:
-                wire["content"] = _prepend("\n\n".join(self._system_texts), wire["content"])
+                text = "\n\n".join(filter(None, self._system_texts))
+                wire["content"] = _prepend(text, wire["content"])
                 self._system_texts = []
         if isinstance(wire["content"], list):
             self._check_media(wire["content"])
@@ -322,8 +323,10 @@ def _text_part(text: str) -> Json:
 
 
 def _prepend(text: str, content: str | list[Json]) -> str | list[Json]:
+    if not text or not content:
+        return text or content
     if isinstance(content, str):
-        return f"{text}\n\n{content}" if content else text
+        return f"{text}\n\n{content}"
     return [_text_part(text), *content]
 
 
