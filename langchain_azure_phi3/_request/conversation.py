@@ -187,7 +187,9 @@ class _ConversationWriter:
 
     def _generate_id(self, name: str) -> str:
         """An id for a call without one, unique within the conversation."""
-        call_id = f"call_{name}_{len(self._call_names)}"
+        number = len(self._call_names)
+        while (call_id := f"call_{name}_{number}") in self._call_names:
+            number += 1
         self._generated_ids.append((name, call_id))
         return call_id
 
