@@ -126,8 +126,6 @@ class _ConversationWriter:
         """The conversation of all that was added."""
         if self._result_texts or self._result_media:
             self._flush_results()
-        if self._instructions:
-            self._append({"role": "system", "content": self._take_instructions()})
         if self._system_texts:
             self._append({"role": "user", "content": ""})
         if not self._wire:
@@ -189,7 +187,9 @@ class _ConversationWriter:
 
     def _generate_id(self, name: str) -> str:
         """An id for a call without one, unique within the conversation."""
-        call_id = f"call_{name}_{len(self._call_names)}"
+        number = len(self._call_names)
+        while (call_id := f"call_{name}_{number}") in self._call_names:
+            number += 1
         self._generated_ids.append((name, call_id))
         return call_id
 
@@ -241,7 +241,8 @@ class _ConversationWriter:
                 self._system_texts.append(wire["content"])
                 return
             if role == "user" and self._system_texts:
-                wire["content"] = _prepend("\n\n".join(self._system_texts), wire["content"])
+                text = "\n\n".join(filter(None, self._system_texts))
+                wire["content"] = _prepend(text, wire["content"])
                 self._system_texts = []
         if isinstance(wire["content"], list):
             self._check_media(wire["content"])
@@ -324,8 +325,10 @@ def _text_part(text: str) -> Json:
 
 
 def _prepend(text: str, content: str | list[Json]) -> str | list[Json]:
+    if not text or not content:
+        return text or content
     if isinstance(content, str):
-        return f"{text}\n\n{content}" if content else text
+        return f"{text}\n\n{content}"
     return [_text_part(text), *content]
 
 
