@@ -52,11 +52,11 @@ def measured() -> dict[str, float]:
     block, encoding = peak_of(lambda: image_block(data))
     question = [HumanMessage(["What is this?", block])]
     counting = peak_of(lambda: model.get_num_tokens_from_messages(question))[1]
-    asking = peak_of(lambda: model.invoke(question))[1]
+    invoking = peak_of(lambda: model.invoke(question))[1]
     return {
         "image_block": encoding / size,
         "get_num_tokens_from_messages": counting / size,
-        "invoke": asking / size,
+        "invoke": invoking / size,
     }
 
 

@@ -69,8 +69,8 @@ def errors(part: str, family: TokenizerFamily) -> dict[str, list[float]]:
 
 def _report() -> str:
     found = [errors("check", family) for family in FAMILIES]
-    rows = {kind: [by_kind[kind] for by_kind in found] for kind in found[0]}
-    rows["**all**"] = [list(chain(*by_kind.values())) for by_kind in found]
+    rows = {text: [by_text[text] for by_text in found] for text in found[0]}
+    rows["**all**"] = [list(chain(*by_text.values())) for by_text in found]
     lines = [
         "# Accuracy of the token estimate",
         "",
@@ -79,7 +79,7 @@ def _report() -> str:
         "",
         f"| text | {' | '.join(FAMILIES)} |",
         f"| --- |{' --- |' * len(FAMILIES)}",
-        *(f"| {kind} | {' | '.join(map(_cell, cells))} |" for kind, cells in rows.items()),
+        *(f"| {text} | {' | '.join(map(_cell, cells))} |" for text, cells in rows.items()),
         "",
         f"Among the texts of the fit the largest error is {_largest_fit_error()}.",
     ]
@@ -87,9 +87,10 @@ def _report() -> str:
 
 
 def _largest_fit_error() -> str:
-    found = ((kind, by) for f in FAMILIES for kind, bys in errors("fit", f).items() for by in bys)
-    kind, error = max(found, key=lambda pair: abs(pair[1]))
-    return f"{error:.0%} ({kind})"
+    by_family = (errors("fit", family) for family in FAMILIES)
+    largest = [(max(found, key=abs), text) for each in by_family for text, found in each.items()]
+    error, text = max(largest, key=lambda pair: abs(pair[0]))
+    return f"{error:.0%} ({text})"
 
 
 def _cell(found: Sequence[float]) -> str:

@@ -1,4 +1,4 @@
-"""Pictures and sounds through the public door: what arrives at the server, and what never does."""
+"""Images and audio through the public API: what the server receives, and what is refused."""
 
 import asyncio
 import base64
@@ -18,15 +18,15 @@ from PIL import Image
 from langchain_azure_phi3 import BadRequestError, ChatAzurePhi3, InvalidInputError, image_block
 from langchain_azure_phi3.emulator import Emulator
 from tests.benchmarks import image_memory
-from tests.integration_tests.colours import COLOURS, ask
-from tests.unit_tests.pictures import (
+from tests.integration_tests.call_modes import CALL_MODES, call_model
+from tests.unit_tests.images import (
     WAV,
+    base64_of,
     bmp_of,
     data_url,
     gif_of,
     jpeg_of,
     png_of,
-    text_of,
     tiff_of,
 )
 
@@ -44,76 +44,74 @@ MODELS = (
 
 @pytest.fixture
 def phi() -> Iterator[Emulator]:
-    """One deployment of every kind: sees one picture, sees several, hears as well, reads only."""
+    """A deployment for one image, for several, for images and audio, and for text only."""
     with Emulator(*MODELS) as emulator:
         yield emulator
 
 
 @pytest.fixture
 def model(phi: Emulator) -> ChatAzurePhi3:
-    """Phi-3-vision; a call may name another."""
+    """Phi-3-vision; a call may name another model."""
     return ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, model=MODELS[0])
 
 
-def picture(width: int, height: int, kind: str = "PNG") -> bytes:
-    """A whole picture, for Pillow to work on."""
+def image_file(width: int, height: int, file_format: str = "PNG") -> bytes:
+    """A complete image, for Pillow to work on."""
     file = BytesIO()
-    Image.new("RGB", (width, height), "white").save(file, kind)
+    Image.new("RGB", (width, height), "white").save(file, file_format)
     return file.getvalue()
 
 
-def sent(phi: Emulator, turn: int = -1) -> Any:
-    """The content of a turn of the last request."""
-    return phi.requests[-1].json["messages"][turn]["content"]
+def sent_content(phi: Emulator, message: int = -1) -> Any:
+    """The content of a message of the last request."""
+    return phi.requests[-1].json["messages"][message]["content"]
 
 
-# -- every form --------------------------------------------------------------------------------
+# -- forms -------------------------------------------------------------------------------------
 
-FORMS: dict[str, Any] = {
-    "openai": {"type": "image_url", "image_url": {"url": data_url(PNG, "image/jpg")}},
-    "openai, as a string": {"type": "image_url", "image_url": data_url(PNG, "image/png")},
-    "langchain v1": {"type": "image", "base64": text_of(PNG), "mime_type": "image/png"},
-    "langchain v0": {
+FORMS: tuple[dict[str, Any], ...] = (
+    {"type": "image_url", "image_url": {"url": data_url(PNG, "image/jpg")}},  # OpenAI
+    {"type": "image_url", "image_url": data_url(PNG, "image/png")},
+    {"type": "image", "base64": base64_of(PNG), "mime_type": "image/png"},  # LangChain v1
+    {
         "type": "image",
         "source_type": "base64",
-        "data": text_of(PNG),
-        "mime_type": "image/png",
+        "mime_type": "image/png",  # LangChain v0
+        "data": base64_of(PNG),
     },
-    "anthropic": {
+    {
         "type": "image",
-        "source": {"type": "base64", "media_type": "image/png", "data": text_of(PNG)},
+        "source": {"type": "base64", "media_type": "image/png", "data": base64_of(PNG)},
     },
-    "image_block": image_block(PNG),
-}
+    image_block(PNG),
+)
+ANTHROPIC_FORM = FORMS[4]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize("block", FORMS.values(), ids=FORMS)
-async def test_a_picture_in_any_form_arrives_the_same(
-    phi: Emulator, model: ChatAzurePhi3, block: dict[str, Any], colour: str
-) -> None:
-    """And is seen: 640 x 480."""
-    answer = await ask(model, colour, [HumanMessage([TEXT, block])])
+async def test_all_forms_of_images_are_sent_alike(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """And seen by the server: 640 x 480."""
+    for block in FORMS:
+        for mode in CALL_MODES:
+            answer = await call_model(model, mode, [HumanMessage([TEXT, block])])
 
-    assert [TEXT, WIRE] == sent(phi)
-    assert "640x480" in answer.text
+            assert [TEXT, WIRE] == sent_content(phi)
+            assert "640x480" in answer.text
 
 
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"])
-def test_a_picture_of_every_format_arrives(phi: Emulator, model: ChatAzurePhi3, kind: str) -> None:
-    """With its own type, as Pillow writes it."""
-    answer = model.invoke([HumanMessage([image_block(picture(30, 20, kind))])])
+def test_all_image_formats_are_sent(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """With their own MIME types, as Pillow writes them."""
+    for name in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"):
+        answer = model.invoke([HumanMessage([image_block(image_file(30, 20, name))])])
 
-    assert "30x20" in answer.text
-    assert sent(phi)[0]["image_url"]["url"].startswith(f"data:image/{kind.lower()};base64,")
+        assert "30x20" in answer.text
+        url = sent_content(phi)[0]["image_url"]["url"]
+        assert url.startswith(f"data:image/{name.lower()};base64,")
 
 
-def test_a_file_a_stream_and_a_pil_image_arrive(
-    phi: Emulator, model: ChatAzurePhi3, tmp_path: Path
-) -> None:
-    """`image_block` takes them all, and the server sees their size."""
+def test_image_block_accepts_all_sources(model: ChatAzurePhi3, tmp_path: Path) -> None:
+    """Paths, open files and PIL images; the server sees their size."""
     path = tmp_path / "chart.png"
-    path.write_bytes(picture(30, 20))
+    path.write_bytes(image_file(30, 20))
     with path.open("rb") as file:
         blocks = [image_block(path), image_block(str(path)), image_block(file)]
     blocks.append(image_block(Image.new("L", (30, 20))))
@@ -122,131 +120,90 @@ def test_a_file_a_stream_and_a_pil_image_arrive(
         assert "30x20" in model.invoke([HumanMessage([block])]).text
 
 
-@pytest.mark.parametrize(
-    "block",
-    [
+def test_urls_are_sent_and_never_fetched(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Only the server knows what they contain, so `max_image_side` has no effect."""
+    small = model.model_copy(update={"max_image_side": 10})
+    blocks: tuple[dict[str, Any], ...] = (
         {"type": "image_url", "image_url": URL},
         {"type": "image", "url": URL},
         {"type": "image", "source_type": "url", "url": URL},
         {"type": "image", "source": {"type": "url", "url": URL}},
-    ],
-)
-def test_a_url_is_passed_through_and_never_fetched(
-    phi: Emulator, model: ChatAzurePhi3, block: dict[str, Any]
-) -> None:
-    """What is behind it is the server's affair, with `max_image_side` as well."""
-    small = model.model_copy(update={"max_image_side": 10})
+    )
+    for block in blocks:
+        small.invoke([HumanMessage([TEXT, block])])
 
-    small.invoke([HumanMessage([TEXT, block])])
-
-    assert [TEXT, {"type": "image_url", "image_url": {"url": URL}}] == sent(phi)
+        assert [TEXT, {"type": "image_url", "image_url": {"url": URL}}] == sent_content(phi)
 
 
-@pytest.mark.parametrize(
-    ("block", "wire"),
-    [
-        (
-            {"type": "audio", "base64": text_of(WAV), "mime_type": "audio/wav"},
-            {"type": "input_audio", "input_audio": {"data": text_of(WAV), "format": "wav"}},
-        ),
-        (
-            {"type": "audio", "source_type": "base64", "data": text_of(WAV)},
-            {"type": "input_audio", "input_audio": {"data": text_of(WAV), "format": "wav"}},
-        ),
-        (
-            {"type": "input_audio", "input_audio": {"data": text_of(WAV), "format": "wav"}},
-            {"type": "input_audio", "input_audio": {"data": text_of(WAV), "format": "wav"}},
-        ),
-        (
-            {"type": "audio_url", "audio_url": {"url": URL}},
-            {"type": "audio_url", "audio_url": {"url": URL}},
-        ),
-    ],
-)
-def test_a_sound_arrives_at_the_model_that_hears(
-    phi: Emulator, model: ChatAzurePhi3, block: dict[str, Any], wire: dict[str, Any]
-) -> None:
-    """Beside a picture and a text, in their order."""
-    model.invoke([HumanMessage([block, TEXT, image_block(PNG)])], model=MODELS[2])
+def test_audio_is_sent_to_multimodal_models(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Next to an image and a text, in their order."""
+    wire = {"type": "input_audio", "input_audio": {"data": base64_of(WAV), "format": "wav"}}
+    url = {"type": "audio_url", "audio_url": {"url": URL}}
+    cases = (
+        ({"type": "audio", "base64": base64_of(WAV), "mime_type": "audio/wav"}, wire),
+        ({"type": "audio", "source_type": "base64", "data": base64_of(WAV)}, wire),
+        (wire, wire),
+        (url, url),
+    )
+    for block, expected in cases:
+        model.invoke([HumanMessage([block, TEXT, image_block(PNG)])], model=MODELS[2])
 
-    assert [wire, TEXT, WIRE] == sent(phi)
+        assert [expected, TEXT, WIRE] == sent_content(phi)
 
 
-# -- refused before anything is sent -----------------------------------------------------------
+# -- refused before sending --------------------------------------------------------------------
 
-REFUSED: dict[str, tuple[list[BaseMessage], str, str]] = {
-    "an image for a text model": ([HumanMessage([image_block(PNG)])], "Phi-4", "takes no image"),
-    "two images in a turn": (
-        [HumanMessage([image_block(PNG), image_block(OTHER)])],
-        MODELS[0],
-        "this one has 2; join them",
-    ),
-    "two images in an older turn": (
-        [HumanMessage([image_block(PNG), image_block(OTHER)]), HumanMessage([image_block(PNG)])],
-        MODELS[0],
-        "this one has 2",
-    ),
-    "bytes that are no picture": (
-        [HumanMessage([{"type": "image", "base64": text_of(b"no picture at all")}])],
-        MODELS[0],
-        "of no known format",
-    ),
-    "an empty file": (
-        [HumanMessage([{"type": "image", "base64": ""}])],
-        MODELS[0],
-        "The image is empty",
-    ),
-    "an unsupported format": (
-        [HumanMessage([{"type": "image", "base64": text_of(b"%PDF-1.7 and more")}])],
-        MODELS[0],
-        "is a PDF; Phi's servers decode JPEG",
-    ),
-    "an image in a system message": (
-        [SystemMessage([image_block(PNG)]), HumanMessage("Hi")],
-        MODELS[0],
-        "Put it into a HumanMessage",
-    ),
-    "an image in an assistant turn": (
+
+def image_message(data: bytes) -> HumanMessage:
+    """A message with an image of any content."""
+    return HumanMessage([{"type": "image", "base64": base64_of(data)}])
+
+
+TWO_IMAGES = HumanMessage([image_block(PNG), image_block(OTHER)])
+REFUSED: tuple[tuple[list[BaseMessage], str, str], ...] = (
+    ([HumanMessage([image_block(PNG)])], "Phi-4", "takes no image"),
+    ([TWO_IMAGES], MODELS[0], "this one has 2; join them"),
+    ([TWO_IMAGES, HumanMessage([image_block(PNG)])], MODELS[0], "this one has 2"),
+    ([image_message(b"no picture at all")], MODELS[0], "of no known format"),
+    ([image_message(b"")], MODELS[0], "The image is empty"),
+    ([image_message(b"%PDF-1.7 and more")], MODELS[0], "is a PDF; Phi's servers decode JPEG"),
+    ([SystemMessage([image_block(PNG)]), HumanMessage("Hi")], MODELS[0], "into a HumanMessage"),
+    (
         [HumanMessage("Hi"), AIMessage([image_block(PNG)]), HumanMessage("Hm?")],
         MODELS[0],
-        "Put it into a HumanMessage",
+        "into a HumanMessage",
     ),
-    "a sound for a model that sees": (
-        [HumanMessage([{"type": "audio", "base64": text_of(WAV)}])],
+    (
+        [HumanMessage([{"type": "audio", "base64": base64_of(WAV)}])],
         MODELS[1],
         "takes no audio; use one of Phi-4-multimodal",
     ),
-    "a path in place of a URL": (
+    (
         [HumanMessage([{"type": "image", "url": "/home/me/chart.png"}])],
         MODELS[0],
         "image_block makes one",
     ),
-}
+)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize(("messages", "name", "reason"), REFUSED.values(), ids=REFUSED)
-async def test_what_cannot_be_seen_is_refused_before_anything_is_sent(
-    phi: Emulator,
-    model: ChatAzurePhi3,
-    messages: list[BaseMessage],
-    name: str,
-    reason: str,
-    colour: str,
+async def test_unsupported_media_is_refused_before_sending(
+    phi: Emulator, model: ChatAzurePhi3
 ) -> None:
-    """With words that say what to do."""
-    with pytest.raises(InvalidInputError, match=reason):
-        await ask(model, colour, messages, model=name)
+    """With an error that says what to do."""
+    for messages, name, reason in REFUSED:
+        for mode in CALL_MODES:
+            with pytest.raises(InvalidInputError, match=reason):
+                await call_model(model, mode, messages, model=name)
 
     assert [] == phi.requests
 
 
-def test_the_server_refuses_two_pictures_itself(phi: Emulator) -> None:
-    """What the check spares its users: of an unknown name nothing is known, so it is asked."""
+def test_unknown_models_leave_limits_to_the_server(phi: Emulator) -> None:
+    """Nothing is known of an unknown name, so the request is sent."""
     unknown = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
 
-    with pytest.raises(Exception, match=r"At most 1 image\(s\) may be provided"):
-        unknown.invoke([HumanMessage([image_block(PNG), image_block(OTHER)])])
+    with pytest.raises(BadRequestError, match=r"At most 1 image\(s\) may be provided"):
+        unknown.invoke([TWO_IMAGES])
 
 
 # -- conversations -----------------------------------------------------------------------------
@@ -260,69 +217,55 @@ CONVERSATION = [
 ]
 
 
-def test_phi_3_vision_keeps_the_newest_picture_of_a_conversation(
-    phi: Emulator, model: ChatAzurePhi3
-) -> None:
-    """Older ones go, their text stays; the messages given are not changed."""
+def test_phi_3_vision_receives_the_newest_image(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Older images are removed, their text stays; the given messages are not changed."""
     answer = model.invoke(CONVERSATION)
 
     assert "Images: 1 (100x100)" in answer.text
-    assert [{"type": "text", "text": "First"}] == sent(phi, 0)
+    assert [{"type": "text", "text": "First"}] == sent_content(phi, 0)
     assert 2 == len(CONVERSATION[0].content)
 
 
-@pytest.mark.parametrize("name", MODELS[1:3])
-def test_later_models_keep_all_pictures(phi: Emulator, model: ChatAzurePhi3, name: str) -> None:
-    """Over a conversation and in one turn."""
-    both = HumanMessage([image_block(PNG), image_block(OTHER)])
+def test_later_models_receive_all_images(model: ChatAzurePhi3) -> None:
+    """Across a conversation and within one message."""
+    for name in MODELS[1:3]:
+        answer = model.invoke([*CONVERSATION, TWO_IMAGES], model=name)
 
-    answer = model.invoke([*CONVERSATION, both], model=name)
-
-    assert "Images: 4 (640x480, 100x100, 640x480, 100x100)" in answer.text
+        assert "Images: 4 (640x480, 100x100, 640x480, 100x100)" in answer.text
 
 
-def calls(*identities: str) -> AIMessage:
-    """An assistant turn that calls a tool under each id."""
-    return AIMessage("", tool_calls=[{"id": i, "name": "draw", "args": {}} for i in identities])
+def tool_calls(*ids: str) -> AIMessage:
+    """A message that calls a tool under each ID."""
+    return AIMessage("", tool_calls=[{"id": i, "name": "draw", "args": {}} for i in ids])
 
 
-@pytest.mark.parametrize("tool_calling", ["prompted", "native"])
-@pytest.mark.parametrize("block", FORMS.values(), ids=FORMS)
-def test_a_tools_picture_reaches_the_model_in_a_user_turn(
-    phi: Emulator, model: ChatAzurePhi3, tool_calling: str, block: dict[str, Any]
-) -> None:
-    """Whether tools go in words or on the wire."""
-    model = model.model_copy(update={"tool_calling": tool_calling})
+def test_images_of_tools_become_user_messages(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """With prompted and native tools; Phi-3-vision keeps the newer of two."""
+    for tool_calling in ("prompted", "native"):
+        caller = model.model_copy(update={"tool_calling": tool_calling})
+        for block in FORMS:
+            result = ToolMessage([TEXT, block], tool_call_id="1")
+            caller.invoke([HumanMessage("Draw."), tool_calls("1"), result])
 
-    model.invoke([HumanMessage("Draw."), calls("1"), ToolMessage([TEXT, block], tool_call_id="1")])
+            assert "user" == phi.requests[-1].json["messages"][-1]["role"]
+            assert WIRE == sent_content(phi)[-1]
 
-    assert ("user", WIRE) == (phi.requests[-1].json["messages"][-1]["role"], sent(phi)[-1])
-
-
-@pytest.mark.parametrize("tool_calling", ["prompted", "native"])
-def test_of_two_tools_pictures_phi_3_vision_keeps_the_newer(
-    phi: Emulator, model: ChatAzurePhi3, tool_calling: str
-) -> None:
-    """Two messages, not two pictures in one: an agent cannot put them otherwise."""
-    model = model.model_copy(update={"tool_calling": tool_calling})
-
-    model.invoke(
-        [
-            HumanMessage("Draw both."),
-            calls("1", "2"),
-            ToolMessage([TEXT, image_block(PNG)], tool_call_id="1"),
-            ToolMessage([image_block(OTHER)], tool_call_id="2"),
-        ]
-    )
-
-    body = str(phi.requests[-1].json)
-    assert [False, True] == [text_of(data) in body for data in (PNG, OTHER)]
-    assert TEXT["text"] in body
+        caller.invoke(
+            [
+                HumanMessage("Draw both."),
+                tool_calls("1", "2"),
+                ToolMessage([TEXT, image_block(PNG)], tool_call_id="1"),
+                ToolMessage([image_block(OTHER)], tool_call_id="2"),
+            ]
+        )
+        body = str(phi.requests[-1].json)
+        assert [False, True] == [base64_of(data) in body for data in (PNG, OTHER)]
+        assert TEXT["text"] in body
 
 
-def test_anthropics_tool_result_reaches_the_model(phi: Emulator, model: ChatAzurePhi3) -> None:
-    """A picture in a result in a user's turn, before the user's own words."""
-    result = {"type": "tool_result", "tool_use_id": "1", "content": [FORMS["anthropic"]]}
+def test_images_in_anthropic_tool_results_are_sent(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Before the user's own text."""
+    result = {"type": "tool_result", "tool_use_id": "1", "content": [ANTHROPIC_FORM]}
 
     answer = model.invoke(
         [
@@ -334,66 +277,59 @@ def test_anthropics_tool_result_reaches_the_model(phi: Emulator, model: ChatAzur
 
     assert "640x480" in answer.text
     assert answer.text.endswith(f"You said: {TEXT['text']}")
-    assert "draw" in sent(phi, 1)
+    assert "draw" in sent_content(phi, 1)
 
 
-def test_a_placeholder_in_a_text_does_not_reach_the_server(
-    phi: Emulator, model: ChatAzurePhi3
-) -> None:
-    """It would claim a second picture; a document that a tool found could hold one."""
+def test_image_placeholders_in_texts_are_escaped(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """They would stand for a second image; a document from a tool may contain one."""
     model.invoke([HumanMessage(["<|image_1|>\nWhat is this?", image_block(PNG)])])
 
-    assert {"type": "text", "text": "<image_1>\nWhat is this?"} == sent(phi)[0]
+    assert {"type": "text", "text": "<image_1>\nWhat is this?"} == sent_content(phi)[0]
 
 
-# -- smaller -----------------------------------------------------------------------------------
+# -- sizes -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_large_pictures_are_scaled_down_where_the_user_says_so(
-    phi: Emulator, colour: str
-) -> None:
-    """In their proportions and kind; smaller ones are sent as they are."""
+async def test_max_image_side_reduces_large_images(phi: Emulator) -> None:
+    """Proportions and format stay; smaller images are sent unchanged."""
     small = ChatAzurePhi3(
         endpoint=phi.endpoint, credential=phi.key, model=MODELS[1], max_image_side=100
     )
-    large = {"type": "image", "base64": text_of(picture(400, 200, "JPEG"))}
-    kept = image_block(picture(80, 100))
+    large = {"type": "image", "base64": base64_of(image_file(400, 200, "JPEG"))}
+    kept = image_block(image_file(80, 100))
 
-    answer = await ask(small, colour, [HumanMessage([TEXT, large, kept])])
+    for mode in CALL_MODES:
+        answer = await call_model(small, mode, [HumanMessage([TEXT, large, kept])])
 
-    assert "Images: 2 (100x50, 80x100)" in answer.text
-    assert sent(phi)[1]["image_url"]["url"].startswith("data:image/jpeg;base64,")
-    assert f"data:image/png;base64,{kept['base64']}" == sent(phi)[2]["image_url"]["url"]
+        assert "Images: 2 (100x50, 80x100)" in answer.text
+        content = sent_content(phi)
+        assert content[1]["image_url"]["url"].startswith("data:image/jpeg;base64,")
+        assert f"data:image/png;base64,{kept['base64']}" == content[2]["image_url"]["url"]
 
 
-def test_no_picture_is_changed_by_default(phi: Emulator, model: ChatAzurePhi3) -> None:
-    """Not even a very large one."""
-    data = picture(3000, 2000)
+def test_images_are_unchanged_by_default(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Even very large ones."""
+    data = image_file(3000, 2000)
 
     model.invoke([HumanMessage([image_block(data)])])
 
-    assert data == base64.b64decode(sent(phi)[0]["image_url"]["url"].partition(",")[2])
+    assert data == base64.b64decode(sent_content(phi)[0]["image_url"]["url"].partition(",")[2])
 
 
-def test_a_picture_that_cannot_be_scaled_is_refused(phi: Emulator, model: ChatAzurePhi3) -> None:
-    """A header without a picture: the server could not read it either."""
-    small = model.model_copy(update={"max_image_side": 100})
-
+def test_invalid_sizes_and_unreadable_images_are_refused(
+    phi: Emulator, model: ChatAzurePhi3
+) -> None:
+    """A size at construction; an image without pixels when it would be resized."""
+    for side in (0, -1, "wide"):
+        with pytest.raises(InvalidInputError, match="max_image_side"):
+            ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_image_side=side)
     with pytest.raises(InvalidInputError, match="cannot be read"):
-        small.invoke([HumanMessage([image_block(PNG)])])
+        model.model_copy(update={"max_image_side": 100}).invoke([HumanMessage([image_block(PNG)])])
 
     assert [] == phi.requests
 
 
-@pytest.mark.parametrize("side", [0, -1, "wide"])
-def test_a_side_that_is_none_is_refused(phi: Emulator, side: object) -> None:
-    """At construction, by its name."""
-    with pytest.raises(InvalidInputError, match="max_image_side"):
-        ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_image_side=side)
-
-
-def test_a_large_picture_is_encoded_once_and_copied_no_more_than_needed() -> None:
+def test_large_images_are_not_copied_needlessly() -> None:
     """`image_block` holds the base64 as bytes and text, a call as data URL and request."""
     peaks = image_memory.measured()
 
@@ -410,13 +346,13 @@ JSON = st.recursive(
     max_leaves=6,
 )
 MEDIA = st.one_of(
-    st.binary(max_size=60).map(text_of),
-    st.sampled_from([PNG, OTHER, WAV]).map(text_of),
+    st.binary(max_size=60).map(base64_of),
+    st.sampled_from([PNG, OTHER, WAV]).map(base64_of),
     st.binary(max_size=60).map(lambda data: data_url(PNG[:30] + data, "image/png")),
     st.just(URL),
     JSON,
 )
-KINDS = st.sampled_from(
+BLOCK_TYPES = st.sampled_from(
     [
         *("text", "image", "image_url", "input_image", "file", "media", "document", "video"),
         *("audio", "input_audio", "audio_url", "tool_use", "tool_result", "reasoning", "?"),
@@ -424,7 +360,7 @@ KINDS = st.sampled_from(
 )
 BLOCKS = st.one_of(
     st.fixed_dictionaries(
-        {"type": KINDS | JSON},
+        {"type": BLOCK_TYPES | JSON},
         optional={
             key: MEDIA | st.dictionaries(st.sampled_from(["url", "data", "base64"]), MEDIA)
             for key in ("text", "url", "base64", "data", "image_url", "input_audio", "source")
@@ -443,30 +379,31 @@ MESSAGES = st.one_of(
 )
 
 WIRE_URL = re.compile(r"https?://|data:image/(?:jpeg|png|gif|bmp|webp|tiff);base64,")
-DESK = Emulator(*MODELS)
-IN_PROCESS = ChatAzurePhi3(
+IN_PROCESS = Emulator(*MODELS)
+IN_PROCESS_MODEL = ChatAzurePhi3(
     endpoint="https://phi.invalid",
-    credential=DESK.key,
-    http_client=httpx.Client(transport=DESK.transport()),
-    http_async_client=httpx.AsyncClient(transport=DESK.transport()),
+    credential=IN_PROCESS.key,
+    http_client=httpx.Client(transport=IN_PROCESS.transport()),
+    http_async_client=httpx.AsyncClient(transport=IN_PROCESS.transport()),
     max_retries=0,
 )
 
 
-async def outcome_of(colour: str, messages: list[Any], name: str) -> None:
-    """See that a conversation is sent in good form, or refused here and not sent at all."""
-    DESK.requests.clear()
+async def check_outcome(mode: str, messages: list[Any], name: str) -> None:
+    """Check that a conversation is sent in valid form, or refused before sending."""
+    IN_PROCESS.requests.clear()
     try:
-        await ask(IN_PROCESS, colour, messages, model=name)
+        await call_model(IN_PROCESS_MODEL, mode, messages, model=name)
     except InvalidInputError:
-        assert [] == DESK.requests
+        assert [] == IN_PROCESS.requests
         return
-    except BadRequestError as refusal:
-        # A file that is cut off in its header is one for the server to judge.
-        if "Invalid image" not in str(refusal):
+    except BadRequestError as error:
+        # Only the server can judge a file that ends within its header.
+        if "Invalid image" not in str(error):
             raise
-    pictures = re.findall(r'"image_url":{"url":"([^"]{,30})', DESK.requests[-1].body.decode())
-    assert [] == [start for start in pictures if WIRE_URL.match(start) is None]
+    body = IN_PROCESS.requests[-1].body.decode()
+    urls = re.findall(r'"image_url":{"url":"([^"]{,30})', body)
+    assert [] == [url for url in urls if WIRE_URL.match(url) is None]
 
 
 FILES = st.one_of(
@@ -480,15 +417,15 @@ FILES = st.one_of(
 
 
 @given(data=FILES, name=st.sampled_from(MODELS[:3]))
-def test_any_bytes_are_a_picture_on_the_wire_or_refused_here(data: bytes, name: str) -> None:
-    """Nothing else ever happens, in any colour."""
-    message = HumanMessage([TEXT, {"type": "image", "base64": text_of(data)}])
+def test_any_bytes_are_sent_or_refused(data: bytes, name: str) -> None:
+    """Without other errors, in all call modes."""
+    message = HumanMessage([TEXT, {"type": "image", "base64": base64_of(data)}])
 
-    for colour in COLOURS:
-        asyncio.run(outcome_of(colour, [message], name))
+    for mode in CALL_MODES:
+        asyncio.run(check_outcome(mode, [message], name))
 
 
 @given(messages=st.lists(MESSAGES, min_size=1, max_size=3), name=st.sampled_from(MODELS))
-def test_any_blocks_are_on_the_wire_or_refused_here(messages: list[Any], name: str) -> None:
-    """Whatever stands in them, and wherever they stand."""
-    asyncio.run(outcome_of("invoke", messages, name))
+def test_any_blocks_are_sent_or_refused(messages: list[Any], name: str) -> None:
+    """Whatever they contain, in any message."""
+    asyncio.run(check_outcome("invoke", messages, name))

@@ -23,7 +23,7 @@ from langchain_azure_phi3 import (
     register_model,
 )
 from langchain_azure_phi3.emulator import Emulator
-from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 
 MINI = "Phi-3-mini-4k-instruct"
 QUESTION = [
@@ -213,19 +213,17 @@ def test_other_objects_are_refused_as_tokenizers(phi: Emulator) -> None:
 # -- what fits ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_prompts_that_cannot_fit_are_refused(
-    phi: Emulator, model: ChatAzurePhi3, colour: str
-) -> None:
+async def test_prompts_that_cannot_fit_are_refused(phi: Emulator, model: ChatAzurePhi3) -> None:
     """Before sending, with both numbers in the message and on the error."""
-    with pytest.raises(
-        ContextLengthError, match=r"about [\d,]+ tokens.* context of 4,096"
-    ) as error:
-        await ask(model, colour, WORDS * 700)
+    for mode in CALL_MODES:
+        with pytest.raises(
+            ContextLengthError, match=r"about [\d,]+ tokens.* context of 4,096"
+        ) as error:
+            await call_model(model, mode, WORDS * 700)
 
+        assert (4096, True) == (error.value.context, (error.value.prompt_tokens or 0) > 9000)
+        assert not error.value.is_retryable
     assert [] == phi.requests
-    assert (4096, True) == (error.value.context, (error.value.prompt_tokens or 0) > 9000)
-    assert not error.value.is_retryable
 
 
 def test_prompts_that_may_fit_are_sent(phi: Emulator, model: ChatAzurePhi3) -> None:
@@ -293,8 +291,7 @@ def test_max_tokens_is_not_changed_by_default(phi: Emulator, model: ChatAzurePhi
     assert (19, 4096) == (error.value.prompt_tokens, error.value.context)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_fit_max_tokens_lowers_max_tokens(phi: Emulator, colour: str) -> None:
+async def test_fit_max_tokens_lowers_max_tokens(phi: Emulator) -> None:
     """By the estimate's upper bound, so that the server accepts it."""
     model = ChatAzurePhi3(
         endpoint=phi.endpoint,
@@ -304,11 +301,12 @@ async def test_fit_max_tokens_lowers_max_tokens(phi: Emulator, colour: str) -> N
         fit_max_tokens=True,
     )
 
-    await ask(model, colour, QUESTION)
-    assert 4000 < phi.requests[-1].json["max_tokens"] <= 4096 - 19
+    for mode in CALL_MODES:
+        await call_model(model, mode, QUESTION)
+        assert 4000 < phi.requests[-1].json["max_tokens"] <= 4096 - 19
 
-    await ask(model, colour, [HumanMessage(WORDS * 150)])
-    assert 500 < phi.requests[-1].json["max_tokens"] < 2500
+        await call_model(model, mode, [HumanMessage(WORDS * 150)])
+        assert 500 < phi.requests[-1].json["max_tokens"] < 2500
 
 
 def test_fit_max_tokens_keeps_values_that_fit(phi: Emulator, model: ChatAzurePhi3) -> None:

@@ -17,7 +17,7 @@ from langchain_azure_phi3._request.media_parts import image_part
 from langchain_azure_phi3._request.media_sniffing import image_format
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.images import image_block, resize_image
-from tests.unit_tests.pictures import text_of
+from tests.unit_tests.images import base64_of
 
 
 def image_file(size: tuple[int, int], file_format: str, mode: str = "RGB", **options: Any) -> bytes:
@@ -53,7 +53,7 @@ def test_paths_become_blocks(tmp_path: Path) -> None:
     for source in (str(path), path):
         assert image_block(source) == {
             "type": "image",
-            "base64": text_of(JPEG),
+            "base64": base64_of(JPEG),
             "mime_type": "image/jpeg",
         }
 

@@ -27,7 +27,7 @@ from langchain_azure_phi3.tokens import (
     multimodal_image_tokens,
 )
 from tests.calibration.fit import FAMILIES, errors, fit_weights, samples
-from tests.unit_tests.pictures import data_url
+from tests.unit_tests.images import data_url
 
 SYSTEM = {"role": "system", "content": "You are a helpful assistant."}
 QUESTION = {"role": "user", "content": "How many languages are in the world?"}

@@ -12,7 +12,7 @@ from langchain_azure_phi3._request.media_sniffing import (
     decoded_start,
     image_format,
 )
-from tests.unit_tests import pictures
+from tests.unit_tests import images
 
 
 def test_real_image_files_are_recognized() -> None:
@@ -26,9 +26,9 @@ def test_real_image_files_are_recognized() -> None:
 def test_rarer_variants_are_recognized() -> None:
     """A BMP as OS/2 wrote it, all forms of WEBP, and TIFF in both byte orders."""
     variants = {
-        "image/bmp": [pictures.old_bmp_of(6, 4), pictures.bmp_of(6, -4)],
-        "image/webp": [pictures.webp_of(form, 6, 4) for form in (b"VP8 ", b"VP8L", b"VP8X")],
-        "image/tiff": [pictures.tiff_of(6, 4), pictures.tiff_of(6, 4, ">")],
+        "image/bmp": [images.old_bmp_of(6, 4), images.bmp_of(6, -4)],
+        "image/webp": [images.webp_of(form, 6, 4) for form in (b"VP8 ", b"VP8L", b"VP8X")],
+        "image/tiff": [images.tiff_of(6, 4), images.tiff_of(6, 4, ">")],
     }
 
     for mime, files in variants.items():
@@ -37,14 +37,14 @@ def test_rarer_variants_are_recognized() -> None:
 
 def test_other_content_is_not_an_image() -> None:
     """Also where it starts with the two letters of a BMP."""
-    for data in (b"", b"BM is how this text begins, without a bitmap", b"%PDF-1.7", pictures.WAV):
+    for data in (b"", b"BM is how this text begins, without a bitmap", b"%PDF-1.7", images.WAV):
         assert image_format(data[:18]) is None
 
 
 def test_audio_is_recognized_by_its_first_bytes() -> None:
     """WAV, and MP3 with and without a tag."""
-    assert audio_format(pictures.WAV) == "wav"
-    assert [audio_format(head) for head in (pictures.MP3, pictures.MP3_FRAME)] == ["mp3", "mp3"]
+    assert audio_format(images.WAV) == "wav"
+    assert [audio_format(head) for head in (images.MP3, images.MP3_FRAME)] == ["mp3", "mp3"]
     for head in (b"\xff", b"\xff\xd8\xff\xe0", b"OggS", b"", b"RIFF\x24\x00\x00\x00WEBP"):
         assert audio_format(head) is None
 
