@@ -393,7 +393,7 @@ def test_newest_images_of_a_message_stay() -> None:
     messages = [HumanMessage([WIRE_IMAGE, WIRE_OTHER]), HumanMessage([WIRE_IMAGE])]
 
     for limit, first in ((1, ""), (2, [WIRE_OTHER]), (3, [WIRE_IMAGE, WIRE_OTHER])):
-        model = replace(vision, images_a_turn=None, images_a_conversation=limit)
+        model = replace(vision, images_per_message=None, images_per_conversation=limit)
         sent = to_wire_messages(messages, ConversationOptions(model)).messages
         assert sent == [user(first), user([WIRE_IMAGE])]
 

@@ -126,7 +126,7 @@ def test_events_are_those_that_langchain_makes(chunks: list[ChatGenerationChunk]
 
 ARGS = st.none() | st.sampled_from(["", "{", "}", "{}", '{"a": 1}', "[", "\N{GRINNING FACE}"])
 CALLS = st.builds(call, ARGS, st.none() | st.just(NAME), st.none() | st.integers(0, 2))
-PIECES = st.builds(words, st.text(), st.just(METADATA)) | st.builds(
+PIECES = st.builds(text_chunk, st.text(), st.just(METADATA)) | st.builds(
     chunk, st.sampled_from(["", "a"]), st.sampled_from(["", "Hm."]), st.lists(CALLS).map(tuple)
 )
 
