@@ -109,8 +109,7 @@ class _ConversationWriter:
         self._system_texts: list[str] = []  # folded, for the next user message
         self._result_texts: list[str] = []  # prompted results, for one user message
         self._result_media: list[Json] = []  # user messages with what native tools returned
-        self._call_names: dict[str, str] = {}  # tool names by call id
-        self._generated_ids: list[tuple[str, str]] = []  # name and id of calls without a result
+        self._calls = _CallIds()
         self._images_at: list[int] = []  # which wire messages hold images
         self._max_tokens: int | None = _MAX_TEMPLATE_TOKENS
 
@@ -166,9 +165,7 @@ class _ConversationWriter:
         text = text_content(message, separator="")
         calls = []
         for call_id, name, arguments in message_tool_calls(message):
-            known_id = call_id or self._generate_id(name)
-            self._call_names[known_id] = name
-            calls.append((known_id, name, arguments))
+            calls.append((self._calls.add(call_id, name), name, arguments))
         if not calls:
             return {"role": "assistant", "content": text}
         if (tool_format := self._options.tool_format) is not None:
@@ -185,19 +182,11 @@ class _ConversationWriter:
         ]
         return {"role": "assistant", "content": text, "tool_calls": functions}
 
-    def _generate_id(self, name: str) -> str:
-        """An id for a call without one, unique within the conversation."""
-        number = len(self._call_names)
-        while (call_id := f"call_{name}_{number}") in self._call_names:
-            number += 1
-        self._generated_ids.append((name, call_id))
-        return call_id
-
     def _add_result(self, message: ToolMessage | FunctionMessage) -> None:
         text, media = split_media(message)
-        call_id = getattr(message, "tool_call_id", None) or self._matching_id(message.name)
+        call_id = getattr(message, "tool_call_id", None) or self._calls.match(message.name)
         if self._options.tool_format is not None:
-            name = self._call_names.get(call_id) or message.name or "that was called"
+            name = self._calls.names.get(call_id) or message.name or "that was called"
             is_error = getattr(message, "status", None) == "error"
             self._result_texts.append(format_tool_result(name, text, is_error=is_error))
             # A user message ends where a tool returns media, so that each message holds the
@@ -214,14 +203,6 @@ class _ConversationWriter:
         if media:
             caption = _text_part(f"What {message.name or 'the tool'} returned:")
             self._result_media.append({"role": "user", "content": [caption, *media]})
-
-    def _matching_id(self, name: str | None) -> str:
-        """The id generated for the oldest call of a tool that still lacks its result."""
-        for index, (called, call_id) in enumerate(self._generated_ids):
-            if called == name:
-                del self._generated_ids[index]
-                return call_id
-        return f"call_{name}"
 
     def _flush_results(self) -> None:
         if self._result_texts:
@@ -313,6 +294,36 @@ class _ConversationWriter:
             if dropped:
                 kept = [part for at, part in enumerate(parts) if at not in dropped]
                 self._wire[index]["content"] = kept or ""
+
+
+class _CallIds:
+    """Ids of the conversation's tool calls, generated for those that have none.
+
+    Attributes:
+        names: The tool of each call, by the call's id.
+    """
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+        self._generated: list[str] = []  # ids of calls whose result has not come
+
+    def add(self, call_id: str | None, name: str) -> str:
+        """The id of a call: its own, or a generated one, unique within the conversation."""
+        if not call_id:
+            number = len(self.names)
+            while (call_id := f"call_{name}_{number}") in self.names:
+                number += 1
+            self._generated.append(call_id)
+        self.names[call_id] = name
+        return call_id
+
+    def match(self, name: str | None) -> str:
+        """The id generated for the oldest call of a tool that still lacks its result."""
+        for call_id in self._generated:
+            if self.names[call_id] == name:
+                self._generated.remove(call_id)
+                return call_id
+        return f"call_{name}"
 
 
 def _arguments(arguments: str) -> Json:
