@@ -309,13 +309,15 @@ class _CallIds:
 
     def add(self, call_id: str | None, name: str) -> str:
         """The id of a call: its own, or a generated one, unique within the conversation."""
-        if not call_id:
-            number = len(self.names)
-            while (call_id := f"call_{name}_{number}") in self.names:
-                number += 1
-            self._generated.append(call_id)
-        self.names[call_id] = name
-        return call_id
+        if call_id:
+            self.names[call_id] = name
+            return call_id
+        number = len(self.names)
+        while (generated := f"call_{name}_{number}") in self.names:
+            number += 1
+        self._generated.append(generated)
+        self.names[generated] = name
+        return generated
 
     def match(self, name: str | None) -> str:
         """The id generated for the oldest call of a tool that still lacks its result."""
