@@ -17,8 +17,9 @@ from functools import lru_cache
 from operator import mul
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from langchain_azure_phi3._deprecated import renamed_names
 from langchain_azure_phi3._image_tokens import (
     MAX_MULTIMODAL_IMAGE_TOKENS,
     image_tokens,
@@ -39,6 +40,9 @@ __all__ = [
     "load_tokenizer",
     "multimodal_image_tokens",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed_names(__name__, {"estimate": "estimate_tokens"})
 
 MAX_ERROR = 0.35
 """The relative error that `Count.upper_bound` allows for: the largest one on held-out texts."""

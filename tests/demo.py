@@ -134,7 +134,7 @@ def show_an_image() -> None:
     with Emulator(VISION_MODEL) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, model=VISION_MODEL)
         question = [HumanMessage([{"type": "text", "text": CHART_QUESTION}, image_block(path)])]
-        print(f"  counted offline: {model.get_num_tokens_from_messages(question):,} tokens")
+        print(f"  counted before: {model.get_num_tokens_from_messages(question):,} tokens")
         answer = model.invoke(question)
         show(answer.text)
         print(f"  usage: {answer.usage_metadata}")

@@ -96,6 +96,28 @@ def is_own(code: CodeType) -> bool:
 
 
 @contextmanager
+def profiling(profile: Callable[[FrameType, str, Any], object]) -> Iterator[None]:
+    """Profile this thread."""
+    before = sys.getprofile()
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(before)
+
+
+@contextmanager
+def tracing(trace: Callable[[FrameType, str, Any], Any]) -> Iterator[None]:
+    """Trace this thread, and let a tool for coverage continue afterwards."""
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+@contextmanager
 def local_model() -> Iterator[ChatAzurePhi3]:
     """A model on a local server, with an open connection."""
     with local_server() as url:
@@ -115,12 +137,9 @@ def called_functions() -> Counter[CodeType]:
         if event == "call" and is_own(frame.f_code):
             counts[frame.f_code] += 1
 
-    with local_model() as model:
-        sys.setprofile(profile)
-        try:
-            model.invoke(conversation(1))
-        finally:
-            sys.setprofile(None)
+    messages = conversation(1)
+    with local_model() as model, profiling(profile):
+        model.invoke(messages)
     return counts
 
 
@@ -151,12 +170,8 @@ def names_of_conversation() -> frozenset[str]:
         if event == "return" and is_own(frame.f_code):
             names.update(n for n, value in frame.f_locals.items() if is_conversation(value))
 
-    with local_model() as model:
-        sys.setprofile(profile)
-        try:
-            model.invoke(messages)
-        finally:
-            sys.setprofile(None)
+    with local_model() as model, profiling(profile):
+        model.invoke(messages)
     return frozenset(names)
 
 
@@ -190,12 +205,9 @@ class _LoopTrace:
         self.lines: Counter[tuple[CodeType, int]] = Counter()
         self.calls_at: Counter[tuple[CodeType, int]] = Counter()  # calls of own code, by call site
         self._frames: defaultdict[CodeType, dict[int, FrameType]] = defaultdict(dict)
-        with local_model() as model:
-            sys.settrace(self._trace)
-            try:
-                model.invoke(conversation(length))
-            finally:
-                sys.settrace(None)
+        messages = conversation(length)
+        with local_model() as model, tracing(self._trace):
+            model.invoke(messages)
 
     def starts(self, code: CodeType) -> int:
         return len(self._frames[code])

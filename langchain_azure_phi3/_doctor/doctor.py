@@ -4,13 +4,10 @@ The doctor sends about a dozen short requests through the chat model that users 
 decides what the answers mean.
 """
 
-import base64
 import json
 import os
-import struct
 import textwrap
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -47,6 +44,11 @@ _WEATHER: Json = {
     "properties": {"city": {"type": "string", "description": "The city's name."}},
     "required": ["city"],
 }
+# A red square of 32 by 32 pixels, as a PNG in base64.
+_RED_SQUARE = (
+    "iVBORw0KGgoAAAANSUhEUgAAACAAAAAgCAIAAAD8GO2jAAAAKElEQVR4nO3NsQ0AAA"
+    "zCMP5/un0CNkuZ41wybXsHAAAAAAAAAAAAxR4yw/wuPL6QkAAAAABJRU5ErkJggg=="
+)
 _SHORT_ANSWER, _TOOL_ANSWER = 64, 256  # tokens
 _CONNECT_TIMEOUT = 10.0  # seconds
 _MIN_KEY_LENGTH = 8  # a shorter key may be part of a word
@@ -338,7 +340,7 @@ class Doctor:
     def _check_image(self) -> Finding:
         parts: list[str | Json] = [
             {"type": "text", "text": "What color is this?"},
-            {"type": "image", "base64": _red_square(), "mime_type": "image/png"},
+            {"type": "image", "base64": _RED_SQUARE, "mime_type": "image/png"},
         ]
         answer = self._invoke(HumanMessage(parts))
         if self._is_score:
@@ -399,16 +401,3 @@ class Doctor:
 
 def _as_python(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
-
-
-def _red_square() -> str:
-    """A red square of 32 by 32 pixels, as a PNG in base64."""
-    side = 32
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    rows = (b"\0" + b"\xff\0\0" * side) * side
-    parts = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
-    chunks = [
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-        for name, data in parts
-    ]
-    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + b"".join(chunks)).decode()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import langchain_azure_phi3 as package
-from langchain_azure_phi3 import images, models
+from langchain_azure_phi3 import images, models, tokens
 from langchain_azure_phi3.emulator import Emulator
 from langchain_azure_phi3.models import PhiModel
 
@@ -105,5 +105,7 @@ def test_old_functions_are_their_new_ones() -> None:
     """In the modules that kept their names."""
     with pytest.warns(DeprecationWarning, match="use .*resize_image instead"):
         assert images.scaled is images.resize_image  # type: ignore[attr-defined]
+    with pytest.warns(DeprecationWarning, match="use .*estimate_tokens instead"):
+        assert tokens.estimate is tokens.estimate_tokens  # type: ignore[attr-defined]
     with pytest.raises(AttributeError, match="shrunk"):
         _ = images.shrunk  # type: ignore[attr-defined]
