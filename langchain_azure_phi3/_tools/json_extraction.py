@@ -60,8 +60,8 @@ class ObjectExtractor:
             wrong = ""
         if not self._schema:
             return value, ""
-        coerced = self._checker.coerced(value)
-        problem = self._checker.problem(coerced)
+        coerced = self._checker.coerce(value)
+        problem = self._checker.validate(coerced)
         return (None, wrong or f"{problem}.") if problem is not None else (coerced, "")
 
     def _is_echo(self, value: Json) -> bool:

@@ -138,8 +138,8 @@ class CallNormalizer:
         checker = self._checkers.get(tool.name)
         if checker is None:
             checker = self._checkers[tool.name] = ArgumentCoercer(tool.parameters)
-        coerced = checker.coerced(given)
-        return Call(tool.name, coerced, raw, checker.problem(coerced))
+        coerced = checker.coerce(given)
+        return Call(tool.name, coerced, raw, checker.validate(coerced))
 
     def _unnamed(self, raw: str) -> Call:
         known = ", ".join(tool.name for tool in self._tools.tools)

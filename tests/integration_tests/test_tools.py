@@ -190,7 +190,7 @@ async def test_a_call_that_cannot_be_made_is_kept_with_the_reason(
     (invalid,) = answer.invalid_tool_calls
     assert ("weather", '{"days": [1]}') == (invalid["name"], json.loads(str(invalid["args"])))
     assert (
-        "'city' is a required property"
+        '"city" is a required property'
         in answer.response_metadata["tool_call_errors"][invalid["id"]]
     )
 
@@ -277,7 +277,7 @@ async def test_a_demanded_call_with_wrong_arguments_is_asked_for_again(
     answer = await ask(model.bind_tools([weather], tool_choice="any"), colour, "Weather?")
 
     assert [("weather", {"city": "Ulm"})] == called(answer)
-    assert "'city' is a required property" in phi.requests[-1].json["messages"][-1]["content"]
+    assert '"city" is a required property' in phi.requests[-1].json["messages"][-1]["content"]
 
 
 @pytest.mark.parametrize("colour", COLOURS)

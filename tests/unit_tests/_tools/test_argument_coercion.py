@@ -44,11 +44,11 @@ def test_what_can_only_mean_one_thing_is_taken_so(schema: Any, written: Any, mea
     """And is valid then."""
     properties = {"x": schema}
     checker = ArgumentCoercer({"properties": properties, "$defs": {"Count": {"type": "integer"}}})
-    coerced = checker.coerced({"x": written})
+    coerced = checker.coerce({"x": written})
 
     assert {"x": meant} == coerced
     assert type(meant) is type(coerced["x"])
-    assert None is checker.problem(coerced)
+    assert None is checker.validate(coerced)
 
 
 _WRONG = [
@@ -73,25 +73,25 @@ _WRONG = [
 def test_what_could_mean_something_else_is_left_and_named(schema: Any, written: Any) -> None:
     """The problem says where."""
     checker = _checker(x=schema)
-    coerced = checker.coerced({"x": written})
+    coerced = checker.coerce({"x": written})
 
     assert coerced == {"x": written}
-    assert "['x']" in str(checker.problem(coerced))
+    assert "['x']" in str(checker.validate(coerced))
 
 
 def test_nothing_is_filled_in() -> None:
     """Not even a default: it is the tool's, which has it anyway."""
     checker = ArgumentCoercer({"properties": {"a": {"default": 1}}, "required": ["a"]})
 
-    assert checker.coerced({}) == {}
-    assert checker.problem({}) == "'a' is a required property"
+    assert checker.coerce({}) == {}
+    assert checker.validate({}) == '"a" is a required property'
 
 
 def test_null_for_an_option_that_takes_none_is_left_out() -> None:
     """But not for what is required."""
     schema = {"properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "required": ["b"]}
 
-    assert ArgumentCoercer(schema).coerced({"a": None, "b": None}) == {"b": None}
+    assert ArgumentCoercer(schema).coerce({"a": None, "b": None}) == {"b": None}
 
 
 @pytest.mark.parametrize(
@@ -105,24 +105,24 @@ def test_null_for_an_option_that_takes_none_is_left_out() -> None:
 )
 def test_unknown_arguments_stay_where_the_schema_allows_them(schema: Any) -> None:
     """In so many words."""
-    assert ArgumentCoercer(schema).coerced({"b": 1}) == {"b": 1}
+    assert ArgumentCoercer(schema).coerce({"b": 1}) == {"b": 1}
 
 
 def test_unknown_arguments_are_dropped_elsewhere() -> None:
     """Small models invent them."""
-    assert ArgumentCoercer({}).coerced({"b": 1}) == {}
-    assert _checker(a={}).coerced({"a": 1, "b": 1}) == {"a": 1}
+    assert ArgumentCoercer({}).coerce({"b": 1}) == {}
+    assert _checker(a={}).coerce({"a": 1, "b": 1}) == {"a": 1}
 
 
 def test_a_misspelt_argument_does_not_replace_the_well_spelt_one() -> None:
     """Both are there: the exact one holds."""
-    assert _checker(city={}).coerced({"City": 1, "city": 2}) == {"city": 2}
+    assert _checker(city={}).coerce({"City": 1, "city": 2}) == {"city": 2}
 
 
 def test_at_most_three_problems_are_told() -> None:
     """Each short: they go back to a model of 4,096 tokens."""
     checker = ArgumentCoercer({"properties": {n: {"type": "integer"} for n in "abcde"}})
-    problem = str(checker.problem(dict.fromkeys("abcde", "x" * 500)))
+    problem = str(checker.validate(dict.fromkeys("abcde", "x" * 500)))
 
     assert problem.count(";") == 2
     assert len(problem) < 700
@@ -130,7 +130,7 @@ def test_at_most_three_problems_are_told() -> None:
 
 def test_a_schema_whose_properties_have_no_names_is_survived() -> None:
     """JSON would make a text of the number."""
-    assert ArgumentCoercer({"properties": {5: {}}}).coerced({"a": 1, "5": 2}) == {}
+    assert ArgumentCoercer({"properties": {5: {}}}).coerce({"a": 1, "5": 2}) == {}
 
 
 @pytest.mark.parametrize("reference", ["https://example.org/schema.json", "#/$defs/Missing"])
@@ -140,24 +140,24 @@ def test_a_schema_that_is_not_here_is_not_fetched_nor_held_against_the_model(
     """The tool's author referred to it, not the model."""
     checker = _checker(a={"$ref": reference}, b={"type": "integer"})
 
-    assert checker.problem(checker.coerced({"a": 1, "b": "2"})) is None
+    assert checker.validate(checker.coerce({"a": 1, "b": "2"})) is None
 
 
 def test_a_schema_at_no_address_refers_to_nothing() -> None:
     """Its author's mistake, too."""
     checker = ArgumentCoercer({"$id": "http://[::1", "properties": {"a": {"$ref": "b"}}})
 
-    assert checker.problem({"a": 1}) is None
+    assert checker.validate({"a": 1}) is None
 
 
 def test_a_schema_that_contains_itself_is_followed_as_far_as_the_arguments_go() -> None:
     """A tree."""
     node = {"properties": {"n": {"type": "integer"}, "child": {"$ref": "#/$defs/Node"}}}
     checker = ArgumentCoercer({"$ref": "#/$defs/Node", "$defs": {"Node": node}})
-    coerced = checker.coerced({"n": "1", "child": {"n": "2", "x": 0}})
+    coerced = checker.coerce({"n": "1", "child": {"n": "2", "x": 0}})
 
     assert coerced == {"n": 1, "child": {"n": 2}}
-    assert checker.problem(coerced) is None
+    assert checker.validate(coerced) is None
 
 
 def _expression(depth: int, **more: Any) -> Any:
@@ -182,19 +182,19 @@ def test_work_grows_with_the_depth_of_alternatives(kind: str, said: dict[str, st
     definitions["Any"] = {kind: [{"$ref": f"#/$defs/{node}"} for node in definitions]}
     checker = ArgumentCoercer({**said, "properties": {"tree": sides["left"]}, "$defs": definitions})
 
-    coerced = checker.coerced({"tree": _expression(12, mood="good")})
+    coerced = checker.coerce({"tree": _expression(12, mood="good")})
 
     assert coerced["tree"].keys() == {"kind", "left", "right"}
     assert coerced["tree"]["right"] == {"kind": "Num", "value": 1}
-    assert checker.problem(coerced) is None
-    assert checker.problem({"tree": _expression(12)}) is not None
+    assert checker.validate(coerced) is None
+    assert checker.validate({"tree": _expression(12)}) is not None
 
 
 def test_a_reference_to_itself_ends() -> None:
     """Nothing can be said of such an argument."""
     checker = ArgumentCoercer({"properties": {"a": {"$ref": "#/properties/a"}}})
 
-    assert checker.coerced({"a": 1}) == {"a": 1}
+    assert checker.coerce({"a": 1}) == {"a": 1}
 
 
 @pytest.mark.parametrize(
@@ -212,5 +212,5 @@ def test_a_schema_that_is_none_is_not_held_against_the_model(schema: Any) -> Non
     """Its arguments pass as they are."""
     checker = ArgumentCoercer(schema)
 
-    assert checker.coerced({"a": "1", "x": 2}) == {"a": "1", "x": 2}
-    assert checker.problem({"a": "1", "x": 2}) is None
+    assert checker.coerce({"a": "1", "x": 2}) == {"a": "1", "x": 2}
+    assert checker.validate({"a": "1", "x": 2}) is None

@@ -363,7 +363,7 @@ def test_importing_the_reader_imports_neither_library_that_it_needs_for_calls() 
     """They take a tenth of a second, which an application without tools need not pay."""
     program = (
         "import sys, langchain_azure_phi3._tools.tool_call_parser;"
-        "print([name for name in ('jsonschema', 'json_repair') if name in sys.modules])"
+        "print([name for name in ('jsonschema_rs', 'json_repair') if name in sys.modules])"
     )
     run = subprocess.run(  # noqa: S603
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
