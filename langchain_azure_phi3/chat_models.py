@@ -316,7 +316,9 @@ class ChatAzurePhi3(BaseAzurePhi3):
         corrections = call.get("max_corrections")
         return Exchange(
             payload,
-            parameters.headers(payload, self._route.kind.native, header, self.deployment),
+            parameters.headers(
+                payload, self._route.endpoint_type.extra_parameters, header, self.deployment
+            ),
             Terms(
                 model=asking.model,
                 on_content_filter=self.on_content_filter,
@@ -338,7 +340,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
     def _is_native(self, name: str | None, row: PhiModel | None) -> bool:
         """Whether tools and formats go on the wire: of no Phi is known that it takes them."""
         if self.tool_calling == "auto":
-            if not self._route.kind.tools:
+            if not self._route.endpoint_type.tools:
                 return False
             return row.native_tools if row is not None else name is not None
         return self.tool_calling == "native"
@@ -367,7 +369,9 @@ class ChatAzurePhi3(BaseAzurePhi3):
             if text := prompted.instructions(asking.in_words, asking.tool_format):
                 messages = flatten_tools.instructed(messages, text)
         folds = row is not None and row.system_messages == "dropped"
-        auto: SystemMessages = "user" if folds and not self._route.kind.translates else "system"
+        auto: SystemMessages = (
+            "user" if folds and not self._route.endpoint_type.converts_system_messages else "system"
+        )
         given = auto if self.system_messages == "auto" else self.system_messages
         wire = media_limits.for_model(turns(messages, given), row)
         side = self.max_image_side
@@ -378,7 +382,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         return images.scaled_turns(wire, side)
 
     def _addressed(self, name: str | None) -> Json:
-        kind = self._route.kind
+        kind = self._route.endpoint_type
         if kind.model == "required" and name is None:
             raise InvalidInputError(
                 f"A {kind.name} needs model=, the name of the deployment to ask."
@@ -397,7 +401,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             raise InvalidInputError(
                 "A stream carries one answer: use generate() for n > 1, or leave n out."
             )
-        native = "stream_options" in self._route.kind.native
+        native = "stream_options" in self._route.endpoint_type.extra_parameters
         wanted = native if self.stream_usage is None else self.stream_usage
         usage = {"stream_options": {"include_usage": True}} if wanted else {}
         return {"stream": True, **usage} | (

@@ -108,7 +108,11 @@ class _Examination:
             if each is not None:
                 each(findings[-1])
         return Report(
-            self._route.base, self._route.kind.name, findings, self._constructor(), self._notes()
+            self._route.base,
+            self._route.endpoint_type.name,
+            findings,
+            self._constructor(),
+            self._notes(),
         )
 
     def _without_key(self, finding: Finding) -> Finding:
@@ -160,7 +164,7 @@ class _Examination:
     def _of_failure(self, failure: AzurePhi3Error, info: Finding) -> Iterator[Finding]:
         step = report.blamed(failure)
         means = report.meaning(failure)
-        if isinstance(failure, NotFoundError) and self._route.kind is not OPENAI_SERVER:
+        if isinstance(failure, NotFoundError) and self._route.endpoint_type is not OPENAI_SERVER:
             means += f" {report.RETIRED}"
         if step == "sign-in" and self._credential is None:
             means = report.NO_CREDENTIAL
@@ -193,7 +197,7 @@ class _Examination:
         self, failure: AzurePhi3Error
     ) -> tuple[AIMessage, float] | AzurePhi3Error:
         """The answer under another path of a host that was given without one."""
-        if self._route.kind.name != "endpoint" or urlsplit(self._route.base).path != "":
+        if self._route.endpoint_type.name != "endpoint" or urlsplit(self._route.base).path != "":
             return failure
         for path in _ELSEWHERE:
             endpoint = self._route.base + path
@@ -233,11 +237,14 @@ class _Examination:
             return "no credential is asked for"
         given = "the key" if self._has_key else "the Entra ID token"
         # A server of one's own may take any key for right.
-        is_azure = self._route.kind.scope is not None or self._route.kind.no_tokens != ""
+        is_azure = (
+            self._route.endpoint_type.scope is not None
+            or self._route.endpoint_type.entra_unsupported_reason != ""
+        )
         return f"{given} is accepted" if is_azure else f"no objection to {given}"
 
     def _info(self) -> Finding:
-        if not self._route.kind.info:
+        if not self._route.endpoint_type.has_info_route:
             return Finding("/info", "no", "this kind of endpoint has none", self._unnamed())
         try:
             info = self._model().get_model_info()

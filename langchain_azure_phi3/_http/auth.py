@@ -56,7 +56,7 @@ def auth_for(
     if credential is None:
         return Auth()
     if isinstance(credential, str):
-        return KeyAuth(credential, route.kind.key_headers)
+        return KeyAuth(credential, route.endpoint_type.key_headers)
     if isinstance(credential, TokenCredential):
         return TokenAuth(credential, _scopes(route, scopes))
     if callable(credential):
@@ -72,14 +72,14 @@ def _scopes(route: Route, given: Sequence[str] | None) -> list[str]:
         return list(given)
     if route.scope is not None:
         return [route.scope]
-    if route.kind.scope is not None:
+    if route.endpoint_type.scope is not None:
         raise InvalidInputError(
             f"{route.base} is no host of Azure's that is known here, so no Entra ID token is sent "
             "to it unasked. If it may have one, name the scope: credential_scopes=[...]."
         )
     raise InvalidInputError(
-        f"The {route.kind.name} {route.base} takes a key, not Entra ID tokens. "
-        f"{route.kind.no_tokens} If yours does, name the scope: credential_scopes=[...]."
+        f"The {route.endpoint_type.name} {route.base} takes a key, not Entra ID tokens. "
+        f"{route.endpoint_type.entra_unsupported_reason} If yours does, name the scope: credential_scopes=[...]."
     )
 
 

@@ -90,10 +90,10 @@ class Connection:
 
     def asking(self, model: str | None, headers: Mapping[str, str]) -> Json:
         """The arguments of a client's `build_request` for the information on a model."""
-        url, version = httpx.URL(self.route.info_url), self.route.kind.info_version
+        url, version = httpx.URL(self.route.info_url), self.route.endpoint_type.info_version
         if version is not None and model is not None:
             url = url.copy_set_param("model_deployment", model)
-            if url.params.get("api-version") == self.route.kind.api_version:
+            if url.params.get("api-version") == self.route.endpoint_type.api_version:
                 url = url.copy_set_param("api-version", version)
         with _ASKING:
             both = _with(self._for_answers, headers)
@@ -131,7 +131,7 @@ class Connection:
     def attempts(self, request: Json) -> Attempts:
         """When, and where, that request is sent."""
         asks_for_completion = request["url"] == self.route.chat_url
-        other = self.route.other_url if asks_for_completion else None
+        other = self.route.alternate_url if asks_for_completion else None
         return Attempts(request, other, self.retries)
 
     def failure(self, response: httpx.Response) -> AzurePhi3Error:
@@ -152,11 +152,13 @@ class Connection:
 
     def _advice(self) -> Mapping[int, str]:
         """What to check, by status: for this kind of endpoint, and with what was sent."""
-        advice = dict(self.route.kind.advice)
+        advice = dict(self.route.endpoint_type.advice)
         for status in (401, 403):
             advice[status] = f"{self.auth.sent} {advice[status]}"
         if self.route.guessed:
-            advice[404] += f" By its URL this was taken for: {self.route.kind.name}; api= decides."
+            advice[404] += (
+                f" By its URL this was taken for: {self.route.endpoint_type.name}; api= decides."
+            )
         return advice
 
 
