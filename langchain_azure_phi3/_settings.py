@@ -25,10 +25,10 @@ from pydantic import (
 from typing_extensions import override
 
 from langchain_azure_phi3._http.auth import Auth, auth_for
+from langchain_azure_phi3._http.client import CONNECT_SECONDS
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Connection, Endpoint
 from langchain_azure_phi3._http.endpoint_types import Api
-from langchain_azure_phi3._http.lean_client import CONNECT_SECONDS, READ_SECONDS
-from langchain_azure_phi3._http.redaction import KeptSecrets
+from langchain_azure_phi3._http.redaction import RedactSecrets
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3._request import parameters
@@ -58,9 +58,9 @@ class Connected(NamedTuple):
     asynchronous: AsyncEndpoint
 
     @property
-    def keeping_secrets(self) -> KeptSecrets:
+    def keeping_secrets(self) -> RedactSecrets:
         """Lets no error leave with a secret in it."""
-        return self.connection.keeping_secrets
+        return self.connection.redacting
 
 
 class _Connections:
@@ -346,11 +346,8 @@ class BaseAzurePhi3(BaseChatModel):
     def _timeout(self) -> tuple[float, float] | None:
         if isinstance(self.timeout, tuple):
             return self.timeout
-        if self.timeout is not None:
-            return min(self.timeout, CONNECT_SECONDS), self.timeout
-        # A user's own client keeps its own limits unless told otherwise.
-        own = self.http_client is not None or self.http_async_client is not None
-        return None if own else (CONNECT_SECONDS, READ_SECONDS)
+        # Without one each client has its own: the shared ones 10 and 180 seconds.
+        return None if self.timeout is None else (min(self.timeout, CONNECT_SECONDS), self.timeout)
 
     @property
     @override

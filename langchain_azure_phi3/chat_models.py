@@ -31,7 +31,7 @@ from langchain_core.utils.utils import LC_ID_PREFIX
 from typing_extensions import override
 
 from langchain_azure_phi3 import models, tokens
-from langchain_azure_phi3._http import clients
+from langchain_azure_phi3._http.client import aclose_shared, close_shared
 from langchain_azure_phi3._request import anthropic_blocks, flatten_tools, media_limits, parameters
 from langchain_azure_phi3._request.messages import SystemMessages, turns, with_wire_media
 from langchain_azure_phi3._response.completion import Exchange, Terms
@@ -156,8 +156,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
         connected = self._connected()
         with connected.keeping_secrets:
             while True:
-                answer = connected.sync.complete(exchange.request, exchange.headers)
-                if (result := exchange.result(*answer)) is not None:
+                body, info = connected.sync.complete(exchange.request, exchange.headers)
+                if (result := exchange.result(body, info.request_id)) is not None:
                     return result
 
     @override
@@ -172,8 +172,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
         connected = self._connected()
         with connected.keeping_secrets:
             while True:
-                answer = await connected.asynchronous.complete(exchange.request, exchange.headers)
-                if (result := exchange.result(*answer)) is not None:
+                body, info = await connected.asynchronous.complete(
+                    exchange.request, exchange.headers
+                )
+                if (result := exchange.result(body, info.request_id)) is not None:
                     return result
 
     @override
@@ -190,9 +192,9 @@ class ChatAzurePhi3(BaseAzurePhi3):
             with connected.keeping_secrets, exchange.keeping_partial():
                 pieces = connected.sync.stream(exchange.request, exchange.headers)
                 with closing(pieces):
-                    for piece in pieces:
-                        yield from exchange.chunks(*piece)
-                yield from exchange.last_chunks()
+                    for body, info in pieces:
+                        yield from exchange.chunks(body, info.request_id)
+                    yield from exchange.last_chunks()
 
     @override
     async def _astream(
@@ -208,11 +210,11 @@ class ChatAzurePhi3(BaseAzurePhi3):
             with connected.keeping_secrets, exchange.keeping_partial():
                 pieces = connected.asynchronous.stream(exchange.request, exchange.headers)
                 async with aclosing(pieces):
-                    async for piece in pieces:
-                        for chunk in exchange.chunks(*piece):
+                    async for body, info in pieces:
+                        for chunk in exchange.chunks(body, info.request_id):
                             yield chunk
-                for chunk in exchange.last_chunks():
-                    yield chunk
+                    for chunk in exchange.last_chunks():
+                        yield chunk
 
     # `stream_events(version="v3")` looks for these two, and makes the same of `_stream` where
     # they are not there: in more time.
@@ -259,7 +261,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
         """
         connected = self._connected()
         with connected.keeping_secrets:
-            return model_info(connected.sync.info(self.model, self._routing()).body)
+            body, _ = connected.sync.info(self.model, self._routing())
+            return model_info(body)
 
     async def aget_model_info(self) -> ModelInfo:
         """What the deployment says of its model (`GET /info`).
@@ -270,7 +273,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
         """
         connected = self._connected()
         with connected.keeping_secrets:
-            return model_info((await connected.asynchronous.info(self.model, self._routing())).body)
+            body, _ = await connected.asynchronous.info(self.model, self._routing())
+            return model_info(body)
 
     def _routing(self) -> dict[str, str]:
         return parameters.headers({}, frozenset(), None, self.deployment)
@@ -282,7 +286,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         are finished first, and the next request opens new ones. Your own `http_client` is left
         alone.
         """
-        clients.retire()
+        close_shared()
 
     async def aclose(self) -> None:
         """Close the connections that the models of the running event loop share.
@@ -290,7 +294,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         Nobody has to: the loop closes them when it ends. Answers under way are finished first, and
         the next request opens new ones. Your own `http_async_client` is left alone.
         """
-        await clients.aretire()
+        await aclose_shared()
 
     def _exchange(
         self,

@@ -26,7 +26,7 @@ from langchain_azure_phi3._doctor import report
 from langchain_azure_phi3._doctor.connectivity import reached
 from langchain_azure_phi3._doctor.report import Finding, Report, skipped
 from langchain_azure_phi3._http.endpoint_types import OPENAI_SERVER
-from langchain_azure_phi3._http.retry_state import lacks_route
+from langchain_azure_phi3._http.retry_state import is_route_missing
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3._settings import CREDENTIAL_VARIABLES
 from langchain_azure_phi3._types import Json
@@ -189,7 +189,7 @@ class _Examination:
             # The server does not answer to the name that it gave.
             del self._fits["model"]
             answer = self._timed(self._model)
-        if isinstance(answer, NotFoundError | BadRequestError) and lacks_route(answer):
+        if isinstance(answer, NotFoundError | BadRequestError) and is_route_missing(answer):
             return self._answer_elsewhere(answer)
         return answer
 
@@ -202,7 +202,7 @@ class _Examination:
         for path in _ELSEWHERE:
             endpoint = self._route.base + path
             answer = self._timed(partial(self._model, endpoint=endpoint))
-            if not (isinstance(answer, AzurePhi3Error) and lacks_route(answer)):
+            if not (isinstance(answer, AzurePhi3Error) and is_route_missing(answer)):
                 self._given["endpoint"] = endpoint
                 self._route = self._routed()
                 return answer

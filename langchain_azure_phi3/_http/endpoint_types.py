@@ -46,7 +46,7 @@ class EndpointType:
         extra_parameters: Parameters accepted here without the `extra-parameters` header.
         tools: Whether the API takes tools for any model at all.
         has_legacy_v1: Whether some servers of this kind have completions under `/v1` only.
-        converts_system_messages: Whether the service turns system messages into user messages itself.
+        converts_system_messages: Whether the service turns system messages into user messages.
         scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
         entra_unsupported_reason: Why it takes no Entra ID tokens, where a document says so.
         key_headers: The headers that carry a key.
@@ -76,8 +76,8 @@ SERVERLESS = EndpointType(
     api_version=INFERENCE_VERSION,
     has_legacy_v1=True,
     converts_system_messages=True,  # says Azure's how-to of 2024-07-23
-    entra_unsupported_reason="Azure's how-to of 2024-07-23 says: serverless API endpoints do not support "
-    "Entra ID, only keys. If this is managed compute, say api='managed'.",
+    entra_unsupported_reason="Azure's how-to of 2024-07-23 says: serverless API endpoints do not "
+    "support Entra ID, only keys. If this is managed compute, say api='managed'.",
     advice={
         401: f"{_KEY_ADVICE} A serverless API takes its own 32-character key, not Entra ID.",
         403: "Check the network rules of the project and that its subscription is active.",

@@ -5,10 +5,10 @@ import socket
 
 import httpx
 import pytest
+from langchain_azure_phi3._http.lean_client import AsyncDirectClient, DirectClient
 
 from langchain_azure_phi3._http import clients
 from langchain_azure_phi3._http.aiohttp_transport import AiohttpTransport
-from langchain_azure_phi3._http.lean_client import AsyncDirectClient, DirectClient
 from tests.raw_server import Server, answering
 
 LIMITS = httpx.Limits(max_connections=10, keepalive_expiry=5.0)

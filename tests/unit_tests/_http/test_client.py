@@ -6,11 +6,11 @@ import threading
 
 import httpx
 import pytest
+from langchain_azure_phi3._http.clients import LentAsyncClient, LentClient
+from langchain_azure_phi3._http.lean_client import DirectClient
 
 from langchain_azure_phi3._http import clients
 from langchain_azure_phi3._http.auth import Auth
-from langchain_azure_phi3._http.clients import LentAsyncClient, LentClient
-from langchain_azure_phi3._http.lean_client import DirectClient
 
 
 @pytest.fixture
