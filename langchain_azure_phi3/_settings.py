@@ -26,9 +26,9 @@ from typing_extensions import override
 
 from langchain_azure_phi3._http.auth import Auth, auth_for
 from langchain_azure_phi3._http.client import CONNECT_SECONDS
-from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Connection, Endpoint
+from langchain_azure_phi3._http.connection import Connection, RedactSecrets
+from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Endpoint
 from langchain_azure_phi3._http.endpoint_types import Api
-from langchain_azure_phi3._http.redaction import RedactSecrets
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3._request import parameters

@@ -29,6 +29,24 @@ DEFAULT_TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=None
 _url = lru_cache(maxsize=256)(httpx.URL)
 
 
+def build_request(
+    method: str,
+    url: str,
+    *,
+    headers: httpx.Headers,
+    content: bytes,
+    timeout: httpx.Timeout = DEFAULT_TIMEOUT,
+) -> httpx.Request:
+    """A request of these parts and nothing else."""
+    return httpx.Request(
+        method,
+        _url(url),
+        headers=headers,
+        stream=httpx.ByteStream(content),  # httpx would look again for headers that are missing
+        extensions={"timeout": timeout.as_dict()},
+    )
+
+
 class LeanClient:
     """Sends requests over one transport.
 
@@ -40,15 +58,14 @@ class LeanClient:
     def __init__(self, transport: httpx.BaseTransport) -> None:
         self._transport = transport
 
-    def build_request(self, method: str, url: str, **parts: Any) -> httpx.Request:
-        """A request with the given headers, content and timeout."""
-        return _build_request(method, url, **parts)
+    build_request = staticmethod(build_request)
 
     def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
         """The open response to a signed request."""
         response = self._transport.handle_request(request)
         response.request = request
-        _log(response)
+        if logger.isEnabledFor(logging.DEBUG):
+            _log(response)
         return response
 
     def close(self) -> None:
@@ -62,15 +79,14 @@ class AsyncLeanClient:
     def __init__(self, transport: "AiohttpTransport") -> None:
         self._transport = transport
 
-    def build_request(self, method: str, url: str, **parts: Any) -> httpx.Request:
-        """A request with the given headers, content and timeout."""
-        return _build_request(method, url, **parts)
+    build_request = staticmethod(build_request)
 
     async def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
         """The open response to a signed request."""
         response = await self._transport.handle_async_request(request)
         response.request = request
-        _log(response)
+        if logger.isEnabledFor(logging.DEBUG):
+            _log(response)
         return response
 
     async def aclose(self) -> None:
@@ -86,28 +102,10 @@ Client = httpx.Client | LeanClient
 AsyncClient = httpx.AsyncClient | AsyncLeanClient
 
 
-def _build_request(
-    method: str,
-    url: str,
-    *,
-    headers: httpx.Headers,
-    content: bytes,
-    timeout: httpx.Timeout = DEFAULT_TIMEOUT,
-) -> httpx.Request:
-    return httpx.Request(
-        method,
-        _url(url),
-        headers=headers,
-        stream=httpx.ByteStream(content),  # httpx would look again for headers that are missing
-        extensions={"timeout": timeout.as_dict()},
-    )
-
-
 def _log(response: httpx.Response) -> None:
-    if logger.isEnabledFor(logging.DEBUG):
-        request = response.request
-        url = request.url.copy_with(query=None)  # a gateway's query may hold a key
-        logger.debug("%s %s: %s", request.method, url, response.status_code)
+    request = response.request
+    url = request.url.copy_with(query=None)  # a gateway's query may hold a key
+    logger.debug("%s %s: %s", request.method, url, response.status_code)
 
 
 @cache

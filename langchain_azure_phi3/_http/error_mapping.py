@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import httpx
-
 from langchain_azure_phi3._http.json_codec import decode_lenient
 from langchain_azure_phi3._http.retries import parse_retry_after
 from langchain_azure_phi3._types import Json, ResponseInfo
@@ -36,16 +34,6 @@ _BY_STATUS: dict[int, type[AzurePhi3Error]] = {
     424: ServerError,
     429: RateLimitError,
 }
-
-# The first that is present is the one that support asks for.
-_REQUEST_IDS = (
-    "apim-request-id",
-    "x-ms-request-id",
-    "x-request-id",
-    "x-github-request-id",
-    "azureml-model-session",
-    "x-ms-client-request-id",
-)
 
 # Managed compute's front end answers 424 for whatever its container answered, and puts
 # the container's own status here.
@@ -90,17 +78,6 @@ class ErrorDetails:
     parameter: str | None = None
     value: Any = None
     filters: tuple[FilterResult, ...] = ()
-
-
-def response_info(response: httpx.Response) -> ResponseInfo:
-    """The facts about a response besides its body."""
-    # A plain dict: httpx's own headers take ten times as long to look one up.
-    headers = {
-        name.decode("latin-1").lower(): value.decode("latin-1")
-        for name, value in response.headers.raw
-    }
-    request_id = next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
-    return ResponseInfo(response.status_code, request_id, headers)
 
 
 def map_error_response(
@@ -164,12 +141,16 @@ def parse_completion(content: bytes, info: ResponseInfo) -> Json:
         AzurePhi3Error: The body reports a failure in spite of its status, or is not an object.
     """
     body = decode_lenient(content)
-    if is_error(body):
-        raise map_error_body(content, info, what="The response reports an error")
-    if isinstance(body, dict):
+    if isinstance(body, dict) and not is_error(body):
         return body
+    raise _map_invalid_body(body, content, info)
+
+
+def _map_invalid_body(body: Any, content: bytes, info: ResponseInfo) -> AzurePhi3Error:
+    if is_error(body):
+        return map_error_body(content, info, what="The response reports an error")
     found = "an empty body" if not content.strip() else f"{_truncate(body)!r}"
-    raise InvalidResponseError(
+    return InvalidResponseError(
         f"The server answered {info.status_code} with {found} instead of a JSON object. "
         "Check that the endpoint is the model's own, not a web page or a proxy in front of it.",
         status_code=info.status_code,

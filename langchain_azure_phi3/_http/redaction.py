@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
@@ -33,24 +33,6 @@ def find_secrets(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tup
             given += [value, value.rpartition(" ")[2]]  # without the scheme before it
     found = {secret for secret in given if len(secret) >= _SHORTEST}
     return tuple(sorted(found, key=len, reverse=True))
-
-
-class RedactSecrets:
-    """A context that no error leaves with a secret in it.
-
-    Not a generator: it is entered for each request.
-    """
-
-    def __init__(self, secrets: Callable[[], tuple[str, ...]]) -> None:
-        """`secrets` gives those of the moment: tokens are replaced."""
-        self._secrets = secrets
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
-        if isinstance(problem, AzurePhi3Error):
-            redact(problem, self._secrets())
 
 
 def redact(error: AzurePhi3Error, secrets: tuple[str, ...]) -> None:

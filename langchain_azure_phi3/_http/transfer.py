@@ -16,6 +16,8 @@ from typing import Any
 
 import httpx
 
+from langchain_azure_phi3._types import ResponseInfo
+
 MAX_ERROR_BYTES = 1_048_576
 
 # After the last event of a stream: how long, and for how many bytes, the end of its body is
@@ -27,6 +29,30 @@ _PIECE_BYTES = 65_536
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib.decompressobj: detect the header
 
 
+# The first that is present is the one that support asks for.
+_REQUEST_IDS = (
+    "apim-request-id",
+    "x-ms-request-id",
+    "x-request-id",
+    "x-github-request-id",
+    "azureml-model-session",
+    "x-ms-client-request-id",
+)
+
+
+def response_info(response: httpx.Response) -> ResponseInfo:
+    """The facts about a response besides its body."""
+    # A plain dict: httpx's own headers take ten times as long to look one up.
+    headers = {}
+    for name, value in response.headers.raw:
+        headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+    request_id = None
+    for known in _REQUEST_IDS:
+        if request_id := headers.get(known):
+            break
+    return ResponseInfo(response.status_code, request_id or None, headers)
+
+
 def iter_body(response: httpx.Response, headers: Mapping[str, str]) -> Iterator[bytes]:
     """The body as it arrives; httpx's own iterators add two generators to each piece.
 
@@ -35,22 +61,22 @@ def iter_body(response: httpx.Response, headers: Mapping[str, str]) -> Iterator[
         headers: Its headers, by name in lower case.
     """
     chunks = iter(response.stream)  # type: ignore[arg-type]
-    decompress = _decompressor(headers.get("content-encoding", ""))
-    if decompress is None:
+    if "content-encoding" not in headers:
         return chunks
+    decompress = _decompressor(headers["content-encoding"])
     return (piece for chunk in chunks for piece in decompress(chunk))
 
 
 def aiter_body(response: httpx.Response, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
     """The same in an event loop."""
     chunks = aiter(response.stream)  # type: ignore[arg-type]
-    decompress = _decompressor(headers.get("content-encoding", ""))
-    if decompress is None:
+    if "content-encoding" not in headers:
         return chunks
+    decompress = _decompressor(headers["content-encoding"])
     return (piece async for chunk in chunks for piece in decompress(chunk))
 
 
-def _decompressor(encoding: str) -> Callable[[bytes], Iterator[bytes]] | None:
+def _decompressor(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
     """Decompresses a chunk into small pieces, so that whoever counts them can stop in time.
 
     Requests accept no compression. Some gateways compress all the same, with gzip.
@@ -60,7 +86,7 @@ def _decompressor(encoding: str) -> Callable[[bytes], Iterator[bytes]] | None:
     """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
-        return None
+        return lambda chunk: iter((chunk,))
     if encoding not in ("gzip", "x-gzip", "deflate"):
         raise httpx.DecodingError(f"the encoding {encoding[:40]!r} was not requested")
     stream = zlib.decompressobj(_GZIP_OR_ZLIB)
