@@ -1,9 +1,8 @@
-"""aiohttp as a transport of httpx: its pool costs the same however many requests wait.
+"""aiohttp as a transport of httpx: it parses HTTP in C, and its pool does not slow down.
 
-httpx's own pool scans all connections and all waiting requests at each request, so that its
-throughput falls as concurrency grows; and aiohttp parses HTTP in C. The package `httpx-aiohttp`
-does the same, but keeps cookies, reports connect timeouts as read timeouts, has no write timeout
-and reuses connections that received something while they were idle.
+httpx's own pool scans all connections and all waiting requests at each request. The package
+`httpx-aiohttp` keeps cookies, reports connect timeouts as read timeouts, has no write timeout and
+reuses connections that received something while they were idle.
 """
 
 import asyncio
@@ -26,11 +25,10 @@ from langchain_azure_phi3._http.client import ssl_context
 
 _HEAD_BYTES = 102_400  # the most of a response before its body, as in h11
 _UPLOAD_BYTES = 65_536
-_QUOTES = re.compile(r":?\s*\n|: b'")
+_QUOTES = re.compile(r":?\s*\n|: b'")  # before what a message quotes: a header, or the URL
 
 
 def _not_http(problem: Exception) -> str:
-    # "Invalid header token:", then a line that quotes it, or the URL.
     reason = _QUOTES.split(getattr(problem, "message", ""), maxsplit=1)[0]
     return f"the server does not speak HTTP/1.1 ({reason})"
 
@@ -46,9 +44,8 @@ def _system_error(problem: Exception) -> str:
 
 # What aiohttp raises, what httpx would raise, and the message: the first that matches. aiohttp's
 # own messages hold the URL, and with it perhaps a gateway's key.
-_ERRORS: tuple[
-    tuple[type[Exception], type[httpx.TransportError], str | Callable[[Exception], str]], ...
-] = (
+_Error = tuple[type[Exception], type[httpx.TransportError], str | Callable[[Exception], str]]
+_ERRORS: tuple[_Error, ...] = (
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, "timed out"),
     (aiohttp.ServerTimeoutError, httpx.ReadTimeout, "timed out"),
     (TimeoutError, httpx.WriteTimeout, "timed out"),
@@ -80,19 +77,20 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; the response's body is still to be read."""
-        seconds = request.extensions.get("timeout", {})
-        content = await request.aread()
+        seconds = request.extensions["timeout"]
         try:
             async with asyncio.timeout(None) as writing:
                 response = await self._open_session().request(
                     request.method,
                     _url(str(request.url)),
                     headers=request.headers.multi_items(),
-                    data=_upload(content, writing, seconds.get("write")),
+                    data=_upload(await request.aread(), writing, seconds["write"]),
                     allow_redirects=False,
                     ssl=ssl_context() if request.url.scheme == "https" else True,
-                    timeout=_timeout(
-                        seconds.get("pool"), seconds.get("connect"), seconds.get("read")
+                    timeout=aiohttp.ClientTimeout(
+                        connect=seconds["pool"],
+                        sock_connect=seconds["connect"],
+                        sock_read=seconds["read"],
                     ),
                 )
         except _RAISED as problem:
@@ -102,10 +100,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             # Responses that vcrpy plays have no raw headers.
             headers=response.raw_headers or tuple(response.headers.items()),
             stream=_Body(response),
-            extensions={
-                "http_version": b"HTTP/1.1",
-                "reason_phrase": (response.reason or "").encode("latin-1", "replace"),
-            },
         )
 
     async def aclose(self) -> None:
@@ -122,10 +116,10 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
+            limits = self._limits
             self._session = aiohttp.ClientSession(
                 connector=_Connector(
-                    limit=self._limits.max_connections or 0,
-                    keepalive_timeout=self._limits.keepalive_expiry,
+                    limit=limits.max_connections or 0, keepalive_timeout=limits.keepalive_expiry
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
@@ -136,26 +130,26 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return self._session
 
 
+_used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
+
+
 class _Connector(aiohttp.TCPConnector):
     """Reuses no connection that received anything between two requests.
 
     aiohttp looks at this when a connection is released, but not when it is used again.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._known: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
-
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
         while True:
             connection = await super().connect(*args, **kwargs)
             protocol: Any = connection.protocol
-            if protocol not in self._known:
-                self._known.add(protocol)
-                return connection
-            if not _has_received(protocol):
-                return connection
-            connection.close()
+            if protocol not in _used:
+                _used.add(protocol)
+                protocol.closed.add_done_callback(_retrieve)
+            elif _has_received(protocol):
+                connection.close()
+                continue
+            return connection
 
 
 def _has_received(protocol: ResponseHandler) -> bool:
@@ -184,8 +178,6 @@ class _Body(httpx.AsyncByteStream):
         self._closed = protocol.closed if protocol is not None else None
         if self._closed is not None:
             self._closed.add_done_callback(self._end)
-            self._closed.remove_done_callback(_retrieve)  # of the connection's last response
-            self._closed.add_done_callback(_retrieve)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -211,30 +203,24 @@ def _upload(content: bytes, writing: asyncio.Timeout, seconds: float | None) -> 
 
     aiohttp has no write timeout, and a read timeout only once the request is sent.
     """
-    return _pieces(content, writing, seconds) if len(content) > _UPLOAD_BYTES else content or None
 
+    async def pieces() -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(content), _UPLOAD_BYTES):
+            # Once the server has responded, nobody waits for the rest.
+            with suppress(RuntimeError):
+                writing.reschedule(None if seconds is None else loop.time() + seconds)
+            yield content[start : start + _UPLOAD_BYTES]
+            await asyncio.sleep(0)  # images are large: let others run in between
+        with suppress(RuntimeError):
+            writing.reschedule(None)
 
-async def _pieces(
-    content: bytes, writing: asyncio.Timeout, seconds: float | None
-) -> AsyncIterator[bytes]:
-    loop = asyncio.get_running_loop()
-    for start in range(0, len(content), _UPLOAD_BYTES):
-        writing.reschedule(None if seconds is None else loop.time() + seconds)
-        yield content[start : start + _UPLOAD_BYTES]
-        await asyncio.sleep(0)  # images are large: let others run in between
-    writing.reschedule(None)
+    return pieces() if len(content) > _UPLOAD_BYTES else content or None
 
 
 @lru_cache(maxsize=256)
 def _url(text: str) -> URL:
     return URL(text, encoded=True)
-
-
-@lru_cache(maxsize=256)
-def _timeout(
-    pool: float | None, connect: float | None, read: float | None
-) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(connect=pool, sock_connect=connect, sock_read=read)
 
 
 def _retrieve(closed: asyncio.Future[None]) -> None:
