@@ -28,10 +28,10 @@ from typing_extensions import override
 
 from langchain_azure_phi3 import tokens
 from langchain_azure_phi3._http.auth import Auth, auth_for
-from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Connection, Endpoint
+from langchain_azure_phi3._http.client import CONNECT_SECONDS
+from langchain_azure_phi3._http.connection import Connection, RedactSecrets
+from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Endpoint
 from langchain_azure_phi3._http.endpoint_types import Api
-from langchain_azure_phi3._http.lean_client import CONNECT_SECONDS, READ_SECONDS
-from langchain_azure_phi3._http.redaction import KeptSecrets
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3._request.build import (
@@ -87,9 +87,9 @@ class Endpoints(NamedTuple):
     async_: AsyncEndpoint
 
     @property
-    def redacting(self) -> KeptSecrets:
+    def redacting(self) -> RedactSecrets:
         """A context that redacts secrets from the errors that leave it."""
-        return self.connection.keeping_secrets
+        return self.connection.redacting
 
 
 class _Derived:
@@ -395,14 +395,14 @@ class BaseAzurePhi3(BaseChatModel):
         return found
 
     def _make_request_settings(self) -> RequestSettings:
-        endpoint_type = self._route.kind
+        endpoint_type = self._route.endpoint_type
         return RequestSettings(
             endpoint=EndpointFeatures(
                 name=endpoint_type.name,
                 model_field=endpoint_type.model,
-                native_parameters=endpoint_type.native,
+                native_parameters=endpoint_type.extra_parameters,
                 has_tools=endpoint_type.tools,
-                converts_system_messages=endpoint_type.translates,
+                converts_system_messages=endpoint_type.converts_system_messages,
                 is_score_route=self.api == "score",
             ),
             model=self.model,
@@ -458,11 +458,8 @@ class BaseAzurePhi3(BaseChatModel):
     def _timeouts(self) -> tuple[float, float] | None:
         if isinstance(self.timeout, tuple):
             return self.timeout
-        if self.timeout is not None:
-            return min(self.timeout, CONNECT_SECONDS), self.timeout
-        # A user's own client keeps its own limits unless `timeout` is set.
-        has_own_client = self.http_client is not None or self.http_async_client is not None
-        return None if has_own_client else (CONNECT_SECONDS, READ_SECONDS)
+        # Without a timeout, each client has its own: the shared ones 10 and 180 seconds.
+        return None if self.timeout is None else (min(self.timeout, CONNECT_SECONDS), self.timeout)
 
     @property
     @override

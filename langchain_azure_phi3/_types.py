@@ -9,12 +9,12 @@ Json = dict[str, Any]
 
 
 class ResponseInfo(NamedTuple):
-    """What HTTP says about a response.
+    """The status and headers of a response; all items of a stream share one object.
 
     Attributes:
-        status_code: Such as 200.
-        request_id: The server's id of the request, for support.
-        headers: By name, in lower case.
+        status_code: The HTTP status.
+        request_id: The server's id of the request, if it sent one.
+        headers: By name in lower case.
     """
 
     status_code: int = 200

@@ -30,7 +30,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.utils import LC_ID_PREFIX
 from typing_extensions import override
 
-from langchain_azure_phi3._http import clients
+from langchain_azure_phi3._http.client import aclose_shared, close_shared
 from langchain_azure_phi3._request.build import (
     ChatRequest,
     build_request,
@@ -162,7 +162,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
                 with closing(items):
                     for body, info in items:
                         yield from loop.feed(body, info)
-                yield from loop.finish_stream()
+                    yield from loop.finish_stream()
 
     @override
     async def _astream(
@@ -182,8 +182,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
                     async for body, info in items:
                         for chunk in loop.feed(body, info):
                             yield chunk
-                for chunk in loop.finish_stream():
-                    yield chunk
+                    for chunk in loop.finish_stream():
+                        yield chunk
 
     # `stream_events(version="v3")` looks for these two. Without them LangChain makes the same
     # events of `_stream`, in more time.
@@ -266,7 +266,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         Requests in flight are finished first, and the next request opens new connections. Your own
         `http_client` is left alone.
         """
-        clients.retire()
+        close_shared()
 
     async def aclose(self) -> None:
         """Close the async connections that the models of the running event loop share.
@@ -275,7 +275,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         first, and the next request opens new connections. Your own `http_async_client` is left
         alone.
         """
-        await clients.aretire()
+        await aclose_shared()
 
     # -- tools and structured output ---------------------------------------------------------
 

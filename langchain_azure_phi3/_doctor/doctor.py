@@ -23,7 +23,7 @@ from langchain_azure_phi3._doctor import report
 from langchain_azure_phi3._doctor.connectivity import check_connectivity
 from langchain_azure_phi3._doctor.report import DoctorReport, Finding, skipped
 from langchain_azure_phi3._http.endpoint_types import OPENAI_SERVER
-from langchain_azure_phi3._http.retry_state import lacks_route
+from langchain_azure_phi3._http.retry_state import is_route_missing
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3._settings import CREDENTIAL_VARIABLES
 from langchain_azure_phi3._types import Json
@@ -108,7 +108,11 @@ class Doctor:
             if on_finding is not None:
                 on_finding(findings[-1])
         return DoctorReport(
-            self._route.base, self._route.kind.name, findings, self._constructor(), self._notes()
+            self._route.base,
+            self._route.endpoint_type.name,
+            findings,
+            self._constructor(),
+            self._notes(),
         )
 
     def _redact(self, finding: Finding) -> Finding:
@@ -158,7 +162,7 @@ class Doctor:
     def _describe_failure(self, error: AzurePhi3Error, info: Finding) -> Iterator[Finding]:
         step = report.failed_step(error)
         advice = report.advice(error)
-        if isinstance(error, NotFoundError) and self._route.kind is not OPENAI_SERVER:
+        if isinstance(error, NotFoundError) and self._route.endpoint_type is not OPENAI_SERVER:
             advice += f" {report.RETIRED}"
         if step == "sign-in" and self._credential is None:
             advice = report.NO_CREDENTIAL
@@ -187,18 +191,18 @@ class Doctor:
             # The server does not accept the name that it reported.
             del self._recommended["model"]
             answer = self._invoke_timed(self._model)
-        if isinstance(answer, NotFoundError | BadRequestError) and lacks_route(answer):
+        if isinstance(answer, NotFoundError | BadRequestError) and is_route_missing(answer):
             return self._try_other_paths(answer)
         return answer
 
     def _try_other_paths(self, error: AzurePhi3Error) -> tuple[AIMessage, float] | AzurePhi3Error:
         """Try other paths of a host that was given without one."""
-        if self._route.kind.name != "endpoint" or urlsplit(self._route.base).path != "":
+        if self._route.endpoint_type.name != "endpoint" or urlsplit(self._route.base).path != "":
             return error
         for path in _OTHER_PATHS:
             endpoint = self._route.base + path
             answer = self._invoke_timed(partial(self._model, endpoint=endpoint))
-            if not (isinstance(answer, AzurePhi3Error) and lacks_route(answer)):
+            if not (isinstance(answer, AzurePhi3Error) and is_route_missing(answer)):
                 self._kwargs["endpoint"] = endpoint
                 self._route = self._find_route()
                 return answer
@@ -235,11 +239,14 @@ class Doctor:
             return "no credential is required"
         name = "the key" if self._has_key else "the Entra ID token"
         # Other servers may accept any key.
-        is_azure = self._route.kind.scope is not None or self._route.kind.no_tokens != ""
+        is_azure = (
+            self._route.endpoint_type.scope is not None
+            or self._route.endpoint_type.entra_unsupported_reason != ""
+        )
         return f"{name} is accepted" if is_azure else f"{name} is not rejected"
 
     def _check_info(self) -> Finding:
-        if not self._route.kind.info:
+        if not self._route.endpoint_type.has_info_route:
             return Finding("/info", "no", "not part of this type of endpoint", self._name_advice())
         try:
             info = self._model().get_model_info()

@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from langchain_azure_phi3 import AzurePhi3Error
-from langchain_azure_phi3._http.error_mapping import completion_from, error_from, error_within
+from langchain_azure_phi3._http.error_mapping import (
+    map_error_body,
+    map_error_response,
+    parse_completion,
+)
 from langchain_azure_phi3._http.sse import EventParser
-from langchain_azure_phi3._http.stream_decoder import StreamReader
+from langchain_azure_phi3._http.stream_decoder import StreamDecoder
 from langchain_azure_phi3._tools.tool_call_parser import ToolCallParser
 from langchain_azure_phi3._tools.tools import Tool
+from langchain_azure_phi3._types import ResponseInfo
 
 _TRANSCRIPTS = Path(__file__).parents[1] / "unit_tests" / "_tools" / "transcripts"
 _TOOLS = (
@@ -72,7 +77,7 @@ def stream(data: bytes) -> None:
 
 
 def _objects(pieces: Iterable[bytes]) -> Iterator[Any]:
-    reader = StreamReader({})
+    reader = StreamDecoder(ResponseInfo(200, None, {}))
     for piece in pieces:
         yield from reader.feed(piece)
         if reader.done:
@@ -86,10 +91,11 @@ def failure(data: bytes) -> None:
     where, _, content = data[1:].partition(b"\0")
     values = where.decode("latin-1").split("\n")
     headers = dict(zip((*_HEADERS, _WRAPPED), values, strict=False))
-    found = [error_from(status, headers, content, advice={404: "Look."})]
-    found.append(error_within(content, headers, what="It failed"))
+    info = ResponseInfo(status, None, headers)
+    found = [map_error_response(info, content, advice={404: "Look."})]
+    found.append(map_error_body(content, info, what="It failed"))
     with suppress(AzurePhi3Error):
-        assert isinstance(completion_from(content, headers), dict)
+        assert isinstance(parse_completion(content, info), dict)
     for error in found:
         assert isinstance(error, AzurePhi3Error)
         assert str(error) != ""

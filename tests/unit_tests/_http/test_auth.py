@@ -12,7 +12,7 @@ import pytest
 from azure.core.credentials import AccessToken
 
 from langchain_azure_phi3 import InvalidInputError
-from langchain_azure_phi3._http.auth import KeyAuth, TokenAuth, auth_for
+from langchain_azure_phi3._http.auth import Auth, KeyAuth, TokenAuth, auth_for
 from langchain_azure_phi3._http.routes import Route, route_for
 
 SERVERLESS = route_for("https://phi.eastus2.models.ai.azure.com")
@@ -65,18 +65,18 @@ def request() -> httpx.Request:
     return httpx.Request("POST", "https://phi.invalid/chat/completions")
 
 
-def signed(auth: httpx.Auth) -> httpx.Headers:
+def signed(auth: Auth) -> httpx.Headers:
     """The headers of a request that was signed on the sync path."""
-    return next(auth.sync_auth_flow(request())).headers
+    signed = request()
+    auth.sign(signed)
+    return signed.headers
 
 
-async def signed_async(auth: httpx.Auth) -> httpx.Headers:
+async def signed_async(auth: Auth) -> httpx.Headers:
     """The same on the async path."""
-    flow = auth.async_auth_flow(request())
-    try:
-        return (await anext(flow)).headers
-    finally:
-        await flow.aclose()
+    signed = request()
+    await auth.asign(signed)
+    return signed.headers
 
 
 # -- keys --
@@ -218,7 +218,7 @@ async def test_a_sync_credential_does_not_block_the_loop() -> None:
 
 def test_an_async_credential_on_the_sync_path_says_what_to_do() -> None:
     """It cannot be awaited there."""
-    with pytest.raises(InvalidInputError, match="use ainvoke and astream, or a sync credential"):
+    with pytest.raises(InvalidInputError, match="Use ainvoke and astream, or a sync credential"):
         signed(auth_for(AsyncCredential(), MANAGED))
 
 
@@ -271,5 +271,5 @@ def test_an_async_callable_on_the_sync_path_says_what_to_do(
     given: Callable[[], Awaitable[str]],
 ) -> None:
     """And leaves no coroutine that was never awaited."""
-    with pytest.raises(InvalidInputError, match="use ainvoke and astream"):
+    with pytest.raises(InvalidInputError, match="Use ainvoke and astream"):
         signed(auth_for(given, SERVERLESS))

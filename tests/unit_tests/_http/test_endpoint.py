@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -51,8 +51,9 @@ class InSync:
         """The bodies of the answer."""
         endpoint = Endpoint(given, client)
         if stream:
-            return [body for body, _ in endpoint.stream({**QUESTION, "stream": True}, {})]
-        return [endpoint.complete(QUESTION, {}).body]
+            with contextlib.closing(endpoint.stream({**QUESTION, "stream": True}, {})) as items:
+                return [body for body, _ in items]
+        return [endpoint.complete(QUESTION, {})[0]]
 
 
 class InAsync:
@@ -67,9 +68,11 @@ class InAsync:
     async def _ask(self, given: Connection, client: Any, stream: bool) -> list[Any]:
         endpoint = AsyncEndpoint(given, client)
         if stream:
-            pieces = endpoint.stream({**QUESTION, "stream": True}, {})
-            return [body async for body, _ in pieces]
-        return [(await endpoint.complete(QUESTION, {})).body]
+            async with contextlib.aclosing(
+                endpoint.stream({**QUESTION, "stream": True}, {})
+            ) as items:
+                return [body async for body, _ in items]
+        return [(await endpoint.complete(QUESTION, {}))[0]]
 
 
 Ask = InSync | InAsync
@@ -225,13 +228,13 @@ async def test_a_stream_that_breaks_gives_what_came_and_then_says_so(
         with pytest.raises(expected):
             received.extend(Endpoint(given).stream(payload, {}))
     else:
-        pieces = AsyncEndpoint(given).stream(payload, {})
+        pieces = aiter(AsyncEndpoint(given).stream(payload, {}))
         received += [await anext(pieces) for _ in range(3)]
         with pytest.raises(expected):
             await anext(pieces)
     assert len(received) == 3
-    _, identity = received[0]
-    assert identity is not None
+    _, info = received[0]
+    assert info.request_id is not None
     assert len(phi.requests) == 1
 
 
@@ -321,7 +324,7 @@ def slow() -> Iterator[Emulator]:
 def test_an_abandoned_stream_releases_its_connection(slow: Emulator) -> None:
     """Closing the iterator is enough."""
     pieces = Endpoint(connection(slow)).stream({**QUESTION, "stream": True}, {})
-    next(pieces)
+    next(iter(pieces))
     pieces.close()
     assert released(slow)
 
@@ -330,7 +333,7 @@ async def test_an_abandoned_async_stream_releases_its_connection(slow: Emulator)
     """At once, not when the loop turns."""
     pieces = AsyncEndpoint(connection(slow)).stream({**QUESTION, "stream": True}, {})
     async with contextlib.aclosing(pieces):
-        await anext(pieces)
+        await anext(aiter(pieces))
     assert await asyncio.to_thread(released, slow)
 
 
@@ -339,7 +342,7 @@ async def test_a_cancelled_task_releases_its_connection(slow: Emulator) -> None:
     endpoint = AsyncEndpoint(connection(slow))
 
     async def read() -> None:
-        pieces: AsyncIterator[Any] = endpoint.stream({**QUESTION, "stream": True}, {})
+        pieces = endpoint.stream({**QUESTION, "stream": True}, {})
         async for _ in pieces:
             pass
 

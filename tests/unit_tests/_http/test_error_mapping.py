@@ -4,6 +4,7 @@ import json
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+import httpx
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -23,12 +24,19 @@ from langchain_azure_phi3 import (
     ServerError,
 )
 from langchain_azure_phi3._http.error_mapping import (
-    completion_from,
-    error_from,
-    error_within,
-    request_id,
+    map_error_body,
+    map_error_response,
+    parse_completion,
+    response_info,
 )
+from langchain_azure_phi3._types import ResponseInfo
 from tests.growth import grows_linearly
+
+
+def answer(status: int = 200, **headers: str) -> ResponseInfo:
+    """The facts about a response."""
+    return ResponseInfo(status, None, headers)
+
 
 GUIDE = (
     "\nPlease check this guide to understand why this error code might have been returned \n"
@@ -256,7 +264,7 @@ ROWS = [
         400,
         nested("Bad Request", json.dumps(vllm("stop cannot contain")), status=400),
         BadRequestError,
-        "400 400: stop cannot contain",
+        "400: stop cannot contain",
         "400",
     ),
     Row(
@@ -450,7 +458,7 @@ ROWS = [
     Row(424, "cold" + GUIDE, ServerError, "cold"),
     Row(424, "", ServerError, "503", headers={WRAPPED: "503"}, unwrapped=503),
     Row(424, nested("x", "m", status=502), ServerError, "502 x: m", "x", unwrapped=502),
-    Row(424, vllm("m"), BadRequestError, "400 400: m", "400", unwrapped=400),
+    Row(424, vllm("m"), BadRequestError, "400: m", "400", unwrapped=400),
     Row(424, "m", ServerError, "m", headers={WRAPPED: "\u00b2"}),
     Row(424, "m", ServerError, "m", headers={WRAPPED: "9" * 5000}),
     Row(
@@ -541,7 +549,10 @@ ROWS = [
 def made(row: Row, advice: dict[int, str] | None = None) -> AzurePhi3Error:
     """The error of a row."""
     body = row.body if isinstance(row.body, str) else json.dumps(row.body)
-    return error_from(row.status, row.headers, body.encode(), advice=advice or {})
+    response = httpx.Response(
+        row.status, headers=[(k.encode(), v.encode("latin-1")) for k, v in row.headers.items()]
+    )
+    return map_error_response(response_info(response), body.encode(), advice=advice or {})
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[f"{n}-{row.status}" for n, row in enumerate(ROWS)])
@@ -578,7 +589,7 @@ def test_every_failure_keeps_what_was_answered(row: Row) -> None:
 )
 def test_langchain_is_told_what_may_succeed_later(status: int, retryable: bool) -> None:
     """`is_retryable` is what `with_retry` and agents look at."""
-    assert error_from(status, {}, b"", advice={}).is_retryable is retryable
+    assert map_error_response(answer(status), b"", advice={}).is_retryable is retryable
 
 
 def test_advice_follows_the_servers_words() -> None:
@@ -640,7 +651,7 @@ def test_a_prompt_that_is_too_long_is_known_by_the_servers_words(
     said: str, prompt: int | None, context: int | None
 ) -> None:
     """Of vLLM since 0.4, of Azure OpenAI, SGLang and llama.cpp; with the numbers they give."""
-    error = error_from(400, {}, json.dumps(vllm(said)).encode(), advice={})
+    error = map_error_response(answer(400), json.dumps(vllm(said)).encode(), advice={})
 
     assert isinstance(error, ContextLengthError)
     assert (prompt, context) == (error.prompt_tokens, error.context)
@@ -649,7 +660,7 @@ def test_a_prompt_that_is_too_long_is_known_by_the_servers_words(
 def test_an_endless_number_is_no_number_of_tokens() -> None:
     """Python refuses to read integers of thousands of digits."""
     said = f"This model's maximum context length is {'9' * 5000} tokens."
-    error = error_from(400, {}, json.dumps(vllm(said)).encode(), advice={})
+    error = map_error_response(answer(400), json.dumps(vllm(said)).encode(), advice={})
 
     assert isinstance(error, ContextLengthError)
     assert error.context is None
@@ -657,7 +668,7 @@ def test_an_endless_number_is_no_number_of_tokens() -> None:
 
 def test_a_long_body_is_cut_in_the_message_and_kept_in_the_error() -> None:
     """500 characters are enough to recognise it."""
-    error = error_from(500, {}, b"x" * 10_000, advice={})
+    error = map_error_response(answer(500), b"x" * 10_000, advice={})
     assert len(str(error)) < 600
     assert error.body == "x" * 10_000
 
@@ -668,7 +679,9 @@ def test_work_grows_with_the_length_of_a_body(filler: bytes) -> None:
     opening = b"maximum context length is "
 
     assert grows_linearly(
-        lambda size: error_from(400, {}, opening + filler * (size // len(filler)), advice={}),
+        lambda size: map_error_response(
+            answer(400), opening + filler * (size // len(filler)), advice={}
+        ),
         200_000,
     )
 
@@ -678,9 +691,9 @@ def test_a_body_nested_deeply_is_still_a_failure(opening: bytes, closing: bytes)
     """Python's recursion limit is not the user's problem, on whichever side of it."""
     for depth in range(300, 1100, 2):
         content = opening * depth + closing * depth
-        assert isinstance(error_from(500, {}, content, advice={}), ServerError)
+        assert isinstance(map_error_response(answer(500), content, advice={}), ServerError)
         with pytest.raises(AzurePhi3Error):
-            completion_from(b'{"error":' + content + b"}", {})
+            parse_completion(b'{"error":' + content + b"}", answer())
 
 
 @pytest.mark.parametrize("digits", [4000, 5000])
@@ -690,9 +703,9 @@ def test_numbers_without_end_are_still_a_failure(key: str, digits: int) -> None:
     number = b"9" * digits
     for content in (b'{"%s": %s}', b'{"error": {"%s": %s}}', b'[{"%s": %s}]'):
         body = content % (key.encode(), number)
-        assert isinstance(error_from(400, {}, body, advice={}), BadRequestError)
+        assert isinstance(map_error_response(answer(400), body, advice={}), BadRequestError)
     detail = b'{"detail": [{"loc": [%s], "msg": %s, "input": 1}]}' % (number, number)
-    assert isinstance(error_from(422, {}, detail, advice={}), BadRequestError)
+    assert isinstance(map_error_response(answer(422), detail, advice={}), BadRequestError)
 
 
 KEYS = st.sampled_from(
@@ -719,19 +732,21 @@ def test_any_failed_response_is_an_error_of_ours(
     status: int, headers: dict[str, str], content: bytes
 ) -> None:
     """Whatever bytes came, under whatever status."""
-    error = error_from(status, headers, content, advice={})
+    info = ResponseInfo(status, None, headers)
+    error = map_error_response(info, content, advice={})
     assert isinstance(error, AzurePhi3Error)
     assert str(error) != ""
-    assert isinstance(error_within(content, headers, what="It failed"), AzurePhi3Error)
+    assert isinstance(map_error_body(content, info, what="It failed"), AzurePhi3Error)
 
 
 @given(CONTENT)
 def test_any_successful_response_is_an_object_or_an_error_of_ours(content: bytes) -> None:
     """Never another exception."""
     with suppress(AzurePhi3Error):
-        assert isinstance(completion_from(content, {}), dict)
+        assert isinstance(parse_completion(content, answer()), dict)
 
 
 def test_no_request_id_is_none() -> None:
     """An empty header is none either."""
-    assert request_id({"apim-request-id": ""}) is None
+    response = httpx.Response(200, headers={"apim-request-id": ""})
+    assert response_info(response).request_id is None

@@ -17,8 +17,9 @@ from langchain_azure_phi3 import (
     RequestTimeoutError,
     ServerError,
 )
-from langchain_azure_phi3._http.error_mapping import error_from
-from langchain_azure_phi3._http.retries import RetryPolicy, seconds_asked
+from langchain_azure_phi3._http.error_mapping import map_error_response
+from langchain_azure_phi3._http.retries import RetryPolicy, parse_retry_after
+from langchain_azure_phi3._types import ResponseInfo
 
 NOW = 1_718_726_686.0
 FULL = RetryPolicy(max_retries=10, jitter=lambda: 1.0)
@@ -65,7 +66,7 @@ def date(seconds: float) -> str:
 )
 def test_a_rate_limits_headers_say_how_long(headers: dict[str, str], seconds: float | None) -> None:
     """Milliseconds before seconds, both before the quota's reset."""
-    assert seconds_asked(429, headers, "", NOW) == seconds
+    assert parse_retry_after(429, headers, "", NOW) == seconds
 
 
 @pytest.mark.parametrize(
@@ -87,23 +88,23 @@ def test_a_rate_limits_headers_say_how_long(headers: dict[str, str], seconds: fl
 )
 def test_a_rate_limits_words_say_how_long(message: str, seconds: float | None) -> None:
     """Azure sometimes says it only there (openai-python#937)."""
-    assert seconds_asked(429, {}, message, NOW) == seconds
-    assert seconds_asked(429, {"retry-after": "3"}, message, NOW) == 3
+    assert parse_retry_after(429, {}, message, NOW) == seconds
+    assert parse_retry_after(429, {"retry-after": "3"}, message, NOW) == 3
 
 
 def test_a_time_out_is_not_a_time_to_wait() -> None:
     """Words and quotas of other failures ask for nothing; their `retry-after` does."""
     quota = {"x-ratelimit-reset-requests": "60"}
-    assert seconds_asked(504, {}, "The request timed out after 60 seconds.", NOW) is None
-    assert seconds_asked(500, quota, "", NOW) is None
-    assert seconds_asked(503, {"retry-after": "4"}, "", NOW) == 4
+    assert parse_retry_after(504, {}, "The request timed out after 60 seconds.", NOW) is None
+    assert parse_retry_after(500, quota, "", NOW) is None
+    assert parse_retry_after(503, {"retry-after": "4"}, "", NOW) == 4
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
 def test_no_header_breaks_it(header: str, message: str) -> None:
     """It is a finite number that is not negative, or nothing."""
     for name in ("retry-after", "retry-after-ms", "x-ratelimit-reset-tokens"):
-        found = seconds_asked(429, {name: header}, message, NOW)
+        found = parse_retry_after(429, {name: header}, message, NOW)
         assert found is None or 0 <= found < float("inf")
 
 
@@ -113,20 +114,29 @@ def test_no_header_breaks_it(header: str, message: str) -> None:
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_what_may_pass_is_tried_again(status: int) -> None:
     """Whatever the body said."""
-    assert FULL.pause_after(1, error_from(status, {}, b"", advice={})) == 0.5
+    assert (
+        FULL.pause_after(1, map_error_response(ResponseInfo(status, None, {}), b"", advice={}))
+        == 0.5
+    )
 
 
 @pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 405, 409, 413, 415, 422, 424, 501])
 def test_what_stays_wrong_is_not(status: int) -> None:
     """A 424 without the container's status says nothing of later."""
-    assert FULL.pause_after(1, error_from(status, {}, b"", advice={})) is None
+    assert (
+        FULL.pause_after(1, map_error_response(ResponseInfo(status, None, {}), b"", advice={}))
+        is None
+    )
 
 
 @pytest.mark.parametrize(("wrapped", "pause"), [("503", 0.5), ("429", 0.5), ("400", None)])
 def test_a_wrapped_status_decides(wrapped: str, pause: float | None) -> None:
     """Managed compute's front end puts 424 over whatever its container said."""
     headers = {"ms-azureml-model-error-statuscode": wrapped}
-    assert FULL.pause_after(1, error_from(424, headers, b"", advice={})) == pause
+    assert (
+        FULL.pause_after(1, map_error_response(ResponseInfo(424, None, headers), b"", advice={}))
+        == pause
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 
 from langchain_azure_phi3 import InvalidInputError
 from langchain_azure_phi3._http import routes
-from langchain_azure_phi3._http.routes import Kind, route_for
+from langchain_azure_phi3._http.routes import EndpointType, route_for
 
 V = "?api-version=2024-05-01-preview"
 SERVERLESS = "https://phi.eastus2.models.ai.azure.com"
@@ -138,14 +138,14 @@ PASTED = [
 
 @pytest.mark.parametrize(("pasted", "kind", "base", "tail"), PASTED, ids=[p[0] for p in PASTED])
 def test_an_endpoint_is_understood_however_it_is_pasted(
-    pasted: str, kind: Kind, base: str, tail: str
+    pasted: str, kind: EndpointType, base: str, tail: str
 ) -> None:
     """Host, base, a route pasted along, a query, white space, upper case, no scheme."""
     route = route_for(pasted)
-    assert route.kind is kind
+    assert route.endpoint_type is kind
     assert route.base == base
     assert route.chat_url == f"{base}/chat/completions{tail}"
-    info = base.removesuffix("/v1") if kind.info else base
+    info = base.removesuffix("/v1") if kind.has_info_route else base
     assert route.info_url == f"{info}/info{tail}"
 
 
@@ -154,7 +154,7 @@ def test_a_base_pasted_again_is_the_same_route(pasted: str) -> None:
     """What traces and errors show can be pasted back."""
     route = route_for(pasted)
     again = route_for(route.base)
-    assert (again.base, again.kind) == (route.base, route.kind)
+    assert (again.base, again.endpoint_type) == (route.base, route.endpoint_type)
 
 
 @pytest.mark.parametrize(

@@ -16,9 +16,10 @@ from langchain_azure_phi3 import (
     ServerError,
 )
 from langchain_azure_phi3._http import stream_decoder
-from langchain_azure_phi3._http.stream_decoder import StreamReader
+from langchain_azure_phi3._http.stream_decoder import StreamDecoder
+from langchain_azure_phi3._types import ResponseInfo
 
-HEADERS = {"x-ms-request-id": "r-1", "content-type": "text/event-stream"}
+INFO = ResponseInfo(200, "r-1", {"content-type": "text/event-stream"})
 ROLE = {"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}
 TEXT = {"choices": [{"index": 0, "delta": {"content": "Grüße 😀"}, "finish_reason": None}]}
 FINISH = {"choices": [{"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}]}
@@ -39,7 +40,7 @@ class Read:
     def __init__(self, *pieces: bytes) -> None:
         self.objects: list[Any] = []
         self.error: AzurePhi3Error | None = None
-        self.reader = StreamReader(HEADERS)
+        self.reader = StreamDecoder(INFO)
         try:
             for piece in pieces:
                 for body in self.reader.feed(piece):
@@ -171,7 +172,7 @@ def test_an_event_that_is_json_but_no_object_is_refused(data: bytes) -> None:
     """It is no completion."""
     read = Read(event(ROLE) + b"data: " + data + b"\n\n" + DONE)
     assert read.objects == [ROLE]
-    assert "no JSON object" in str(read.error)
+    assert "not a JSON object" in str(read.error)
 
 
 @pytest.mark.parametrize("data", [b"{", b'{"choices": [', b"hello", b"[DONE", b"\xff"])
@@ -206,14 +207,14 @@ def test_a_whole_json_error_under_status_200_is_raised() -> None:
     [
         (b"", "an empty body"),
         (b" \n\r\n\t", "an empty body"),
-        (b" " * 3000, "text that is no event stream"),
+        (b" " * 3000, "text that is not an event stream"),
         (b"<!DOCTYPE html><html><title>Sign\n in</title></html>", "an HTML page titled 'Sign in'"),
         (b'[{"a": 1}]', "instead of a JSON object"),
         (b'"not found"', "'not found'"),
         (b"{not json", "{not json"),
         (b"NOT FOUND", "NOT FOUND"),
         (b"upstream request timeout\n\n", "upstream request timeout"),
-        (b"\xff\xfe\x00", "no event stream"),
+        (b"\xff\xfe\x00", "not an event stream"),
     ],
 )
 def test_what_is_no_stream_is_shown(content: bytes, said: str) -> None:
