@@ -416,7 +416,7 @@ def test_placeholders_in_a_text_claim_no_image() -> None:
 
 
 def test_images_are_resized_on_request() -> None:
-    """Also those of tools; audio is not."""
+    """Also those of tools; neither audio nor older images that are not sent."""
     seen: list[Json] = []
 
     def resize(part: Json) -> Json:
@@ -433,6 +433,12 @@ def test_images_are_resized_on_request() -> None:
         text("What the tool returned:"),
         WIRE_OTHER,
     ]
+
+    seen.clear()
+    conversation = [HumanMessage([WIRE_OTHER]), HumanMessage([IMAGE])]
+    sent = build(conversation, model=VISION, resize_image=resize)
+    assert seen == [WIRE_IMAGE]
+    assert sent == [user(""), user([WIRE_OTHER])]
 
 
 # -- Tool calls ------------------------------------------------------------------------------------
