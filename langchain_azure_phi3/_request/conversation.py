@@ -131,6 +131,7 @@ class _ConversationWriter:
             raise InvalidInputError("There is no message to send: pass at least one.")
         if self._images_at:
             self._drop_older_images()
+            self._resize_images()
         return WireConversation(self._wire, self._max_tokens)
 
     def _add(self, message: BaseMessage) -> None:
@@ -250,10 +251,10 @@ class _ConversationWriter:
         return text
 
     def _check_media(self, parts: list[Json]) -> None:
-        """Resize images, and refuse what the model does not accept."""
-        model, resize = self._options.model, self._options.resize_image
+        """Refuse what the model does not accept, and note where images are."""
+        model = self._options.model
         images = 0
-        for index, part in enumerate(parts):
+        for part in parts:
             modality = _MODALITIES.get(part["type"])
             if modality is None:
                 continue
@@ -262,10 +263,7 @@ class _ConversationWriter:
                     f"{model.name} takes no {modality}; use one of "
                     f"{', '.join(models_accepting(modality))}."
                 )
-            if modality == "image":
-                images += 1
-                if resize is not None:
-                    parts[index] = resize(part)
+            images += modality == "image"
         limit = None if model is None else model.images_per_message
         if model is not None and limit is not None and images > limit:
             raise InvalidInputError(
@@ -294,6 +292,17 @@ class _ConversationWriter:
             if dropped:
                 kept = [part for at, part in enumerate(parts) if at not in dropped]
                 self._wire[index]["content"] = kept or ""
+
+    def _resize_images(self) -> None:
+        resize = self._options.resize_image
+        if resize is None:
+            return
+        for index in self._images_at:
+            wire = self._wire[index]
+            wire["content"] = [
+                resize(part) if part["type"] == "image_url" else part
+                for part in wire["content"] or ()
+            ] or ""
 
 
 class _CallIds:

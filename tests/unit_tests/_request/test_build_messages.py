@@ -131,7 +131,7 @@ def test_media_belong_into_user_messages() -> None:
                 build([message])
 
 
-def test_media_that_a_model_does_not_accept_are_refused() -> None:
+def test_media_beyond_the_model_are_refused() -> None:
     """With the names of the models that do."""
     refused = [
         ("phi-4", IMAGE, r"Phi-4 takes no image; use one of .*Phi-3-vision-128k"),
@@ -187,6 +187,7 @@ MESSAGES: dict[str, tuple[BaseMessage, list[Json]]] = {
         [result("call_weather", "18", name="weather")],
     ),
     "any role": (ChatMessage("Hm", role="critic"), [{"role": "critic", "content": "Hm"}]),
+    "role user": (ChatMessage("Hm", role="user"), [user("Hm")]),
     "role human": (ChatMessage(["a", "b"], role="human"), [user([text("a"), text("b")])]),
     "role ai": (ChatMessage("Hm", role="ai"), [assistant("Hm")]),
     "role developer": (
@@ -276,8 +277,8 @@ CONVERSATIONS: dict[str, Row] = {
     ),
     "system kept for other models": Row([SYSTEM, HI], [WIRE_SYSTEM, WIRE_HI], {"model": "Phi-4"}),
     "system messages folded together": Row(
-        [SYSTEM, SystemMessage("Be kind."), AIMessage("a"), HI, HI],
-        [assistant("a"), user("Be brief.\n\nBe kind.\n\nHi"), WIRE_HI],
+        [SYSTEM, SystemMessage("Be precise."), AIMessage("a"), HI, HI],
+        [assistant("a"), user("Be brief.\n\nBe precise.\n\nHi"), WIRE_HI],
         FOLDS,
     ),
     "system folded before parts": Row(
@@ -378,12 +379,11 @@ CONVERSATIONS: dict[str, Row] = {
 }
 
 
-@pytest.mark.parametrize("row", CONVERSATIONS.values(), ids=CONVERSATIONS)
-def test_conversation_is_sent_as_the_model_needs_it(row: Row) -> None:
+def test_conversation_is_sent_as_the_model_needs_it() -> None:
     """By the settings, the model and the call."""
-    settings = RequestSettings(**row.settings)
-
-    assert build_request(settings, row.messages, row.call).payload["messages"] == row.expected
+    for name, row in CONVERSATIONS.items():
+        request = build_request(RequestSettings(**row.settings), row.messages, row.call)
+        assert request.payload["messages"] == row.expected, name
 
 
 def test_newest_images_of_a_message_stay() -> None:
@@ -416,7 +416,7 @@ def test_placeholders_in_a_text_claim_no_image() -> None:
 
 
 def test_images_are_resized_on_request() -> None:
-    """Also those of tools; audio is not."""
+    """Also those of tools; neither audio nor older images that are not sent."""
     seen: list[Json] = []
 
     def resize(part: Json) -> Json:
@@ -433,6 +433,12 @@ def test_images_are_resized_on_request() -> None:
         text("What the tool returned:"),
         WIRE_OTHER,
     ]
+
+    seen.clear()
+    conversation = [HumanMessage([WIRE_OTHER]), HumanMessage([IMAGE])]
+    sent = build(conversation, model=VISION, resize_image=resize)
+    assert seen == [WIRE_IMAGE]
+    assert sent == [user(""), user([WIRE_OTHER])]
 
 
 # -- Tool calls ------------------------------------------------------------------------------------
