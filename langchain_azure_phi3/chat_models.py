@@ -38,7 +38,7 @@ from langchain_azure_phi3._response.completion import Exchange, Terms
 from langchain_azure_phi3._response.events import CURRENT, EventWriter
 from langchain_azure_phi3._response.response import PROVIDER, ModelInfo, model_info
 from langchain_azure_phi3._settings import BaseAzurePhi3
-from langchain_azure_phi3._tools import prompted
+from langchain_azure_phi3._tools import tool_prompt
 from langchain_azure_phi3._tools.tool_choice import (
     OutputSpec,
     parse_output_spec,
@@ -364,7 +364,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         messages = anthropic_blocks.translated(messages)
         if asking.in_words is not None:
             messages = flatten_tools.in_words(messages, asking.tool_format)
-            if text := prompted.instructions(asking.in_words, asking.tool_format):
+            if text := tool_prompt.output_instructions(asking.in_words, asking.tool_format):
                 messages = flatten_tools.instructed(messages, text)
         folds = row is not None and row.system_messages == "dropped"
         auto: SystemMessages = "user" if folds and not self._route.kind.translates else "system"
