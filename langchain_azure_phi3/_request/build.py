@@ -9,8 +9,8 @@ from langchain_core.messages import BaseMessage
 from langchain_azure_phi3._request.conversation import ConversationOptions, to_wire_messages
 from langchain_azure_phi3._request.parameters import validate_call
 from langchain_azure_phi3._request.score_route import to_score_request
-from langchain_azure_phi3._tools.prompted import instructions as output_instructions
 from langchain_azure_phi3._tools.tool_choice import OutputSpec, parse_output_spec
+from langchain_azure_phi3._tools.tool_prompt import output_instructions
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.models import PhiModel, find_model

@@ -1,4 +1,4 @@
-"""Whether a JSON object can still become a tool call, told from its own keys as they arrive."""
+"""Classifies a JSON object as a tool call or as data by its own keys, as they arrive."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -19,10 +19,10 @@ _CALL_KEYS = frozenset((*NAME_KEYS, *ARGUMENT_KEYS, *WRAPPER_KEYS, *OTHER_KEYS))
 
 @dataclass(frozen=True, slots=True)
 class CallKeys:
-    """The keys by which an object shows that it is a call of one of these tools.
+    """The keys by which an object is recognized as a call of one of these tools.
 
     Attributes:
-        tools: The tools on offer.
+        tools: The available tools.
         arguments: Keys of the one tool whose arguments may stand alone, without its name.
         names: Names of tools, for `{"get_weather": {...}}`.
         known: All keys that a call can have at its own level.
@@ -107,7 +107,7 @@ class CallClassifier:
 
     def _judge_value(self, *, ended: bool) -> None:
         if self._key != "type" and self._any_name and not ended:
-            return  # any name may come of it, however long it gets
+            return  # any name counts, however long it gets
         value = "".join(self._value)
         if self._key == "type":
             fits = value in CALL_TYPES if ended else _begins(CALL_TYPES, value)
