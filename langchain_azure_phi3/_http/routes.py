@@ -110,11 +110,11 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
     loopback = is_loopback(host)
     netloc = f"[{host}]" if ":" in host else host
     base = f"{url.scheme}://{netloc}{f':{url.port}' if url.port else ''}{path}"
-    query = dict(parse_qsl(url.query))
+    query = parse_qsl(url.query, keep_blank_values=True)
     default = None if api == "score" else endpoint_type.api_version
-    version = api_version or query.get("api-version") or default
+    version = api_version or dict(query).get("api-version") or default
     if version is not None:
-        query["api-version"] = version
+        query = _with_version(query, version)
     tail = f"?{urlencode(query)}" if query else ""
     # Where /v1 is an older chat route, /info and /score lie beside it.
     root = base.removesuffix("/v1") if endpoint_type.has_info_route else base
@@ -128,8 +128,16 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
         alternate_url=None if api == "score" else alternate,
         scope=endpoint_type.scope if loopback or endpoint_type.scope is None else scope,
         guessed=api == "auto",
-        query=tuple(query.items()),
+        query=tuple(query),
     )
+
+
+def _with_version(query: list[tuple[str, str]], version: str) -> list[tuple[str, str]]:
+    """The parameters with one `api-version`, in its place or at the end."""
+    names = [name for name, _ in query]
+    place = names.index("api-version") if "api-version" in names else len(names)
+    before, after = query[:place], query[place:]
+    return [*before, ("api-version", version), *(p for p in after if p[0] != "api-version")]
 
 
 def is_loopback(host: str | None) -> bool:

@@ -98,7 +98,7 @@ def emulated(entra: Entra, dialect: str = "managed-2024-06") -> Emulator:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_sync_credential_signs_in_all_four_ways(
+async def test_sync_credentials_sign_on_both_paths(
     entra: Entra, credential: ClientSecretCredential, colour: str
 ) -> None:
     """Once for two questions, with the scope of the place."""
@@ -125,7 +125,7 @@ async def test_an_async_credential_signs_on_the_async_path(
 
 
 @pytest.mark.parametrize("colour", ["invoke", "stream"])
-async def test_an_async_credential_on_the_sync_path_is_refused(
+async def test_async_credentials_are_refused_in_threads(
     entra: Entra, async_credential: AsyncClientSecretCredential, colour: str
 ) -> None:
     """It says what to use instead."""
@@ -135,7 +135,7 @@ async def test_an_async_credential_on_the_sync_path_is_refused(
         await ask(model, colour, "Hi")
 
 
-async def test_many_questions_wait_for_one_token(
+async def test_many_calls_wait_for_one_token(
     entra: Entra, async_credential: AsyncClientSecretCredential, credential: ClientSecretCredential
 ) -> None:
     """On either path."""
@@ -169,7 +169,7 @@ async def test_many_questions_wait_for_one_token(
         ),
     ],
 )
-def test_the_scope_follows_the_place_unless_given(
+def test_the_scope_follows_the_host(
     entra: Entra,
     credential: ClientSecretCredential,
     endpoint: str,
@@ -219,7 +219,7 @@ def test_a_bearer_token_provider_is_a_callable(
         ("https://gateway.example.com/v1", {}, "takes a key, not Entra ID tokens"),
     ],
 )
-def test_a_token_is_not_sent_where_none_belongs(
+def test_tokens_are_not_sent_to_unknown_hosts(
     entra: Entra,
     credential: ClientSecretCredential,
     endpoint: str,
@@ -241,7 +241,7 @@ def test_this_machine_may_have_tokens(entra: Entra, credential: ClientSecretCred
     assert [COGNITIVE] == entra.scopes
 
 
-def test_what_is_no_credential_is_refused_at_once() -> None:
+def test_unsupported_credentials_are_refused_at_once() -> None:
     """By the name of its type."""
     with pytest.raises(InvalidInputError, match="Unsupported credential type dict"):
         ChatAzurePhi3(endpoint=MANAGED, credential={"key": "secret"})
@@ -283,7 +283,7 @@ async def test_a_refused_sign_in_is_an_authentication_error(
     assert (await ask(model, colour, "Hi")).text
 
 
-async def test_a_refused_sign_in_of_an_async_credential_too(
+async def test_a_refused_async_sign_in_too(
     entra: Entra, async_credential: AsyncClientSecretCredential
 ) -> None:
     """The same, awaited."""
@@ -308,7 +308,7 @@ def test_an_unreachable_sign_in_is_a_failed_connection(pem: Path) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_token_is_told_with_its_audience(
+def test_a_refused_tokens_audience_is_named(
     entra: Entra, credential: ClientSecretCredential, status: int
 ) -> None:
     """And the header, and what to check; never the token, though the server quotes it."""
@@ -341,7 +341,7 @@ def jwt(**claims: Any) -> str:
         ("opaque", "audience that your callable chose was"),
     ],
 )
-def test_a_callables_refused_token_is_told_with_the_audience_inside_it(
+def test_a_callables_token_names_its_audience(
     token: str, audience: str
 ) -> None:
     """Nobody else knows what it asked for."""
@@ -352,7 +352,7 @@ def test_a_callables_refused_token_is_told_with_the_audience_inside_it(
     assert token not in str(caught.value)
 
 
-def test_no_credential_that_was_missed_is_told() -> None:
+def test_a_missing_credential_is_named() -> None:
     """On this machine nothing is sent unless given."""
     with (
         Emulator(dialect="openai-server") as phi,
@@ -407,7 +407,7 @@ class Renewing:
 
 @pytest.mark.usefixtures("each_transport")
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_challenge_is_answered_over_every_transport(phi: Emulator, colour: str) -> None:
+async def test_challenges_are_answered_over_every_transport(phi: Emulator, colour: str) -> None:
     """The refusal is read to its end, so that its connection can be used again."""
     phi.fail(status=401, headers=challenge())
     credential = Renewing(phi.key)
@@ -424,7 +424,7 @@ async def test_a_challenge_is_answered_over_every_transport(phi: Emulator, colou
 
 @pytest.mark.usefixtures("each_transport")
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_challenge_that_breaks_off_is_a_failed_connection(colour: str) -> None:
+async def test_a_broken_challenge_is_a_failed_connection(colour: str) -> None:
     """It may be tried again; its connection is closed."""
     head = f"HTTP/1.1 401 No\r\nwww-authenticate: {challenge()['www-authenticate']}\r\n"
     with serving_bytes(f"{head}content-length: 99\r\n\r\nhalf".encode()) as address:
@@ -471,7 +471,7 @@ def test_a_challenge_that_is_repeated_is_an_error(
         {"www-authenticate": 'Bearer claims=""'},
     ],
 )
-def test_a_401_without_readable_claims_is_not_tried_again(
+def test_a_401_without_claims_is_not_retried(
     entra: Entra, credential: ClientSecretCredential, headers: dict[str, str]
 ) -> None:
     """But its token is not used again either."""
@@ -485,7 +485,7 @@ def test_a_401_without_readable_claims_is_not_tried_again(
     assert model.invoke("Hi").text
 
 
-def test_a_challenge_to_a_callables_token_is_an_error(entra: Entra) -> None:
+def test_callables_cannot_answer_challenges(entra: Entra) -> None:
     """It cannot be asked for claims."""
     phi = emulated(entra)
     phi.fail(status=401, headers=challenge())
@@ -495,7 +495,7 @@ def test_a_challenge_to_a_callables_token_is_an_error(entra: Entra) -> None:
     assert len(phi.requests) == 1
 
 
-def test_a_credential_with_the_earlier_protocol_answers_too(entra: Entra) -> None:
+def test_the_earlier_credential_protocol_works(entra: Entra) -> None:
     """`get_token` with keywords, as before azure-core 1.31."""
     asked: list[dict[str, Any]] = []
 
@@ -520,7 +520,7 @@ def test_a_credential_with_the_earlier_protocol_answers_too(entra: Entra) -> Non
 # -- nothing secret is shown ---------------------------------------------------------------------
 
 
-def test_nothing_secret_is_in_what_is_shown_stored_or_logged(
+def test_no_token_is_shown_or_logged(
     entra: Entra, credential: ClientSecretCredential, caplog: pytest.LogCaptureFixture
 ) -> None:
     """repr, str, trace parameters, cache keys, log records; copies work as well."""

@@ -94,7 +94,7 @@ def _is_json(data: bytes) -> bool:
 @pytest.mark.parametrize("tools", [False, True], ids=["plain", "tools"])
 @pytest.mark.parametrize("colour", STREAMS)
 @pytest.mark.parametrize("kind", ["cut", "reset", "end"])
-async def test_a_stream_that_breaks_at_any_byte_is_interrupted(
+async def test_streams_cut_at_any_byte_are_interrupted(
     kind: Any, colour: str, tools: bool
 ) -> None:
     """Within an event, a field, a character of four bytes; `partial` is all that came.
@@ -131,7 +131,7 @@ async def test_a_stream_that_breaks_at_any_byte_is_interrupted(
         ("end", InvalidResponseError),
     ],
 )
-async def test_a_whole_answer_that_breaks_at_any_byte_is_none(
+async def test_responses_cut_at_any_byte_are_errors(
     kind: Any, error: type[AzurePhi3Error], colour: str
 ) -> None:
     """Cut short by the network, or by a proxy that counts its length anew."""
@@ -161,7 +161,7 @@ PLACES = {
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("colour", STREAMS)
 @pytest.mark.parametrize("kind", ["cut", "reset", "end"])
-async def test_a_stream_that_breaks_on_a_socket_is_interrupted(
+async def test_streams_cut_on_a_socket_are_interrupted(
     phi: Emulator, model: ChatAzurePhi3, kind: Any, colour: str, place: str
 ) -> None:
     """By FIN, by reset, and by a last chunk in good order."""
@@ -201,7 +201,7 @@ UNTIL_CLOSED = HEAD.format("text/event-stream", "connection: close").encode()
     ],
     ids=["in a chunk", "in its size", "between chunks", "no chunk", "by its length", "unframed"],
 )
-async def test_a_broken_framing_is_an_interruption(
+async def test_broken_framing_is_an_interruption(
     answer: bytes, later: bytes, resets: bool, colour: str
 ) -> None:
     """Below the events, HTTP itself breaks off."""
@@ -216,7 +216,7 @@ async def test_a_broken_framing_is_an_interruption(
 @pytest.mark.usefixtures("each_transport")
 @pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
 @pytest.mark.parametrize("kind", ["short", "cut", "reset"])
-async def test_less_than_was_announced_is_no_answer(
+async def test_short_bodies_are_errors(
     phi: Emulator, model: ChatAzurePhi3, kind: Any, colour: str
 ) -> None:
     """Even where what came is JSON, as with `short`."""
@@ -259,7 +259,7 @@ SHAPES: dict[str, tuple[Any, type[AzurePhi3Error]]] = {
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("colour", STREAMS)
 @pytest.mark.parametrize("tools", [False, True], ids=["plain", "tools"])
-async def test_an_error_in_mid_stream_is_raised_with_what_came_before(
+async def test_errors_in_mid_stream_keep_the_text(
     phi: Emulator, model: ChatAzurePhi3, shape: str, colour: str, tools: bool
 ) -> None:
     """Text that was held back, because it may have become a call, is in `partial` too."""
@@ -293,7 +293,7 @@ NO_ANSWERS: dict[str, Any] = {
 @pytest.mark.parametrize("fault", NO_ANSWERS)
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("choice", ["auto", "any"])
-async def test_a_success_without_an_answer_is_none_with_tools_either(
+async def test_empty_responses_are_not_corrected(
     phi: Emulator, model: ChatAzurePhi3, fault: str, colour: str, choice: str
 ) -> None:
     """It is no call that did not come: nothing is asked again."""

@@ -66,7 +66,7 @@ def test_one_model_works_in_many_threads(model: ChatAzurePhi3) -> None:
     )
 
 
-def test_one_model_works_in_many_loops_and_both_colours_at_once(model: ChatAzurePhi3) -> None:
+def test_one_model_works_in_loops_and_threads(model: ChatAzurePhi3) -> None:
     """Loops in threads, side by side, with sync calls between."""
 
     def life(number: int) -> list[str]:
@@ -82,7 +82,7 @@ def test_one_model_works_in_many_loops_and_both_colours_at_once(model: ChatAzure
     assert [[f"async {n}", f"sync {n}", f"async {n}"] for n in range(12)] == said
 
 
-def test_models_of_the_same_settings_share_their_connections(phi: Emulator) -> None:
+def test_models_share_their_connections(phi: Emulator) -> None:
     """A second one does not connect again."""
     for number in range(5):
         ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key).invoke(f"{number}")
@@ -113,7 +113,7 @@ async def test_streams_give_their_connections_back(colour: str, pause: float) ->
 
 @pytest.mark.usefixtures("each_transport")
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_answers_come_over_tls(colour: str, known_certificate: Path) -> None:
+async def test_tls_works(colour: str, known_certificate: Path) -> None:
     """From a server whose certificate is known."""
     answer = WHOLE + b"0\r\n\r\n" if "stream" in colour else COMPLETION
     with serving(answer, certificate=known_certificate) as address:
@@ -125,7 +125,7 @@ async def test_answers_come_over_tls(colour: str, known_certificate: Path) -> No
 
 @pytest.mark.usefixtures("each_transport", "known_certificate")
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_certificate_that_nobody_knows_ends_it(colour: str, tmp_path: Path) -> None:
+async def test_unknown_certificates_are_refused(colour: str, tmp_path: Path) -> None:
     """Before the key is sent."""
     stranger = certified(tmp_path / "stranger.pem")
     with serving(b"", certificate=stranger) as address:
@@ -158,7 +158,7 @@ async def test_what_goes_on_after_the_end_is_not_read(colour: str) -> None:
 
 
 @pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
-async def test_a_long_question_arrives_whole(
+async def test_long_messages_arrive_complete(
     phi: Emulator, model: ChatAzurePhi3, colour: str
 ) -> None:
     """In more packets than one, and of more than aiohttp sends at once without a warning."""
@@ -212,7 +212,7 @@ def test_thousands_of_models_leave_nothing_behind(phi: Emulator) -> None:
     ],
     ids=["copy", "deepcopy", "pickle", "cloudpickle"],
 )
-async def test_a_model_travels_before_and_after_use(
+async def test_models_can_be_copied_and_pickled(
     phi: Emulator, travel: Callable[[ChatAzurePhi3], ChatAzurePhi3]
 ) -> None:
     """The copy works as the original does, in both colours."""
@@ -251,7 +251,7 @@ PROCESSES = """
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_a_model_works_in_other_processes(phi: Emulator, tmp_path: Path, method: str) -> None:
+def test_models_work_in_other_processes(phi: Emulator, tmp_path: Path, method: str) -> None:
     """Spawned, with the model pickled; forked, after it was used."""
     program = tmp_path / "processes.py"
     program.write_text(textwrap.dedent(PROCESSES))
@@ -289,7 +289,7 @@ def slowly(slow: Emulator) -> ChatAzurePhi3:
     return ChatAzurePhi3(endpoint=slow.endpoint, credential=slow.key)
 
 
-def test_leaving_a_stream_releases_its_connection(slow: Emulator, slowly: ChatAzurePhi3) -> None:
+def test_abandoned_streams_release_their_connections(slow: Emulator, slowly: ChatAzurePhi3) -> None:
     """`break`, and closing the iterator."""
     with closing(slowly.stream(QUESTION)) as chunks:  # type: ignore[type-var]
         next(iter(chunks))
@@ -307,7 +307,7 @@ async def test_leaving_an_async_stream_releases_its_connection(
     assert await asettled(lambda: slow.open_connections, 0)
 
 
-async def test_a_forgotten_stream_releases_its_connection(
+async def test_forgotten_streams_release_their_connections(
     slow: Emulator, slowly: ChatAzurePhi3
 ) -> None:
     """Collected as garbage, half-read, in both colours."""
@@ -323,7 +323,7 @@ async def test_a_forgotten_stream_releases_its_connection(
 
 
 @pytest.mark.parametrize("streamed", [False, True])
-async def test_a_cancelled_task_releases_its_connection(
+async def test_canceled_tasks_release_their_connections(
     slow: Emulator, slowly: ChatAzurePhi3, streamed: bool
 ) -> None:
     """Wherever it was waiting."""
@@ -346,7 +346,7 @@ async def test_a_cancelled_task_releases_its_connection(
 
 
 @pytest.mark.parametrize("kind", ["stall", "hang"])
-async def test_a_server_that_falls_silent_is_a_timeout(phi: Emulator, kind: str) -> None:
+async def test_silent_servers_are_a_timeout(phi: Emulator, kind: str) -> None:
     """After the read timeout: before the answer, and in the middle of it; in all colours."""
     model = ChatAzurePhi3(
         endpoint=phi.endpoint, credential=phi.key, timeout=(5, 0.2), max_retries=0
@@ -373,7 +373,7 @@ async def test_connections_can_be_closed_by_hand(phi: Emulator, model: ChatAzure
     assert (await model.ainvoke("again")).text.endswith("again")
 
 
-async def test_the_users_own_clients_stay_open(phi: Emulator) -> None:
+async def test_own_clients_stay_open(phi: Emulator) -> None:
     """Whoever opens, closes."""
     with httpx.Client() as client:
         async with httpx.AsyncClient() as asynchronous:
@@ -395,7 +395,7 @@ async def test_the_users_own_clients_stay_open(phi: Emulator) -> None:
 # -- a rate limit is everybody's -----------------------------------------------------------------
 
 
-async def test_a_rate_limit_slows_the_neighbours(phi: Emulator) -> None:
+async def test_a_rate_limit_delays_models_with_its_quota(phi: Emulator) -> None:
     """Tasks and instances that share an endpoint wait together instead of storming it."""
     models = [ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key) for _ in range(8)]
     phi.fail(status=429, retry_after=0.5)
@@ -412,7 +412,7 @@ async def test_a_rate_limit_slows_the_neighbours(phi: Emulator) -> None:
     assert before + 2 + 7 == len(phi.requests)
 
 
-async def test_who_wants_no_retries_does_not_wait_for_others(phi: Emulator) -> None:
+async def test_models_without_retries_do_not_wait(phi: Emulator) -> None:
     """They see to rate limits alone."""
     patient = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
     alone = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_retries=0)
@@ -427,7 +427,7 @@ async def test_who_wants_no_retries_does_not_wait_for_others(phi: Emulator) -> N
     await waiting
 
 
-def test_a_demand_to_wait_too_long_fails_at_once(phi: Emulator) -> None:
+def test_a_long_retry_after_fails_at_once(phi: Emulator) -> None:
     """With the time on the error, for whoever wants to wait elsewhere."""
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_retry_wait=5)
     phi.fail(status=429, retry_after=3600)
@@ -439,7 +439,7 @@ def test_a_demand_to_wait_too_long_fails_at_once(phi: Emulator) -> None:
     assert 1 == len(phi.requests)
 
 
-def test_each_wait_is_logged_once_with_its_reason(
+def test_each_wait_is_logged_with_its_reason(
     phi: Emulator, model: ChatAzurePhi3, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At INFO, without a key."""

@@ -208,7 +208,7 @@ EVENTS = {
 @pytest.mark.parametrize("credential", CREDENTIALS)
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("occasion", ["success", *FAILURES, *EVENTS])
-async def test_the_canary_is_nowhere(
+async def test_no_secret_is_shown_anywhere(
     phi: Emulator,
     occasion: str,
     colour: str,
@@ -257,7 +257,7 @@ async def test_the_canary_is_nowhere(
         f"HTTP/1.1 404 No\r\ncontent-length: 60\r\n\r\nNo page /?code={HEADER}" + " " * 60,
     ],
 )
-async def test_a_server_that_speaks_no_http_is_not_quoted(
+async def test_malformed_responses_are_not_quoted(
     answer: str, colour: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """h11 and aiohttp quote what they cannot read, and the URL: a gateway's may hold a key."""
@@ -275,7 +275,7 @@ async def test_a_server_that_speaks_no_http_is_not_quoted(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_key_that_the_environment_could_not_decode_is_not_told(
+async def test_undecodable_keys_are_not_shown(
     phi: Emulator, colour: str
 ) -> None:
     """It cannot be sent, nor written as part of a URL."""
@@ -289,7 +289,7 @@ async def test_a_key_that_the_environment_could_not_decode_is_not_told(
 @pytest.mark.usefixtures("each_transport")
 @pytest.mark.parametrize("colour", COLOURS)
 @pytest.mark.parametrize("kind", ["hang", "refuse", "reset", "cut"])
-async def test_a_key_in_a_gateways_url_is_not_told(phi: Emulator, colour: str, kind: str) -> None:
+async def test_keys_in_urls_are_not_shown(phi: Emulator, colour: str, kind: str) -> None:
     """Whatever goes wrong; a shared access signature is another such key."""
     phi.fail(kind=kind, times=2)
     model = made(phi)
@@ -301,7 +301,7 @@ async def test_a_key_in_a_gateways_url_is_not_told(phi: Emulator, colour: str, k
 
 
 @pytest.mark.parametrize("body", [{"note": SAID}, [SAID], {"error": SAID}])
-async def test_the_info_route_may_quote_it_too(phi: Emulator, body: Any) -> None:
+async def test_info_responses_are_redacted(phi: Emulator, body: Any) -> None:
     """A success without a model's name."""
     phi.fail(status=200, body=body, times=2)
 
@@ -322,7 +322,7 @@ def test_a_placeholder_is_no_secret(phi: Emulator) -> None:
         model.invoke("Hi")
 
 
-def test_the_text_of_an_answer_is_left_as_it_came(phi: Emulator) -> None:
+def test_completions_are_not_redacted(phi: Emulator) -> None:
     """Also where it is what an error keeps of it."""
     phi.script(f"I say {CANARY} again.")
     phi.fail(kind="end", after=10)
@@ -360,7 +360,7 @@ def test_a_refused_constructor_shows_no_value(settings: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_a_header_that_cannot_be_sent_is_not_shown(phi: Emulator, colour: str) -> None:
+async def test_unsendable_headers_are_not_shown(phi: Emulator, colour: str) -> None:
     """It may be a gateway's key."""
     model = made(phi).model_copy(update={"default_headers": {"x-team": f"{HEADER}\n"}})
 
@@ -386,7 +386,7 @@ def test_a_model_shows_no_secret(phi: Emulator, credential: str, used: bool) -> 
 
 
 @pytest.mark.parametrize("change", ["copied", "assigned"])
-def test_a_key_that_was_changed_is_masked_as_well(phi: Emulator, change: str) -> None:
+def test_changed_keys_are_masked(phi: Emulator, change: str) -> None:
     """`model_copy(update=...)` and assignment do not validate, so they leave it as a text."""
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential="another-key")
     if change == "copied":

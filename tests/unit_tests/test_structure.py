@@ -50,9 +50,7 @@ NOT_YET_CLEAN: tuple[str, ...] = (
     *("tests/integration_tests/test_life_of_a_client.py", "tests/integration_tests/test_places"),
     *("tests/integration_tests/test_re", "tests/integration_tests/test_s"),
     "tests/integration_tests/test_tools.py",
-    *("tests/unit_tests/_http/", "tests/unit_tests/_request/test_anthropic_blocks.py"),
-    *("tests/unit_tests/_request/test_flatten_tools.py", "tests/unit_tests/_request/test_me"),
-    *("tests/unit_tests/_response/", "tests/unit_tests/_tools/", "tests/unit_tests/emulator/"),
+    *("tests/unit_tests/_http/", "tests/unit_tests/_tools/", "tests/unit_tests/emulator/"),
     *("tests/unit_tests/pictures.py", "tests/unit_tests/test_bad_input.py"),
     *("tests/unit_tests/test_settings.py", "tests/unit_tests/test_soak_judging.py"),
 )

@@ -93,9 +93,7 @@ both_ways = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stre
 
 @both_ways
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_a_failure_that_may_pass_is_tried_again(
-    phi: Emulator, ask: Ask, stream: bool, status: int
-) -> None:
+def test_transient_failures_are_retried(phi: Emulator, ask: Ask, stream: bool, status: int) -> None:
     """For all four entry points."""
     phi.fail(status=status, times=2)
     assert ask(connection(phi), stream=stream)[0]["choices"]
@@ -103,7 +101,7 @@ def test_a_failure_that_may_pass_is_tried_again(
 
 
 @both_ways
-def test_a_refused_connection_is_tried_again(phi: Emulator, ask: Ask, stream: bool) -> None:
+def test_refused_connections_are_retried(phi: Emulator, ask: Ask, stream: bool) -> None:
     """One that breaks before any answer, too."""
     phi.fail(kind="refuse", times=2)
     assert ask(connection(phi), stream=stream)[0]["choices"]
@@ -119,7 +117,7 @@ def test_retries_come_to_an_end(phi: Emulator, ask: Ask, stream: bool) -> None:
 
 
 @both_ways
-def test_what_stays_wrong_is_asked_once(phi: Emulator, ask: Ask, stream: bool) -> None:
+def test_permanent_failures_are_not_retried(phi: Emulator, ask: Ask, stream: bool) -> None:
     """A 400 is the caller's to mend."""
     phi.fail(status=400, body={"detail": "no"})
     with pytest.raises(BadRequestError, match="400: no"):
@@ -127,7 +125,7 @@ def test_what_stays_wrong_is_asked_once(phi: Emulator, ask: Ask, stream: bool) -
     assert len(phi.requests) == 1
 
 
-def test_a_rate_limit_is_waited_for(phi: Emulator, ask: Ask) -> None:
+def test_a_rate_limit_delays_the_retry(phi: Emulator, ask: Ask) -> None:
     """For as long as it asks."""
     phi.fail(status=429, retry_after=0.2)
     began = time.monotonic()
@@ -135,7 +133,7 @@ def test_a_rate_limit_is_waited_for(phi: Emulator, ask: Ask) -> None:
     assert time.monotonic() - began >= 0.2
 
 
-def test_a_rate_limit_beyond_the_longest_wait_is_raised_at_once(phi: Emulator, ask: Ask) -> None:
+def test_a_long_rate_limit_is_raised_at_once(phi: Emulator, ask: Ask) -> None:
     """With the seconds that the server asked for."""
     phi.fail(status=429, retry_after=3600)
     with pytest.raises(RateLimitError) as caught:
@@ -143,7 +141,7 @@ def test_a_rate_limit_beyond_the_longest_wait_is_raised_at_once(phi: Emulator, a
     assert caught.value.retry_after == 3600
 
 
-def test_nobody_there_is_a_failed_connection(phi: Emulator, ask: Ask) -> None:
+def test_an_unreachable_server_is_a_failed_connection(phi: Emulator, ask: Ask) -> None:
     """The message says what to check."""
     phi.stop()
     given = connection(phi, endpoint="http://127.0.0.1:9")
@@ -152,7 +150,7 @@ def test_nobody_there_is_a_failed_connection(phi: Emulator, ask: Ask) -> None:
     assert caught.value.is_retryable
 
 
-def test_silence_is_a_timeout_and_is_not_tried_again(phi: Emulator, ask: Ask) -> None:
+def test_a_read_timeout_is_not_retried(phi: Emulator, ask: Ask) -> None:
     """The model may still be at work on the first request."""
     phi.fail(kind="stall", times=3)
     with pytest.raises(RequestTimeoutError, match="`timeout` sets the seconds") as caught:
@@ -172,7 +170,7 @@ def test_silence_is_a_timeout_and_is_not_tried_again(phi: Emulator, ask: Ask) ->
         (httpx.InvalidURL("no"), InvalidInputError, None),
     ],
 )
-def test_what_httpx_raises_is_translated(
+def test_httpx_errors_are_translated(
     phi: Emulator, ask: Ask, raised: Exception, kind: type[AzurePhi3Error], code: str | None
 ) -> None:
     """And kept as the cause, without the signed request."""
@@ -192,7 +190,7 @@ def test_what_httpx_raises_is_translated(
 
 
 @pytest.mark.parametrize("value", ["schlüssel", "two\nlines"])
-def test_a_header_that_http_cannot_carry_is_refused(phi: Emulator, ask: Ask, value: str) -> None:
+def test_unsendable_headers_are_refused(phi: Emulator, ask: Ask, value: str) -> None:
     """Nothing is sent, and the value, which may be a secret, is nowhere on the error."""
     given = connection(phi, headers={"x-secret": value})
     with pytest.raises(InvalidInputError, match="that HTTP cannot carry") as caught:
@@ -215,9 +213,7 @@ def test_redirects_are_not_followed(phi: Emulator, ask: Ask) -> None:
 
 @pytest.mark.parametrize("kind", ["cut", "reset", "stall", "end"])
 @pytest.mark.parametrize("colour", ["sync", "async"])
-async def test_a_stream_that_breaks_gives_what_came_and_then_says_so(
-    phi: Emulator, kind: Any, colour: str
-) -> None:
+async def test_a_broken_stream_gives_its_beginning(phi: Emulator, kind: Any, colour: str) -> None:
     """And is never begun again: text would be said twice."""
     phi.fail(kind=kind, after=3)
     given = connection(phi, timeout=(2.0, 0.3))
@@ -239,7 +235,7 @@ async def test_a_stream_that_breaks_gives_what_came_and_then_says_so(
 
 
 @pytest.mark.parametrize("kind", ["short", "cut"])
-def test_a_whole_answer_that_breaks_is_an_interruption(phi: Emulator, ask: Ask, kind: Any) -> None:
+def test_a_broken_response_is_an_interruption(phi: Emulator, ask: Ask, kind: Any) -> None:
     """Less than `content-length` promised is no answer, even where it is JSON."""
     phi.fail(kind=kind, after_bytes=30)
     with pytest.raises(InterruptedStreamError):
@@ -248,7 +244,7 @@ def test_a_whole_answer_that_breaks_is_an_interruption(phi: Emulator, ask: Ask, 
 
 @pytest.mark.parametrize(("kind", "said"), [("html", "Sign in"), ("empty", "an empty body")])
 @both_ways
-def test_an_answer_that_is_none_is_shown(
+def test_an_invalid_response_is_shown(
     phi: Emulator, ask: Ask, kind: Any, said: str, stream: bool
 ) -> None:
     """A login page with status 200; nothing at all."""
@@ -257,7 +253,7 @@ def test_an_answer_that_is_none_is_shown(
         ask(connection(phi), stream=stream)
 
 
-def test_an_answer_beyond_the_bound_is_dropped(
+def test_a_response_beyond_the_bound_is_dropped(
     phi: Emulator, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An endless body must not fill the memory."""
@@ -278,7 +274,7 @@ def test_a_deployment_without_info_says_so(phi: Emulator) -> None:
 # -- what is sent and released --
 
 
-def test_headers_of_the_connection_and_of_the_call_are_sent(phi: Emulator) -> None:
+def test_headers_of_model_and_call_are_sent(phi: Emulator) -> None:
     """The call's win; ours can be replaced."""
     given = connection(phi, headers={"x-team": "a", "user-agent": "mine", "x-both": "1"})
     Endpoint(given).complete(QUESTION, {"x-both": "2"})
@@ -286,7 +282,7 @@ def test_headers_of_the_connection_and_of_the_call_are_sent(phi: Emulator) -> No
     assert (headers["x-team"], headers["user-agent"], headers["x-both"]) == ("a", "mine", "2")
 
 
-def test_without_a_timeout_the_clients_own_counts(phi: Emulator, ask: Ask) -> None:
+def test_own_clients_keep_their_timeouts(phi: Emulator, ask: Ask) -> None:
     """A user's client is used as it is."""
     phi.fail(kind="stall")
     client = ask.client(timeout=0.2)
@@ -296,7 +292,7 @@ def test_without_a_timeout_the_clients_own_counts(phi: Emulator, ask: Ask) -> No
         client.close()
 
 
-def test_the_first_request_says_what_it_accepts(phi: Emulator, ask: Ask) -> None:
+def test_requests_name_what_they_accept(phi: Emulator, ask: Ask) -> None:
     """An event stream where one is asked for."""
     ask(connection(phi))
     ask(connection(phi), stream=True)
@@ -337,7 +333,7 @@ async def test_an_abandoned_async_stream_releases_its_connection(slow: Emulator)
     assert await asyncio.to_thread(released, slow)
 
 
-async def test_a_cancelled_task_releases_its_connection(slow: Emulator) -> None:
+async def test_canceled_tasks_release_their_connections(slow: Emulator) -> None:
     """A user who leaves must not keep the model at work."""
     endpoint = AsyncEndpoint(connection(slow))
 

@@ -474,7 +474,7 @@ async def test_compression_is_not_requested_but_bounded(own: bool) -> None:
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
-async def test_the_last_chunk_does_not_wait_for_the_body(own: bool) -> None:
+async def test_the_last_chunk_is_not_delayed(own: bool) -> None:
     """A connection is worth half a second, but not of the reader's time."""
     with answering(lambda c, _: c.sendall(streamed(end=b""))) as server:
         async with model_for(server.url, own=own) as model:
