@@ -284,7 +284,7 @@ def test_endless_wrappers_are_text() -> None:
     assert (text, []) == _parse([text])
 
 
-def test_a_marked_object_that_cannot_be_called_is_an_error() -> None:
+def test_a_marked_object_without_call_is_an_error() -> None:
     """So that the model can correct it: no name, a repeated description, arguments too deep."""
     description = {
         "name": "search",
