@@ -341,9 +341,7 @@ def jwt(**claims: Any) -> str:
         ("opaque", "audience that your callable chose was"),
     ],
 )
-def test_a_callables_token_names_its_audience(
-    token: str, audience: str
-) -> None:
+def test_a_callables_token_names_its_audience(token: str, audience: str) -> None:
     """Nobody else knows what it asked for."""
     phi = Emulator("Phi-4", dialect="foundry")
 

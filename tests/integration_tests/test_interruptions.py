@@ -94,9 +94,7 @@ def _is_json(data: bytes) -> bool:
 @pytest.mark.parametrize("tools", [False, True], ids=["plain", "tools"])
 @pytest.mark.parametrize("colour", STREAMS)
 @pytest.mark.parametrize("kind", ["cut", "reset", "end"])
-async def test_streams_cut_at_any_byte_are_interrupted(
-    kind: Any, colour: str, tools: bool
-) -> None:
+async def test_streams_cut_at_any_byte_are_interrupted(kind: Any, colour: str, tools: bool) -> None:
     """Within an event, a field, a character of four bytes; `partial` is all that came.
 
     Text that was held back, because it may have become a call, is in it too.

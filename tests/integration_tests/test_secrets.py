@@ -275,9 +275,7 @@ async def test_malformed_responses_are_not_quoted(
 
 
 @pytest.mark.parametrize("colour", COLOURS)
-async def test_undecodable_keys_are_not_shown(
-    phi: Emulator, colour: str
-) -> None:
+async def test_undecodable_keys_are_not_shown(phi: Emulator, colour: str) -> None:
     """It cannot be sent, nor written as part of a URL."""
     model = made(phi, default_headers={"x-api-key": f"{HEADER}\udce9"})
     with pytest.raises(InvalidInputError) as caught:
