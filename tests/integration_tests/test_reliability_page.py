@@ -22,4 +22,4 @@ def test_the_bounds_on_the_page_are_those_of_the_readers() -> None:
     """In MiB."""
     event, answer = MAX_EVENT_BYTES // 2**20, MAX_BODY_BYTES // 2**20
 
-    assert f"an event of more than {event} MiB, an answer of more than {answer} MiB" in PAGE
+    assert f"an event of more than {event} MiB, a response of more than {answer} MiB" in PAGE

@@ -32,7 +32,7 @@ def test_a_short_soak_finds_nothing_wrong_and_writes_its_figures(tmp_path: Path)
     assert (0, "") == (done.returncode, done.stderr)
     written = page.read_text()
     assert written.startswith(
-        "Before.\n\n<!-- soak: written by make soak -->\n\n200 questions at 64"
+        "Before.\n\n<!-- soak: written by make soak -->\n\n200 calls, 64 at a time"
     )
     assert written.endswith("![What the run holds over time](soak.svg)\n\n<!-- end -->\n\nAfter.\n")
     assert "Old." not in written

@@ -13,11 +13,11 @@ BEGIN, END = "<!-- soak: written by make soak -->", "<!-- end -->"
 
 _MIB = 2**20
 _NAMES = {
-    "connections": "connections open at the server",
-    "files": "files and sockets open",
+    "connections": "open server connections",
+    "files": "open files and sockets",
     "threads": "threads",
     "memory": "memory, MiB (median)",
-    "objects": "Python objects (end of half)",
+    "objects": "Python objects (at the end)",
 }
 
 
@@ -28,12 +28,12 @@ def summary(
     questions = endings.ends.total()
     answered = endings.ends[PEACE.name]
     return (
-        f"{questions:,} questions at {concurrency} at once, half of them streamed, "
-        f"{threads_asked:,} from threads and {questions - threads_asked:,} from one event loop, in "
-        f"{endings.requests.total():,} requests and {seconds:,.0f} seconds: {answered:,} ended in "
-        f"their own answer, {questions - answered:,} in the error of the fault that they met, "
-        f"{len(endings.wrong):,} in anything else. Before, {instances:,} models were made, used "
-        f"and forgotten, every tenth also in an event loop of its own. Measured on "
+        f"{questions:,} calls, {concurrency} at a time, half of them streamed, "
+        f"{threads_asked:,} from threads and {questions - threads_asked:,} from one event loop, "
+        f"sent {endings.requests.total():,} requests in {seconds:,.0f} seconds. {answered:,} calls "
+        f"returned their own response, {questions - answered:,} raised the error for their fault, "
+        f"and {len(endings.wrong):,} did anything else. Before the load, the run created, used and "
+        f"discarded {instances:,} models, every tenth also in a separate event loop. Measured on "
         f"{datetime.now(UTC):%Y-%m-%d} on {os.cpu_count()} cores, {platform.system()}, Python "
         f"{platform.python_version()}."
     )
@@ -42,13 +42,13 @@ def summary(
 def fates_table(endings: Endings) -> str:
     """What requests met, and how many questions ended there."""
     return table(
-        ("what a request met", "requests", "questions that ended there", "with"),
+        ("fault", "requests", "calls that ended with it", "result"),
         (
             (
-                fate.name,
+                "none" if fate is PEACE else fate.name,
                 f"{endings.requests[fate.name]:,}",
                 f"{endings.ends[fate.name]:,}",
-                "the answer" if fate.error is None else f"`{fate.error.__name__}`",
+                "the response" if fate.error is None else f"`{fate.error.__name__}`",
             )
             for fate in (PEACE, *FAULTS)
         ),
@@ -60,9 +60,9 @@ def levels_table(load: Sequence[Level], instances: Sequence[Level]) -> str:
     of_load, of_instances = ({level.name: level for level in part} for part in (load, instances))
     return table(
         (
-            "peak of a half",
-            *("load, first half", "second half", "left"),
-            *("instances, first half", "second half", "left"),
+            "peak",
+            *("load, first half", "second half", "left open"),
+            *("instances, first half", "second half", "left open"),
         ),
         (
             (title, *_cells(of_load.get(name)), *_cells(of_instances.get(name)))
