@@ -35,11 +35,15 @@ def main() -> int:
     found = [*ratios.of_calls(calls), *_apart(imports, made, memory)]
     text = "\n\n".join(
         (
+            "![Time relative to langchain-azure-phi3](benchmarks.svg)",
+            "Time relative to langchain-azure-phi3 (1.00): per call, or per chunk of a stream. "
+            "Shorter bars are faster.",
             _machine(began, given.rounds),
+            "### Goals",
             report.ratios_table(found),
-            "![Time beside this package's](benchmarks.svg)",
-            f"Microseconds a call or a chunk (in {CHUNKS:,} chunks); in brackets, the processor's "
-            "time in the client's process.",
+            "### Calls and streams",
+            f"Microseconds per call or per chunk ({CHUNKS:,} chunks), with the CPU time of the "
+            "client process in parentheses.",
             *_tables(calls),
             _apart_table(imports, made, memory),
             "### Growth",
@@ -83,7 +87,8 @@ def _machine(began: float, rounds: int) -> str:
     return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d} on {os.cpu_count()} cores ({model}), "
         f"{platform.system()}, Python {platform.python_version()}; medians of {rounds} interleaved "
-        f"rounds; the machine's load was {began:.1f} before and {_load():.1f} after.\n\n{versions}."
+        f"rounds; the load of the machine was {began:.1f} before and {_load():.1f} after."
+        f"\n\n{versions}."
     )
 
 
@@ -92,7 +97,7 @@ def _tables(calls: Figures) -> list[str]:
     concurrent = {name: spent for name, spent in calls.items() if name.startswith("ainvoke")}
     single = {name: calls[name] for name in ("invoke", "batch of 16")}
     per_second = table(
-        ("requests a second", *(str(tasks) for tasks in CONCURRENCY)),
+        ("requests per second", *(str(tasks) for tasks in CONCURRENCY)),
         (
             (
                 name,
@@ -127,7 +132,7 @@ def _apart_table(
 ) -> str:
     names = dict.fromkeys((*imports, *memory))
     return table(
-        ("", "import, ms", "construction, us", "memory after a call, MiB"),
+        ("", "import, ms", "construction, µs", "memory after one call, MiB"),
         (
             (
                 name,
@@ -144,13 +149,13 @@ def _growth(events: dict[str, dict[str, Spent]]) -> str:
     payloads, streams, held = growth.payloads(3), growth.streams(3), growth.stream_memory()
     return "\n\n".join(
         (
-            _sizes("a call, microseconds a message of the conversation", payloads),
-            _sizes("a stream, microseconds a chunk", streams),
+            _sizes("call: microseconds per message of the conversation", payloads),
+            _sizes("stream: microseconds per chunk", streams),
             table(
-                ("a stream's memory, KiB", *(f"{count:,}" for count in held)),
+                ("memory of a stream, KiB", *(f"{count:,}" for count in held)),
                 [
                     (
-                        "peak, the chunks being let go",
+                        "peak, if chunks are not kept",
                         *(f"{size / 1024:,.0f}" for size in held.values()),
                     )
                 ],
