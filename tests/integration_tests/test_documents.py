@@ -2,6 +2,8 @@
 
 import re
 import runpy
+import subprocess
+import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
@@ -44,6 +46,23 @@ def test_a_documented_block_runs(
     exec(compile(code, "<document>", "exec"), {"__name__": "__main__"})  # noqa: S102
 
     assert capsys.readouterr().out.strip()
+
+
+TEST_FILE = re.compile(r"^```py\n# (test_\w+\.py)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def test_a_documented_test_file_passes(tmp_path: Path) -> None:
+    """As saved under the name in its first line."""
+    page = (ROOT / "docs" / "how-to" / "testing.md").read_text(encoding="utf-8")
+    for name, code in TEST_FILE.findall(page):
+        (tmp_path / name).write_text(code, encoding="utf-8")
+
+    pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(  # noqa: S603
+        pytest_run, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_every_page_can_be_reached_from_the_first() -> None:
