@@ -16,7 +16,7 @@ import httpx
 from langchain_core.messages import HumanMessage
 
 from langchain_azure_phi3 import ChatAzurePhi3, image_block
-from tests.unit_tests.pictures import png_of
+from tests.unit_tests.images import png_of
 
 MEGABYTES = 10
 ANSWER = (
