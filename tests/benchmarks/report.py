@@ -6,7 +6,7 @@ from html import escape
 from tests.benchmarks.calls import Figures
 from tests.benchmarks.contenders import CORE, HTTPX, OURS, PEERS
 from tests.benchmarks.ratios import Ratio
-from tests.benchmarks.timing import Spent
+from tests.benchmarks.timing import Timing as Spent
 from tests.markdown import table
 
 ORDER = (CORE, HTTPX, OURS, *PEERS, "openai", "azure-ai-inference")

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from tests.markdown import table
-from tests.soak.judging import Endings, Level
-from tests.soak.ordered import FAULTS, PEACE
+from tests.soak.evaluation import Endings, Level
+from tests.soak.faults import FAULTS
+from tests.soak.faults import NO_FAULT as PEACE
 
 BEGIN, END = "<!-- soak: written by make soak -->", "<!-- end -->"
 
