@@ -42,12 +42,6 @@ def _recognizable_keys() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget token calibration: an emulator may get the port of an earlier one."""
-    monkeypatch.setattr(tokens, "_learned", Learned())
-
-
-@pytest.fixture(autouse=True)
 def _no_key_in_logs() -> Iterator[None]:
     """Check that no log record of the HTTP libraries contains a key."""
     with searched_logs() as found:
@@ -58,7 +52,8 @@ def _no_key_in_logs() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _fresh_routes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget which of two routes answered in an earlier test."""
-    monkeypatch.setattr(retry_state, "_answered_on", {})
+    monkeypatch.setattr(retry_state, "_working_urls", {})
+    monkeypatch.setattr(retry_state, "_cooldowns", {})
 
 
 def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
@@ -79,8 +74,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture
 def over_httpx(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Send requests through httpx's own clients, as behind a proxy."""
-    monkeypatch.setattr(clients, "_has_proxy", lambda: True)
-    monkeypatch.setattr(clients, "_shared", clients._Shared())
+    monkeypatch.setattr(client, "_has_proxy", lambda: True)
+    monkeypatch.setattr(client, "_shared", client._Shared())
     yield
     client.close_shared()
 

@@ -8,14 +8,12 @@ The figures are peaks of `tracemalloc`, as multiples of the image's base64 (4/3 
 """
 
 import gc
-import io
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 from langchain_core.messages import HumanMessage
-from PIL import Image
 
 from langchain_azure_phi3 import ChatAzurePhi3, image_block
 from tests.unit_tests.images import png_of

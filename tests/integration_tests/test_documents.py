@@ -43,7 +43,7 @@ def test_python_blocks_run(path: Path, capsys: pytest.CaptureFixture[str]) -> No
             patch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
             patch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
             # Models that a block registers are gone in the next one.
-            patch.setattr(models, "_catalogue", models._catalogue)
+            patch.setattr(models, "_catalog", models._catalog)
 
             exec(compile(code, f"<{heading}>", "exec"), {"__name__": "__main__"})  # noqa: S102
 

@@ -23,7 +23,6 @@ from langchain_azure_phi3.emulator import Emulator
 from tests.unit_tests.scripted import STREAM, Scripted
 
 pytestmark = [
-    pytest.mark.skipif(not CURRENT, reason="LangChain's own bridge emits the events."),
     pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning"),
 ]
 

@@ -93,7 +93,7 @@ def test_upstream_errors_are_internal_errors(upstream: str) -> None:
 
 def test_doctor_reports_a_usable_endpoint(phi: Emulator) -> None:
     """Random weights call no tools, and the report says so."""
-    report = examine({"endpoint": phi.endpoint, "credential": phi.key}, timeout=60)
+    report = diagnose({"endpoint": phi.endpoint, "credential": phi.key}, timeout=60)
 
     assert report.usable
     tools = next(finding for finding in report.findings if finding.step == "tools")
