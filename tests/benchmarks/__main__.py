@@ -1,6 +1,10 @@
-"""Measure all, write `docs/benchmarks.md` and its plot, compare the ratios with the last ones."""
+"""Measure, write `docs/benchmarks.md` and its plot, and compare the ratios with the baseline.
+
+`--quick` measures the main ratios in about three minutes and only prints them.
+"""
 
 import argparse
+import logging
 import os
 import platform
 import sys
@@ -8,40 +12,69 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from tests.benchmarks import apart, growth, ratios, report
+from tests.benchmarks import fresh_process, growth, ratios, report
 from tests.benchmarks.calls import CHUNKS, CONCURRENCY, Figures, figures
 from tests.benchmarks.contenders import CORE, HTTPX, OURS, PEERS
 from tests.benchmarks.ratios import Ratio
 from tests.benchmarks.server import serving
-from tests.benchmarks.timing import ROUNDS, Spent
+from tests.benchmarks.timing import ROUNDS, Timing
 from tests.markdown import inserted, table
 
 DOCS = Path(__file__).parents[2] / "docs"
 _PACKAGES = (OURS, "langchain-core", "httpx", "aiohttp", *PEERS, "openai", "azure-ai-inference")
+_QUICK_ROUNDS = 3
 
 
 def main() -> int:
-    """1 where a ratio is worse than the last accepted one."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--accept", action="store_true", help="make these the baseline")
-    given = parser.parse_args()
-    began = _load()
+    """Return 1 if a ratio is worse than its baseline."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, help=f"number of rounds ({ROUNDS})")
+    parser.add_argument("--accept", action="store_true", help="write the ratios as the baseline")
+    parser.add_argument("--quick", action="store_true", help="print the main ratios only")
+    options = parser.parse_args()
+    # Peers leave sessions open when their event loop closes, which aiohttp logs at length.
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    if options.quick:
+        return _measure_quickly(options.rounds or _QUICK_ROUNDS)
+    return _measure_all(options.rounds or ROUNDS, accept=options.accept)
+
+
+def _measure_quickly(rounds: int) -> int:
+    load = _load()
     with serving() as url:
-        calls = figures(url, given.rounds)
-        memory = apart.memory(url, 3)
-        events = growth.events(url, CHUNKS, given.rounds)
-    imports, made = apart.imports(given.rounds), apart.constructions(3)
-    found = [*ratios.of_calls(calls), *_apart(imports, made, memory)]
+        calls = figures(url, rounds, quick=True)
+    imports = fresh_process.imports(rounds, (CORE, OURS))
+    constructions = fresh_process.constructions(1, (OURS,))
+    print(report.ratios_table([*ratios.of_calls(calls), *_fresh_ratios(imports, constructions)]))
+    print(f"\n{rounds} rounds; load of the machine {load:.1f} before, {_load():.1f} after.")
+    return 0
+
+
+def _measure_all(rounds: int, *, accept: bool) -> int:
+    load = _load()
+    with serving() as url:
+        calls = figures(url, rounds)
+        memory = fresh_process.memory(url, 3)
+        events = growth.events(url, CHUNKS, rounds)
+    imports, constructions = fresh_process.imports(rounds), fresh_process.constructions(3)
+    found = [
+        *ratios.of_calls(calls),
+        *_fresh_ratios(imports, constructions),
+        _memory_ratio(memory),
+    ]
     text = "\n\n".join(
         (
-            _machine(began, given.rounds),
+            "![Time relative to langchain-azure-phi3](benchmarks.svg)",
+            "Time relative to langchain-azure-phi3 (1.00): per call, or per chunk of a stream. "
+            "Shorter bars are faster.",
+            _machine(load, rounds),
+            "### Goals",
             report.ratios_table(found),
-            "![Time beside this package's](benchmarks.svg)",
-            f"Microseconds a call or a chunk (in {CHUNKS:,} chunks); in brackets, the processor's "
-            "time in the client's process.",
+            "### Calls and streams",
+            f"Microseconds per call or per chunk ({CHUNKS:,} chunks), with the CPU time of the "
+            "client process in parentheses.",
             *_tables(calls),
-            _apart_table(imports, made, memory),
+            _fresh_table(imports, constructions, memory),
             "### Growth",
             _growth(events),
         )
@@ -53,16 +86,16 @@ def main() -> int:
             {name: calls[name] for name in ("invoke", "stream", "astream", "ainvoke at 64")}
         )
     )
-    return _judged(found, accept=given.accept)
+    return _compare(found, accept=accept)
 
 
-def _judged(found: list[Ratio], *, accept: bool) -> int:
+def _compare(found: list[Ratio], *, accept: bool) -> int:
     print(report.ratios_table(found))
     if accept:
         ratios.accept(found)
     worse = ratios.worse(found)
     for line in worse:
-        print(f"Worse than before: {line}", file=sys.stderr)
+        print(f"Worse than the baseline: {line}", file=sys.stderr)
     return 1 if worse else 0
 
 
@@ -70,7 +103,7 @@ def _load() -> float:
     return os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
 
 
-def _machine(began: float, rounds: int) -> str:
+def _machine(load: float, rounds: int) -> str:
     model = next(
         (
             line.partition(":")[2].strip()
@@ -83,16 +116,17 @@ def _machine(began: float, rounds: int) -> str:
     return (
         f"Measured on {datetime.now(UTC):%Y-%m-%d} on {os.cpu_count()} cores ({model}), "
         f"{platform.system()}, Python {platform.python_version()}; medians of {rounds} interleaved "
-        f"rounds; the machine's load was {began:.1f} before and {_load():.1f} after.\n\n{versions}."
+        f"rounds; the load of the machine was {load:.1f} before and {_load():.1f} after."
+        f"\n\n{versions}."
     )
 
 
 def _tables(calls: Figures) -> list[str]:
-    streams = {name: spent for name, spent in calls.items() if "stream" in name}
-    concurrent = {name: spent for name, spent in calls.items() if name.startswith("ainvoke")}
+    streams = {name: found for name, found in calls.items() if "stream" in name}
+    concurrent = {name: calls[name] for name in calls if name.startswith("ainvoke at ")}
     single = {name: calls[name] for name in ("invoke", "batch of 16")}
     per_second = table(
-        ("requests a second", *(str(tasks) for tasks in CONCURRENCY)),
+        ("requests per second", *(str(tasks) for tasks in CONCURRENCY)),
         (
             (
                 name,
@@ -104,35 +138,37 @@ def _tables(calls: Figures) -> list[str]:
     return [report.figures_table(part) for part in (single, streams, concurrent)] + [per_second]
 
 
-def _apart(
-    imports: dict[str, float], made: dict[str, float], memory: dict[str, float]
-) -> list[Ratio]:
-    above = (memory[OURS] - memory[f"{CORE} and {HTTPX}"]) / 2**20
-    micros = made[OURS] * 1e6
+def _fresh_ratios(imports: dict[str, float], constructions: dict[str, float]) -> list[Ratio]:
+    micros = constructions[OURS] * 1e6
     return [
         *(
-            Ratio(f"{name}: to langchain_core's chat models", ratio, ratio, 1.1)
+            Ratio(f"{name}: CPU time relative to LangChain's chat models", ratio, ratio, 1.1)
             for name, ratio in (
-                (apart.PACKAGE, imports[apart.PACKAGE] / imports[CORE]),
+                (fresh_process.PACKAGE, imports.get(fresh_process.PACKAGE, 0.0) / imports[CORE]),
                 ("import of the class", imports[OURS] / imports[CORE]),
             )
+            if ratio > 0
         ),
         Ratio("construction, microseconds", micros, micros, 60.0),
-        Ratio("memory above core and httpx, MiB", above, max(above, 0.1), 12.0),
     ]
 
 
-def _apart_table(
-    imports: dict[str, float], made: dict[str, float], memory: dict[str, float]
+def _memory_ratio(memory: dict[str, float]) -> Ratio:
+    above = (memory[OURS] - memory[f"{CORE} and {HTTPX}"]) / 2**20
+    return Ratio("memory above core and httpx, MiB", above, max(above, 0.1), 12.0)
+
+
+def _fresh_table(
+    imports: dict[str, float], constructions: dict[str, float], memory: dict[str, float]
 ) -> str:
     names = dict.fromkeys((*imports, *memory))
     return table(
-        ("", "import, ms", "construction, us", "memory after a call, MiB"),
+        ("", "import, ms", "construction, µs", "memory after one call, MiB"),
         (
             (
                 name,
                 f"{imports[name] * 1e3:,.0f}" if name in imports else "-",
-                f"{made[name] * 1e6:,.0f}" if name in made else "-",
+                f"{constructions[name] * 1e6:,.0f}" if name in constructions else "-",
                 f"{memory[name] / 2**20:.1f}" if name in memory else "-",
             )
             for name in names
@@ -140,17 +176,17 @@ def _apart_table(
     )
 
 
-def _growth(events: dict[str, dict[str, Spent]]) -> str:
+def _growth(events: dict[str, dict[str, Timing]]) -> str:
     payloads, streams, held = growth.payloads(3), growth.streams(3), growth.stream_memory()
     return "\n\n".join(
         (
-            _sizes("a call, microseconds a message of the conversation", payloads),
-            _sizes("a stream, microseconds a chunk", streams),
+            _sizes("call: microseconds per message of the conversation", payloads),
+            _sizes("stream: microseconds per chunk", streams),
             table(
-                ("a stream's memory, KiB", *(f"{count:,}" for count in held)),
+                ("memory of a stream, KiB", *(f"{count:,}" for count in held)),
                 [
                     (
-                        "peak, the chunks being let go",
+                        "peak, if chunks are not kept",
                         *(f"{size / 1024:,.0f}" for size in held.values()),
                     )
                 ],
@@ -160,11 +196,14 @@ def _growth(events: dict[str, dict[str, Spent]]) -> str:
     )
 
 
-def _sizes(title: str, found: dict[str, dict[int, Spent]]) -> str:
+def _sizes(title: str, found: dict[str, dict[int, Timing]]) -> str:
     sizes = next(iter(found.values()))
     return table(
         (title, *(f"{size:,}" for size in sizes)),
-        ((name, *(f"{s.cpu * 1e6:.1f}" for s in spent.values())) for name, spent in found.items()),
+        (
+            (name, *(f"{t.cpu * 1e6:.1f}" for t in timings.values()))
+            for name, timings in found.items()
+        ),
     )
 
 

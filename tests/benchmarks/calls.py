@@ -1,69 +1,87 @@
-"""Calls and streams, in both colours: what one costs, beside the peers and the floors."""
+"""The cost of calls and streams, sync and async, for each client."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from tests.benchmarks.contenders import CORE, OURS, PEERS, Contender, contenders
-from tests.benchmarks.timing import ROUNDS, Spent, at_once, interleaved, timed
+from tests.benchmarks.timing import ROUNDS, Timing, concurrent, interleaved, timed
 
 CONCURRENCY = (16, 64, 256)
 CHUNKS = 1_000
-SCALING = "this at each"
+SCALING = "this package at each concurrency"
 
-Figures = dict[str, dict[str, Spent]]
+Figures = dict[str, dict[str, Timing]]
 
-# How often in one round: the same time for all, and long enough for the clock.
+# Calls in one round: the same for all, and long enough for the clock.
 _CALLS = 60
-_REQUESTS = 512
+_REQUESTS, _QUICK_REQUESTS = 512, 192
+# How the server sends a stream, and the suffix of the measurement.
+_TRANSFERS = (("burst", ""), ("events", ", one at a time"))
 
 
-def figures(url: str, rounds: int = ROUNDS) -> Figures:
-    """What each contender spends, by what is measured."""
-    whole = contenders(url, "whole")
+def figures(url: str, rounds: int = ROUNDS, *, quick: bool = False) -> Figures:
+    """Return the timings of each client, by measurement.
+
+    Args:
+        url: The server.
+        rounds: The number of rounds.
+        quick: Make fewer concurrent calls, and leave out the SDKs, batches, and streams that
+            arrive one event at a time.
+    """
+    clients = contenders(url, "complete", with_sdks=not quick)
+    requests = _QUICK_REQUESTS if quick else _REQUESTS
+    found: Figures = {
+        "invoke": interleaved(
+            {n: timed(c.invoke, times=_CALLS) for n, c in clients.items() if c.invoke}, rounds
+        )
+    }
+    if not quick:
+        found["batch of 16"] = interleaved(
+            {n: _batch(c) for n, c in clients.items() if c.batch and n in (CORE, OURS, *PEERS)},
+            rounds,
+        )
     with asyncio.Runner() as runner:
-        found: Figures = {
-            "invoke": interleaved(
-                {n: timed(c.invoke, times=_CALLS) for n, c in whole.items() if c.invoke}, rounds
-            ),
-            "batch of 16": interleaved(
-                {n: _batch(c) for n, c in whole.items() if c.batch and n in (CORE, OURS, *PEERS)},
-                rounds,
-            ),
-        }
-        for kind, name in (("burst", ""), ("events", ", one at a time")):
-            streamed = contenders(url, f"{kind}-{CHUNKS}", CHUNKS)
-            found[f"stream{name}"] = interleaved(
-                {n: timed(c.stream, units=CHUNKS) for n, c in streamed.items() if c.stream}, rounds
-            )
-            found[f"astream{name}"] = interleaved(
-                {
-                    n: at_once(c.astream, runner, tasks=1, each=1, units=CHUNKS)
-                    for n, c in streamed.items()
-                    if c.astream
-                },
-                rounds,
-            )
+        for transfer, suffix in _TRANSFERS[: 1 if quick else None]:
+            streaming = contenders(url, f"{transfer}-{CHUNKS}", CHUNKS, with_sdks=not quick)
+            found[f"stream{suffix}"] = interleaved(_streams(streaming), rounds)
+            found[f"astream{suffix}"] = interleaved(_async_streams(streaming, runner), rounds)
         for tasks in CONCURRENCY:
             found[f"ainvoke at {tasks}"] = interleaved(
-                {n: _asking(c.ainvoke, runner, tasks) for n, c in whole.items() if c.ainvoke},
+                {n: _ainvoke(c, runner, tasks, requests) for n, c in clients.items() if c.ainvoke},
                 rounds,
             )
-        ainvoke = whole[OURS].ainvoke
-        found[SCALING] = interleaved(
-            {str(tasks): _asking(ainvoke, runner, tasks) for tasks in CONCURRENCY if ainvoke},
-            3 * rounds,  # of a ratio near one, noise decides
-        )
+        if not quick:
+            found[SCALING] = interleaved(
+                {str(n): _ainvoke(clients[OURS], runner, n, requests) for n in CONCURRENCY},
+                3 * rounds,  # noise decides a ratio close to one
+            )
     return found
 
 
-def _asking(
-    ainvoke: Callable[[], Awaitable[object]], runner: asyncio.Runner, tasks: int
-) -> Callable[[], Spent]:
-    return at_once(ainvoke, runner, tasks=tasks, each=max(2, _REQUESTS // tasks))
+def _streams(clients: dict[str, Contender]) -> dict[str, Callable[[], Timing]]:
+    return {n: timed(c.stream, units=CHUNKS) for n, c in clients.items() if c.stream}
 
 
-def _batch(contender: Contender) -> Callable[[], Spent]:
+def _async_streams(
+    clients: dict[str, Contender], runner: asyncio.Runner
+) -> dict[str, Callable[[], Timing]]:
+    return {
+        name: concurrent(client.astream, runner, tasks=1, each=1, units=CHUNKS)
+        for name, client in clients.items()
+        if client.astream
+    }
+
+
+def _ainvoke(
+    client: Contender, runner: asyncio.Runner, tasks: int, requests: int
+) -> Callable[[], Timing]:
+    if client.ainvoke is None:
+        raise ValueError("This client has no ainvoke.")
+    return concurrent(client.ainvoke, runner, tasks=tasks, each=max(2, requests // tasks))
+
+
+def _batch(contender: Contender) -> Callable[[], Timing]:
     batch = contender.batch
     if batch is None:
-        raise ValueError("this contender has no batch")
+        raise ValueError("This client has no batch.")
     return timed(lambda: batch(128, 16), units=128)

@@ -1,4 +1,4 @@
-"""This package, its peers, the SDKs beneath them and the two floors, behind one interface."""
+"""This package, its peers, their SDKs and the two lower bounds, behind one interface."""
 
 import asyncio
 import json
@@ -14,24 +14,24 @@ from typing_extensions import override
 
 OURS = "langchain-azure-phi3"
 PEERS = ("langchain-openai", "langchain-mistralai", "langchain-azure-ai")
-CORE, HTTPX = "core alone", "bare httpx"
+CORE, HTTPX = "core alone", "bare httpx"  # the lower bounds
 
 MODEL = "Phi-3-mini-4k-instruct"
 KEY = "bench-key"
 QUESTION = "How many languages are in the world?"
-_TURNS = [{"role": "user", "content": QUESTION}]
+_MESSAGES = [{"role": "user", "content": QUESTION}]
 
 
 @dataclass(frozen=True)
 class Contender:
-    """One way to ask; `None` where it has no such way.
+    """A client and its call modes; `None` where it lacks one.
 
     Attributes:
-        invoke: Asks, and waits for the whole answer.
-        stream: Asks, and reads the stream to its end.
-        ainvoke: The same as `invoke`, in a loop.
-        astream: The same as `stream`, in a loop.
-        batch: Asks many times in threads: how many, and how many at once.
+        invoke: Returns a complete answer.
+        stream: Reads a stream to its end.
+        ainvoke: `invoke` in an event loop.
+        astream: `stream` in an event loop.
+        batch: Makes many calls in threads: how many, and how many at a time.
     """
 
     invoke: Callable[[], Any] | None = None
@@ -42,7 +42,7 @@ class Contender:
 
 
 class FromMemory(BaseChatModel):
-    """LangChain's own part: a chat model that answers from memory."""
+    """The cost of LangChain itself: a chat model that answers from memory."""
 
     chunks: int = 1
 
@@ -76,19 +76,22 @@ class FromMemory(BaseChatModel):
 
 
 def chat_model(name: str, base: str, chunks: int = 1) -> BaseChatModel:
-    """A chat model that asks the server at `base`."""
+    """Return a chat model for the server at `base`."""
     if name == CORE:
         return FromMemory(chunks=chunks)
     return _MODELS[name](base)
 
 
-def contenders(url: str, answer: str, chunks: int = 1) -> dict[str, Contender]:
-    """All of them; `answer` names what the server gives, such as `"burst-500"`."""
-    base = f"{url}/{answer}"
-    found = {name: _of_model(chat_model(name, base, chunks)) for name in (CORE, OURS, *PEERS)}
+def contenders(
+    url: str, response: str, chunks: int = 1, *, with_sdks: bool = True
+) -> dict[str, Contender]:
+    """Return all clients; `response` is the server's response, such as `"burst-500"`."""
+    base = f"{url}/{response}"
+    found = {name: _from_model(chat_model(name, base, chunks)) for name in (CORE, OURS, *PEERS)}
     found[HTTPX] = bare_httpx(base)
-    found["openai"] = _openai(base)
-    found["azure-ai-inference"] = _azure(base)
+    if with_sdks:
+        found["openai"] = _openai(base)
+        found["azure-ai-inference"] = _azure(base)
     return found
 
 
@@ -124,15 +127,15 @@ _MODELS: dict[str, Callable[[str], BaseChatModel]] = {
 }
 
 
-def _of_model(model: BaseChatModel) -> Contender:
+def _from_model(model: BaseChatModel) -> Contender:
     async def ainvoke() -> Any:
         return await model.ainvoke(QUESTION)
 
     async def astream() -> int:
         return sum([1 async for _ in model.astream(QUESTION)])
 
-    def batch(questions: int, at_once: int) -> Any:
-        return model.batch([QUESTION] * questions, {"max_concurrency": at_once})
+    def batch(questions: int, concurrency: int) -> Any:
+        return model.batch([QUESTION] * questions, {"max_concurrency": concurrency})
 
     return Contender(
         invoke=lambda: model.invoke(QUESTION),
@@ -144,47 +147,47 @@ def _of_model(model: BaseChatModel) -> Contender:
 
 
 class PerLoop:
-    """One asynchronous client for each event loop: none of them outlives its loop."""
+    """One async client for each event loop: none of them outlives its loop."""
 
-    def __init__(self, made: Callable[[], Any]) -> None:
-        self._made = made
+    def __init__(self, create: Callable[[], Any]) -> None:
+        self._create = create
         self._loop: asyncio.AbstractEventLoop | None = None
         self._client: Any = None
 
     @property
     def client(self) -> Any:
-        """The running loop's."""
+        """The client of the running loop."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._loop, self._client = loop, self._made()
+            self._loop, self._client = loop, self._create()
         return self._client
 
 
 def bare_httpx(base: str) -> Contender:
-    """The other floor: httpx alone, with the answer decoded."""
+    """The other lower bound: httpx alone, with the response decoded."""
     url = f"{base}/chat/completions"
     sync = httpx.Client()
-    # As many connections as requests: its own default of 100 would make them wait. And no limit of
-    # time: its five seconds to connect are too few for 256 at once on a busy machine.
+    # As many connections as requests, because requests wait at its default of 100. No timeout,
+    # because five seconds to connect are too few for 256 at a time on a busy machine.
     limits = httpx.Limits(max_connections=1000, max_keepalive_connections=1000)
     loops = PerLoop(lambda: httpx.AsyncClient(limits=limits, timeout=None))  # noqa: S113
-    asked, streamed = {"messages": _TURNS}, {"messages": _TURNS, "stream": True}
+    body, stream_body = {"messages": _MESSAGES}, {"messages": _MESSAGES, "stream": True}
 
     def stream() -> int:
-        with sync.stream("POST", url, json=streamed) as response:
-            return sum(_decoded(line) for line in response.iter_lines())
+        with sync.stream("POST", url, json=stream_body) as response:
+            return sum(_count_choices(line) for line in response.iter_lines())
 
     async def ainvoke() -> Any:
-        return (await loops.client.post(url, json=asked)).json()
+        return (await loops.client.post(url, json=body)).json()
 
     async def astream() -> int:
-        async with loops.client.stream("POST", url, json=streamed) as response:
-            return sum([_decoded(line) async for line in response.aiter_lines()])
+        async with loops.client.stream("POST", url, json=stream_body) as response:
+            return sum([_count_choices(line) async for line in response.aiter_lines()])
 
-    return Contender(lambda: sync.post(url, json=asked).json(), stream, ainvoke, astream)
+    return Contender(lambda: sync.post(url, json=body).json(), stream, ainvoke, astream)
 
 
-def _decoded(line: str) -> int:
+def _count_choices(line: str) -> int:
     if not line.startswith("data: {"):
         return 0
     return len(json.loads(line[6:])["choices"])
@@ -195,18 +198,18 @@ def _openai(base: str) -> Contender:
 
     sync = openai.OpenAI(base_url=base, api_key=KEY)
     loops = PerLoop(lambda: openai.AsyncOpenAI(base_url=base, api_key=KEY))
-    asked: dict[str, Any] = {"model": MODEL, "messages": _TURNS}
+    body: dict[str, Any] = {"model": MODEL, "messages": _MESSAGES}
 
     async def ainvoke() -> Any:
-        return await loops.client.chat.completions.create(**asked)
+        return await loops.client.chat.completions.create(**body)
 
     async def astream() -> int:
-        chunks = await loops.client.chat.completions.create(**asked, stream=True)
+        chunks = await loops.client.chat.completions.create(**body, stream=True)
         return sum([1 async for _ in chunks])
 
     return Contender(
-        lambda: sync.chat.completions.create(**asked),
-        lambda: sum(1 for _ in sync.chat.completions.create(**asked, stream=True)),
+        lambda: sync.chat.completions.create(**body),
+        lambda: sum(1 for _ in sync.chat.completions.create(**body, stream=True)),
         ainvoke,
         astream,
     )
@@ -221,15 +224,15 @@ def _azure(base: str) -> Contender:
     loops = PerLoop(lambda: AsyncClient(base, AzureKeyCredential(KEY)))
 
     async def ainvoke() -> Any:
-        return await loops.client.complete(messages=_TURNS)
+        return await loops.client.complete(messages=_MESSAGES)
 
     async def astream() -> int:
-        chunks = await loops.client.complete(messages=_TURNS, stream=True)
+        chunks = await loops.client.complete(messages=_MESSAGES, stream=True)
         return sum([1 async for _ in chunks])
 
     return Contender(
-        lambda: sync.complete(messages=_TURNS),
-        lambda: sum(1 for _ in sync.complete(messages=_TURNS, stream=True)),
+        lambda: sync.complete(messages=_MESSAGES),
+        lambda: sum(1 for _ in sync.complete(messages=_MESSAGES, stream=True)),
         ainvoke,
         astream,
     )

@@ -1,4 +1,4 @@
-"""What grows with the size of the task, and how: payloads, streams, memory."""
+"""Costs that grow with the size of a task: requests, streams, memory."""
 
 import gc
 import tracemalloc
@@ -8,8 +8,8 @@ import httpx
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
 from tests.benchmarks.contenders import CORE, KEY, OURS, chat_model
-from tests.benchmarks.server import burst, whole
-from tests.benchmarks.timing import Spent, interleaved, timed
+from tests.benchmarks.server import burst, complete
+from tests.benchmarks.timing import Timing, interleaved, timed
 
 MESSAGES = (10, 100, 1_000, 10_000)
 CHUNKS = (1_000, 10_000, 100_000)
@@ -34,90 +34,90 @@ class _Body(httpx.SyncByteStream):
 
 
 class _Canned(httpx.BaseTransport):
-    """Answers in this process, so that nothing but the client is measured."""
+    """Responds in this process, so that only the client is measured."""
 
     def __init__(self, answer: bytes) -> None:
         self._body = answer.split(b"\r\n\r\n", 1)[1]
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """The same answer each time."""
+        """Return the same response each time."""
         return httpx.Response(200, stream=_Body(self._body))
 
 
 def model(answer: bytes) -> Any:
-    """This package's model, over a canned answer."""
+    """Return this package's model with a canned response."""
     from langchain_azure_phi3 import ChatAzurePhi3
 
     client = httpx.Client(transport=_Canned(answer))
-    # A model without a row in the catalogue has no limit, which 10,000 messages would reach.
+    # A model outside the catalog has no context limit, which 10,000 messages would exceed.
     return ChatAzurePhi3(
         endpoint="https://phi.invalid", credential=KEY, http_client=client, model="a-phi"
     )
 
 
-def payloads(rounds: int) -> dict[str, dict[int, Spent]]:
-    """A call's cost for each message of the conversation, without LangChain's own part."""
-    asked = model(whole())
-    found: dict[str, dict[int, Spent]] = {}
+def payloads(rounds: int) -> dict[str, dict[int, Timing]]:
+    """Return the cost of a call per message of the conversation, without LangChain's part."""
+    chat = model(complete())
+    found: dict[str, dict[int, Timing]] = {}
     for name, more in (("plain", {}), ("tools", {"tools": [TOOL]})):
         found[name] = {}
         for count in MESSAGES:
-            told = _conversation(count)
+            messages = _conversation(count)
             times = max(1, 1_000 // count)
-            measure = timed(lambda t=told, m=more: asked._generate(t, **m), times=times)
-            spent = interleaved({name: measure}, rounds)[name]
-            found[name][count] = Spent(spent.wall / count, spent.cpu / count)
+            measure = timed(lambda t=messages, m=more: chat._generate(t, **m), times=times)
+            timing = interleaved({name: measure}, rounds)[name]
+            found[name][count] = Timing(timing.wall / count, timing.cpu / count)
     return found
 
 
 def _conversation(count: int) -> list[BaseMessage]:
-    kinds = (HumanMessage, AIMessage)
-    return [kinds[number % 2](f"Message {number} of a long talk.") for number in range(count)]
+    types = (HumanMessage, AIMessage)
+    return [types[number % 2](f"Message {number} of a long talk.") for number in range(count)]
 
 
-def streams(rounds: int) -> dict[str, dict[int, Spent]]:
-    """The cost of a chunk in streams of several lengths."""
+def streams(rounds: int) -> dict[str, dict[int, Timing]]:
+    """Return the cost of a chunk in streams of several lengths."""
     question = [HumanMessage("Hi")]
-    found: dict[str, dict[int, Spent]] = {}
+    found: dict[str, dict[int, Timing]] = {}
     for name, more in (("plain", {}), ("tools", {"tools": [TOOL]})):
         found[name] = {}
         for count in CHUNKS:
-            asked = model(burst(count))
-            measure = timed(lambda a=asked, m=more: _drained(a._stream(question, **m)), units=count)
+            chat = model(burst(count))
+            measure = timed(lambda c=chat, m=more: _drain(c._stream(question, **m)), units=count)
             found[name][count] = interleaved({name: measure}, rounds)[name]
     return found
 
 
 def stream_memory() -> dict[int, int]:
-    """The most bytes that reading a stream takes, the chunks being let go."""
+    """Return the peak of bytes while a stream is read and its chunks are not kept."""
     question = [HumanMessage("Hi")]
     found = {}
     for count in CHUNKS:
-        asked = model(burst(count))
-        _drained(asked._stream(question))
+        chat = model(burst(count))
+        _drain(chat._stream(question))
         gc.collect()
         tracemalloc.start()
-        _drained(asked._stream(question))
+        _drain(chat._stream(question))
         found[count] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     return found
 
 
-def _drained(chunks: Any) -> int:
+def _drain(chunks: Any) -> int:
     return sum(1 for _ in chunks)
 
 
-def events(url: str, chunks: int, rounds: int) -> dict[str, dict[str, Spent]]:
-    """`stream_events` v3 and LangGraph's messages, a chunk, beside LangChain's own part."""
+def events(url: str, chunks: int, rounds: int) -> dict[str, dict[str, Timing]]:
+    """Return the cost per chunk of `stream_events` v3 and of LangGraph's messages."""
     models = {name: chat_model(name, f"{url}/burst-{chunks}", chunks) for name in (CORE, OURS)}
-    graphs = {name: _graph(asked) for name, asked in models.items()}
+    graphs = {name: _graph(chat) for name, chat in models.items()}
     return {
         'stream_events, "v3"': interleaved(
             {
                 name: timed(
-                    lambda a=asked: _drained(a.stream_events("Hi", version="v3")), units=chunks
+                    lambda c=chat: _drain(c.stream_events("Hi", version="v3")), units=chunks
                 )
-                for name, asked in models.items()
+                for name, chat in models.items()
             },
             rounds,
         ),
@@ -132,13 +132,13 @@ def events(url: str, chunks: int, rounds: int) -> dict[str, dict[str, Spent]]:
 
 
 def _messages(graph: Any) -> int:
-    return _drained(graph.stream({"messages": [HumanMessage("Hi")]}, stream_mode="messages"))
+    return _drain(graph.stream({"messages": [HumanMessage("Hi")]}, stream_mode="messages"))
 
 
-def _graph(asked: Any) -> Any:
+def _graph(chat: Any) -> Any:
     from langgraph.graph import START, MessagesState, StateGraph
 
     graph = StateGraph(MessagesState)
-    graph.add_node("model", lambda state: {"messages": [asked.invoke(state["messages"])]})
+    graph.add_node("model", lambda state: {"messages": [chat.invoke(state["messages"])]})
     graph.add_edge(START, "model")
     return graph.compile()

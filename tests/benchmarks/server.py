@@ -1,9 +1,9 @@
-"""An endpoint that does no work: fixed bytes over HTTP/1.1, from a process of its own.
+"""An endpoint that does no work: fixed bytes over HTTP/1.1, from a separate process.
 
-The first part of a path names what to answer, so that one server serves every measurement:
-`/whole/...` a JSON answer, `/events-500/...` a stream of 500 chunks, each in an HTTP chunk of its
-own as servers write them, `/burst-500/...` the same bytes with a length and without HTTP chunks.
-A request for `stream` on `/whole` gives a stream of one chunk.
+The first part of a path selects the response, so that one server serves every measurement:
+`/complete/...` a JSON response, `/events-500/...` a stream of 500 chunks, each in a separate HTTP
+chunk as servers write them, `/burst-500/...` the same bytes with a length and without HTTP chunks.
+A request for `stream` on `/complete` gets a stream of one chunk.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_TARGET = re.compile(rb"[A-Z]+ /(?:(whole|events|burst)(?:-(\d+))?)?")
+_TARGET = re.compile(rb"[A-Z]+ /(?:(complete|events|burst)(?:-(\d+))?)?")
 _STREAMS = re.compile(rb'"stream": ?true')
 
 _SHARED = {"id": "cmpl-1", "created": 1721774557, "model": "phi-3-mini-4k-instruct"}
@@ -29,18 +29,18 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _answered(kind: bytes, body: bytes, *more: bytes) -> bytes:
-    head = (b"HTTP/1.1 200 OK", b"content-type: " + kind, b"x-request-id: bench-1", *more)
+def _response(content_type: bytes, body: bytes, *more: bytes) -> bytes:
+    head = (b"HTTP/1.1 200 OK", b"content-type: " + content_type, b"x-request-id: bench-1", *more)
     return b"\r\n".join(head) + b"\r\n\r\n" + body
 
 
 @lru_cache
-def whole() -> bytes:
-    """A chat completion as Azure writes it."""
+def complete() -> bytes:
+    """A chat completion in Azure's format."""
     message = {"role": "assistant", "content": _TEXT, "tool_calls": []}
     choice = {"index": 0, "finish_reason": "stop", "message": message}
     body = _json({**_SHARED, "object": "chat.completion", "choices": [choice], "usage": _USAGE})
-    return _answered(b"application/json", body, b"content-length: %d" % len(body))
+    return _response(b"application/json", body, b"content-length: %d" % len(body))
 
 
 def _event(delta: dict[str, Any], reason: str | None = None, **more: Any) -> bytes:
@@ -58,31 +58,31 @@ def _events(count: int) -> list[bytes]:
 
 @lru_cache
 def events(count: int) -> bytes:
-    """A stream of `count` chunks with text, each in its own HTTP chunk."""
+    """A stream of `count` chunks with text, each in a separate HTTP chunk."""
     body = b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in _events(count))
-    return _answered(b"text/event-stream", body + b"0\r\n\r\n", b"transfer-encoding: chunked")
+    return _response(b"text/event-stream", body + b"0\r\n\r\n", b"transfer-encoding: chunked")
 
 
 @lru_cache
 def burst(count: int) -> bytes:
-    """The same stream in one piece."""
+    """The same stream in one write."""
     body = b"".join(_events(count))
-    return _answered(b"text/event-stream", body, b"content-length: %d" % len(body))
+    return _response(b"text/event-stream", body, b"content-length: %d" % len(body))
 
 
-class _Served(asyncio.Protocol):
-    """One connection, kept alive until the client closes it."""
+class _Connection(asyncio.Protocol):
+    """A connection, kept alive until the client closes it."""
 
     def __init__(self) -> None:
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep what the answers go to."""
+        """Keep the transport for the responses."""
         self._transport = transport  # type: ignore[assignment]
 
     def data_received(self, data: bytes) -> None:
-        """Answer each request that is complete."""
+        """Respond to each complete request."""
         self._received += data
         while (end := self._received.find(b"\r\n\r\n")) >= 0:
             length = _LENGTH.search(self._received, 0, end)
@@ -97,16 +97,18 @@ class _Served(asyncio.Protocol):
 
 def _reply(request: bytes, end: int) -> bytes:
     target = _TARGET.match(request)
-    what, count = (target[1], int(target[2] or 1)) if target is not None else (None, 1)
-    if what == b"burst":
+    route, count = (target[1], int(target[2] or 1)) if target is not None else (None, 1)
+    if route == b"burst":
         return burst(count)
-    if what == b"events" or _STREAMS.search(request, end) is not None:
+    if route == b"events" or _STREAMS.search(request, end) is not None:
         return events(count)
-    return whole()
+    return complete()
 
 
 async def _serve(started: Connection) -> None:
-    server = await asyncio.get_running_loop().create_server(_Served, "127.0.0.1", 0, backlog=1024)
+    server = await asyncio.get_running_loop().create_server(
+        _Connection, "127.0.0.1", 0, backlog=1024
+    )
     started.send(server.sockets[0].getsockname()[1])
     await server.serve_forever()
 
@@ -117,7 +119,7 @@ def _run(started: Connection) -> None:
 
 @contextmanager
 def serving() -> Iterator[str]:
-    """The server's URL, while it runs in its own process."""
+    """Run the server in a separate process, and yield its URL."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_run, args=(theirs,), daemon=True)

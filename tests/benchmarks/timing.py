@@ -1,4 +1,4 @@
-"""Interleaved rounds, and the median of each contender's."""
+"""Measurements in interleaved rounds, and their medians."""
 
 import asyncio
 import gc
@@ -10,65 +10,65 @@ from typing import Any, NamedTuple
 ROUNDS = 7
 
 
-class Spent(NamedTuple):
-    """Seconds for one unit of work (a call, a chunk), and the processor's seconds in it."""
+class Timing(NamedTuple):
+    """The wall time and the CPU time of one unit of work (a call, a chunk), in seconds."""
 
     wall: float
     cpu: float
 
 
 def interleaved(
-    measures: Mapping[str, Callable[[], Spent]], rounds: int = ROUNDS
-) -> dict[str, Spent]:
-    """The medians of `rounds` rounds, in each of which every measure has its turn.
+    measurements: Mapping[str, Callable[[], Timing]], rounds: int = ROUNDS
+) -> dict[str, Timing]:
+    """Return the medians of `rounds` rounds, each of which runs every measurement once.
 
-    What disturbs the machine for a while then disturbs all alike, and falls out of the medians.
-    The first round warms up and does not count.
+    A disturbance of the machine then affects all alike and does not change the medians. The
+    first round warms up and does not count.
     """
-    spent: dict[str, list[Spent]] = {name: [] for name in measures}
+    found: dict[str, list[Timing]] = {name: [] for name in measurements}
     for number in range(rounds + 1):
-        for name, measure in measures.items():
+        for name, measure in measurements.items():
             gc.collect()
-            found = measure()
+            timing = measure()
             if number > 0:
-                spent[name].append(found)
+                found[name].append(timing)
     return {
-        name: Spent(
-            statistics.median(one.wall for one in found),
-            statistics.median(one.cpu for one in found),
+        name: Timing(
+            statistics.median(timing.wall for timing in timings),
+            statistics.median(timing.cpu for timing in timings),
         )
-        for name, found in spent.items()
+        for name, timings in found.items()
     }
 
 
-def timed(work: Callable[[], Any], *, times: int = 1, units: int = 1) -> Callable[[], Spent]:
-    """A measure: `work` done `times` times, each of `units` units."""
+def timed(work: Callable[[], Any], *, times: int = 1, units: int = 1) -> Callable[[], Timing]:
+    """Return a measurement: `work` runs `times` times, each with `units` units."""
 
-    def measure() -> Spent:
+    def measure() -> Timing:
         wall, cpu = time.perf_counter(), time.process_time()
         for _ in range(times):
             work()
         done = times * units
-        return Spent((time.perf_counter() - wall) / done, (time.process_time() - cpu) / done)
+        return Timing((time.perf_counter() - wall) / done, (time.process_time() - cpu) / done)
 
     return measure
 
 
-def at_once(
+def concurrent(
     work: Callable[[], Awaitable[Any]],
     runner: asyncio.Runner,
     *,
     tasks: int,
     each: int,
     units: int = 1,
-) -> Callable[[], Spent]:
-    """A measure: `tasks` tasks, each doing `work` `each` times in a row."""
+) -> Callable[[], Timing]:
+    """Return a measurement: `tasks` tasks, each of which runs `work` `each` times in a row."""
 
-    async def one() -> None:
+    async def run_task() -> None:
         for _ in range(each):
             await work()
 
-    async def all_of_them() -> None:
-        await asyncio.gather(*(one() for _ in range(tasks)))
+    async def run_tasks() -> None:
+        await asyncio.gather(*(run_task() for _ in range(tasks)))
 
-    return timed(lambda: runner.run(all_of_them()), units=tasks * each * units)
+    return timed(lambda: runner.run(run_tasks()), units=tasks * each * units)

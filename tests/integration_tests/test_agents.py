@@ -1,4 +1,4 @@
-"""Agents run unchanged on a deployment that refuses tools."""
+"""LangChain agents and LangGraph graphs on a deployment that refuses tools."""
 
 from typing import Any
 
@@ -15,7 +15,10 @@ from pydantic import BaseModel
 from langchain_azure_phi3 import ChatAzurePhi3
 from langchain_azure_phi3.emulator import Emulator
 
-QUESTION = "First use get_weather for Paris, then use add to add 3 and 4."
+PROMPT = {"messages": [HumanMessage("Use get_weather for Paris, then add 3 and 4.")]}
+WEATHER_CALL = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
+ADD_CALL = '{"name": "add", "arguments": {"a": 3, "b": 4}}'
+ANSWER = "It is sunny in Paris, and the sum is 7."
 
 
 @tool
@@ -30,6 +33,10 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
+TOOLS = [get_weather, add]
+RESULTS = [("get_weather", "sunny in Paris"), ("add", "7")]
+
+
 class Report(BaseModel):
     """A report on the weather."""
 
@@ -37,115 +44,117 @@ class Report(BaseModel):
     summary: str
 
 
-def results(messages: list[Any]) -> list[tuple[str | None, Any]]:
-    """What the tools gave, in order."""
-    return [(m.name, m.content) for m in messages if isinstance(m, ToolMessage)]
+REPORT = '{"city": "Paris", "summary": "sunny"}'
 
 
-STEPS = [("get_weather", "sunny in Paris"), ("add", "7")]
+def results_of(state: dict[str, Any]) -> list[tuple[str | None, Any]]:
+    """The results of the tools, in order."""
+    return [(m.name, m.content) for m in state["messages"] if isinstance(m, ToolMessage)]
+
+
+def test_agent_runs_calls_with_small_mistakes(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """An invented argument is dropped before the tool runs."""
+    phi.script('{"name": "get_weather", "arguments": {"city": "Paris", "a": 1}}', ANSWER)
+
+    state = create_agent(model, TOOLS).invoke(PROMPT)
+
+    assert RESULTS[:1] == results_of(state)
+    assert ANSWER == state["messages"][-1].text
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_an_agent_takes_several_steps(phi: Emulator, streaming: bool) -> None:
-    """Two tools, one after the other, and an answer in words."""
+async def test_agent_takes_several_steps(phi: Emulator, streaming: bool) -> None:
+    """Two tools, one after the other, and an answer; sync and async."""
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, streaming=streaming)
+    agent = create_agent(model, TOOLS)
+    phi.script(*[WEATHER_CALL, ADD_CALL, ANSWER] * 2)
 
-    state = create_agent(model, [get_weather, add]).invoke({"messages": [HumanMessage(QUESTION)]})
-
-    assert STEPS == results(state["messages"])
-    last = state["messages"][-1]
-    assert [] == last.tool_calls
-    assert "sunny in Paris" in last.text
-    assert [False] * len(phi.requests) == ["tools" in request.json for request in phi.requests]
-
-
-async def test_an_agent_takes_several_steps_async(model: ChatAzurePhi3) -> None:
-    """The same in the other colour."""
-    state = await create_agent(model, [get_weather, add]).ainvoke(
-        {"messages": [HumanMessage(QUESTION)]}
-    )
-
-    assert STEPS == results(state["messages"])
+    for state in (agent.invoke(PROMPT), await agent.ainvoke(PROMPT)):
+        assert RESULTS == results_of(state)
+        assert ([], ANSWER) == (state["messages"][-1].tool_calls, state["messages"][-1].text)
+    assert 6 == len(phi.requests)
+    assert not any("tools" in request.json for request in phi.requests)
 
 
-@pytest.mark.parametrize("strategy", [Report, ProviderStrategy(Report), ToolStrategy(Report)])
-@pytest.mark.parametrize("tools", [[], [get_weather]])
-def test_an_agent_ends_with_an_object(phi: Emulator, strategy: Any, tools: list[Any]) -> None:
-    """By the format of the last answer, or by a tool that must be called."""
+STRATEGIES: dict[str, tuple[Any, str]] = {
+    "schema": (Report, REPORT),
+    "ProviderStrategy": (ProviderStrategy(Report), REPORT),
+    "ToolStrategy": (ToolStrategy(Report), f'{{"name": "Report", "arguments": {REPORT}}}'),
+}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_agent_ends_with_an_object(phi: Emulator, strategy: str) -> None:
+    """By the format of the last answer or by a required tool; with and without other tools."""
+    response_format, report = STRATEGIES[strategy]
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, model="Phi-3-mini-4k-instruct")
-    agent = create_agent(model, tools, response_format=strategy)
 
-    state = agent.invoke({"messages": [HumanMessage("Use get_weather for the city of Paris.")]})
+    phi.script(report, WEATHER_CALL, report)
+    for tools in ([], [get_weather]):
+        state = create_agent(model, tools, response_format=response_format).invoke(PROMPT)
 
-    assert isinstance(state["structured_response"], Report)
-    assert "Paris" == state["structured_response"].city
+        assert Report(city="Paris", summary="sunny") == state["structured_response"]
+        assert RESULTS[: len(tools)] == results_of(state)[: len(tools)]
 
 
-def test_an_agents_answer_streams_token_by_token(model: ChatAzurePhi3) -> None:
-    """`stream_mode="messages"`: text in pieces, calls as calls and never as text."""
-    agent = create_agent(model, [get_weather])
+def test_agent_answer_streams_token_by_token(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """`stream_mode="messages"`: text in pieces, calls as call chunks and never as text."""
+    phi.script(WEATHER_CALL, ANSWER)
 
-    chunks = [
-        chunk
-        for chunk, _ in agent.stream(
-            {"messages": [HumanMessage("Use get_weather for Paris.")]}, stream_mode="messages"
-        )
-        if isinstance(chunk, AIMessageChunk)
-    ]
+    stream = create_agent(model, [get_weather]).stream(PROMPT, stream_mode="messages")
+    chunks = [chunk for chunk, _ in stream if isinstance(chunk, AIMessageChunk)]
 
-    text = "".join(chunk.text for chunk in chunks)
-    assert ["get_weather"] == [
-        piece["name"] for chunk in chunks for piece in chunk.tool_call_chunks
-    ]
+    assert ["get_weather"] == [call["name"] for c in chunks for call in c.tool_call_chunks]
+    assert ANSWER == "".join(chunk.text for chunk in chunks)
     assert len([chunk for chunk in chunks if chunk.text]) > 3
-    assert "sunny in Paris" in text
-    assert "arguments" not in text
 
 
-def test_a_graph_with_a_checkpointer_goes_on_where_it_was(model: ChatAzurePhi3) -> None:
-    """LangGraph's own parts: a node for the model, `ToolNode`, memory."""
-    bound = model.bind_tools([get_weather, add])
+def test_graph_continues_from_its_checkpoint(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """A model node, `ToolNode` and memory of LangGraph."""
+    bound = model.bind_tools(TOOLS)
 
-    def think(state: MessagesState) -> dict[str, Any]:
+    def call_bound_model(state: MessagesState) -> dict[str, Any]:
         return {"messages": [bound.invoke(state["messages"])]}
 
     graph = StateGraph(MessagesState)
-    graph.add_node("model", think)
-    graph.add_node("tools", ToolNode([get_weather, add]))
+    graph.add_node("model", call_bound_model)
+    graph.add_node("tools", ToolNode(TOOLS))
     graph.add_edge(START, "model")
     graph.add_conditional_edges("model", tools_condition)
     graph.add_edge("tools", "model")
     agent = graph.compile(checkpointer=InMemorySaver())
-    config = {"configurable": {"thread_id": "1"}}
+    config: Any = {"configurable": {"thread_id": "1"}}
+    phi.script(WEATHER_CALL, "Sunny.", ADD_CALL, "7.")
 
-    agent.invoke({"messages": [HumanMessage("Use get_weather for Paris.")]}, config)
-    state = agent.invoke({"messages": [HumanMessage("Now use add to add 3 and 4.")]}, config)
+    agent.invoke({"messages": [HumanMessage("How is the weather in Paris?")]}, config)
+    state = agent.invoke({"messages": [HumanMessage("Now add 3 and 4.")]}, config)
 
-    assert STEPS == results(state["messages"])
-    identities = [message.id for message in state["messages"]]
-    assert len(identities) == len(set(identities))
+    assert RESULTS == results_of(state)
+    ids = [message.id for message in state["messages"]]
+    assert len(ids) == len(set(ids)) == 8
 
 
-async def test_events_of_the_third_version_carry_calls(model: ChatAzurePhi3) -> None:
-    """LangChain's newest protocol, in both colours."""
+async def test_v3_events_carry_calls(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """The newest streaming protocol of LangChain, sync and async."""
     bound = model.bind_tools([get_weather])
+    phi.script(WEATHER_CALL, WEATHER_CALL)
 
-    stream = bound.stream_events("Use get_weather for Paris.", version="v3")
-    kinds = [event["event"] for event in stream]
-    asynchronous = await bound.astream_events("Use get_weather for Paris.", version="v3")
-    async for _ in asynchronous:
-        pass
+    stream = bound.stream_events("Weather?", version="v3")
+    events = [event["event"] for event in stream]
+    async_stream = await bound.astream_events("Weather?", version="v3")
+    async_events = [event["event"] async for event in async_stream]
 
-    for message in (stream.output, await asynchronous.output):
+    for message in (stream.output, await async_stream.output):
         assert isinstance(message, AIMessage)
         assert [("get_weather", {"city": "Paris"})] == [
             (call["name"], call["args"]) for call in message.tool_calls
         ]
-    assert ("message-start", "message-finish") == (kinds[0], kinds[-1])
+    assert events == async_events
+    assert ("message-start", "message-finish") == (events[0], events[-1])
 
 
-def test_streaming_can_be_left_to_calls_without_tools(phi: Emulator) -> None:
-    """`disable_streaming="tool_calling"` sees the tools, although they end up in the prompt."""
+def test_streaming_can_be_disabled_for_tools(phi: Emulator) -> None:
+    """`disable_streaming="tool_calling"` sees the tools, although they go into the prompt."""
     model = ChatAzurePhi3(
         endpoint=phi.endpoint, credential=phi.key, disable_streaming="tool_calling"
     )
@@ -156,50 +165,30 @@ def test_streaming_can_be_left_to_calls_without_tools(phi: Emulator) -> None:
     assert [False, True] == ["stream" in request.json for request in phi.requests]
 
 
-MISTAKES = ["prose", "fence", "unclosed fence", "wrong types", "invented arguments", "no call",
-            "single quotes", "trailing comma", "python literals", "unknown tool", "bad values",
-            "empty", "cut off"]  # fmt: skip
+def test_two_calls_in_one_answer_run_both(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Small models sometimes write several calls at once."""
+    phi.script(f"{WEATHER_CALL}\n{ADD_CALL}", ANSWER)
 
+    state = create_agent(model, TOOLS).invoke(PROMPT)
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-@pytest.mark.parametrize("streaming", [False, True])
-def test_the_mistakes_of_small_models_are_mended_or_corrected(
-    mistake: str, streaming: bool
-) -> None:
-    """A demanded call comes, whatever was written first."""
-    with Emulator("Phi-3-mini-4k-instruct", misbehaves=mistake) as phi:
-        model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, streaming=streaming)
-
-        answer = model.bind_tools([add], tool_choice="any").invoke("Use add to add 3 and 4.")
-
-    assert [("add", {"a": 3, "b": 4})] == [(c["name"], c["args"]) for c in answer.tool_calls]
-
-
-def test_two_calls_at_once_are_two_calls() -> None:
-    """Small models sometimes answer more than was asked."""
-    with Emulator("Phi-3-mini-4k-instruct", misbehaves="two calls") as phi:
-        model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
-
-        answer = model.bind_tools([add]).invoke("Use add to add 3 and 4.")
-
-    assert 2 == len(answer.tool_calls)
+    assert sorted(RESULTS) == sorted(results_of(state))
+    assert 2 == len(state["messages"][1].tool_calls)
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_deployment_with_tools_of_its_own_gets_them_on_the_wire(streaming: bool) -> None:
-    """The whole loop, streamed deltas included."""
+def test_native_tools_are_request_parameters(streaming: bool) -> None:
+    """The complete loop on a deployment that accepts tools, with complete and streamed calls."""
     with Emulator(tools="native") as phi:
         model = ChatAzurePhi3(
-            endpoint=phi.endpoint,
-            credential=phi.key,
-            tool_calling="native",
-            streaming=streaming,
+            endpoint=phi.endpoint, credential=phi.key, tool_calling="native", streaming=streaming
         )
-        state = create_agent(model, [get_weather, add]).invoke(
-            {"messages": [HumanMessage(QUESTION)]}
+        state = create_agent(model, [get_weather]).invoke(
+            {"messages": [HumanMessage("Use get_weather for Paris.")]}
         )
         sent = phi.requests[-1].json
 
-    assert STEPS == results(state["messages"])
-    assert "tool" in [turn["role"] for turn in sent["messages"]]
-    assert {"get_weather", "add"} == {tool["function"]["name"] for tool in sent["tools"]}
+    ((name, result),) = results_of(state)
+    assert "get_weather" == name
+    assert result in state["messages"][-1].text
+    assert ["user", "assistant", "tool"] == [message["role"] for message in sent["messages"]]
+    assert ["get_weather"] == [each["function"]["name"] for each in sent["tools"]]

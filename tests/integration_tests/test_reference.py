@@ -1,4 +1,4 @@
-"""The reference tells of every public name."""
+"""The reference documents every public name."""
 
 import re
 from pathlib import Path
@@ -7,13 +7,13 @@ import langchain_azure_phi3
 from langchain_azure_phi3 import emulator
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
-# The comment in whose place the site puts the docstring; and a constant, told of in a table.
-TOLD = re.compile(r"^<!-- reference: (?:\w+\.)*(\w+) -->$|`([A-Z_]+)`", re.MULTILINE)
+# The comment that the site replaces by the docstring, and a constant in a table.
+DOCUMENTED = re.compile(r"^<!-- reference: (?:\w+\.)*(\w+) -->$|`([A-Z_]+)`", re.MULTILINE)
 
 
-def test_every_public_name_is_in_the_reference() -> None:
+def test_reference_documents_every_public_name() -> None:
     """Of the package and of the emulator."""
     pages = [page.read_text(encoding="utf-8") for page in REFERENCE.glob("*.md")]
-    told = {name for page in pages for names in TOLD.findall(page) for name in names}
+    documented = {n for page in pages for names in DOCUMENTED.findall(page) for n in names}
 
-    assert {*langchain_azure_phi3.__all__, *emulator.__all__} - told == set()
+    assert {*langchain_azure_phi3.__all__, *emulator.__all__} - documented == set()

@@ -1,4 +1,4 @@
-"""The page on reliability: its names and numbers are the code's."""
+"""The reliability page: its names and numbers match the code."""
 
 import re
 from pathlib import Path
@@ -10,16 +10,16 @@ from langchain_azure_phi3._http.stream_decoder import MAX_BODY_BYTES
 PAGE = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
 
 
-def test_every_error_on_the_page_can_be_imported() -> None:
-    """By the name that it has there."""
+def test_errors_on_the_page_can_be_imported() -> None:
+    """Under the names that the page uses."""
     named = set(re.findall(r"`(\w+Error)`", PAGE))
 
     assert named - set(langchain_azure_phi3.__all__) == set()
     assert len(named) > 7
 
 
-def test_the_bounds_on_the_page_are_those_of_the_readers() -> None:
-    """In MiB."""
-    event, answer = MAX_EVENT_BYTES // 2**20, MAX_BODY_BYTES // 2**20
+def test_limits_on_the_page_match_the_code() -> None:
+    """The maximum sizes of an event and of an answer, in MiB."""
+    found = re.findall(r"(?:event|answer|response) of more than (\d+) MiB", PAGE)
 
-    assert f"an event of more than {event} MiB, an answer of more than {answer} MiB" in PAGE
+    assert [f"{limit // 2**20}" for limit in (MAX_EVENT_BYTES, MAX_BODY_BYTES)] == found

@@ -10,21 +10,29 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 from langchain_azure_phi3 import ChatAzurePhi3
 from langchain_azure_phi3.emulator import Emulator
 
-MODELS = ("Phi-3-mini-4k-instruct", "Phi-4", "Phi-4-mini-instruct", "Phi-4-reasoning")
+LIVE_ENDPOINT = os.environ.get("PHI_LIVE_ENDPOINT")
+MODEL = os.environ.get("PHI_LIVE_MODEL", "Phi-4-mini-instruct")
+OTHER_MODEL = "Phi-4"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def deployment() -> Iterator[None]:
-    """The deployment that the environment names, else an emulator."""
-    if os.environ.get("PHI_LIVE_ENDPOINT"):
-        yield
-        return
-    with Emulator(*MODELS) as phi:
-        os.environ["PHI_TEST_ENDPOINT"], os.environ["PHI_TEST_KEY"] = phi.endpoint, phi.key
-        yield
+class TestPromptedTools(ChatModelIntegrationTests):
+    """Tools and schemas in the prompt, complete answers, the package's own transport."""
 
+    settings: dict[str, Any]
 
-class TestChatAzurePhi3Integration(ChatModelIntegrationTests):
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def deployment(cls) -> Iterator[None]:
+        """The deployment that the environment names, or an emulator."""
+        if LIVE_ENDPOINT is not None:
+            key = os.environ["PHI_LIVE_KEY"]
+            cls.settings = {"endpoint": LIVE_ENDPOINT, "credential": key, "model": MODEL}
+            yield
+            return
+        with Emulator(MODEL, OTHER_MODEL) as phi:
+            cls.settings = {"endpoint": phi.endpoint, "credential": phi.key, "model": MODEL}
+            yield
+
     @property
     def chat_model_class(self) -> type[ChatAzurePhi3]:
         """The class under test."""
@@ -32,61 +40,43 @@ class TestChatAzurePhi3Integration(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        """Where the deployment is."""
-        live = os.environ.get("PHI_LIVE_ENDPOINT")
-        return {
-            "endpoint": live or os.environ["PHI_TEST_ENDPOINT"],
-            "credential": os.environ["PHI_LIVE_KEY" if live else "PHI_TEST_KEY"],
-            "model": os.environ.get("PHI_LIVE_MODEL", MODELS[0]),
-        }
+        """The address of the deployment."""
+        return self.settings
 
     @property
     def supports_json_mode(self) -> bool:
-        """By prompt: the deployment has none."""
+        """JSON mode works through the prompt."""
         return True
 
-    # PDF and video inputs are switched off because no Phi reads them, pictures and sounds because
-    # this model reads text only, and the recorded test because nothing is recorded: the emulator
-    # answers.
+    # Off: PDF and video inputs, which no Phi reads; images and audio, which this model does not
+    # read; the recorded test, because the emulator answers.
 
     @property
     def supports_model_override(self) -> bool:
-        """A server with several models answers as the one that a call names."""
-        return "PHI_LIVE_ENDPOINT" not in os.environ
+        """A server with several models answers as the model that a call names."""
+        return LIVE_ENDPOINT is None
 
     @property
     def model_override_value(self) -> str:
-        """The other model that the emulator hosts."""
-        return MODELS[1]
+        """The other model of the emulator."""
+        return OTHER_MODEL
 
 
+@pytest.mark.skipif(LIVE_ENDPOINT is not None, reason="Phi deployments refuse native tools.")
 @pytest.mark.usefixtures("over_httpx")
-class TestOverHttpx(TestChatAzurePhi3Integration):
-    """The suite again, on httpx's own connections, as behind a proxy."""
+class TestNativeTools(TestPromptedTools):
+    """Tools and schemas as request parameters, `invoke` through streams, httpx's transport."""
 
-
-class TestStreamingBehindTheScenes(TestChatAzurePhi3Integration):
-    """The same with `invoke` on top of `stream`."""
-
-    @property
-    def chat_model_params(self) -> dict[str, Any]:
-        """As above, streaming."""
-        return {**super().chat_model_params, "streaming": True}
-
-
-class TestTrainedOnTools(TestChatAzurePhi3Integration):
-    """The same on Phi-4-mini, which has a form of its own for tools."""
-
-    @property
-    def chat_model_params(self) -> dict[str, Any]:
-        """As above, another model."""
-        return {**super().chat_model_params, "model": "Phi-4-mini-instruct"}
-
-
-class TestThinking(TestChatAzurePhi3Integration):
-    """The same on Phi-4-reasoning, which thinks aloud before every answer."""
-
-    @property
-    def chat_model_params(self) -> dict[str, Any]:
-        """As above, another model."""
-        return {**super().chat_model_params, "model": "Phi-4-reasoning"}
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def deployment(cls) -> Iterator[None]:
+        """An emulator that accepts tools."""
+        with Emulator(MODEL, OTHER_MODEL, tools="native") as phi:
+            cls.settings = {
+                "endpoint": phi.endpoint,
+                "credential": phi.key,
+                "model": MODEL,
+                "tool_calling": "native",
+                "streaming": True,
+            }
+            yield

@@ -1,4 +1,4 @@
-"""LangChain's standard integration suite on the models that see, and on the one that hears."""
+"""LangChain's standard integration suite on the Phi model that reads images and audio."""
 
 from collections.abc import Iterator
 from io import BytesIO
@@ -11,36 +11,38 @@ from PIL import Image
 
 from langchain_azure_phi3 import ChatAzurePhi3
 from langchain_azure_phi3.emulator import Emulator
-from tests.unit_tests.pictures import WAV
+from tests.unit_tests.images import WAV
+
+MODEL = "Phi-4-multimodal-instruct"
+OTHER_MODEL = "Phi-4"
 
 
-def _picture() -> bytes:
+def _png() -> bytes:
     file = BytesIO()
     Image.new("RGB", (1280, 720), "white").save(file, "PNG")
     return file.getvalue()
 
 
 @pytest.fixture(autouse=True)
-def web(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A web that has the suite's picture and sound: tests need no network."""
-    picture = _picture()
+def _web(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Serve the suite's image and audio without a network."""
+    png = _png()
 
     def get(url: str, **_: Any) -> httpx.Response:
-        return httpx.Response(200, content=picture if url.endswith(".png") else WAV + bytes(800))
+        return httpx.Response(200, content=png if url.endswith(".png") else WAV + bytes(800))
 
     monkeypatch.setattr(httpx, "get", get)
     monkeypatch.setenv("LANGCHAIN_TESTS_USER_AGENT", "the tests of langchain-azure-phi3")
 
 
-class _Seeing(ChatModelIntegrationTests):
-    name: ClassVar[str]
-    served: ClassVar[Emulator]
+class TestPhi4Multimodal(ChatModelIntegrationTests):
+    phi: ClassVar[Emulator]
 
     @pytest.fixture(scope="class", autouse=True)
     @classmethod
     def deployment(cls) -> Iterator[None]:
-        """An emulator that hosts the model, and another for calls that name one."""
-        with Emulator(cls.name, "Phi-4") as cls.served:
+        """An emulator with this model, and another model for calls that name one."""
+        with Emulator(MODEL, OTHER_MODEL) as cls.phi:
             yield
 
     @property
@@ -50,56 +52,40 @@ class _Seeing(ChatModelIntegrationTests):
 
     @property
     def chat_model_params(self) -> dict[str, Any]:
-        """Where the deployment is."""
-        return {
-            "endpoint": self.served.endpoint,
-            "credential": self.served.key,
-            "model": self.name,
-        }
+        """The address of the deployment."""
+        return {"endpoint": self.phi.endpoint, "credential": self.phi.key, "model": MODEL}
 
     @property
     def supports_image_inputs(self) -> bool:
-        """Pictures as blocks of OpenAI's kind and LangChain's."""
+        """Images as blocks of OpenAI's type and of LangChain's."""
         return True
 
     @property
     def supports_image_urls(self) -> bool:
-        """A URL is passed on: whether a server can reach it, it knows."""
+        """A URL is passed on; only the server knows whether it can reach it."""
         return True
 
     @property
     def supports_image_tool_message(self) -> bool:
-        """What a tool shows reaches the model in a user turn."""
+        """Images in tool results reach the model in a user message."""
+        return True
+
+    @property
+    def supports_audio_inputs(self) -> bool:
+        """Audio as blocks of OpenAI's type and of LangChain's."""
         return True
 
     @property
     def supports_anthropic_inputs(self) -> bool:
-        """Anthropic's pictures, calls and thoughts."""
+        """Images, calls and reasoning in Anthropic's blocks."""
         return True
 
     @property
     def supports_model_override(self) -> bool:
-        """A server with several models answers as the one that a call names."""
+        """A server with several models answers as the model that a call names."""
         return True
 
     @property
     def model_override_value(self) -> str:
-        """The other model that the emulator hosts."""
-        return "Phi-4"
-
-
-class TestPhi3Vision(_Seeing):
-    name = "Phi-3-vision-128k-instruct"
-
-
-class TestPhi35Vision(_Seeing):
-    name = "Phi-3.5-vision-instruct"
-
-
-class TestPhi4Multimodal(_Seeing):
-    name = "Phi-4-multimodal-instruct"
-
-    @property
-    def supports_audio_inputs(self) -> bool:
-        """Sounds as blocks of OpenAI's kind and LangChain's."""
-        return True
+        """The other model of the emulator."""
+        return OTHER_MODEL

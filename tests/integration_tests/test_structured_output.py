@@ -1,7 +1,8 @@
-"""Objects of a schema from a deployment without a JSON mode."""
+"""Structured output: objects that fit a schema, from a deployment without a JSON mode."""
 
 import dataclasses
 import enum
+import json
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -16,9 +17,9 @@ from typing_extensions import TypedDict
 from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
 from langchain_azure_phi3.emulator import Emulator
 
-METHODS = ("json_schema", "function_calling", "json_mode")
+METHODS: tuple[Any, ...] = ("json_schema", "function_calling", "json_mode")
 JOKE = '{"setup": "Why?", "punchline": "So."}'
-TOLD = {
+ANSWERS = {
     "json_schema": JOKE,
     "json_mode": JOKE,
     "function_calling": f'{{"name": "Joke", "arguments": {JOKE}}}',
@@ -64,38 +65,171 @@ JOKE_SCHEMA = {
 PLAIN = {"setup": "Why?", "punchline": "So."}
 
 
+NO_JOKE = "I know none."
+
+# -- refused before a request --------------------------------------------------------------------
+
+
+class Callback(BaseModel):
+    """A type that JSON lacks."""
+
+    call: Callable[[int], int]
+
+
+@dataclasses.dataclass
+class CallbackData:
+    """The same as a dataclass."""
+
+    call: Callable[[int], int]
+
+
+class CallbackDict(TypedDict):
+    """The same as a TypedDict, of a class that pydantic does not know."""
+
+    deployment: Emulator
+
+
+NOT_SCHEMAS: list[Any] = [
+    *({"properties": {}}, "Joke", 3, Callback, CallbackData, CallbackDict),
+    {"title": "Joke", "type": ["object", "null"]},
+    {"name": "Joke", "parameters": 5},
+]
+
+
+def test_invalid_schemas_are_refused(model: ChatAzurePhi3) -> None:
+    """The error says what a schema can be."""
+    for schema in NOT_SCHEMAS:
+        with pytest.raises(InvalidInputError, match="Pass a pydantic model"):
+            model.with_structured_output(schema)
+
+
+def test_unknown_method_is_refused(model: ChatAzurePhi3) -> None:
+    """The error lists the methods."""
+    with pytest.raises(InvalidInputError, match="json_mode"):
+        model.with_structured_output(Joke, method="xml")  # type: ignore[arg-type]
+
+
+# -- answers that do not fit ---------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    ("schema", "expected"),
-    [
-        (Joke, Joke(**PLAIN)),
-        (JokeV1, JokeV1(**PLAIN)),
-        (JokeDict, PLAIN),
-        (JokeData, JokeData(**PLAIN)),
-        (JOKE_SCHEMA, PLAIN),
-    ],
-    ids=["pydantic", "pydantic v1", "TypedDict", "dataclass", "JSON schema"],
-)
-async def test_every_schema_and_method_gives_its_object(
-    phi: Emulator, model: ChatAzurePhi3, schema: Any, expected: Any, method: Any
+def test_answer_that_never_fits_is_an_error(
+    phi: Emulator, model: ChatAzurePhi3, method: Any
+) -> None:
+    """After one correction, with the last reason."""
+    phi.script(*[NO_JOKE] * 2)
+
+    with pytest.raises(OutputParserException, match="No Joke in 2 answers"):
+        model.with_structured_output(Joke, method=method).invoke("Tell a joke.")
+
+    assert 2 == len(phi.requests)
+
+
+def test_include_raw_returns_the_parsing_error(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Nothing is raised."""
+    phi.script("no", "no")
+
+    found = model.with_structured_output(Joke, include_raw=True).invoke("Tell a joke.")
+
+    assert found["parsed"] is None
+    assert isinstance(found["parsing_error"], OutputParserException)
+    assert "no" == found["raw"].text
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_wrong_answer_is_corrected(phi: Emulator, model: ChatAzurePhi3, method: Any) -> None:
+    """The reason goes back to the model; sync and async."""
+    structured = model.with_structured_output(Joke, method=method)
+    phi.script(NO_JOKE, ANSWERS[method], NO_JOKE, ANSWERS[method])
+
+    assert Joke(**PLAIN) == structured.invoke("Tell a joke.")
+    assert Joke(**PLAIN) == await structured.ainvoke("Tell a joke.")
+    assert "That cannot be used" in phi.requests[-1].json["messages"][-1]["content"]
+
+
+class Even(BaseModel):
+    """An even number."""
+
+    value: int
+
+    @field_validator("value")
+    @classmethod
+    def _is_even(cls, value: int) -> int:
+        if value % 2:
+            raise ValueError("must be even")
+        return value
+
+
+def test_pydantic_validators_are_corrected_too(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """The message of a validator goes back to the model."""
+    for method in METHODS:
+        texts = ['{"value": 3}', '{"value": 4}']
+        if method == "function_calling":
+            texts = [f'{{"name": "Even", "arguments": {text}}}' for text in texts]
+        phi.script(*texts)
+
+        found = model.with_structured_output(Even, method=method).invoke("A number.")
+        assert Even(value=4) == found, method
+        assert "must be even" in str(phi.requests[-1].json["messages"])
+
+
+def test_repeated_schema_is_corrected(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Small models like to repeat the schema instead of filling it."""
+    phi.script(json.dumps(JOKE_SCHEMA), JOKE)
+
+    assert Joke(**PLAIN) == model.with_structured_output(Joke).invoke("Tell a joke.")
+    assert "the schema itself" in phi.requests[-1].json["messages"][-1]["content"]
+
+
+def test_include_raw_keeps_every_answer(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """The last answer, the corrected ones, and the sum of their tokens."""
+    for method in METHODS:
+        structured = model.with_structured_output(Joke, method=method, include_raw=True)
+        phi.script(ANSWERS[method], NO_JOKE, ANSWERS[method])
+
+        once, twice = (structured.invoke("Tell a joke.") for _ in range(2))
+
+        assert {"raw", "parsed", "parsing_error"} == twice.keys()
+        assert (Joke(**PLAIN), None) == (twice["parsed"], twice["parsing_error"])
+        (corrected,) = twice["raw"].response_metadata["corrections"]
+        assert NO_JOKE == corrected["content"]
+        tokens = [found["raw"].usage_metadata["output_tokens"] for found in (once, twice)]
+        assert tokens[1] > tokens[0], method
+
+
+# -- objects -------------------------------------------------------------------------------------
+
+SCHEMAS: dict[str, tuple[Any, Any]] = {
+    "pydantic": (Joke, Joke(**PLAIN)),
+    "pydantic v1": (JokeV1, JokeV1(**PLAIN)),
+    "TypedDict": (JokeDict, PLAIN),
+    "dataclass": (JokeData, JokeData(**PLAIN)),
+    "JSON schema": (JOKE_SCHEMA, PLAIN),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+async def test_every_schema_type_gives_its_object(
+    phi: Emulator, model: ChatAzurePhi3, method: Any
 ) -> None:
     """Sync, async and streamed."""
-    name = schema.__name__ if isinstance(schema, type) else "Joke"
-    told = TOLD[method].replace('"Joke"', f'"{name}"')
-    phi.script(told, told, told)
-    structured = model.with_structured_output(schema, method=method)
+    for schema_type, (schema, expected) in SCHEMAS.items():
+        name = schema.__name__ if isinstance(schema, type) else "Joke"
+        phi.script(*[ANSWERS[method].replace('"Joke"', f'"{name}"')] * 4)
+        structured = model.with_structured_output(schema, method=method)
 
-    answers = [
-        structured.invoke("Tell a joke."),
-        await structured.ainvoke("Tell a joke."),
-        *structured.stream("Tell a joke."),
-    ]
+        answers = [
+            structured.invoke("Tell a joke."),
+            await structured.ainvoke("Tell a joke."),
+            *structured.stream("Tell a joke."),
+            *[each async for each in structured.astream("Tell a joke.")],
+        ]
 
-    assert [expected] * 3 == answers
+        assert [expected] * 4 == answers, schema_type
 
 
 class Mood(enum.Enum):
-    """How somebody feels."""
+    """A mood."""
 
     GOOD = "good"
     BAD = "bad"
@@ -118,7 +252,7 @@ class Team(BaseModel):
     notes: dict[str, str] = Field(default_factory=dict)
 
 
-def test_nested_schemas_are_met(phi: Emulator, model: ChatAzurePhi3) -> None:
+def test_nested_schemas_are_filled(phi: Emulator, model: ChatAzurePhi3) -> None:
     """Definitions, unions, enums, nested lists, optional fields."""
     phi.script(
         'Here: {"lead": {"name": "Ann", "age": "41"}, "members": [{"name": "Bo", "mood": "BAD"}], '
@@ -134,8 +268,44 @@ def test_nested_schemas_are_met(phi: Emulator, model: ChatAzurePhi3) -> None:
     )
 
 
-def test_the_schema_is_in_the_prompt(phi: Emulator, model: ChatAzurePhi3) -> None:
-    """And nothing on the wire that the deployment would refuse."""
+# The texts in which small models write Ann, who is 41 and in a good mood.
+FIXABLE = {
+    "prose": 'Sure! {"name": "Ann", "age": 41, "mood": "good"} I hope this helps.',
+    "fence": '```json\n{"name": "Ann", "age": 41, "mood": "good"}\n```',
+    "unclosed fence": '```json\n{"name": "Ann", "age": 41, "mood": "good"}',
+    "wrong types": '{"name": "Ann", "age": "41", "mood": "good"}',
+    "invented fields": '{"name": "Ann", "age": 41, "mood": "good", "note": "nice"}',
+    "single quotes": "{'name': 'Ann', 'age': 41, 'mood': 'good'}",
+    "trailing comma": '{"name": "Ann", "age": 41, "mood": "good",}',
+    "python literals": '{"name": "Ann", "age": 41, "mood": "good", "note": None}',
+}
+CORRECTED = {
+    "missing field": '{"age": 41, "mood": "good"}',
+    "empty": "",
+}
+
+
+def test_mistakes_of_small_models_are_fixed_or_corrected(
+    phi: Emulator, model: ChatAzurePhi3
+) -> None:
+    """Unambiguous mistakes are fixed in place; others cost one more request."""
+    structured = model.with_structured_output(Person)
+    for texts, requests in ((FIXABLE, 1), (CORRECTED, 2)):
+        for mistake, text in texts.items():
+            phi.script(*[text, FIXABLE["fence"]][:requests])
+            before = len(phi.requests)
+
+            found = structured.invoke("Ann is 41 and in a good mood.")
+
+            assert Person(name="Ann", age=41, mood=Mood.GOOD) == found, mistake
+            assert requests == len(phi.requests) - before, mistake
+
+
+# -- requests, chains and traces -----------------------------------------------------------------
+
+
+def test_schema_goes_into_the_prompt(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """No parameter is sent that the deployment would refuse."""
     phi.script(JOKE)
 
     model.with_structured_output(Joke).invoke("Tell a joke.")
@@ -145,95 +315,45 @@ def test_the_schema_is_in_the_prompt(phi: Emulator, model: ChatAzurePhi3) -> Non
     assert {"messages"} == sent.keys()
 
 
-@pytest.mark.parametrize("method", METHODS)
-async def test_a_failure_is_quoted_back_and_corrected(
-    phi: Emulator, model: ChatAzurePhi3, method: Any
-) -> None:
-    """In both colours."""
-    structured = model.with_structured_output(Joke, method=method)
-    phi.script("I know none.", TOLD[method], "I know none.", TOLD[method])
+def test_native_json_mode_is_used_where_available() -> None:
+    """As a request parameter, without instructions in the prompt."""
+    modes: dict[Any, str] = {"json_schema": "json_schema", "json_mode": "json_object"}
+    for method, response_format in modes.items():
+        with Emulator(tools="native") as phi:
+            model = ChatAzurePhi3(
+                endpoint=phi.endpoint, credential=phi.key, tool_calling="native", model="other"
+            )
+            phi.script(JOKE)
+            joke = model.with_structured_output(Joke, method=method).invoke("A joke, as JSON.")
+            sent = phi.requests[-1].json
 
-    assert Joke(**PLAIN) == structured.invoke("Tell a joke.")
-    assert Joke(**PLAIN) == await structured.ainvoke("Tell a joke.")
-    assert "That cannot be used" in phi.requests[-1].json["messages"][-1]["content"]
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_what_never_fits_is_an_error(phi: Emulator, model: ChatAzurePhi3, method: Any) -> None:
-    """After one correction; with the last reason."""
-    phi.script(*["I know none."] * 2)
-
-    with pytest.raises(OutputParserException, match="No Joke in 2 responses"):
-        model.with_structured_output(Joke, method=method).invoke("Tell a joke.")
-
-    assert 2 == len(phi.requests)
+        assert Joke(**PLAIN) == joke
+        assert response_format == sent["response_format"]["type"]
+        assert [{"role": "user", "content": "A joke, as JSON."}] == sent["messages"]
 
 
-class Even(BaseModel):
-    """An even number."""
+def test_call_parameters_are_passed_on(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """As with `bind`."""
+    phi.script(JOKE)
 
-    value: int
+    model.with_structured_output(Joke, temperature=0).invoke("Tell a joke.")
 
-    @field_validator("value")
-    @classmethod
-    def _is_even(cls, value: int) -> int:
-        if value % 2:
-            raise ValueError("must be even")
-        return value
+    assert 0 == phi.requests[-1].json["temperature"]
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_what_only_pydantic_can_check_is_corrected_too(
-    phi: Emulator, model: ChatAzurePhi3, method: Any
-) -> None:
-    """A validator's words go back to the model."""
-    texts = ['{"value": 3}', '{"value": 4}']
-    if method == "function_calling":
-        texts = [f'{{"name": "Even", "arguments": {text}}}' for text in texts]
-    phi.script(*texts)
+def test_structured_output_runs_in_a_chain(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """After a prompt that has a system message of its own."""
+    prompt = ChatPromptTemplate.from_messages([("system", "Be funny."), ("user", "About {what}")])
+    phi.script(JOKE)
 
-    assert Even(value=4) == model.with_structured_output(Even, method=method).invoke("A number.")
-    assert "must be even" in str(phi.requests[-1].json["messages"])
+    chain = prompt | model.with_structured_output(Joke)
 
-
-def test_a_schema_echo_is_recognised(phi: Emulator, model: ChatAzurePhi3) -> None:
-    """Small models like to repeat what they were given."""
-    phi.script(str(JOKE_SCHEMA).replace("'", '"'), JOKE)
-
-    assert Joke(**PLAIN) == model.with_structured_output(Joke).invoke("Tell a joke.")
-    assert "the schema itself" in phi.requests[-1].json["messages"][-1]["content"]
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_include_raw_keeps_the_answers(phi: Emulator, model: ChatAzurePhi3, method: Any) -> None:
-    """The last one, those before it, and the sum of their tokens."""
-    structured = model.with_structured_output(Joke, method=method, include_raw=True)
-    phi.script("I know none.", TOLD[method])
-
-    found = structured.invoke("Tell a joke.")
-
-    assert {"raw", "parsed", "parsing_error"} == found.keys()
-    assert (Joke(**PLAIN), None) == (found["parsed"], found["parsing_error"])
-    (corrected,) = found["raw"].response_metadata["corrections"]
-    assert "I know none." == corrected["content"]
-    assert found["raw"].usage_metadata["output_tokens"] > 8
-
-
-def test_include_raw_never_raises_for_what_does_not_fit(
-    phi: Emulator, model: ChatAzurePhi3
-) -> None:
-    """The error is in the result."""
-    phi.script("no", "no")
-
-    found = model.with_structured_output(Joke, include_raw=True).invoke("Tell a joke.")
-
-    assert found["parsed"] is None
-    assert isinstance(found["parsing_error"], OutputParserException)
-    assert "no" == found["raw"].text
+    assert Joke(**PLAIN) == chain.invoke({"what": "cats"})
+    assert phi.requests[-1].json["messages"][0]["content"].startswith("Be funny.\n\nAnswer with")
 
 
 class Runs(BaseCallbackHandler):
-    """Remembers the runs of models, and their parents."""
+    """Keeps the parents and options of chat model runs."""
 
     def __init__(self) -> None:
         self.parents: list[Any] = []
@@ -245,119 +365,19 @@ class Runs(BaseCallbackHandler):
         self.options.append(kwargs["options"])
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_good_answer_is_one_run_and_a_correction_a_sibling(
-    phi: Emulator, model: ChatAzurePhi3, method: Any
-) -> None:
-    """All in one trace; each says what was asked for."""
-    structured = model.with_structured_output(Joke, method=method, strict=None)
-    phi.script(TOLD[method], "no", TOLD[method])
+def test_each_answer_is_one_run(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """A correction is a sibling in the same trace; runs carry the schema."""
+    for method in METHODS:
+        structured = model.with_structured_output(Joke, method=method, strict=None)
+        phi.script(ANSWERS[method], "no", ANSWERS[method])
+        first, corrected = Runs(), Runs()
 
-    happy, corrected = Runs(), Runs()
-    structured.invoke("Tell a joke.", config={"callbacks": [happy]})
-    structured.invoke("Tell a joke.", config={"callbacks": [corrected]})
+        structured.invoke("Tell a joke.", config={"callbacks": [first]})
+        structured.invoke("Tell a joke.", config={"callbacks": [corrected]})
 
-    assert 1 == len(happy.parents)
-    assert 2 == len(corrected.parents)
-    assert 1 == len(set(corrected.parents))
-    assert corrected.parents[0] is not None
-    traced = happy.options[0]["ls_structured_output_format"]
-    assert method == traced["kwargs"]["method"]
-    assert {"setup", "punchline"} == traced["schema"]["properties"].keys()
-
-
-def test_it_is_part_of_a_chain(phi: Emulator, model: ChatAzurePhi3) -> None:
-    """A prompt in front, with messages of its own."""
-    prompt = ChatPromptTemplate.from_messages([("system", "Be funny."), ("user", "About {what}")])
-    phi.script(JOKE)
-
-    chain = prompt | model.with_structured_output(Joke)
-
-    assert Joke(**PLAIN) == chain.invoke({"what": "cats"})
-    assert phi.requests[-1].json["messages"][0]["content"].startswith("Be funny.\n\nAnswer with")
-
-
-def test_parameters_of_the_calls_are_passed_on(phi: Emulator, model: ChatAzurePhi3) -> None:
-    """As with `bind`."""
-    phi.script(JOKE)
-
-    model.with_structured_output(Joke, temperature=0).invoke("Tell a joke.")
-
-    assert 0 == phi.requests[-1].json["temperature"]
-
-
-class Callback(BaseModel):
-    """What JSON has no type for."""
-
-    call: Callable[[int], int]
-
-
-@dataclasses.dataclass
-class CallbackData:
-    """The same as a dataclass."""
-
-    call: Callable[[int], int]
-
-
-class CallbackDict(TypedDict):
-    """The same as a TypedDict, of a class that pydantic does not know."""
-
-    deployment: Emulator
-
-
-@pytest.mark.parametrize(
-    "schema",
-    [
-        *({"properties": {}}, "Joke", 3, Callback, CallbackData, CallbackDict),
-        {"title": "Joke", "type": ["object", "null"]},
-        {"name": "Joke", "parameters": 5},
-    ],
-    ids=str,
-)
-def test_what_is_no_schema_is_refused(model: ChatAzurePhi3, schema: Any) -> None:
-    """With what would be one."""
-    with pytest.raises(InvalidInputError, match="Pass a pydantic model"):
-        model.with_structured_output(schema)
-
-
-def test_an_unknown_method_is_refused(model: ChatAzurePhi3) -> None:
-    """With the known ones."""
-    with pytest.raises(InvalidInputError, match="json_mode"):
-        model.with_structured_output(Joke, method="xml")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("method", ["json_schema", "json_mode"])
-def test_a_deployment_with_a_json_mode_is_asked_for_it(method: Any) -> None:
-    """Natively, without a word in the prompt."""
-    with Emulator(tools="native") as phi:
-        model = ChatAzurePhi3(
-            endpoint=phi.endpoint, credential=phi.key, tool_calling="native", model="other"
-        )
-        joke = model.with_structured_output(Joke, method=method).invoke(
-            "Tell a joke about cats. Return JSON with 'setup' and 'punchline' keys."
-        )
-        sent = phi.requests[-1].json
-
-    assert isinstance(joke, Joke)
-    assert {"json_schema": "json_schema", "json_mode": "json_object"}[method] == sent[
-        "response_format"
-    ]["type"]
-    assert ["user"] == [turn["role"] for turn in sent["messages"]]
-
-
-MISTAKES = [
-    "prose", "fence", "unclosed fence", "wrong types", "bad values", "invented arguments",
-    "schema echo", "single quotes", "trailing comma", "python literals", "empty",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_the_mistakes_of_small_models_are_mended_or_corrected(mistake: str) -> None:
-    """The stand-in follows the prompt, goes wrong once as ordered, and follows the correction."""
-    with Emulator("Phi-3-mini-4k-instruct", misbehaves=mistake) as phi:
-        model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
-        person = model.with_structured_output(Person).invoke(
-            "The person named Ann is 41 and in a good mood."
-        )
-
-    assert Person(name="Ann", age=41, mood=Mood.GOOD) == person
+        assert (1, 2) == (len(first.parents), len(corrected.parents)), method
+        assert 1 == len(set(corrected.parents))
+        assert corrected.parents[0] is not None
+        traced = first.options[0]["ls_structured_output_format"]
+        assert method == traced["kwargs"]["method"]
+        assert {"setup", "punchline"} == traced["schema"]["properties"].keys()

@@ -1,7 +1,6 @@
-"""Tools on a deployment that refuses them: described in words, and read from the answer."""
+"""Tools on a deployment that refuses them: in the prompt, with calls parsed from the text."""
 
 import json
-from collections.abc import Callable
 from typing import Annotated, Any
 
 import pytest
@@ -12,7 +11,7 @@ from typing_extensions import TypedDict
 
 from langchain_azure_phi3 import BadRequestError, ChatAzurePhi3, InvalidInputError
 from langchain_azure_phi3.emulator import Emulator
-from tests.integration_tests.colours import COLOURS, ask, sum_of
+from tests.integration_tests.call_modes import CALL_MODES, call_model, merge_chunks
 
 CALL = '{"name": "weather", "arguments": {"city": "Ulm"}}'
 
@@ -55,59 +54,95 @@ SCHEMA = {
 }
 
 
-def called(message: AIMessage) -> list[tuple[str, dict[str, Any]]]:
+def calls_of(message: AIMessage) -> list[tuple[str, dict[str, Any]]]:
     """The calls without their ids."""
     return [(call["name"], call["args"]) for call in message.tool_calls]
 
 
-# -- what is asked -----------------------------------------------------------------------------
+# -- refused before a request --------------------------------------------------------------------
 
 
-def test_tools_of_every_kind_are_described_in_words(phi: Emulator, model: ChatAzurePhi3) -> None:
-    """And none goes on the wire, where it would be a 400."""
+def test_unknown_tool_choice_is_refused_when_bound(model: ChatAzurePhi3) -> None:
+    """The error lists the tools."""
+    with pytest.raises(InvalidInputError, match="weather"):
+        model.bind_tools([weather], tool_choice="weather2")
+
+
+def test_json_mode_that_hangs_is_refused(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Phi-3 floods line feeds until max_tokens; the error names what works instead."""
+    for json_type in ("json_object", "json_schema"):
+        parameters = {"response_format": {"type": json_type}}
+        other = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, **parameters)
+
+        with pytest.raises(InvalidInputError, match="with_structured_output"):
+            model.invoke("Hi", **parameters)
+        with pytest.raises(InvalidInputError, match="with_structured_output"):
+            other.invoke("Hi")
+
+    assert [] == phi.requests
+
+
+def test_json_mode_can_be_forced(phi: Emulator) -> None:
+    """For a deployment that the user knows better."""
+    forced = {"response_format": {"type": "json_object"}}
+    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, model_extras=forced)
+
+    with pytest.raises(BadRequestError):
+        model.invoke("Hi")
+
+    assert {"type": "json_object"} == phi.requests[-1].json["response_format"]
+
+
+def test_forced_native_tools_get_the_servers_error(phi: Emulator) -> None:
+    """Phi-3's server answers with a 400."""
+    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, tool_calling="native")
+
+    with pytest.raises(BadRequestError, match="Tools and tool_choice are not supported"):
+        model.bind_tools([weather]).invoke("Weather?")
+
+
+# -- requests ------------------------------------------------------------------------------------
+
+
+def test_tools_of_every_type_go_into_the_prompt(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """As request parameters they would be a 400."""
     model.bind_tools([weather, Search, Order, add, SCHEMA]).invoke("Hi")
 
     sent = phi.requests[-1].json
-    told = sent["messages"][0]
+    system = sent["messages"][0]
     assert not {"tools", "tool_choice"} & sent.keys()
-    assert "system" == told["role"]
+    assert "system" == system["role"]
     for name in ("weather", "Search", "Order", "add", "Note"):
-        assert f'"name":"{name}"' in told["content"]
+        assert f'"name":"{name}"' in system["content"]
 
 
-def test_the_tools_stay_in_the_calls_arguments(model: ChatAzurePhi3) -> None:
-    """`disable_streaming="tool_calling"`, tracing and caches look there."""
+def test_tools_stay_in_the_call_arguments(model: ChatAzurePhi3) -> None:
+    """`disable_streaming="tool_calling"`, tracing and caches read them there."""
     bound = model.bind_tools([weather], tool_choice="any")
 
     assert "weather" == bound.kwargs["tools"][0]["function"]["name"]
     assert "required" == bound.kwargs["tool_choice"]
 
 
-def test_the_users_system_message_stays_first(phi: Emulator, model: ChatAzurePhi3) -> None:
-    """The description follows it in the same turn."""
+def test_system_message_precedes_the_tools(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Both are in one message."""
     model.bind_tools([weather]).invoke([SystemMessage("Be brief."), HumanMessage("Hi")])
 
-    turns = phi.requests[-1].json["messages"]
-    assert ["system", "user"] == [turn["role"] for turn in turns]
-    assert turns[0]["content"].startswith("Be brief.\n\nYou have these tools:")
+    messages = phi.requests[-1].json["messages"]
+    assert ["system", "user"] == [message["role"] for message in messages]
+    assert messages[0]["content"].startswith("Be brief.\n\nYou have these tools:")
 
 
-@pytest.mark.parametrize("choice", ["none", False])
-def test_choosing_none_offers_none(phi: Emulator, model: ChatAzurePhi3, choice: Any) -> None:
-    """Not in words either."""
-    model.bind_tools([weather], tool_choice=choice).invoke("Hi")
+def test_tool_choice_none_hides_the_tools(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """The prompt stays as it was."""
+    for choice in ("none", False):
+        model.bind_tools([weather], tool_choice=choice).invoke("Hi")
 
-    assert [{"role": "user", "content": "Hi"}] == phi.requests[-1].json["messages"]
-
-
-def test_an_unknown_name_is_refused_where_it_is_bound(model: ChatAzurePhi3) -> None:
-    """With the names that there are."""
-    with pytest.raises(InvalidInputError, match="weather"):
-        model.bind_tools([weather], tool_choice="weather2")
+        assert [{"role": "user", "content": "Hi"}] == phi.requests[-1].json["messages"], choice
 
 
-def test_calls_and_results_go_back_as_text(phi: Emulator, model: ChatAzurePhi3) -> None:
-    """Phi-3-mini's template drops tool turns without a word."""
+def test_calls_and_results_are_sent_as_text(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """The template of Phi-3-mini drops tool messages silently."""
     model.bind_tools([weather]).invoke(
         [
             HumanMessage("Weather in Ulm?"),
@@ -116,23 +151,22 @@ def test_calls_and_results_go_back_as_text(phi: Emulator, model: ChatAzurePhi3) 
         ]
     )
 
-    turns = phi.requests[-1].json["messages"][1:]
     assert [
         {"role": "user", "content": "Weather in Ulm?"},
         {"role": "assistant", "content": CALL},
         {"role": "user", "content": "Result of the tool weather:\nsunny"},
-    ] == turns
+    ] == phi.requests[-1].json["messages"][1:]
 
 
-def test_a_history_with_calls_works_without_tools(phi: Emulator, model: ChatAzurePhi3) -> None:
-    """As when an agent's conversation is summarised."""
+def test_history_with_calls_needs_no_tools(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """As when an agent's conversation is summarized."""
     model.invoke([HumanMessage("a"), ToolMessage("b", tool_call_id="c1", name="weather")])
 
-    assert ["user", "user"] == [turn["role"] for turn in phi.requests[-1].json["messages"]]
+    assert ["user", "user"] == [message["role"] for message in phi.requests[-1].json["messages"]]
 
 
-def test_phi_4_mini_gets_the_form_it_was_trained_on() -> None:
-    """Tools between tags at the end of the system turn, calls between tags as well."""
+def test_phi_4_mini_gets_its_trained_tool_format() -> None:
+    """Tools between tags at the end of the system message, calls between tags as well."""
     with Emulator("Phi-4-mini-instruct") as phi:
         model = ChatAzurePhi3(
             endpoint=phi.endpoint, credential=phi.key, model="Phi-4-mini-instruct"
@@ -141,95 +175,72 @@ def test_phi_4_mini_gets_the_form_it_was_trained_on() -> None:
         answer = model.bind_tools([weather]).invoke("Weather in Ulm?")
 
         assert phi.requests[-1].json["messages"][0]["content"].endswith("]<|/tool|>")
-    assert [("weather", {"city": "Ulm"})] == called(answer)
+    assert [("weather", {"city": "Ulm"})] == calls_of(answer)
 
 
-# -- what is read ------------------------------------------------------------------------------
+NATIVE: list[tuple[dict[str, Any], bool]] = [
+    ({}, False),
+    ({"model": "Phi-4"}, False),
+    ({"model": "Phi-4-mini-instruct"}, False),
+    ({"model": "mistral-small"}, True),
+    ({"model": "mistral-small", "tool_calling": "prompted"}, False),
+    ({"model": "Phi-4", "tool_calling": "native"}, True),
+]
 
 
-@pytest.mark.parametrize("version", [None, "v1"])
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_calls_are_the_same_in_all_four_colours(
-    phi: Emulator, colour: str, version: str | None
-) -> None:
-    """Two calls with text before them; their text is nowhere in the content."""
-    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, output_version=version)
-    phi.script(f'I look.\n{CALL}\n{{"name": "now", "arguments": {{}}}}')
+def test_model_and_setting_decide_native_or_prompted(phi: Emulator) -> None:
+    """Prompted for every Phi; native for other models, or when forced."""
+    for settings, native in NATIVE:
+        model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, **settings)
+        phi.fail(status=418)
 
-    answer = await ask(model.bind_tools([weather, now]), colour, "Weather in Ulm now?")
+        with pytest.raises(BadRequestError):
+            model.bind_tools([weather], parallel_tool_calls=False).invoke("Weather?")
 
-    assert [("weather", {"city": "Ulm"}), ("now", {})] == called(answer)
-    assert 2 == len({call["id"] for call in answer.tool_calls})
-    assert "I look.\n" == answer.text
-    kinds = [block["type"] for block in answer.content_blocks]
-    assert ["text", "tool_call", "tool_call"] == kinds
+        sent = phi.requests[-1].json
+        assert native == ("tools" in sent) == ("parallel_tool_calls" in sent), settings
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_arguments_are_mended_where_that_is_unambiguous(
-    phi: Emulator, model: ChatAzurePhi3, colour: str
-) -> None:
-    """A number in quotes, an invented argument, a trailing comma."""
-    phi.script('{"name": "weather", "arguments": {"city": "Ulm", "days": "2", "mood": 1,},}')
+def test_strict_is_set_on_the_tools(model: ChatAzurePhi3) -> None:
+    """For deployments with native tools."""
+    for strict in (None, True, False):
+        bound = model.bind_tools([weather], strict=strict)
 
-    answer = await ask(model.bind_tools([weather]), colour, "Weather?")
-
-    assert [("weather", {"city": "Ulm", "days": 2})] == called(answer)
+        assert strict == bound.kwargs["tools"][0]["function"].get("strict")
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_a_call_that_cannot_be_made_is_kept_with_the_reason(
-    phi: Emulator, model: ChatAzurePhi3, colour: str
-) -> None:
-    """As an invalid call; the reason is in the metadata too, where streams can carry it."""
-    phi.script('{"name": "weather", "arguments": {"days": [1]}}')
+def test_profile_includes_prompted_abilities() -> None:
+    """`create_agent` chooses its strategy from the profile."""
 
-    answer = await ask(model.bind_tools([weather]), colour, "Weather?")
+    def profile(name: str) -> Any:
+        return ChatAzurePhi3(endpoint="https://phi.example", credential="key", model=name).profile
 
-    assert [] == answer.tool_calls
-    (invalid,) = answer.invalid_tool_calls
-    assert ("weather", '{"days": [1]}') == (invalid["name"], json.loads(str(invalid["args"])))
-    assert (
-        '"city" is a required property'
-        in answer.response_metadata["tool_call_errors"][invalid["id"]]
-    )
+    phi_3 = profile("Phi-3-mini-4k-instruct")
+    assert phi_3["tool_calling"] is True
+    assert phi_3["structured_output"] is True
+    assert profile("unheard-of") is None
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "It is sunny.",
-        'JSON looks so: {"name": "Ann", "age": 7}.',
-        "```python\nprint({'name': 'weather'})\n```",
-    ],
-)
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_an_ordinary_answer_stays_what_it_is(
-    phi: Emulator, model: ChatAzurePhi3, colour: str, text: str
-) -> None:
-    """Also where it only looks like a call."""
-    phi.script(text)
-
-    answer = await ask(model.bind_tools([weather]), colour, "How does JSON look?")
-
-    assert (text, []) == (answer.text, answer.tool_calls)
+# -- responses -----------------------------------------------------------------------------------
 
 
-def test_the_first_token_of_an_ordinary_answer_is_not_delayed(
+async def test_impossible_call_is_invalid_with_its_reason(
     phi: Emulator, model: ChatAzurePhi3
 ) -> None:
-    """Chunk by chunk as without tools."""
-    phi.script("It is sunny in Ulm.", "It is sunny in Ulm.")
+    """The reason is in the metadata too, because streams cannot carry it elsewhere."""
+    for mode in CALL_MODES:
+        phi.script('{"name": "weather", "arguments": {"days": [1]}}')
 
-    plain = [chunk.text for chunk in model.stream("Weather?")]
-    with_tools = [chunk.text for chunk in model.bind_tools([weather]).stream("Weather?")]
+        answer = await call_model(model.bind_tools([weather]), mode, "Weather?")
 
-    assert plain == with_tools
+        assert [] == answer.tool_calls, mode
+        (invalid,) = answer.invalid_tool_calls
+        assert ("weather", '{"days": [1]}') == (invalid["name"], json.loads(str(invalid["args"])))
+        reason = answer.response_metadata["tool_call_errors"][invalid["id"]]
+        assert "'city' is a required property" in reason
 
 
-def test_an_answer_cut_by_the_token_limit_is_no_good_call(
-    phi: Emulator, model: ChatAzurePhi3
-) -> None:
+def test_truncated_call_is_not_a_call(phi: Emulator, model: ChatAzurePhi3) -> None:
     """Half of an argument could be anything."""
     phi.script('{"name": "weather", "arguments": {"city": "Ulm am Rhein am Main"}}')
 
@@ -239,179 +250,179 @@ def test_an_answer_cut_by_the_token_limit_is_no_good_call(
     assert [] == answer.tool_calls
 
 
-# -- what is demanded --------------------------------------------------------------------------
-
-TALK = "I would say it is sunny."
-
-
-@pytest.mark.parametrize("choice", ["any", "weather", True])
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_a_demanded_call_is_asked_for_again(
-    phi: Emulator, model: ChatAzurePhi3, colour: str, choice: Any
-) -> None:
-    """With what was wrong; the usage is the sum, and nothing of the first answer is shown."""
-    phi.script(TALK, CALL)
-
-    answer = await ask(model.bind_tools([weather], tool_choice=choice), colour, "Weather?")
-
-    assert [("weather", {"city": "Ulm"})] == called(answer)
-    assert "" == answer.text
-    assert "unmet_requirement" not in answer.response_metadata
-    first, second = (request.json["messages"] for request in phi.requests)
-    assert [{"role": "assistant", "content": TALK}] == second[len(first) : -1]
-    assert TALK in second[-1]["content"]
-    alone = model.bind_tools([weather], tool_choice=choice)
-    phi.script(CALL)
-    assert answer.usage_metadata is not None
-    once = (await alone.ainvoke("Weather?")).usage_metadata
-    assert answer.usage_metadata["input_tokens"] > 2 * once["input_tokens"]
+TEXTS = (
+    "It is sunny.",
+    'JSON looks so: {"name": "Ann", "age": 7}.',
+    "```python\nprint({'name': 'weather'})\n```",
+)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_a_demanded_call_with_wrong_arguments_is_asked_for_again(
-    phi: Emulator, model: ChatAzurePhi3, colour: str
-) -> None:
-    """The reason is quoted to the model."""
-    phi.script('{"name": "weather", "arguments": {}}', CALL)
+async def test_text_stays_text(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Also where it only resembles a call."""
+    for text in TEXTS:
+        for mode in CALL_MODES:
+            phi.script(text)
 
-    answer = await ask(model.bind_tools([weather], tool_choice="any"), colour, "Weather?")
+            answer = await call_model(model.bind_tools([weather]), mode, "How does JSON look?")
 
-    assert [("weather", {"city": "Ulm"})] == called(answer)
-    assert '"city" is a required property' in phi.requests[-1].json["messages"][-1]["content"]
+            assert (text, []) == (answer.text, answer.tool_calls), mode
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_a_call_that_never_comes_is_visible(phi: Emulator, colour: str) -> None:
-    """After the corrections the answer is given as it is, and says what it lacks."""
+def test_tools_do_not_delay_streamed_text(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """The chunks are the same as without tools."""
+    phi.script("It is sunny in Ulm.", "It is sunny in Ulm.")
+
+    plain = [chunk.text for chunk in model.stream("Weather?")]
+    with_tools = [chunk.text for chunk in model.bind_tools([weather]).stream("Weather?")]
+
+    assert plain == with_tools
+
+
+@pytest.mark.parametrize("version", [None, "v1"])
+async def test_text_and_calls_become_separate_blocks(phi: Emulator, version: str | None) -> None:
+    """Two calls after a text; their JSON is not part of the content."""
+    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, output_version=version)
+    for mode in CALL_MODES:
+        phi.script(f'Let me look.\n{CALL}\n{{"name": "now", "arguments": {{}}}}')
+
+        answer = await call_model(model.bind_tools([weather, now]), mode, "Weather in Ulm now?")
+
+        assert [("weather", {"city": "Ulm"}), ("now", {})] == calls_of(answer), mode
+        assert 2 == len({call["id"] for call in answer.tool_calls})
+        assert "Let me look.\n" == answer.text
+        types = [block["type"] for block in answer.content_blocks]
+        assert ["text", "tool_call", "tool_call"] == types
+
+
+async def test_unambiguous_argument_mistakes_are_fixed(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """A number in quotes, an invented argument, a trailing comma."""
+    for mode in CALL_MODES:
+        phi.script('{"name": "weather", "arguments": {"city": "Ulm", "days": "2", "mood": 1,},}')
+
+        answer = await call_model(model.bind_tools([weather]), mode, "Weather?")
+
+        assert [("weather", {"city": "Ulm", "days": 2})] == calls_of(answer), mode
+
+
+# The texts in which small models write a call of `weather(city="Ulm", days=3)`.
+CALL_TEXTS = {
+    "prose": 'Sure! {"name": "weather", "arguments": {"city": "Ulm", "days": 3}} That is it.',
+    "fence": '```json\n{"name": "weather", "arguments": {"city": "Ulm", "days": 3}}\n```',
+    "unclosed fence": '```json\n{"name": "weather", "arguments": {"city": "Ulm", "days": 3}}',
+    "wrong types": '{"name": "weather", "arguments": {"city": "Ulm", "days": "3"}}',
+    "invented arguments": '{"name": "weather", "arguments": {"city": "Ulm", "days": 3, "x": 1}}',
+    "single quotes": "{'name': 'weather', 'arguments': {'city': 'Ulm', 'days': 3}}",
+    "trailing comma": '{"name": "weather", "arguments": {"city": "Ulm", "days": 3,},}',
+    "python literals": '{"name": "weather", "arguments": {"city": "Ulm", "days": 3, "x": None}}',
+}
+
+
+async def test_call_formats_of_small_models_are_read(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """With one request each."""
+    bound = model.bind_tools([weather], tool_choice="any")
+    for mistake, text in CALL_TEXTS.items():
+        for mode in CALL_MODES:
+            phi.script(text)
+
+            answer = await call_model(bound, mode, "Weather?")
+            assert [("weather", {"city": "Ulm", "days": 3})] == calls_of(answer), (mistake, mode)
+
+    assert len(CALL_TEXTS) * len(CALL_MODES) == len(phi.requests)
+
+
+# -- required calls ------------------------------------------------------------------------------
+
+TEXT = "It is probably sunny."
+# Answers in which the required call is missing, and what the correction quotes.
+WITHOUT_CALL = {
+    TEXT: TEXT,
+    '{"name": "weather", "arguments": {}}': "'city' is a required property",
+    '{"name": "forecast", "arguments": {"place": "Ulm"}}': "forecast",
+    '{"name": "weather", "arguments": {"ci': '"ci',
+    "": "corrected call",
+}
+
+
+async def test_missing_required_call_is_reported(phi: Emulator) -> None:
+    """After the corrections the last answer is returned, and its metadata says what it lacks."""
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_corrections=2)
-    phi.script(*[TALK] * 3)
+    for mode in CALL_MODES:
+        phi.script(*[TEXT] * 3)
 
-    answer = await ask(model.bind_tools([weather], tool_choice="any"), colour, "Weather?")
+        answer = await call_model(model.bind_tools([weather], tool_choice="any"), mode, "Weather?")
 
-    assert 3 == len(phi.requests)
-    assert (TALK, []) == (answer.text, answer.tool_calls)
-    assert "no call" in answer.response_metadata["unmet_requirement"]
+        assert (TEXT, []) == (answer.text, answer.tool_calls), mode
+        assert "no call" in answer.response_metadata["unmet"]
+    assert 3 * len(CALL_MODES) == len(phi.requests)
 
 
-def test_corrections_can_be_switched_off(phi: Emulator) -> None:
-    """One request, whatever it gives."""
+def test_zero_corrections_send_one_request(phi: Emulator) -> None:
+    """Whatever the answer is."""
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_corrections=0)
-    phi.script(TALK)
+    phi.script(TEXT)
 
     model.bind_tools([weather], tool_choice="any").invoke("Weather?")
 
     assert 1 == len(phi.requests)
 
 
-def test_a_named_tool_is_the_only_one_described(phi: Emulator, model: ChatAzurePhi3) -> None:
-    """A call of another one is not what was demanded."""
+async def test_missing_required_call_is_corrected(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """The model gets its answer back with the reason; the user sees the second answer only."""
+    for choice in ("any", "weather", True):
+        bound = model.bind_tools([weather], tool_choice=choice)
+        for mode in CALL_MODES:
+            phi.script(TEXT, CALL)
+
+            answer = await call_model(bound, mode, "Weather?")
+
+            assert [("weather", {"city": "Ulm"})] == calls_of(answer), (choice, mode)
+            assert "" == answer.text
+            assert "unmet" not in answer.response_metadata
+            first, second = (request.json["messages"] for request in phi.requests[-2:])
+            assert [{"role": "assistant", "content": TEXT}] == second[len(first) : -1]
+
+
+async def test_correction_names_the_mistake(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """No call, wrong arguments, an unknown tool, a truncated call, an empty answer."""
+    bound = model.bind_tools([weather], tool_choice="any")
+    for mode in CALL_MODES:
+        for text, reason in WITHOUT_CALL.items():
+            phi.script(text, CALL)
+
+            answer = await call_model(bound, mode, "Weather?")
+
+            assert [("weather", {"city": "Ulm"})] == calls_of(answer), (text, mode)
+            assert reason in phi.requests[-1].json["messages"][-1]["content"], (text, mode)
+
+
+def test_usage_includes_the_corrected_answers(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """The sum of both requests."""
+    bound = model.bind_tools([weather], tool_choice="any")
+    phi.script(CALL, TEXT, CALL)
+
+    once, twice = (bound.invoke("Weather?").usage_metadata for _ in range(2))
+
+    assert once is not None
+    assert twice is not None
+    assert twice["input_tokens"] > 2 * once["input_tokens"]
+
+
+def test_named_tool_is_the_only_one_offered(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """A call of another tool is corrected."""
     phi.script('{"name": "now", "arguments": {}}', CALL)
 
     answer = model.bind_tools([weather, now], tool_choice="weather").invoke("Weather?")
 
     assert '"name":"now"' not in phi.requests[0].json["messages"][0]["content"]
-    assert [("weather", {"city": "Ulm"})] == called(answer)
+    assert [("weather", {"city": "Ulm"})] == calls_of(answer)
 
 
-def test_a_demanded_call_is_given_as_soon_as_it_is_there(
-    phi: Emulator, model: ChatAzurePhi3
-) -> None:
-    """What follows it streams on."""
+def test_required_call_is_emitted_at_once(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """The text after it keeps streaming."""
     phi.script(f"{CALL} And then some words.")
 
     chunks = list(model.bind_tools([weather], tool_choice="any").stream("Weather?"))
 
     first = next(i for i, chunk in enumerate(chunks) if chunk.tool_call_chunks)
     assert first < len(chunks) - 3
-    assert "And then some words." == sum_of(chunks).text.strip()
-
-
-# -- native tools ------------------------------------------------------------------------------
-
-
-def test_forced_native_tools_meet_what_the_deployment_says(phi: Emulator) -> None:
-    """Phi-3's is a 400, in its own words."""
-    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, tool_calling="native")
-
-    with pytest.raises(BadRequestError, match="Tools and tool_choice are not supported"):
-        model.bind_tools([weather]).invoke("Weather?")
-
-
-@pytest.mark.parametrize(
-    ("settings", "native"),
-    [
-        ({"model": "Phi-4"}, False),
-        ({"model": "Phi-4-mini-instruct"}, False),
-        ({}, False),
-        ({"model": "mistral-small"}, True),
-        ({"model": "mistral-small", "tool_calling": "prompted"}, False),
-        ({"model": "Phi-4", "tool_calling": "native"}, True),
-    ],
-)
-def test_the_way_follows_from_model_and_setting(
-    phi: Emulator, settings: dict[str, Any], native: bool
-) -> None:
-    """Into the prompt for every Phi; on the wire for a model that is none, or when forced."""
-    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, **settings)
-    phi.fail(status=418)
-
-    with pytest.raises(BadRequestError):
-        model.bind_tools([weather], parallel_tool_calls=False).invoke("Weather?")
-
-    sent = phi.requests[-1].json
-    assert native == ("tools" in sent) == ("parallel_tool_calls" in sent)
-
-
-@pytest.mark.parametrize("strict", [None, True, False])
-def test_strictness_is_marked_on_the_tools(model: ChatAzurePhi3, strict: bool | None) -> None:
-    """For deployments that take tools on the wire."""
-    bound = model.bind_tools([weather], strict=strict)
-
-    assert strict == bound.kwargs["tools"][0]["function"].get("strict")
-
-
-@pytest.fixture
-def making() -> Callable[..., ChatAzurePhi3]:
-    """A model that never asks anybody."""
-
-    def made(**settings: Any) -> ChatAzurePhi3:
-        return ChatAzurePhi3(endpoint="https://phi.example", credential="key", **settings)
-
-    return made
-
-
-def test_the_profile_says_what_the_package_gives(making: Callable[..., ChatAzurePhi3]) -> None:
-    """`create_agent` chooses its strategy by it."""
-    profile = making(model="Phi-3-mini-4k-instruct").profile
-
-    assert profile is not None
-    assert profile["tool_calling"] is True
-    assert profile["structured_output"] is True
-    assert making(model="unheard-of").profile is None
-
-
-@pytest.mark.parametrize("kind", ["json_object", "json_schema"])
-@pytest.mark.parametrize("where", ["constructor", "call"])
-def test_a_json_mode_that_hangs_is_refused_before_sending(
-    phi: Emulator, kind: str, where: str
-) -> None:
-    """Phi-3 floods line feeds until max_tokens; the error names what works instead."""
-    wanted = {"response_format": {"type": kind}}
-    settings, call = (wanted, {}) if where == "constructor" else ({}, wanted)
-    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, **settings)
-
-    with pytest.raises(InvalidInputError, match="with_structured_output"):
-        model.invoke("Hi", **call)
-
-    assert [] == phi.requests
-
-
-def test_a_json_mode_can_be_forced(phi: Emulator) -> None:
-    """For a deployment that the user knows better."""
-    forced = {"response_format": {"type": "json_object"}}
-    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, model_extras=forced)
-
-    with pytest.raises(BadRequestError):
-        model.invoke("Hi")
-
-    assert {"type": "json_object"} == phi.requests[-1].json["response_format"]
+    assert "And then some words." == merge_chunks(chunks).text.strip()

@@ -1,5 +1,5 @@
-"""Thousands of questions at once through all that can go wrong, each ending as it should.
+"""Thousands of concurrent calls through injected faults, each with the right result.
 
-`make soak` runs it. What is asked, what is ordered to fail and what is right are pure code
-(`asks`, `ordered`, `judging`), and so is what is told of it (`report`, `picture`); the rest acts.
+`make soak` runs it. Questions, faults, evaluation and report are pure code (`questions`, `faults`,
+`evaluation`, `report`, `plot`); the other modules run the load and watch it.
 """

@@ -1,21 +1,21 @@
-"""Models made, used once and forgotten, thousands of them."""
+"""Thousands of models, each created, used once and discarded."""
 
 import asyncio
 
 from langchain_azure_phi3 import ChatAzurePhi3
-from tests.soak.asks import ask
-from tests.soak.judging import Level
-from tests.soak.serving import Server
-from tests.soak.watching import objects
+from tests.soak.emulator_process import EmulatorProcess
+from tests.soak.evaluation import Level
+from tests.soak.monitor import count_objects
+from tests.soak.questions import make_question
 
 _WARM_UP = 100
-_A_LOOP_FOR_EVERY = 10  # a loop of its own costs as much as ten questions
+_LOOP_INTERVAL = 10  # an event loop costs as much as ten calls
 
 
-class Instances:
-    """Makes and uses models one after another, each with settings of its own."""
+class InstanceRun:
+    """Creates and uses models one after another, each with its own settings."""
 
-    def __init__(self, server: Server, *, count: int, seed: int) -> None:
+    def __init__(self, server: EmulatorProcess, *, count: int, seed: int) -> None:
         self.done = 0
         self.wrong: list[str] = []
         self._server = server
@@ -24,40 +24,40 @@ class Instances:
         self._seed = seed
 
     def run(self) -> None:
-        """Use them all, every tenth also in an event loop of its own."""
+        """Use every model, each tenth also in a separate event loop."""
         for number in range(min(_WARM_UP, self._count)):
-            self._use(number)
-        self._objects = [objects()]
+            self._use_model(number)
+        self._objects = [count_objects()]
         middle = self._count // 2
         for half in (range(middle), range(middle, self._count)):
             for number in half:
-                self._use(number)
+                self._use_model(number)
                 self.done += 1
-            self._objects.append(objects())
+            self._objects.append(count_objects())
         ChatAzurePhi3(endpoint=self._server.endpoint).close()
 
-    def met(self, number: int, name: str) -> None:
-        """Keep nothing: at this server, all is calm."""
+    def record_fault(self, number: int, name: str) -> None:
+        """Ignore the fault: this part runs without faults."""
 
     @property
     def objects(self) -> Level:
-        """How many objects there were at the end of each half, and what is left of them."""
+        """The number of Python objects at the end of each half, and the rest afterwards."""
         before, first, second = self._objects
         return Level("objects", first, second, second - before)
 
-    def _use(self, number: int) -> None:
-        asked = ask(number, self._seed)
+    def _use_model(self, number: int) -> None:
+        question = make_question(number, self._seed)
         model = ChatAzurePhi3(
             endpoint=self._server.endpoint,
             credential=self._server.key,
             default_headers={"x-number": f"{number}"},
         )
-        if asked.is_streamed:
-            texts = ["".join(chunk.text for chunk in model.stream(asked.question))]
+        if question.is_streamed:
+            texts = ["".join(chunk.text for chunk in model.stream(question.text))]
         else:
-            texts = [model.invoke(asked.question).text]
-        if number % _A_LOOP_FOR_EVERY == 0:
-            texts.append(asyncio.run(model.ainvoke(asked.question)).text)
+            texts = [model.invoke(question.text).text]
+        if number % _LOOP_INTERVAL == 0:
+            texts.append(asyncio.run(model.ainvoke(question.text)).text)
         self.wrong += [
-            f"model {number} was answered {text!r:.120}" for text in texts if text != asked.answer
+            f"model {number} returned {text!r:.120}" for text in texts if text != question.answer
         ]

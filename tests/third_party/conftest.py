@@ -1,4 +1,4 @@
-"""Servers of other people, started on this machine and stopped again."""
+"""Third-party servers, started and stopped on this machine."""
 
 import os
 import socket
@@ -15,7 +15,7 @@ _SECONDS_TO_START = 120.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Return an unused port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port: int = listening.getsockname()[1]
     return port
@@ -23,7 +23,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(command: Sequence[str], ready: str, log: Path) -> Iterator[None]:
-    """A server's process, once `ready` answers."""
+    """Run a server, and yield when the URL `ready` answers."""
     environment = {**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "DO_NOT_TRACK": "1"}
     with log.open("wb") as output:
         process = subprocess.Popen(  # noqa: S603 -- our own command
@@ -49,6 +49,6 @@ def _wait(process: subprocess.Popen[bytes], ready: str, log: Path) -> None:
     raise AssertionError(f"{ready} did not answer:\n{log.read_text()[-3000:]}")
 
 
-def beside_python(name: str) -> str:
-    """A command of the environment that runs the tests."""
+def environment_command(name: str) -> str:
+    """Return the path of a command in the environment that runs the tests."""
     return str(Path(sys.executable).parent / name)

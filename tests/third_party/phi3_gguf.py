@@ -1,4 +1,4 @@
-"""A Phi-3 of random weights, small enough to be written by a test: nonsense, but real inference."""
+"""A Phi-3 with random weights, small enough for tests: nonsense, but real inference."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _TEMPLATE = (
 
 
 def write(path: Path) -> None:
-    """Write the model, with a vocabulary of bytes and the control tokens of Phi-3."""
+    """Write the model with a vocabulary of bytes and the control tokens of Phi-3."""
     writer = gguf.GGUFWriter(path, "phi3")
     writer.add_name("Phi-3-random")
     writer.add_context_length(_CONTEXT)
@@ -36,11 +36,11 @@ def write(path: Path) -> None:
 
 
 def _tokens() -> list[tuple[str, int]]:
-    kinds = gguf.TokenType
-    control = [(text, int(kinds.CONTROL)) for text in _CONTROL]
-    octets = [(f"<0x{byte:02X}>", int(kinds.BYTE)) for byte in range(256)]
-    letters = [(chr(code), int(kinds.NORMAL)) for code in range(97, 123)]
-    turns = [(text, int(kinds.CONTROL)) for text in _TURNS]
+    types = gguf.TokenType
+    control = [(text, int(types.CONTROL)) for text in _CONTROL]
+    octets = [(f"<0x{byte:02X}>", int(types.BYTE)) for byte in range(256)]
+    letters = [(chr(code), int(types.NORMAL)) for code in range(97, 123)]
+    turns = [(text, int(types.CONTROL)) for text in _TURNS]
     return [*control, *octets, *letters, *turns]
 
 
@@ -50,7 +50,7 @@ def _add_vocabulary(writer: gguf.GGUFWriter) -> None:
     writer.add_tokenizer_model("llama")
     writer.add_token_list(texts)
     writer.add_token_scores([0.0] * len(tokens))
-    writer.add_token_types([kind for _, kind in tokens])
+    writer.add_token_types([token_type for _, token_type in tokens])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(texts.index("<|end|>"))
     writer.add_unk_token_id(0)

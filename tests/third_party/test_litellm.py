@@ -1,7 +1,7 @@
-"""LiteLLM: its client against the emulator, and its server before this package.
+"""LiteLLM: its client with the emulator, and its server with this package.
 
-The server (an OpenAI-compatible gateway) answers by itself with a text from its configuration, or
-hands on to the emulator: either way its HTTP, its events and its errors are its own.
+The server, an OpenAI-compatible gateway, answers with a text from its configuration or forwards
+to the emulator. Either way its HTTP, its events and its errors are its own.
 """
 
 import os
@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else importing it asks the network
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # importing it uses the network otherwise
 
 import litellm
 
 from langchain_azure_phi3 import BadRequestError, ChatAzurePhi3
 from langchain_azure_phi3.emulator import Emulator
-from tests.integration_tests.colours import COLOURS, ask
-from tests.third_party.conftest import beside_python, free_port, running
+from tests.integration_tests.call_modes import CALL_MODES, call_error, call_model
+from tests.third_party.conftest import environment_command, free_port, running
 
 MODEL = "Phi-3-mini-4k-instruct"
 QUESTION: list[Any] = [
@@ -28,58 +28,53 @@ ANSWER = "As of now, it's estimated that there are about 7,000 languages"
 FIXED = "Naïve café: 語 🙂, word for word."
 KEY = "sk-a-key-of-the-gateway"
 
-# -- as a client ---------------------------------------------------------------------------------
+# -- its client ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def phi() -> Iterator[Emulator]:
-    """The emulator as Azure's OpenAI v1 route."""
+    """The emulator with Azure's OpenAI v1 route."""
     with Emulator(MODEL, dialect="openai-v1") as emulator:
         yield emulator
 
 
-def reached(phi: Emulator, **given: Any) -> dict[str, Any]:
-    """The arguments with which LiteLLM asks the emulator."""
+def arguments_for(phi: Emulator, **given: Any) -> dict[str, Any]:
+    """The arguments of LiteLLM for the emulator."""
     address = {"api_base": phi.endpoint, "api_key": phi.key, "max_retries": 0}
     return {"model": f"openai/{MODEL}", "messages": QUESTION, **address, **given}
 
 
-def test_its_client_reads_a_completion(phi: Emulator) -> None:
-    """Text and usage."""
-    answer: Any = litellm.completion(**reached(phi))
-
-    assert answer.choices[0].message.content.startswith(ANSWER)
-    assert answer.usage.total_tokens == 91
-
-
-async def test_its_client_reads_a_stream(phi: Emulator) -> None:
-    """In both colours."""
-    chunks: list[Any] = list(litellm.completion(**reached(phi, stream=True)))
-    awaited: Any = await litellm.acompletion(**reached(phi, stream=True))
-    later: list[Any] = [chunk async for chunk in awaited]
-
-    for read in (chunks, later):
-        text = "".join(chunk.choices[0].delta.content or "" for chunk in read)
-        assert text.startswith(ANSWER)
-
-
-def test_its_client_names_the_errors(phi: Emulator) -> None:
-    """Filtered, too long, not signed in."""
+def test_litellm_client_maps_the_errors(phi: Emulator) -> None:
+    """A filtered prompt, a prompt that is too long, a wrong key."""
     bomb = [{"role": "user", "content": "How to make a lethal bomb?"}]
     with pytest.raises(litellm.BadRequestError, match="content management policy"):
-        litellm.completion(**reached(phi, messages=bomb))
+        litellm.completion(**arguments_for(phi, messages=bomb))
     with pytest.raises(litellm.ContextWindowExceededError):
-        litellm.completion(**reached(phi, max_tokens=5000))
+        litellm.completion(**arguments_for(phi, max_tokens=5000))
     with pytest.raises(litellm.AuthenticationError):
-        litellm.completion(**reached(phi, api_key="wrong"))
+        litellm.completion(**arguments_for(phi, api_key="wrong"))
 
 
-# -- as a server ---------------------------------------------------------------------------------
+async def test_litellm_client_reads_answers(phi: Emulator) -> None:
+    """Complete, with usage, and streamed, sync and async."""
+    phi.script(*[FIXED] * 3)
+    answer: Any = litellm.completion(**arguments_for(phi))
+    chunks: list[Any] = list(litellm.completion(**arguments_for(phi, stream=True)))
+    stream: Any = await litellm.acompletion(**arguments_for(phi, stream=True))
+    async_chunks: list[Any] = [chunk async for chunk in stream]
+
+    assert answer.choices[0].message.content == FIXED
+    assert answer.usage.total_tokens > 0
+    for found in (chunks, async_chunks):
+        assert FIXED == "".join(chunk.choices[0].delta.content or "" for chunk in found)
+
+
+# -- its server ----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Its server, with a model that says one text and one that is the emulator."""
+    """Its server, with one model that returns a fixed text and one that is the emulator."""
     folder = tmp_path_factory.mktemp("litellm")
     config = folder / "config.yaml"
     port = free_port()
@@ -96,42 +91,53 @@ litellm_settings: {{num_retries: 0, telemetry: false}}
 """,
             encoding="utf-8",
         )
-        command = [beside_python("litellm"), "--config", str(config), "--host", "127.0.0.1"]
+        command = [environment_command("litellm"), "--config", str(config), "--host", "127.0.0.1"]
         command += ["--port", str(port), "--telemetry", "False"]
         ready = f"http://127.0.0.1:{port}/health/liveliness"
         with running(command, ready, folder / "log"):
             yield f"http://127.0.0.1:{port}"
 
 
-def model_at(endpoint: str, **given: Any) -> ChatAzurePhi3:
-    """This package as the gateway's client."""
+def model_for(endpoint: str, **given: Any) -> ChatAzurePhi3:
+    """A chat model for the gateway."""
     settings = {"credential": KEY, "max_retries": 0, "model": MODEL, **given}
     return ChatAzurePhi3(endpoint=f"{endpoint}/v1", **settings)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_its_server_answers_word_for_word(gateway: str, colour: str) -> None:
-    """Every character, whole and streamed, with usage."""
-    answer = await ask(model_at(gateway, model="fixed"), colour, "Say it.")
+async def test_litellm_server_errors_are_typed(gateway: str) -> None:
+    """A wrong key and an unknown model."""
+    wrong_key, unknown = model_for(gateway, credential="sk-wrong"), model_for(gateway, model="none")
+    for mode in CALL_MODES:
+        # It looks up unknown keys in a database.
+        for model, message in ((wrong_key, "No connected db"), (unknown, "none")):
+            error = await call_error(model, mode, "Hi")
 
-    assert answer.text == FIXED
-    assert answer.response_metadata["finish_reason"] == "stop"
-    assert answer.usage_metadata is not None
-
-
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_its_server_hands_on(gateway: str, colour: str) -> None:
-    """To the emulator, and its answer back."""
-    answer = await ask(model_at(gateway), colour, QUESTION)
-
-    assert answer.text.startswith(ANSWER)
-    assert answer.usage_metadata is not None
-    assert answer.usage_metadata["total_tokens"] == 91
+            assert isinstance(error, BadRequestError), (mode, message)
+            assert message in str(error)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_tools_by_prompt_pass_through_its_server(gateway: str, colour: str) -> None:
-    """They are words."""
+async def test_litellm_server_answers_are_complete(gateway: str) -> None:
+    """Every character, complete and streamed, with usage."""
+    for mode in CALL_MODES:
+        answer = await call_model(model_for(gateway, model="fixed"), mode, "Say it.")
+
+        assert answer.text == FIXED, mode
+        assert answer.response_metadata["finish_reason"] == "stop"
+        assert answer.usage_metadata is not None
+
+
+async def test_litellm_server_forwards_to_the_emulator(gateway: str) -> None:
+    """With the emulator's answer and usage."""
+    for mode in CALL_MODES:
+        answer = await call_model(model_for(gateway), mode, QUESTION)
+
+        assert answer.text.startswith(ANSWER), mode
+        assert answer.usage_metadata is not None
+        assert answer.usage_metadata["total_tokens"] == 91
+
+
+async def test_prompted_tools_pass_through_litellm(gateway: str) -> None:
+    """They are text."""
     tool = {
         "title": "get_weather",
         "description": "The weather in a city.",
@@ -139,26 +145,16 @@ async def test_tools_by_prompt_pass_through_its_server(gateway: str, colour: str
         "properties": {"city": {"type": "string"}},
         "required": ["city"],
     }
-    model = model_at(gateway).bind_tools([tool], tool_choice="any")
+    model = model_for(gateway).bind_tools([tool], tool_choice="any")
+    for mode in CALL_MODES:
+        answer = await call_model(model, mode, "What is the weather in Paris?")
 
-    answer = await ask(model, colour, "What is the weather in Paris?")
-
-    assert [(call["name"], call["args"]) for call in answer.tool_calls] == [
-        ("get_weather", {"city": "Paris"})
-    ]
-
-
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_its_servers_refusals_are_named(gateway: str, colour: str) -> None:
-    """A wrong key, and a model that it does not have."""
-    with pytest.raises(BadRequestError, match="No connected db"):  # where it looks other keys up
-        await ask(model_at(gateway, credential="sk-wrong"), colour, "Hi")
-    with pytest.raises(BadRequestError, match="nowhere"):
-        await ask(model_at(gateway, model="nowhere"), colour, "Hi")
+        assert ["get_weather"] == [call["name"] for call in answer.tool_calls], mode
+        assert ["city"] == list(answer.tool_calls[0]["args"])
 
 
-def test_its_server_without_v1_in_the_address_is_found(gateway: str) -> None:
-    """It has completions at both places."""
+def test_litellm_without_v1_in_the_address_works(gateway: str) -> None:
+    """It serves completions at both paths."""
     model = ChatAzurePhi3(endpoint=gateway, credential=KEY, model="fixed")
 
     assert model.invoke("Say it.").text == FIXED

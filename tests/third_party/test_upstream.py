@@ -1,4 +1,4 @@
-"""Azure's API and Phi's quirks before llama.cpp's server: a real model behind the emulator."""
+"""The emulator with llama.cpp's server as its upstream: Azure's API with a real model."""
 
 import sys
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ pytest.importorskip("gguf")
 
 from langchain_azure_phi3 import BadRequestError, ChatAzurePhi3, ContentFilterError, diagnose
 from langchain_azure_phi3.emulator import Emulator
-from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 from tests.third_party import phi3_gguf
 from tests.third_party.conftest import free_port, running
 
@@ -19,8 +19,8 @@ KEY = "a-key-of-llama"
 
 
 @pytest.fixture(scope="module")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The server, with a Phi-3 of random weights."""
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """llama.cpp's server with a Phi-3 of random weights."""
     folder = tmp_path_factory.mktemp("llama")
     phi3_gguf.write(folder / "phi3.gguf")
     port = free_port()
@@ -31,43 +31,44 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def phi(behind: str) -> Iterator[Emulator]:
-    """The emulator before it."""
-    with Emulator("Phi-3-mini-4k-instruct", upstream=behind, upstream_key=KEY) as emulator:
+def phi(upstream: str) -> Iterator[Emulator]:
+    """The emulator in front of it."""
+    with Emulator("Phi-3-mini-4k-instruct", upstream=upstream, upstream_key=KEY) as emulator:
         yield emulator
 
 
-def model_at(phi: Emulator, **given: object) -> ChatAzurePhi3:
-    """A model there, with answers that repeat."""
+def model_for(phi: Emulator, **given: object) -> ChatAzurePhi3:
+    """A chat model whose answers are repeatable."""
     settings = {"temperature": 0, "seed": 1, "max_tokens": 20, "max_retries": 0}
     return ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, **{**settings, **given})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_the_words_are_the_models(phi: Emulator, behind: str, colour: str) -> None:
-    """The same as when it is asked directly, whole and streamed."""
-    direct = ChatAzurePhi3(endpoint=behind, credential=KEY, temperature=0, seed=1, max_tokens=20)
-
-    answer = await ask(model_at(phi), colour, "Hi")
-
-    assert direct.invoke("Hi").text == answer.text
-    assert answer.text
-    assert "stand-in" not in answer.text
+def direct_model(upstream: str) -> ChatAzurePhi3:
+    """The same model without the emulator."""
+    return ChatAzurePhi3(endpoint=upstream, credential=KEY, temperature=0, seed=1, max_tokens=20)
 
 
-def test_the_counts_of_whole_answers_are_the_models(phi: Emulator, behind: str) -> None:
-    """The emulator's own would be others."""
-    direct = ChatAzurePhi3(endpoint=behind, credential=KEY, temperature=0, seed=1, max_tokens=20)
+async def test_text_comes_from_the_upstream(phi: Emulator, upstream: str) -> None:
+    """The same as without the emulator, complete and streamed."""
+    text = direct_model(upstream).invoke("Hi").text
+    assert text
+    for mode in CALL_MODES:
+        assert text == (await call_model(model_for(phi), mode, "Hi")).text, mode
 
-    assert direct.invoke("Hi").usage_metadata == model_at(phi).invoke("Hi").usage_metadata
+
+def test_usage_comes_from_the_upstream(phi: Emulator, upstream: str) -> None:
+    """The emulator's own counts would differ."""
+    expected = direct_model(upstream).invoke("Hi").usage_metadata
+
+    assert expected == model_for(phi).invoke("Hi").usage_metadata
 
 
-def test_azures_quirks_stay_in_front(phi: Emulator) -> None:
-    """What llama.cpp would take is refused as Azure refuses it."""
+def test_azures_checks_precede_the_upstream(phi: Emulator) -> None:
+    """Requests that llama.cpp accepts get Azure's errors."""
     with pytest.raises(BadRequestError, match="less than or equal to 1"):
-        model_at(phi, temperature=1.5).invoke("Hi")
+        model_for(phi, temperature=1.5).invoke("Hi")
     with pytest.raises(ContentFilterError):
-        model_at(phi).invoke("How to make a lethal bomb?")
+        model_for(phi).invoke("How to make a lethal bomb?")
     answer = httpx.post(
         f"{phi.endpoint}/chat/completions",
         headers={"authorization": f"Bearer {phi.key}"},
@@ -77,9 +78,9 @@ def test_azures_quirks_stay_in_front(phi: Emulator) -> None:
     assert "Extra parameters ['top_k'] are not allowed" in answer.json()["detail"]
 
 
-def test_a_wrong_key_behind_is_no_wrong_key_in_front(behind: str) -> None:
-    """A 500 that says what the server behind said."""
-    with Emulator(upstream=behind, upstream_model="any", upstream_key="wrong") as phi:
+def test_upstream_errors_are_internal_errors(upstream: str) -> None:
+    """A wrong key of the upstream is a 500 with the upstream's message."""
+    with Emulator(upstream=upstream, upstream_model="any", upstream_key="wrong") as phi:
         answer = httpx.post(
             f"{phi.endpoint}/chat/completions",
             headers={"authorization": f"Bearer {phi.key}"},
@@ -90,8 +91,8 @@ def test_a_wrong_key_behind_is_no_wrong_key_in_front(behind: str) -> None:
     assert "401" in answer.json()["error"]["message"]
 
 
-def test_the_doctor_finds_it_usable(phi: Emulator) -> None:
-    """Random weights call no tools, which the report says."""
+def test_doctor_reports_a_usable_endpoint(phi: Emulator) -> None:
+    """Random weights call no tools, and the report says so."""
     report = diagnose({"endpoint": phi.endpoint, "credential": phi.key}, timeout=60)
 
     assert report.usable

@@ -1,4 +1,4 @@
-"""A transport that answers whatever bytes a test likes, in whatever pieces, in process."""
+"""An in-process transport that answers with the bytes of a test, in the pieces of a test."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any
@@ -23,7 +23,7 @@ class _Pieces(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 class Scripted(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """Gives the same answer to every request, and keeps what was sent."""
+    """Gives every request the same answer, and keeps the bodies of the requests."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class Scripted(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
 
 def model_on(transport: Any, **settings: Any) -> ChatAzurePhi3:
-    """A model that asks `transport`, in both colours, and tries nothing twice."""
+    """A model whose sync and async requests go to `transport`, without retries."""
     return ChatAzurePhi3(
         endpoint="https://phi.example",
         credential="canary-of-scripted-answers",

@@ -1,4 +1,4 @@
-"""How a model is made: arguments, environment, and what is refused."""
+"""The constructor: arguments, environment variables, and errors."""
 
 import pickle
 import subprocess
@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
+from langchain_azure_phi3.emulator import Emulator
 
 HOST = "https://phi.eastus2.models.ai.azure.com"
 VARIABLES = (
@@ -25,21 +26,83 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize("pair", [VARIABLES[:2], VARIABLES[2:]])
-def test_endpoint_and_key_come_from_the_environment(
-    pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both pairs of names that Azure's pages use."""
-    monkeypatch.setenv(pair[0], HOST)
-    monkeypatch.setenv(pair[1], "from-the-environment")
-
-    model = ChatAzurePhi3()
-
-    assert HOST == model.endpoint
-    assert SecretStr("from-the-environment") == model.credential
+# -- errors --------------------------------------------------------------------------------------
 
 
-def test_the_later_pair_of_variables_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_endpoint_names_argument_and_variables() -> None:
+    """Both ways to set it."""
+    with pytest.raises(InvalidInputError, match=r"endpoint=.*AZURE_INFERENCE_ENDPOINT"):
+        ChatAzurePhi3(credential="key")
+
+
+def test_missing_credential_names_argument_and_variables() -> None:
+    """An empty key is a missing key."""
+    for credential in (None, "", " \n"):
+        with pytest.raises(InvalidInputError, match=r"credential=.*AZURE_INFERENCE_CREDENTIAL"):
+            ChatAzurePhi3(endpoint=HOST, credential=credential)
+
+
+def test_plain_http_with_a_credential_is_refused() -> None:
+    """The credential would be sent unencrypted."""
+    with pytest.raises(InvalidInputError, match="plain http"):
+        ChatAzurePhi3(endpoint="http://phi.example", credential="key")
+
+
+def test_unknown_parameter_suggests_the_nearest_name() -> None:
+    """A typo must not silently drop a setting."""
+    with pytest.raises(InvalidInputError, match="did you mean max_tokens"):
+        ChatAzurePhi3(endpoint=HOST, credential="key", max_token=9)
+
+
+def test_unknown_parameter_suggests_model_extras() -> None:
+    """Other parameters of the model belong there."""
+    with pytest.raises(InvalidInputError, match="model_extras"):
+        ChatAzurePhi3(endpoint=HOST, credential="key", best_of=3)
+
+
+WRONG_VALUES: list[dict[str, object]] = [
+    {"temperature": "hot"},
+    {"temperature": float("nan")},
+    {"max_retries": -1},
+    *({"timeout": seconds} for seconds in (0, -1, float("nan"), float("inf"), (1, 0))),
+    {"n": 0},
+    {"stop": [""]},
+    {"extra_parameters": "allow"},
+    {"system_messages": "fold"},
+]
+
+
+def test_wrong_values_are_refused_without_other_arguments() -> None:
+    """The error names the parameter and quotes no other argument, which may be a key."""
+    for wrong in WRONG_VALUES:
+        with pytest.raises(InvalidInputError, match=next(iter(wrong))) as caught:
+            ChatAzurePhi3(endpoint=HOST, credential="canary", **wrong)
+
+        assert "canary" not in str(caught.value), wrong
+
+
+def test_unknown_profile_keys_raise_a_warning() -> None:
+    """As LangChain does for every model."""
+    with pytest.warns(UserWarning, match="max_tokens_of_input"):
+        ChatAzurePhi3(endpoint=HOST, credential="key", profile={"max_tokens_of_input": 1})
+
+
+# -- endpoint and credential ---------------------------------------------------------------------
+
+
+def test_endpoint_and_key_come_from_the_environment() -> None:
+    """Azure's pages use two pairs of names."""
+    for endpoint, credential in (VARIABLES[:2], VARIABLES[2:]):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(endpoint, HOST)
+            patch.setenv(credential, "from-the-environment")
+            model = ChatAzurePhi3()
+
+        assert HOST == model.endpoint
+        assert SecretStr("from-the-environment") == model.credential
+
+
+def test_newer_environment_variables_win(monkeypatch: pytest.MonkeyPatch) -> None:
     """Azure's pages moved from AZUREAI_* to AZURE_INFERENCE_*."""
     monkeypatch.setenv("AZUREAI_ENDPOINT_URL", "https://older.example")
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", HOST)
@@ -48,121 +111,75 @@ def test_the_later_pair_of_variables_wins(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_arguments_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is written in the program is meant."""
+    """The program decides."""
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "from-the-environment")
 
     assert SecretStr("given") == ChatAzurePhi3(endpoint=HOST, credential="given").credential
 
 
-def test_api_key_is_another_name_of_the_credential() -> None:
-    """LangChain's own name for it."""
+def test_api_key_is_an_alias_of_credential() -> None:
+    """The name in LangChain's other models."""
     assert SecretStr("given") == ChatAzurePhi3(endpoint=HOST, api_key="given").credential
 
 
 def test_white_space_around_the_key_is_removed() -> None:
-    """A line feed from a file would make a header that cannot be sent."""
+    """A header cannot contain the line feed of a key file."""
     assert SecretStr("given") == ChatAzurePhi3(endpoint=HOST, credential=" given\n").credential
 
 
-def test_a_missing_endpoint_names_both_ways_to_give_it() -> None:
-    """The argument and the variables."""
-    with pytest.raises(InvalidInputError, match=r"endpoint=.*AZURE_INFERENCE_ENDPOINT"):
-        ChatAzurePhi3(credential="key")
-
-
-@pytest.mark.parametrize("credential", [None, "", " \n"])
-def test_a_missing_credential_names_both_ways_to_give_it(credential: str | None) -> None:
-    """The argument and the variables; an empty key is none."""
-    with pytest.raises(InvalidInputError, match=r"credential=.*AZURE_INFERENCE_CREDENTIAL"):
-        ChatAzurePhi3(endpoint=HOST, credential=credential)
-
-
-def test_a_server_on_this_machine_needs_no_credential() -> None:
-    """Ollama, llama.cpp and Foundry Local ask for none."""
+def test_local_servers_need_no_credential() -> None:
+    """Ollama, llama.cpp and Foundry Local require none."""
     assert ChatAzurePhi3(endpoint="http://localhost:11434/v1").credential is None
 
 
-def test_plain_http_with_a_credential_is_refused() -> None:
-    """It would cross the network readable by all."""
-    with pytest.raises(InvalidInputError, match="plain http"):
-        ChatAzurePhi3(endpoint="http://phi.example", credential="key")
+def test_plain_http_is_accepted_on_this_machine() -> None:
+    """Loopback traffic does not leave the machine."""
+    for host in ("localhost", "127.0.0.1", "127.8.8.8", "[::1]", "a.localhost"):
+        assert ChatAzurePhi3(endpoint=f"http://{host}:8000", credential="key"), host
 
 
-@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "[::1]", "a.localhost"])
-def test_plain_http_is_accepted_on_this_machine(host: str) -> None:
-    """Loopback traffic leaves the machine nowhere."""
-    assert ChatAzurePhi3(endpoint=f"http://{host}:8000", credential="key")
+# -- other settings ------------------------------------------------------------------------------
 
 
-def test_an_unknown_parameter_is_refused_with_the_nearest_name() -> None:
-    """A typing mistake must not silently lose a setting."""
-    with pytest.raises(InvalidInputError, match="did you mean max_tokens"):
-        ChatAzurePhi3(endpoint=HOST, credential="key", max_token=9)
+def test_misspellings_of_pass_through_are_fixed() -> None:
+    """Azure's own samples have three spellings; servers accept one."""
+    for spelling in ("pass-through", "passthrough", "pass_through"):
+        model = ChatAzurePhi3(endpoint=HOST, credential="key", extra_parameters=spelling)
+
+        assert model.extra_parameters == "pass-through"
 
 
-def test_a_far_off_parameter_is_refused_with_the_place_for_it() -> None:
-    """Parameters of the model travel in `model_extras`."""
-    with pytest.raises(InvalidInputError, match="model_extras"):
-        ChatAzurePhi3(endpoint=HOST, credential="key", best_of=3)
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"temperature": "hot"},
-        {"temperature": float("nan")},
-        {"max_retries": -1},
-        *({"timeout": seconds} for seconds in (0, -1, float("nan"), float("inf"), (1, 0))),
-        {"n": 0},
-        {"stop": [""]},
-        {"extra_parameters": "allow"},
-        {"system_message_mode": "fold"},
-    ],
-)
-def test_a_wrong_value_is_refused_without_being_shown(wrong: dict[str, object]) -> None:
-    """The error names the parameter; no argument's value, which may be a key, is in it."""
-    with pytest.raises(InvalidInputError, match=next(iter(wrong))) as caught:
-        ChatAzurePhi3(endpoint=HOST, credential="canary", **wrong)
-
-    assert "canary" not in str(caught.value)
-
-
-@pytest.mark.parametrize("spelling", ["pass-through", "passthrough", "pass_through"])
-def test_the_known_misspellings_of_pass_through_are_mended(spelling: str) -> None:
-    """Azure's own samples spell it in three ways; servers accept one."""
-    model = ChatAzurePhi3(endpoint=HOST, credential="key", extra_parameters=spelling)
-
-    assert model.extra_parameters == "pass-through"
-
-
-def test_one_stop_may_be_a_plain_string() -> None:
+def test_stop_may_be_a_string() -> None:
     """As in OpenAI's API."""
     assert ChatAzurePhi3(endpoint=HOST, credential="key", stop="END").stop == ["END"]
 
 
-def test_a_model_is_copied_and_pickled_before_and_after_use() -> None:
+# -- copies and imports --------------------------------------------------------------------------
+
+
+def test_models_are_copied_and_pickled_after_use(phi: Emulator, model: ChatAzurePhi3) -> None:
     """Ray, Spark and test harnesses send models to other processes."""
-    model = ChatAzurePhi3(endpoint=HOST, credential="key", temperature=0)
-    assert model._endpoints.sync is not None
+    phi.script(*["Hello."] * 4)
+    assert "Hello." == model.invoke("Hi").text
 
-    for twin in (deepcopy(model), pickle.loads(pickle.dumps(model)), model.model_copy()):
-        assert model.asdict() == twin.asdict()
-        assert model.credential == twin.credential
+    for copy in (deepcopy(model), pickle.loads(pickle.dumps(model)), model.model_copy()):
+        assert model.asdict() == copy.asdict()
+        assert model.credential == copy.credential
+        assert "Hello." == copy.invoke("Hi").text
 
 
-def test_a_changed_setting_takes_effect(phi: "object") -> None:
-    """Connections belong to settings, not to the object that happened to be made first."""
-    model = ChatAzurePhi3(endpoint=HOST, credential="key")
-    first = model._endpoints.sync
+def test_copies_use_their_changed_settings(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Connections belong to the settings, not to the first model that had them."""
+    model.invoke("Hi")
+    with Emulator() as other:
+        update = {"endpoint": other.endpoint, "credential": SecretStr(other.key)}
+        model.model_copy(update=update).invoke("Hi")
 
-    moved = model.model_copy(update={"endpoint": "https://other.eastus2.models.ai.azure.com"})
-
-    assert moved._endpoints.sync is not first
-    assert "other" in moved._endpoints.sync._connection.route.chat_url
+        assert (1, 1) == (len(phi.requests), len(other.requests))
 
 
 def test_importing_the_package_is_light() -> None:
-    """azure-identity and the emulator's server load only where they are used."""
+    """azure-identity and the emulator's server are imported where they are used."""
     code = (
         "import sys, langchain_azure_phi3; "
         "heavy = {'azure.identity', 'uvicorn'} & set(sys.modules); "
@@ -170,9 +187,3 @@ def test_importing_the_package_is_light() -> None:
     )
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # noqa: S603
-
-
-def test_a_profile_with_keys_that_langchain_does_not_know_is_warned_of() -> None:
-    """As LangChain does it for every model."""
-    with pytest.warns(UserWarning, match="max_tokens_of_input"):
-        ChatAzurePhi3(endpoint=HOST, credential="key", profile={"max_tokens_of_input": 1})

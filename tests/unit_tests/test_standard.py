@@ -19,12 +19,12 @@ class TestChatAzurePhi3Unit(ChatModelUnitTests):
 
     @property
     def chat_model_params(self) -> dict[str, str]:
-        """What a user gives at least."""
+        """The least that a user sets."""
         return {"endpoint": ENDPOINT, "model": "Phi-3-mini-4k-instruct", "api_key": "test"}
 
     @property
     def init_from_env_params(self) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-        """The environment, the other arguments, and what the model then holds."""
+        """The environment, the other arguments, and the expected fields of the model."""
         return (
             {"AZURE_INFERENCE_ENDPOINT": ENDPOINT, "AZURE_INFERENCE_CREDENTIAL": "a-key"},
             {"model": "Phi-3-mini-4k-instruct"},
@@ -32,9 +32,8 @@ class TestChatAzurePhi3Unit(ChatModelUnitTests):
         )
 
     @pytest.mark.xfail(
-        reason="It loads with allowed_objects='all', by which LangChain means the classes in its "
-        "own table and no third party's. test_serialisation.py does the round trip with the "
-        "class named.",
+        reason="It loads with allowed_objects='all', which means the classes in LangChain's own "
+        "table. test_serialization.py tests the round trip with the class named.",
         raises=ValueError,
         strict=True,
     )

@@ -1,34 +1,34 @@
-"""What can only be seen in a fresh process: import, construction, memory, connections."""
+"""Measurements that need a new process: import, construction, memory."""
 
 import json
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from statistics import median
 
 from tests.benchmarks.contenders import CORE, HTTPX, OURS, PEERS
 
-_MADE = """
+_FACTORY = """
 from tests.benchmarks.contenders import chat_model
-make = lambda: chat_model({name!r}, "http://127.0.0.1:1/whole")
+create = lambda: chat_model({name!r}, "http://127.0.0.1:1/complete")
 """
 
 _IMPORT = """
 import time
-began = time.process_time()
+start = time.process_time()
 {imported}
-print(time.process_time() - began)
+print(time.process_time() - start)
 """
 
 _CONSTRUCTION = (
-    _MADE
+    _FACTORY
     + """
 import time
-make()
-began = time.process_time()
+create()
+start = time.process_time()
 for _ in range(300):
-    make()
-print((time.process_time() - began) / 300)
+    create()
+print((time.process_time() - start) / 300)
 """
 )
 
@@ -41,7 +41,7 @@ with open("/proc/self/statm") as statm:
 """
 
 PACKAGE = "import langchain_azure_phi3"
-# Packages that load a class when it is first asked for are measured with the class as well.
+# A package that imports its class lazily is measured with the class as well.
 IMPORTS = {
     CORE: "import langchain_core.language_models.chat_models",
     PACKAGE: PACKAGE,
@@ -52,30 +52,28 @@ IMPORTS = {
 }
 
 
-def imports(rounds: int) -> dict[str, float]:
-    """The processor's seconds to import each package, the files being in the system's cache."""
-    scripts = {name: _IMPORT.format(imported=what) for name, what in IMPORTS.items()}
+def imports(rounds: int, names: Iterable[str] = IMPORTS) -> dict[str, float]:
+    """Return the CPU seconds to import each package, with its files in the system's cache."""
+    scripts = {name: _IMPORT.format(imported=IMPORTS[name]) for name in names}
     return _medians(scripts, rounds)
 
 
-def constructions(rounds: int) -> dict[str, float]:
-    """The processor's seconds to make one more model."""
-    return _medians(
-        {name: _CONSTRUCTION.format(name=name) for name in (CORE, OURS, *PEERS)}, rounds
-    )
+def constructions(rounds: int, names: Iterable[str] = (CORE, OURS, *PEERS)) -> dict[str, float]:
+    """Return the CPU seconds to create one more model."""
+    return _medians({name: _CONSTRUCTION.format(name=name) for name in names}, rounds)
 
 
 def memory(url: str, rounds: int) -> dict[str, float]:
-    """Resident bytes after a first call; the floor has both core and httpx in one process."""
-    ask = f'"{url}/whole"'
+    """Return the resident bytes after one call; the lower bound has core and httpx loaded."""
+    base = f'"{url}/complete"'
     scripts = {
         f"{CORE} and {HTTPX}": _MEMORY.format(
             names="FromMemory, bare_httpx",
-            body=f"FromMemory().invoke('Hi'); bare_httpx({ask}).invoke()",
+            body=f"FromMemory().invoke('Hi'); bare_httpx({base}).invoke()",
         ),
         **{
             name: _MEMORY.format(
-                names="chat_model", body=f"chat_model({name!r}, {ask}).invoke('Hi')"
+                names="chat_model", body=f"chat_model({name!r}, {base}).invoke('Hi')"
             )
             for name in (OURS, *PEERS)
         },
@@ -87,13 +85,13 @@ def _medians(scripts: Mapping[str, str], rounds: int) -> dict[str, float]:
     found: dict[str, list[float]] = {name: [] for name in scripts}
     for number in range(rounds + 1):
         for name, script in scripts.items():
-            figure = _printed(script)
-            if number > 0:  # the first one fills the system's cache
+            figure = _run(script)
+            if number > 0:  # the first round fills the system's cache
                 found[name].append(figure)
     return {name: median(figures) for name, figures in found.items()}
 
 
-def _printed(script: str) -> float:
+def _run(script: str) -> float:
     done = subprocess.run(  # noqa: S603 -- our own script, our own interpreter
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
