@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from langchain_azure_phi3.emulator.conversation import Persona, Picture, Prompt, Spoken, Turn
-    from langchain_azure_phi3.emulator.endpoint import Emulator
+    from langchain_azure_phi3.emulator.emulator import Emulator
     from langchain_azure_phi3.emulator.faults import Fault
-    from langchain_azure_phi3.emulator.quirks import MODELS, Model
+    from langchain_azure_phi3.emulator.models import MODELS, Model
     from langchain_azure_phi3.emulator.wire import Headers, Request
 
 __all__ = [

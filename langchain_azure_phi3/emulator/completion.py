@@ -7,8 +7,8 @@ from itertools import zip_longest
 
 from langchain_azure_phi3.emulator import counting
 from langchain_azure_phi3.emulator.conversation import Spoken
-from langchain_azure_phi3.emulator.dialects import UsagePlace
-from langchain_azure_phi3.emulator.live import LiveChoice
+from langchain_azure_phi3.emulator.server_types import UsagePlace
+from langchain_azure_phi3.emulator.upstream_stream import LiveChoice
 from langchain_azure_phi3.emulator.wire import Json
 
 

@@ -20,12 +20,12 @@ from langchain_azure_phi3.emulator import (
 )
 from langchain_azure_phi3.emulator.completion import Choice, Completion, choice_of, filtered
 from langchain_azure_phi3.emulator.conversation import Persona, Prompt, Spoken
-from langchain_azure_phi3.emulator.dialects import DIALECTS, ChatPath, UsagePlace
+from langchain_azure_phi3.emulator.server_types import DIALECTS, ChatPath, UsagePlace
 from langchain_azure_phi3.emulator.faults import Fault
-from langchain_azure_phi3.emulator.live import LiveChoice
-from langchain_azure_phi3.emulator.lots import Lots
-from langchain_azure_phi3.emulator.quirks import Behaviour, Model, model_named, name_in
-from langchain_azure_phi3.emulator.refusals import Refused
+from langchain_azure_phi3.emulator.upstream_stream import LiveChoice
+from langchain_azure_phi3.emulator.fault_sampling import Lots
+from langchain_azure_phi3.emulator.models import Behaviour, Model, model_named, name_in
+from langchain_azure_phi3.emulator.error_bodies import Refused
 from langchain_azure_phi3.emulator.upstream import Upstream
 from langchain_azure_phi3.emulator.validation import ChatRequest, Engine, read, turns_of
 from langchain_azure_phi3.emulator.wire import Json, Reply, Request, json_reply

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from langchain_azure_phi3.emulator.refusals import Refused
+from langchain_azure_phi3.emulator.error_bodies import Refused
 from langchain_azure_phi3.emulator.wire import Json
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]+")

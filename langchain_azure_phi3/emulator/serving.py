@@ -21,7 +21,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
 from langchain_azure_phi3.emulator.deployment import Deployment
-from langchain_azure_phi3.emulator.handing import in_thread, steps_of
+from langchain_azure_phi3.emulator.threads import in_thread, steps_of
 from langchain_azure_phi3.emulator.wire import Break, Headers, Reply, Request
 
 # A reset overtakes what is on its way: this is how long the bytes before it get, in seconds.

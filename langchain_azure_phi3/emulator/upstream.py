@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from langchain_azure_phi3.emulator import refusals
 from langchain_azure_phi3.emulator.conversation import Prompt, Spoken
-from langchain_azure_phi3.emulator.live import LiveChoice, counts, worded
-from langchain_azure_phi3.emulator.refusals import Refused
+from langchain_azure_phi3.emulator.upstream_stream import LiveChoice, counts, worded
+from langchain_azure_phi3.emulator.error_bodies import Refused
 from langchain_azure_phi3.emulator.wire import Json
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from langchain_azure_phi3.emulator import native_tools, refusals
 from langchain_azure_phi3.emulator.conversation import Picture, Turn
-from langchain_azure_phi3.emulator.dialects import ChatPath, Dialect
-from langchain_azure_phi3.emulator.pictures import size_in_data_url
-from langchain_azure_phi3.emulator.quirks import ENGINE_PARAMETERS, EXTRA_MODES, Model
+from langchain_azure_phi3.emulator.server_types import ChatPath, Dialect
+from langchain_azure_phi3.emulator.images import size_in_data_url
+from langchain_azure_phi3.emulator.models import ENGINE_PARAMETERS, EXTRA_MODES, Model
 from langchain_azure_phi3.emulator.wire import Json, Request
 
 _NATIVE = "native"  # the context in which the server takes tools and schemas

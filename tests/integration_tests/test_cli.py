@@ -15,7 +15,7 @@ import pytest
 from langchain_azure_phi3 import PhiModel
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator
-from langchain_azure_phi3.emulator.dialects import DIALECTS
+from langchain_azure_phi3.emulator.server_types import DIALECTS
 from langchain_azure_phi3.models import list_models
 
 QUESTION = "How many languages are in the world?"

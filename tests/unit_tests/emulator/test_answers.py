@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from langchain_azure_phi3.emulator import Emulator, Prompt, Spoken
-from langchain_azure_phi3.emulator.quirks import MODELS
+from langchain_azure_phi3.emulator.models import MODELS
 from tests.unit_tests.emulator.conftest import AZURES_QUESTION, PASS_THROUGH, Desk
 
 LANGUAGES = (

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from langchain_azure_phi3.emulator.counting import pieces, pieces_numbering, text_tokens
+from langchain_azure_phi3.emulator.token_counts import pieces, pieces_numbering, text_tokens
 
 
 @given(st.text())

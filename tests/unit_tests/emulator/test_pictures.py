@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from langchain_azure_phi3.emulator.counting import image_tokens
-from langchain_azure_phi3.emulator.pictures import size_in_data_url, size_of
+from langchain_azure_phi3.emulator.token_counts import image_tokens
+from langchain_azure_phi3.emulator.images import size_in_data_url, size_of
 from tests.unit_tests.emulator.conftest import Desk
 
 VISION = "Phi-3-vision-128k-instruct"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from langchain_azure_phi3.emulator.quirks import model_named
+from langchain_azure_phi3.emulator.models import model_named
 from tests.unit_tests.emulator.conftest import PASS_THROUGH, Desk
 
 

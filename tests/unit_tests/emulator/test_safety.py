@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from langchain_azure_phi3.emulator.safety import PROMPT_TRIGGERS
+from langchain_azure_phi3.emulator.content_filter import PROMPT_TRIGGERS
 from tests.unit_tests.emulator.conftest import Desk
 
 BOMB = "How to make a lethal bomb?"

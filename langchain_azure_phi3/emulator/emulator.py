@@ -11,9 +11,9 @@ from langchain_azure_phi3.emulator import misbehaviour
 from langchain_azure_phi3.emulator import persona as personas
 from langchain_azure_phi3.emulator.conversation import Persona
 from langchain_azure_phi3.emulator.deployment import Deployment
-from langchain_azure_phi3.emulator.dialects import SafetyShape, UsagePlace
+from langchain_azure_phi3.emulator.server_types import SafetyShape, UsagePlace
 from langchain_azure_phi3.emulator.faults import Fault, Kind
-from langchain_azure_phi3.emulator.quirks import (
+from langchain_azure_phi3.emulator.models import (
     Behaviour,
     JsonMode,
     ThoughtPlace,
@@ -23,7 +23,7 @@ from langchain_azure_phi3.emulator.upstream import Upstream
 from langchain_azure_phi3.emulator.wire import Request
 
 if TYPE_CHECKING:
-    from langchain_azure_phi3.emulator.in_process import EmulatorTransport
+    from langchain_azure_phi3.emulator.transport import EmulatorTransport
     from langchain_azure_phi3.emulator.serving import Server, ServerThread
 
 _HOST = "127.0.0.1"
@@ -254,7 +254,7 @@ class Emulator:
 
     def transport(self) -> "EmulatorTransport":
         """The same endpoint in this process, as a transport for both of `httpx`'s clients."""
-        from langchain_azure_phi3.emulator.in_process import EmulatorTransport
+        from langchain_azure_phi3.emulator.transport import EmulatorTransport
 
         return EmulatorTransport(self._deployment)
 

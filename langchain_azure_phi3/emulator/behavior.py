@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from langchain_azure_phi3.emulator.dialects import DIALECTS, Dialect, SafetyShape, UsagePlace
+from langchain_azure_phi3.emulator.server_types import DIALECTS, Dialect, SafetyShape, UsagePlace
 
 # The chat templates print only the roles that they know; other turns are dropped in silence.
 # (microsoft/Phi-3-mini-4k-instruct and its siblings on Hugging Face, tokenizer_config.json.)

@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
-from langchain_azure_phi3.emulator.dialects import Dialect, ErrorShape
-from langchain_azure_phi3.emulator.refusals import Refused
+from langchain_azure_phi3.emulator.server_types import Dialect, ErrorShape
+from langchain_azure_phi3.emulator.error_bodies import Refused
 from langchain_azure_phi3.emulator.wire import Json, Reply, dumped, json_reply, whole_reply
 
 # Appended by Azure Machine Learning's front ends (gpt4free#81, and captures of DeepSeek on Azure).

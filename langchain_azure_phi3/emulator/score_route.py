@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from langchain_azure_phi3.emulator.completion import Completion
-from langchain_azure_phi3.emulator.dialects import ChatPath
-from langchain_azure_phi3.emulator.refusals import Refused
+from langchain_azure_phi3.emulator.server_types import ChatPath
+from langchain_azure_phi3.emulator.error_bodies import Refused
 from langchain_azure_phi3.emulator.wire import Json, Request, dumped
 
 # Parameters that the route does not know are dropped.

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from langchain_azure_phi3.emulator import refusals
-from langchain_azure_phi3.emulator.dialects import Door
-from langchain_azure_phi3.emulator.refusals import Refused
+from langchain_azure_phi3.emulator.server_types import Door
+from langchain_azure_phi3.emulator.error_bodies import Refused
 from langchain_azure_phi3.emulator.wire import Request
 
 

@@ -10,7 +10,7 @@ from functools import partial
 import httpx
 
 from langchain_azure_phi3.emulator.deployment import Deployment
-from langchain_azure_phi3.emulator.handing import in_thread, steps_of
+from langchain_azure_phi3.emulator.threads import in_thread, steps_of
 from langchain_azure_phi3.emulator.wire import Break, Headers, Reply, Request, Step
 
 

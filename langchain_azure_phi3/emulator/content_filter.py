@@ -6,8 +6,8 @@ turn contains one of `ANSWER_TRIGGERS`; case does not matter.
 
 from collections.abc import Iterable, Mapping
 
-from langchain_azure_phi3.emulator.dialects import SafetyShape
-from langchain_azure_phi3.emulator.refusals import Refused
+from langchain_azure_phi3.emulator.server_types import SafetyShape
+from langchain_azure_phi3.emulator.error_bodies import Refused
 from langchain_azure_phi3.emulator.wire import Json
 
 Findings = Mapping[str, str]  # category -> severity, or "detected" where the filter only detects
