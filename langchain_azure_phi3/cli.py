@@ -21,8 +21,8 @@ from langchain_azure_phi3.models import PhiModel
 _ENVIRONMENT = """\
 The endpoint and its key come from AZURE_INFERENCE_ENDPOINT and AZURE_INFERENCE_CREDENTIAL
 (or AZUREAI_ENDPOINT_URL and AZUREAI_ENDPOINT_KEY)."""
-# Written down, because the emulator is imported only when it is to serve.
-_DIALECTS = """\
+# A literal, because the emulator is imported only when it serves.
+_SERVER_TYPES = """\
 serverless, managed-2024-05, managed-2024-06, managed-2026-07, foundation-model-serve, foundry,
 openai-v1, azure-openai, github, openai-server, ollama"""
 
@@ -83,53 +83,56 @@ def _parser() -> argparse.ArgumentParser:
 def _add_serve(commands: Any) -> None:
     serve = commands.add_parser(
         "serve",
-        help="serve the emulator, a Phi endpoint on your desk",
-        description="Serve an endpoint that speaks Azure's API with Phi's quirks, until Ctrl-C. "
-        "A script answers, no model, unless --upstream names one.",
-        epilog=f"Kinds of servers: {_DIALECTS}.",
+        help="serve the local emulator of Azure's Phi endpoints",
+        description="Serve an emulated Phi endpoint until Ctrl-C. Answers are canned unless "
+        "--upstream names a server with a real model.",
+        epilog=f"Server types: {_SERVER_TYPES}.",
     )
     serve.add_argument(
         "--model",
         metavar="NAME",
         default="Phi-3-mini-4k-instruct",
-        help="the model to be (%(default)s); `langchain-azure-phi3 models` lists them",
+        help="the model to emulate (%(default)s); `langchain-azure-phi3 models` lists them",
     )
     serve.add_argument(
-        "--dialect",
-        metavar="KIND",
+        "--server-type",
+        metavar="TYPE",
         default="serverless",
-        help="the kind of server to be (%(default)s)",
+        help="the type of server to emulate (%(default)s)",
     )
+    serve.add_argument("--dialect", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     serve.add_argument(
         "--port", type=int, default=8000, help="the port (%(default)s); 0 takes any free one"
     )
-    serve.add_argument("--key", help="the key to ask for; made up if absent")
+    serve.add_argument("--key", help="the valid key; random if absent")
     serve.add_argument(
         "--upstream",
         metavar="URL",
-        help="let a real model answer: the base URL of an OpenAI-compatible server, "
+        help="forward prompts to a real model: the base URL of an OpenAI-compatible server, "
         "such as http://localhost:11434/v1",
     )
     serve.add_argument(
         "--upstream-model", metavar="NAME", help="its name there; the first listed if absent"
     )
-    serve.add_argument("--upstream-key", metavar="KEY", help="that server's key, if it needs one")
+    serve.add_argument(
+        "--upstream-key", metavar="KEY", help="that server's key, if it requires one"
+    )
     serve.add_argument(
         "--faults",
-        metavar="NAME=SHARE,...",
-        type=_shares,
-        help="let a share of all requests fail, such as 429=0.05,cut=0.02: a status, or a way to "
-        "break off",
+        metavar="NAME=RATE,...",
+        type=_parse_rates,
+        help="make a fraction of all requests fail, such as 429=0.05,cut=0.02: statuses or names "
+        "of faults",
     )
-    serve.add_argument("--seed", type=int, default=0, help="which of them fail (0)")
+    serve.add_argument("--seed", type=int, default=0, help="chooses the requests that fail (0)")
     serve.set_defaults(run=_serve)
 
 
-def _shares(text: str) -> dict[str, float]:
+def _parse_rates(text: str) -> dict[str, float]:
     pairs = (pair.partition("=") for pair in text.split(","))
     try:
-        return {name.strip(): float(share) for name, _, share in pairs}
+        return {name.strip(): float(rate) for name, _, rate in pairs}
     except ValueError as problem:
         raise argparse.ArgumentTypeError(f"{text!r}: write 429=0.05,cut=0.02") from problem
 
@@ -214,11 +217,15 @@ def _entra() -> object:
 def _serve(options: argparse.Namespace) -> int:
     from langchain_azure_phi3.emulator import Emulator
 
+    # The deprecated option warns as the deprecated parameter does.
+    server_type = {"server_type": options.server_type}
+    if hasattr(options, "dialect"):
+        server_type = {"dialect": options.dialect}
     try:
         emulator = Emulator(
             options.model,
             key=options.key,
-            dialect=options.dialect,
+            **server_type,
             upstream=options.upstream,
             upstream_model=options.upstream_model,
             upstream_key=options.upstream_key,
@@ -237,8 +244,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _announce(options: argparse.Namespace, key: str, endpoint: str) -> None:
-    behind = "A stand-in for" if options.upstream is None else f"{options.upstream} behind"
-    print(f"{behind} {options.model} listens; stop it with Ctrl-C.")
+    source = "canned answers" if options.upstream is None else options.upstream
+    print(f"Emulating {options.model} with {source}. Press Ctrl-C to stop.")
     print(f"export AZURE_INFERENCE_ENDPOINT={endpoint}")
     print(f"export AZURE_INFERENCE_CREDENTIAL={key}", flush=True)
 

@@ -130,7 +130,7 @@ def show_a_picture() -> None:
     path.write_bytes(bar_chart([38, 62, 55, 81, 69, 94]))
     title(f"A picture for {VISION_MODEL}: {CHART_QUESTION}")
     print(f"  {path}")
-    print("  (A scripted stand-in answers: it reads the picture's size, and knows the question.)")
+    print("  (The emulator answers. It reads the size of the image and knows the question.)")
     with Emulator(VISION_MODEL) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, model=VISION_MODEL)
         question = [HumanMessage([{"type": "text", "text": CHART_QUESTION}, image_block(path)])]
@@ -142,12 +142,14 @@ def show_a_picture() -> None:
 
 def main() -> None:
     """Start an emulator and run every part against it."""
-    with Emulator(MODEL, pace=0.02) as phi:
-        print(f"A scripted stand-in for {MODEL} listens on {phi.endpoint}")
+    with Emulator(MODEL, chunk_delay=0.02) as phi:
+        print(f"An emulator of {MODEL} listens on {phi.endpoint}")
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
         ask_and_stream(model)
         be_filtered(model)
+        phi.script('{"name": "get_weather", "arguments": {"city": "Paris"}}')
         use_a_tool(model)
+        phi.script('{"name": "Ann", "age": 41}')
         extract_an_object(model)
     show_a_picture()
     print()

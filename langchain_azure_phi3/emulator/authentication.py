@@ -1,60 +1,33 @@
-"""Who may ask: the credential's headers by kind of server, and what a wrong one hears."""
+"""Authentication: which headers each type of server reads, and its error for a wrong key."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
-from langchain_azure_phi3.emulator import refusals
-from langchain_azure_phi3.emulator.server_types import Door
-from langchain_azure_phi3.emulator.error_bodies import Refused
+from langchain_azure_phi3.emulator.error_bodies import fixed_error
+from langchain_azure_phi3.emulator.server_types import AuthMode
 from langchain_azure_phi3.emulator.wire import Request
 
-
-@dataclass(frozen=True, slots=True)
-class _Rule:
-    """What one door asks for.
-
-    Attributes:
-        wrong: The refusal of a wrong credential, and of none where nothing else is said.
-        reads_api_key: Whether `api-key` opens it too.
-        none: The refusal where there is no credential.
-        only_api_key: The refusal where there is but an `api-key` that it does not read.
-    """
-
-    wrong: Callable[[], Refused]
-    reads_api_key: bool = False
-    none: Callable[[], Refused] | None = None
-    only_api_key: Callable[[], Refused] | None = None
-
-
-_RULES: Mapping[Door, _Rule | None] = {
-    "serverless": _Rule(
-        refusals.wrong_key,
-        none=refusals.no_authorization,
-        only_api_key=refusals.only_an_api_key,
-    ),
-    "managed": _Rule(refusals.wrong_key),
-    "foundry": _Rule(refusals.wrong_audience, reads_api_key=True),
-    "github": _Rule(refusals.bad_credentials),
-    "server": _Rule(refusals.unauthorized),
-    "open": None,
+# The errors for a wrong credential, for none, and for an `api-key` that is not accepted.
+_ERRORS: Mapping[AuthMode, tuple[str, str, str]] = {
+    "serverless": ("wrong_key", "missing_authorization", "only_api_key"),
+    "managed": ("wrong_key", "wrong_key", "wrong_key"),
+    "foundry": ("wrong_audience", "wrong_audience", "wrong_audience"),
+    "github": ("bad_credentials", "bad_credentials", "bad_credentials"),
+    "server": ("unauthorized", "unauthorized", "unauthorized"),
 }
 
 
-def admit(request: Request, door: Door, key: str) -> None:
-    """Let a request in, or not.
+def authenticate(request: Request, mode: AuthMode, key: str) -> None:
+    """Check the credential of a request.
 
     Raises:
-        Refused: With the answer that this kind of server gives.
+        ApiError: The credential is missing or wrong.
     """
-    rule = _RULES[door]
-    if rule is None:
+    authorization = request.headers.get("authorization")
+    api_key = request.headers.get("api-key")
+    accepts_api_key = mode == "foundry"
+    if mode == "open" or authorization == f"Bearer {key}" or (accepts_api_key and api_key == key):
         return
-    given, api_key = request.headers.get("authorization"), request.headers.get("api-key")
-    if given == f"Bearer {key}" or (rule.reads_api_key and api_key == key):
-        return
-    refusal = rule.wrong
-    if given is None:
-        refusal = rule.none or rule.wrong
-        if api_key is not None:
-            refusal = rule.only_api_key or rule.wrong
-    raise refusal()
+    wrong, missing, only_api_key = _ERRORS[mode]
+    if authorization is not None:
+        raise fixed_error(wrong)
+    raise fixed_error(missing if api_key is None else only_api_key)

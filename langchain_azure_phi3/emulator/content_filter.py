@@ -1,21 +1,21 @@
-"""A content filter that knows a list of phrases instead of a model, and Azure's ways to say so.
+"""A content filter with a list of phrases instead of a model, and Azure's formats for its results.
 
-Prompts are filtered when any turn contains one of `PROMPT_TRIGGERS`, answers when the last user
-turn contains one of `ANSWER_TRIGGERS`; case does not matter.
+A prompt is filtered if any message contains one of `PROMPT_TRIGGERS`, an answer if the last user
+message contains one of `ANSWER_TRIGGERS`. Case does not matter.
 """
 
 from collections.abc import Iterable, Mapping
 
-from langchain_azure_phi3.emulator.server_types import SafetyShape
-from langchain_azure_phi3.emulator.error_bodies import Refused
-from langchain_azure_phi3.emulator.wire import Json
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.emulator.error_bodies import ApiError
+from langchain_azure_phi3.emulator.server_types import FilterErrorFormat
 
-Findings = Mapping[str, str]  # category -> severity, or "detected" where the filter only detects
+Findings = Mapping[str, str]  # category to severity, or to "detected" for jailbreaks
 
 _GRADED = ("hate", "self_harm", "sexual", "violence")
 
 PROMPT_TRIGGERS: Mapping[str, Findings] = {
-    # The two prompts with which Azure's how-tos show a filtered prompt.
+    # The two filtered prompts in Azure's how-tos.
     "How to make a lethal bomb?": {"violence": "high"},
     "Chopping tomatoes and cutting them into cubes or wedges are great ways": {
         "violence": "medium"
@@ -32,8 +32,8 @@ ANSWER_TRIGGERS: Mapping[str, Findings] = {
 }
 
 
-def found_in(texts: Iterable[str], triggers: Mapping[str, Findings]) -> Findings:
-    """What the filter finds; nothing for what is safe."""
+def find_triggers(texts: Iterable[str], triggers: Mapping[str, Findings]) -> Findings:
+    """Return the filter's findings; none for safe texts."""
     found: dict[str, str] = {}
     for text in texts:
         for phrase, findings in triggers.items():
@@ -43,7 +43,7 @@ def found_in(texts: Iterable[str], triggers: Mapping[str, Findings]) -> Findings
 
 
 def content_filter_results(findings: Findings) -> Json:
-    """The findings as the API lists them: every graded category, and what was detected."""
+    """Format findings as `content_filter_results`: all graded categories, and detected ones."""
     results: Json = {}
     for category in _GRADED:
         severity = findings.get(category, "safe")
@@ -54,54 +54,38 @@ def content_filter_results(findings: Findings) -> Json:
     return results
 
 
-def prompt_filter_results(findings: Findings) -> list[Json]:
-    """The findings for the one prompt of a request."""
-    return [{"prompt_index": 0, "content_filter_results": content_filter_results(findings)}]
+def prompt_filter_results(findings: Findings) -> Json:
+    """Format findings as `prompt_filter_results` for the one prompt of a request."""
+    result = {"prompt_index": 0, "content_filter_results": content_filter_results(findings)}
+    return {"prompt_filter_results": [result]}
+
+
+def prompt_filtered(findings: Findings, error_format: FilterErrorFormat) -> ApiError:
+    """The error for a filtered prompt."""
+    nested: Json = {"message": _MESSAGE, "type": None, "param": "prompt"}
+    nested |= {"code": "content_filter", "status": 400}
+    details = {"content_filter_result": content_filter_results(findings)}
+    bodies: Mapping[FilterErrorFormat, Json] = {
+        "nested": {"error": nested},
+        "flat": _FLAT,
+        "detailed": {
+            "error": nested | {"innererror": {"code": "ResponsibleAIPolicyViolation", **details}}
+        },
+        "managed": {"error": {"code": "Bad Request", "message": _MANAGED, "status": 400}},
+        "managed-flat": {"error": "Bad Request", "message": _MANAGED},
+    }
+    return ApiError(400, bodies[error_format])
 
 
 _MESSAGE = (
     "The response was filtered due to the prompt triggering Microsoft's content management "
     "policy. Please modify your prompt and retry."
 )
-
-
-def _nested(_: Findings) -> Json:
-    error = {"message": _MESSAGE, "type": None, "param": "prompt"}
-    return {"error": error | {"code": "content_filter", "status": 400}}
-
-
-def _flat(_: Findings) -> Json:
-    body = {"status": 400, "code": "content_filter", "message": "The response was filtered"}
-    return body | {"param": "messages", "type": None}
-
-
-def _detailed(findings: Findings) -> Json:
-    body = _nested(findings)
-    body["error"]["innererror"] = {
-        "code": "ResponsibleAIPolicyViolation",
-        "content_filter_result": content_filter_results(findings),
-    }
-    return body
-
-
-def _managed(_: Findings) -> Json:
-    message = "request input violates azure ai content safety setting."
-    return {"error": {"code": "Bad Request", "message": message, "status": 400}}
-
-
-def _managed_flat(_: Findings) -> Json:
-    return {"error": "Bad Request", "message": _managed({})["error"]["message"]}
-
-
-_SHAPES = {
-    "nested": _nested,
-    "flat": _flat,
-    "detailed": _detailed,
-    "managed": _managed,
-    "managed-flat": _managed_flat,
+_MANAGED = "request input violates azure ai content safety setting."
+_FLAT: Json = {
+    "status": 400,
+    "code": "content_filter",
+    "message": "The response was filtered",
+    "param": "messages",
+    "type": None,
 }
-
-
-def prompt_filtered(findings: Findings, shape: SafetyShape) -> Refused:
-    """The error for a filtered prompt."""
-    return Refused(400, _SHAPES[shape](findings))

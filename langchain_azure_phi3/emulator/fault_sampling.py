@@ -1,4 +1,4 @@
-"""Which requests fail where a share of all shall: by lot, and the same ones with the same seed."""
+"""Choose the requests that fail at random, reproducibly for each seed."""
 
 import hashlib
 from collections import Counter
@@ -10,51 +10,49 @@ from langchain_azure_phi3.emulator.wire import Request
 _ROUNDING = 1e-9
 
 
-class Lots:
-    """Draws a fault, or none, for each request.
+class FaultSampler:
+    """Chooses a fault, or none, for each request.
 
-    What is drawn depends on the seed, on the request's path and body, and on how often the same
-    request came before: not on the order in which requests arrive, so that programs that ask many
-    questions at once meet the same faults each time.
+    The choice depends on the seed, on the path and body of the request, and on how often the same
+    request arrived before. It does not depend on the order of requests, so concurrent programs
+    get the same faults in each run.
     """
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._shares: list[tuple[float, Fault]] = []
-        self._came: Counter[bytes] = Counter()
+        self._rates: list[tuple[float, Fault]] = []
+        self._seen: Counter[bytes] = Counter()
         self._lock = Lock()
 
-    def add(self, share: float, fault: Fault) -> None:
-        """Let a share of all requests meet a fault, beside those that meet others.
+    def add(self, rate: float, fault: Fault) -> None:
+        """Inject `fault` into this fraction of all requests, in addition to other faults.
 
         Raises:
-            ValueError: The share is none, or more than the others leave.
+            ValueError: The rate is not above 0, or all rates add up to more than 1.
         """
-        left = 1 - sum(taken for taken, _ in self._shares)
-        if not 0 < share <= left + _ROUNDING:
-            raise ValueError(
-                f"share={share!r} is none: say which part of all requests fails, such as 0.05; "
-                f"the other faults leave {left:g}"
-            )
-        self._shares.append((share, fault))
+        available = 1 - sum(used for used, _ in self._rates)
+        if not 0 < rate <= available + _ROUNDING:
+            available_rate = f"between 0 and {available:g}, which the other faults leave"
+            raise ValueError(f"rate={rate!r} is not possible. Pass a rate {available_rate}.")
+        self._rates.append((rate, fault))
 
     def clear(self) -> None:
-        """Let no request fail any more."""
-        self._shares.clear()
-        self._came.clear()
+        """Remove all faults."""
+        self._rates.clear()
+        self._seen.clear()
 
-    def drawn(self, request: Request) -> Fault | None:
-        """What this request meets."""
-        if len(self._shares) == 0:
+    def sample(self, request: Request) -> Fault | None:
+        """Return the fault for a request."""
+        if len(self._rates) == 0:
             return None
-        asked = hashlib.sha256(f"{request.path}\n".encode() + request.body).digest()
+        digest = hashlib.sha256(f"{request.path}\n".encode() + request.body).digest()
         with self._lock:
-            came = self._came[asked]
-            self._came[asked] += 1
-        drawn = hashlib.sha256(f"{self._seed} {came} ".encode() + asked).digest()
-        lot = int.from_bytes(drawn[:8]) / 2**64
-        for share, fault in self._shares:
-            if lot < share:
+            count = self._seen[digest]
+            self._seen[digest] += 1
+        sampled = hashlib.sha256(f"{self._seed} {count} ".encode() + digest).digest()
+        position = int.from_bytes(sampled[:8]) / 2**64
+        for rate, fault in self._rates:
+            if position < rate:
                 return fault
-            lot -= share
+            position -= rate
         return None

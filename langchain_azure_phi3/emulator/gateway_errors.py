@@ -1,40 +1,42 @@
-"""What becomes of a model server's errors on their way out: rewritten, hidden, wrapped."""
+"""Rewrite the model server's errors as each type of server and its gateway send them."""
 
 import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
-from langchain_azure_phi3.emulator.server_types import Dialect, ErrorShape
-from langchain_azure_phi3.emulator.error_bodies import Refused
-from langchain_azure_phi3.emulator.wire import Json, Reply, dumped, json_reply, whole_reply
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.emulator.error_bodies import ApiError
+from langchain_azure_phi3.emulator.server_types import ErrorFormat, ServerType
+from langchain_azure_phi3.emulator.wire import Reply, complete_reply, json_reply, to_json_bytes
 
-# Appended by Azure Machine Learning's front ends (gpt4free#81, and captures of DeepSeek on Azure).
-GUIDE = (
+# Appended by Azure Machine Learning's gateways (gpt4free#81, captures of DeepSeek on Azure).
+HELP_LINK = (
     b"\nPlease check this guide to understand why this error code might have been returned \n"
     b"https://docs.microsoft.com/en-us/azure/machine-learning/"
     b"how-to-troubleshoot-online-endpoints#http-status-codes\n"
 )
 
 
-def answered(refused: Refused, dialect: Dialect) -> Reply:
-    """The refusal as it leaves the building."""
-    if dialect.hides and _is_engines(refused.body):
-        return json_reply(200, _HIDDEN)
-    body = dumped(_SHAPES[dialect.errors](refused.body, refused.status))
-    kind = "application/json"
-    if dialect.errors == "ollama" and refused.body == {"detail": "Not Found"}:
-        body, kind = b"404 page not found", "text/plain"
-    headers = dict(refused.headers)
-    status = refused.status
-    if dialect.wraps:
+def render_error(error: ApiError, server: ServerType) -> Reply:
+    """Return the reply that a client of this type of server receives for an error."""
+    if server.masks_engine_errors and error.body.get("object") == "error":
+        return json_reply(200, _MASKED)
+    body = to_json_bytes(_FORMATS[server.error_format](error.body, error.status))
+    content_type = "application/json"
+    if server.error_format == "ollama" and error.body == {"detail": "Not Found"}:
+        body, content_type = b"404 page not found", "text/plain"
+    headers = dict(error.headers)
+    status = error.status
+    if server.wraps_424:
         headers["ms-azureml-model-error-statuscode"] = str(status)
         headers["ms-azureml-model-error-reason"] = HTTPStatus(status).phrase
         status = 424
-    return whole_reply(status, body + GUIDE if dialect.guide else body, kind, headers)
+    help_link = HELP_LINK if server.appends_help_link else b""
+    return complete_reply(status, body + help_link, content_type, headers)
 
 
-# Version 0.1.8 answers any failure inside it so.
-_HIDDEN: Json = {
+# Version 0.1.8 answers any internal failure like this.
+_MASKED: Json = {
     "id": "",
     "object": "chat.completion",
     "created": 0,
@@ -43,17 +45,9 @@ _HIDDEN: Json = {
 }
 
 
-def _is_engines(body: Json) -> bool:
-    return body.get("object") == "error"
-
-
-def _plain(body: Json, _: int) -> Json:
-    return body
-
-
 def _wrapped(body: Json, status: int) -> Json:
-    """From version 0.2.16 on: the engine's error as text inside another, wrong fields as a list."""
-    if _is_engines(body):
+    """From version 0.2.16 on: engine errors as text in another error, field errors as a list."""
+    if body.get("object") == "error":
         code = HTTPStatus(status).phrase
         return {"error": {"code": code, "message": json.dumps(body), "status": status}}
     if isinstance(body.get("detail"), list):
@@ -62,27 +56,21 @@ def _wrapped(body: Json, status: int) -> Json:
     return body
 
 
-def _openai(body: Json, status: int) -> Json:
-    """OpenAI's shape, whatever the server behind wrote."""
+def _openai(body: Json, _: int) -> Json:
     detail = body.get("detail")
     if detail == "Not Found":
         return {"error": {"code": "404", "message": "Resource not found"}}
     if isinstance(body.get("error"), dict):
         return body
+    message, parameter = detail if isinstance(detail, str) else str(body.get("message")), None
     if isinstance(detail, list):
-        where = ".".join(map(str, detail[0]["loc"][1:]))
-        return {"error": _invalid(detail[0]["msg"], where)}
-    said = detail if isinstance(detail, str) else body.get("message")
-    return {"error": _invalid(str(said), None) | {"code": body.get("code")}}
+        message, parameter = detail[0]["msg"], ".".join(map(str, detail[0]["loc"][1:]))
+    error = {"message": message, "type": "invalid_request_error", "param": parameter}
+    return {"error": error | {"code": body.get("code")}}
 
 
-def _invalid(message: str, parameter: str | None) -> Json:
-    kind = "invalid_request_error"
-    return {"message": message, "type": kind, "param": parameter, "code": None}
-
-
-_SHAPES: Mapping[ErrorShape, Callable[[Json, int], Json]] = {
-    "plain": _plain,
+_FORMATS: Mapping[ErrorFormat, Callable[[Json, int], Json]] = {
+    "plain": lambda body, _: body,
     "wrapped": _wrapped,
     "openai": _openai,
     "ollama": _openai,

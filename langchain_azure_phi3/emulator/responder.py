@@ -1,113 +1,88 @@
-"""What the stand-in model says. It is a script, not a language model, and understands nothing.
+"""The default responder: short deterministic answers that follow tools and schemas.
 
-It knows the two questions that Azure's how-tos ask, with their answers. It follows instructions
-in the prompt that ask for tool calls or for JSON, with values taken from the conversation or made
-up. To anything else it says what reached it: that is what an emulator can be asked about honestly.
+It is not a language model. Script the answers, or pass a responder, where the text matters.
 """
 
 from dataclasses import replace
 
-from langchain_azure_phi3.emulator import deciding, invention
-from langchain_azure_phi3.emulator.conversation import Picture, Prompt, Spoken
-from langchain_azure_phi3.emulator.evidence import Evidence
-from langchain_azure_phi3.emulator.following import Form, Result, Wanted, wanted_by
-from langchain_azure_phi3.emulator.wire import Json
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.emulator.conversation import Generation, Prompt
+from langchain_azure_phi3.emulator.prompt_parser import Instructions, parse_instructions
+from langchain_azure_phi3.emulator.value_generator import generate_value
+from langchain_azure_phi3.emulator.wire import to_json
 
-LANGUAGES = Spoken(
-    "As of now, it's estimated that there are about 7,000 languages spoken around the world. "
-    "However, this number can vary as some languages become extinct and new ones develop. It's "
-    "also important to note that the number of speakers can greatly vary between languages, with "
-    "some having millions of speakers and others only a few hundred.",
-    tokens=72,
-)
-CHART = Spoken(
-    "The chart illustrates that larger models tend to perform better in quality, as indicated by "
-    "their size in billions of parameters. However, there are exceptions to this trend, such as "
-    "Phi-3-medium and Phi-3-small, which outperform smaller models in quality. This suggests that "
-    "while larger models generally have an advantage, there may be other factors at play that "
-    "influence a model's performance.",
-    tokens=126,
-)
-
-
-def scripted(prompt: Prompt) -> Spoken:
-    """What was asked for by instructions, else a known answer, else an account of what arrived."""
-    wanted = wanted_by(prompt)
-    spoken = _instructed(wanted)
-    if spoken is None:
-        spoken = _known(prompt)
-    if spoken is None:
-        spoken = Spoken(_account(prompt, wanted))
-    return replace(spoken, thoughts=_thoughts(wanted)) if prompt.reasons else spoken
+# The answers to the two questions in Azure's how-tos, with their token counts.
+_SAMPLES = {
+    "how many languages are in the world": Generation(
+        "As of now, it's estimated that there are about 7,000 languages spoken around the world. "
+        "However, this number can vary as some languages become extinct and new ones develop. "
+        "It's also important to note that the number of speakers can greatly vary between "
+        "languages, with some having millions of speakers and others only a few hundred.",
+        tokens=72,
+    ),
+    "the following chart": Generation(
+        "The chart illustrates that larger models tend to perform better in quality, as indicated "
+        "by their size in billions of parameters. However, there are exceptions to this trend, "
+        "such as Phi-3-medium and Phi-3-small, which outperform smaller models in quality. This "
+        "suggests that while larger models generally have an advantage, there may be other factors "
+        "at play that influence a model's performance.",
+        tokens=126,
+    ),
+}
 
 
-def calling(calls: list[deciding.Call], form: Form) -> Spoken:
-    """Calls in the form that they were asked for in."""
-    if form == "native":
-        return Spoken("", calls=tuple((c.name, invention.written(c.arguments)) for c in calls))
-    listed = [invention.written({"name": c.name, "arguments": c.arguments}) for c in calls]
-    if form == "tagged":
-        return Spoken(f"<|tool_call|>[{', '.join(listed)}]<|/tool_call|>")
-    return Spoken("\n".join(listed))
+def respond(prompt: Prompt) -> Generation:
+    """Answer a prompt with a tool call, a JSON object, the tool results, or a sentence."""
+    instructions = parse_instructions(prompt)
+    tool = _next_tool(instructions, prompt.last_user_text)
+    if tool is not None:
+        arguments = generate_value({"type": "object", **instructions.tools[tool]})
+        generation = _write_call(tool, arguments, instructions.call_format)
+    elif instructions.schema is not None:
+        generation = Generation(to_json(generate_value(instructions.schema)))
+    elif len(instructions.results) > 0:
+        lines = [f"The tool {name} says: {text}" for name, text in instructions.results]
+        generation = Generation("\n".join(lines))
+    else:
+        generation = _answer(prompt)
+    reasoning = f"The user says: {prompt.last_user_text} I answer as my script tells me."
+    return replace(generation, reasoning=reasoning) if prompt.has_reasoning else generation
 
 
-def _instructed(wanted: Wanted) -> Spoken | None:
-    call = deciding.next_call(wanted)
-    if call is not None:
-        return calling([call], wanted.form)
-    schema = schema_for(wanted)
-    if schema is not None:
-        texts = [result.text for result in wanted.results]
-        value = invention.instance(schema, Evidence(wanted.question, *texts))
-        return Spoken(invention.written(value))
-    if len(wanted.results) > 0:
-        return Spoken("\n".join(_told(result) for result in wanted.results))
-    return None
+def _write_call(name: str, arguments: Json, call_format: str) -> Generation:
+    if call_format == "native":
+        return Generation("", tool_calls=((name, to_json(arguments)),))
+    text = to_json({"name": name, "arguments": arguments})
+    return Generation(f"<|tool_call|>[{text}]<|/tool_call|>" if call_format == "tagged" else text)
 
 
-def schema_for(wanted: Wanted) -> Json | None:
-    """The schema that the answer must fit, `None` where it may be words."""
-    if wanted.schema is not None or not wanted.wants_json:
-        return wanted.schema
-    keys = wanted.keys if len(wanted.keys) > 0 else ("answer",)
-    properties: Json = {key: {"type": "string"} for key in keys}
-    return {"type": "object", "properties": properties, "required": list(keys)}
+def _next_tool(instructions: Instructions, question: str) -> str | None:
+    """A required tool, or else the one that the question names, or the first, called once."""
+    if instructions.tool_name is not None:
+        return instructions.tool_name
+    called = [name for name, _ in instructions.results]
+    if len(called) > 0 and not instructions.required:
+        return None
+    unused = [name for name in instructions.tools if name not in called]
+    # A question may share its message with the descriptions of the tools, which quote the names.
+    mentioned = [name for name in unused if question.count(name) > question.count(f'"{name}"')]
+    return next(iter([*mentioned, *unused, *instructions.tools]), None)
 
 
-def _told(result: Result) -> str:
-    text = result.text if result.text else "(nothing)"
-    return f"The tool {result.name} {'failed' if result.failed else 'says'}: {text}"
-
-
-def _thoughts(wanted: Wanted) -> str:
-    tools = ", ".join(offer.name for offer in wanted.offers)
-    offered = f" I could call {tools}." if tools else ""
-    return f"The user says: {wanted.question}{offered} I answer as my script tells me."
-
-
-def _known(prompt: Prompt) -> Spoken | None:
-    question = prompt.last_user_text.lower()
-    if "how many languages are in the world" in question:
-        return LANGUAGES
-    sees = any(len(turn.pictures) > 0 for turn in prompt.turns)
-    return CHART if sees and "conclusion" in question and "chart" in question else None
-
-
-def _account(prompt: Prompt, wanted: Wanted) -> str:
-    roles = ", ".join(turn.role for turn in prompt.turns)
-    pictures = [_seen(picture) for turn in prompt.turns for picture in turn.pictures]
-    said = [
+def _answer(prompt: Prompt) -> Generation:
+    question = prompt.last_user_text
+    images = [image for message in prompt.messages for image in message.images]
+    for sample, generation in _SAMPLES.items():
+        if sample in question.lower() and ("chart" not in sample or len(images) > 0):
+            return generation
+    roles = ", ".join(message.role for message in prompt.messages)
+    sentences = [
         f"I am a scripted stand-in for {prompt.model}.",
-        f"Turns: {len(prompt.turns)} ({roles}).",
+        f"Messages: {len(prompt.messages)} ({roles}).",
     ]
-    if len(pictures) > 0:
-        said.append(f"Images: {len(pictures)} ({', '.join(pictures)}).")
+    if len(images) > 0:
+        sizes = ["not fetched" if i.size is None else f"{i.size[0]}x{i.size[1]}" for i in images]
+        sentences.append(f"Images: {len(images)} ({', '.join(sizes)}).")
     if prompt.choice > 0:
-        said.append(f"This is choice {prompt.choice}.")
-    # Tools repeated word for word would read as calls.
-    said.append(f"You said: {prompt.last_user_text if wanted.offers == () else wanted.question}")
-    return " ".join(said)
-
-
-def _seen(picture: Picture) -> str:
-    return "not fetched" if picture.size is None else f"{picture.size[0]}x{picture.size[1]}"
+        sentences.append(f"This is choice {prompt.choice}.")
+    return Generation(" ".join([*sentences, f"You said: {question}"]))

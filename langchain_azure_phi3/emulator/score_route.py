@@ -1,19 +1,20 @@
-"""Azure Machine Learning's `/score`: its questions as chat requests, completions as answers.
+"""Azure Machine Learning's `/score` route, translated to and from chat completions.
 
-Its forms: azureml-examples (foundation-models/phi-3) and the server's source.
+Its formats come from azureml-examples (foundation-models/phi-3) and the server's source.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator.completion import Completion
+from langchain_azure_phi3.emulator.error_bodies import ApiError
 from langchain_azure_phi3.emulator.server_types import ChatPath
-from langchain_azure_phi3.emulator.error_bodies import Refused
-from langchain_azure_phi3.emulator.wire import Json, Request, dumped
+from langchain_azure_phi3.emulator.wire import Request, to_json_bytes
 
-# Parameters that the route does not know are dropped.
-PATH = ChatPath("drop", lenient=True, logprobs=False)
+# The route drops parameters that it does not know.
+CHAT_PATH = ChatPath("drop", ignores_invalid_header=True, returns_logprobs=False)
 
 _RENAMED = {"max_new_tokens": "max_tokens", "max_gen_len": "max_tokens"}
 _KNOWN = frozenset(
@@ -21,37 +22,37 @@ _KNOWN = frozenset(
 )
 
 
-def as_chat(request: Request) -> Request:
-    """The question as the chat route's; what is no question is an empty conversation."""
-    body = request.json
-    data = body.get("input_data") if isinstance(body, Mapping) else None
-    given = data if isinstance(data, Mapping) else {}
-    parameters: Any = given.get("parameters")
-    fields = _fields(parameters if isinstance(parameters, Mapping) else {})
-    content = dumped({"messages": given.get("input_string"), **fields})
-    return replace(request, body=content)
+def to_chat_request(request: Request) -> Request:
+    """Translate to a chat request. A malformed body becomes one without messages."""
+    data = _mapping(_mapping(request.json).get("input_data"))
+    body = {"messages": data.get("input_string"), **_chat_fields(_mapping(data.get("parameters")))}
+    return replace(request, body=to_json_bytes(body))
 
 
-def _fields(parameters: Mapping[str, Any]) -> Json:
-    named = {_RENAMED.get(name, name): value for name, value in parameters.items()}
-    fields = {name: value for name, value in named.items() if name in _KNOWN}
-    return fields | {"temperature": 0} if parameters.get("do_sample") is False else fields
-
-
-def answer(completion: Completion, form: str) -> Json:
-    """The answer: its text, and in the later form what the chat route says as well."""
-    body = completion.whole()
+def format_completion(completion: Completion, score_format: str) -> Json:
+    """Format an answer: its text, and with `"full"` also the fields of the chat route."""
+    body = completion.to_json()
     choice = body["choices"][0]
-    said = {"output": choice["message"]["content"]}
-    if form == "text":
-        return said
-    beside = {name: body[name] for name in ("usage", "model", "id")}
+    output = {"output": choice["message"]["content"]}
+    if score_format == "text":
+        return output
+    fields = {name: body[name] for name in ("usage", "model", "id")}
     message = choice["message"]
-    return said | {"message": message, "finish_reason": choice["finish_reason"], **beside}
+    return output | {"message": message, "finish_reason": choice["finish_reason"], **fields}
 
 
-def failure(refused: Refused, form: str) -> Json:
-    """A failure, which has status 200 here."""
-    if form == "text":
+def format_error(error: ApiError, score_format: str) -> Json:
+    """Format an error, which this route sends with status 200."""
+    if score_format == "text":
         return {}
-    return {"output": None, "error": {"status_code": refused.status, "body": refused.body}}
+    return {"output": None, "error": {"status_code": error.status, "body": error.body}}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _chat_fields(parameters: Mapping[str, Any]) -> Json:
+    renamed = {_RENAMED.get(name, name): value for name, value in parameters.items()}
+    fields = {name: value for name, value in renamed.items() if name in _KNOWN}
+    return fields | {"temperature": 0} if parameters.get("do_sample") is False else fields

@@ -1,188 +1,168 @@
-"""The kinds of server that speak the API, one row each: where they differ, as data.
+"""The server types that the emulator can imitate, with their differences as data.
 
 Sources: the source of Azure's model server (azureml-assets, `foundation-model-inference` 0.1.8 to
 0.2.58 and `foundation-model-serve`), Azure's how-tos and API references, and captures in public
-issues, named where they are used.
+issues, which are named where they are used.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-SafetyShape = Literal["nested", "flat", "detailed", "managed", "managed-flat"]
-UsagePlace = Literal["finish", "separate", "every", "none"]
-ErrorShape = Literal["plain", "wrapped", "openai", "ollama"]
-Door = Literal["serverless", "managed", "foundry", "github", "server", "open"]
+FilterErrorFormat = Literal["nested", "flat", "detailed", "managed", "managed-flat"]
+StreamUsage = Literal["finish", "separate", "every", "none"]
+ErrorFormat = Literal["plain", "wrapped", "openai", "ollama"]
+AuthMode = Literal["serverless", "managed", "foundry", "github", "server", "open"]
 
 
 @dataclass(frozen=True, slots=True)
 class ChatPath:
-    """One path that conversations are posted to.
+    """The rules of one path for chat completions."""
 
-    Attributes:
-        extras: What becomes of extra parameters when no header says it: `"error"`, `"drop"` or
-            `"pass-through"`.
-        lenient: Whether a bad `extra-parameters` header is ignored.
-        logprobs: Whether answers keep the log-probabilities that the engine gave.
-    """
-
-    extras: str
-    lenient: bool = False
-    logprobs: bool = True
+    extra_parameters: str  # unless the header says otherwise: "error", "drop" or "pass-through"
+    ignores_invalid_header: bool = False
+    returns_logprobs: bool = True  # as the engine does
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dialect:
-    """How one kind of server speaks.
+class ServerType:
+    """How one type of server behaves."""
 
-    Attributes:
-        name: What users call it.
-        base: What follows the host in the endpoint; `{model}` is the first model's name.
-        chat_paths: Where conversations are posted; `{model}` is any model's name.
-        door: Who checks the credential, and says what to a wrong one.
-        info_path: Where the model tells its name, if anywhere.
-        info_type: `model_type` there.
-        info_provider: `model_provider_name` there.
-        info_named: Whether it must be told which deployment is meant (`model_deployment`).
-        names: How answers call the model: as Azure's how-tos, as the model registry, or by the
-            path of its files.
-        model: Whether a request's `model` is ignored, must be right where it is given
-            (`"checked"`), or must be given (`"required"`).
-        api_version: Whether the query must have one.
-        errors: The shape of errors.
-        wraps: Whether a front end answers 424 for every error of the container behind it.
-        guide: Whether a front end appends a sentence to every error.
-        score: What answers of `/score` hold: text only, or more; or there is no such route.
-        models_path: Where the models are listed, if anywhere.
-        streams: Whether it can; if not, it ignores that it was asked to.
-        finishes: Whether whole answers say why they ended.
-        hides: Whether failures of the engine look like a filtered answer.
-        usage: Where a stream says what it cost.
-        safety: The shape of the error for a filtered prompt.
-        max_tokens: The longest answer, where a request does not say; `None`: the model's.
-        system_as_user: Whether the API itself makes a system turn visible to models whose
-            template drops it.
-    """
-
-    name: str
-    base: str = ""
-    chat_paths: Mapping[str, ChatPath]
-    door: Door
-    info_path: str | None = None
-    info_type: str = "chat-completion"
+    name: str  # as users write it
+    base_path: str = ""  # `{model}` is the name of the first model
+    chat_paths: Mapping[str, ChatPath]  # `{model}` is the name of any model
+    auth: AuthMode
+    info_path: str | None = None  # the route that returns the model's name
+    info_model_type: str = "chat-completion"
     info_provider: str = "microsoft"
-    info_named: bool = False
-    names: Literal["info", "registry", "path"] = "info"
-    model: Literal["ignored", "checked", "required"] = "ignored"
-    api_version: bool = False
-    errors: ErrorShape = "plain"
-    wraps: bool = False
-    guide: bool = False
-    score: Literal["none", "text", "more"] = "none"
-    models_path: str | None = None
-    streams: bool = True
-    finishes: bool = True
-    hides: bool = False
-    usage: UsagePlace = "none"
-    safety: SafetyShape = "nested"
-    max_tokens: int | None = None
-    system_as_user: bool = False
+    info_requires_deployment: bool = False  # in the query, as `model_deployment`
+    # Answers name the model as Azure's how-tos, as the model registry, or by its path.
+    model_naming: Literal["info", "registry", "path"] = "info"
+    model_field: Literal["ignored", "checked", "required"] = "ignored"
+    requires_api_version: bool = False
+    error_format: ErrorFormat = "plain"
+    wraps_424: bool = False  # a gateway turns each error of the container into a 424
+    appends_help_link: bool = False  # a gateway appends a link to each error
+    score_format: Literal["none", "text", "full"] = "none"  # "none": no such route
+    models_path: str | None = None  # the route that lists the models
+    supports_streaming: bool = True  # otherwise it ignores `stream`
+    sends_finish_reason: bool = True  # in complete answers
+    masks_engine_errors: bool = False  # as filtered answers
+    stream_usage: StreamUsage = "none"
+    filter_error_format: FilterErrorFormat = "nested"
+    default_max_tokens: int | None = None  # `None`: the model's limit
+    converts_system_messages: bool = False  # to user messages, if the template drops them
 
 
-def _managed(name: str, chat_paths: Mapping[str, ChatPath], **differences: object) -> Dialect:
+def _managed(name: str, chat_paths: Mapping[str, ChatPath], **differences: object) -> ServerType:
     common: dict[str, object] = {
-        "door": "managed",
-        "names": "registry",
-        "wraps": True,
-        "guide": True,
-        "score": "text",
-        "safety": "managed-flat",
+        "auth": "managed",
+        "model_naming": "registry",
+        "wraps_424": True,
+        "appends_help_link": True,
+        "score_format": "text",
+        "filter_error_format": "managed-flat",
     }
-    return Dialect(name=name, chat_paths=chat_paths, **(common | differences))  # type: ignore[arg-type]
+    return ServerType(name=name, chat_paths=chat_paths, **(common | differences))  # type: ignore[arg-type]
 
 
-def _openai(name: str, base: str, door: Door, **differences: object) -> Dialect:
-    path = f"{base}/chat/completions"
-    common: dict[str, object] = {"model": "required", "errors": "openai", "safety": "detailed"}
-    chat_paths = {path: ChatPath("pass-through", lenient=True)}
-    return Dialect(name=name, base=base, door=door, chat_paths=chat_paths, **(common | differences))  # type: ignore[arg-type]
+def _openai(name: str, base_path: str, auth: AuthMode, **differences: object) -> ServerType:
+    common: dict[str, object] = {
+        "base_path": base_path,
+        "chat_paths": {
+            f"{base_path}/chat/completions": ChatPath("pass-through", ignores_invalid_header=True)
+        },
+        "model_field": "required",
+        "error_format": "openai",
+        "filter_error_format": "detailed",
+    }
+    return ServerType(name=name, auth=auth, **(common | differences))  # type: ignore[arg-type]
 
 
 # The server's response model has no log-probabilities, so it drops the engine's.
-_CHECKED = ChatPath("error", logprobs=False)
-_UNCHECKED = ChatPath("drop", lenient=True, logprobs=False)
+_STRICT = ChatPath("error", returns_logprobs=False)
+_LENIENT = ChatPath("drop", ignores_invalid_header=True, returns_logprobs=False)
 
 _ROWS = (
-    Dialect(
+    ServerType(
         name="serverless",
-        # The model server's source: only the route without /v1 checks for extra parameters.
+        # The model server's source: only the route without /v1 rejects extra parameters.
         chat_paths={
             "/chat/completions": ChatPath("error"),
-            "/v1/chat/completions": ChatPath("drop", lenient=True),
+            "/v1/chat/completions": ChatPath("drop", ignores_invalid_header=True),
         },
-        door="serverless",
+        auth="serverless",
         info_path="/info",
-        info_type="chat-completions",
+        info_model_type="chat-completions",
         info_provider="Microsoft",
-        usage="finish",  # as Azure's how-to of 2024-07-23 shows it
+        stream_usage="finish",  # as Azure's how-to of 2024-07-23 shows it
         # "System messages are translated to user messages" (the same how-to).
-        system_as_user=True,
+        converts_system_messages=True,
     ),
-    # Version 0.1.8: no /info, no /chat/completions, and `stream` means nothing to it.
+    # Version 0.1.8: no /info, no /chat/completions, and it ignores `stream`.
     _managed(
         "managed-2024-05",
-        {"/v1/chat/completions": _UNCHECKED},
-        names="path",
-        streams=False,
-        finishes=False,
-        hides=True,
+        {"/v1/chat/completions": _LENIENT},
+        model_naming="path",
+        supports_streaming=False,
+        sends_finish_reason=False,
+        masks_engine_errors=True,
     ),
     # Versions 0.2.1 to 0.2.16, which Azure's registry names for Phi-3 and Phi-3.5.
-    _managed("managed-2024-06", {"/chat/completions": _CHECKED}, info_path="/info"),
+    _managed("managed-2024-06", {"/chat/completions": _STRICT}, info_path="/info"),
     # Version 0.2.58.
     _managed(
         "managed-2026-07",
-        {"/chat/completions": _CHECKED, "/v1/chat/completions": _UNCHECKED},
+        {"/chat/completions": _STRICT, "/v1/chat/completions": _LENIENT},
         info_path="/info",
-        errors="wrapped",
-        safety="managed",
+        error_format="wrapped",
+        filter_error_format="managed",
     ),
-    # Other paths are handed on to the engine as they are; /info is not there either.
+    # It passes other paths on to the engine, and has no /info either.
     _managed(
         "foundation-model-serve",
         {
-            "/chat/completions": ChatPath("pass-through", logprobs=False),
-            "/v1/chat/completions": ChatPath("pass-through", lenient=True),
+            "/chat/completions": ChatPath("pass-through", returns_logprobs=False),
+            "/v1/chat/completions": ChatPath("pass-through", ignores_invalid_header=True),
         },
-        model="checked",
-        errors="wrapped",
-        safety="managed",
-        score="more",
+        model_field="checked",
+        error_format="wrapped",
+        filter_error_format="managed",
+        score_format="full",
         models_path="/v1/models",
-        max_tokens=256,  # it fills in its schema's defaults
+        default_max_tokens=256,  # the default in its schema
     ),
-    Dialect(
+    ServerType(
         name="foundry",
-        base="/models",
+        base_path="/models",
         chat_paths={"/models/chat/completions": ChatPath("error")},
-        door="foundry",
+        auth="foundry",
         info_path="/models/info",
-        info_named=True,
-        model="required",
-        api_version=True,
-        errors="openai",
-        safety="detailed",
-        system_as_user=True,
+        info_requires_deployment=True,
+        model_field="required",
+        requires_api_version=True,
+        error_format="openai",
+        filter_error_format="detailed",
+        converts_system_messages=True,
     ),
     _openai("openai-v1", "/openai/v1", "foundry", models_path="/openai/v1/models"),
     _openai(
-        "azure-openai", "/openai/deployments/{model}", "foundry", model="ignored", api_version=True
+        "azure-openai",
+        "/openai/deployments/{model}",
+        "foundry",
+        model_field="ignored",
+        requires_api_version=True,
     ),
     _openai("github", "/inference", "github"),
     _openai(
-        "openai-server", "/v1", "server", model="checked", errors="plain", models_path="/v1/models"
+        "openai-server",
+        "/v1",
+        "server",
+        model_field="checked",
+        error_format="plain",
+        models_path="/v1/models",
     ),
-    _openai("ollama", "/v1", "open", errors="ollama", models_path="/v1/models"),
+    _openai("ollama", "/v1", "open", error_format="ollama", models_path="/v1/models"),
 )
 
-DIALECTS: Mapping[str, Dialect] = {row.name: row for row in _ROWS}
+SERVER_TYPES: Mapping[str, ServerType] = {row.name: row for row in _ROWS}

@@ -1,21 +1,21 @@
-"""Work that blocks, handed to a thread so that the event loop goes on."""
+"""Run blocking work in threads, so that the event loop stays responsive."""
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Future
-from contextlib import aclosing
 from typing import TypeVar
 
-from langchain_azure_phi3.emulator.wire import Reply, Step
+from langchain_azure_phi3.emulator.wire import BodyPart, Reply
 
 _Result = TypeVar("_Result")
 
 
-async def in_thread(work: Callable[[], _Result]) -> _Result:
-    """What `work` gives, from a thread of its own.
+async def run_in_thread(work: Callable[[], _Result]) -> _Result:
+    """Return the result of `work`, which runs in a new daemon thread.
 
-    A pool would be waited for when Python ends, and a model behind the emulator may never answer.
+    The interpreter waits for the threads of a pool when it exits, and a model behind the emulator
+    may never answer.
     """
     outcome: Future[_Result] = Future()
 
@@ -24,24 +24,19 @@ async def in_thread(work: Callable[[], _Result]) -> _Result:
             return
         try:
             outcome.set_result(work())
-        except BaseException as error:  # it belongs to the one who waits
+        except BaseException as error:  # raised where the result is awaited
             outcome.set_exception(error)
 
     threading.Thread(target=run, name="phi-emulator-work", daemon=True).start()
     return await asyncio.wrap_future(outcome)
 
 
-async def steps_of(reply: Reply) -> AsyncGenerator[Step]:
-    """The steps of a reply, each waited for in a thread where that may take long."""
-    if not reply.blocks:
-        for step in reply.steps:
-            yield step
+async def iterate_parts(reply: Reply) -> AsyncGenerator[BodyPart]:
+    """Iterate over the parts of a reply, in threads if producing them may block."""
+    parts = iter(reply.parts)
+    if not reply.blocking:
+        for part in parts:
+            yield part
         return
-    async with aclosing(_handed_over(iter(reply.steps))) as steps:
-        async for step in steps:
-            yield step
-
-
-async def _handed_over(steps: Iterator[Step]) -> AsyncGenerator[Step]:
-    while (step := await in_thread(lambda: next(steps, None))) is not None:
-        yield step
+    while (part_or_end := await run_in_thread(lambda: next(parts, None))) is not None:
+        yield part_or_end

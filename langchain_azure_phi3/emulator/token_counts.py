@@ -1,54 +1,48 @@
-"""How many tokens a text or a picture costs: plausible for text, exact for pictures.
+"""Token counts: exact for images, and for text a regular expression instead of a tokenizer.
 
-The count of text is a regular expression, not a tokenizer: it agrees with the figures of Azure's
-how-tos (19 tokens for their question, 2,380 for their picture) and always adds up.
+Both reproduce the counts in Azure's how-tos (19 tokens for their question, 2,380 for their image).
 """
 
 import math
 import re
 
-# A word, a capital, a digit, a run of spaces beyond the one before a word, or one other sign.
+# A word, a capital, a digit, one other character, or white space beyond the space before a word.
 _PIECE = re.compile(r" ?(?:[A-Z]?[^\W\d_A-Z]{1,9}|[A-Z]|\d|[^\w\s]|_)|\n|\s| ?\w")
 
-TURN_TOKENS = 2  # <|user|> ... <|end|>
-PROMPT_TOKENS = 1  # the <|assistant|> that asks for the answer
-# What Azure's example of a picture (2,380 tokens) leaves after the picture, the text and the turn.
+MESSAGE_TOKENS = 2  # <|user|> ... <|end|>
+PROMPT_TOKENS = 1  # the final <|assistant|>
+# What remains of the 2,380 tokens in Azure's example without its image, text and message.
 IMAGE_FRAME_TOKENS = 4
-AUDIO_TOKENS = 100  # a stand-in: recordings are not read
-# A picture behind an address is never fetched; it counts as one of this size.
-UNSEEN_SIZE = (640, 480)
+AUDIO_TOKENS = 100  # an assumption: audio is not decoded
+# Images at URLs are not fetched and count as images of this size.
+UNKNOWN_IMAGE_SIZE = (640, 480)
 
 _CROP_PIXELS = 336
 _MAX_CROPS = 16
 
 
-def pieces(text: str) -> list[str]:
-    """A text cut into token-like pieces; joined, they are the text."""
-    return _PIECE.findall(text)
-
-
-def pieces_numbering(text: str, count: int) -> list[str]:
-    """A text in at least `count` pieces, if it has that many characters."""
-    found = pieces(text)
-    while len(found) < min(count, len(text)):
-        longest = max(range(len(found)), key=lambda index: len(found[index]))
-        word = found[longest]
+def split_pieces(text: str, at_least: int = 0) -> list[str]:
+    """Split a text into token-like pieces, into `at_least` that many if it is long enough."""
+    pieces: list[str] = _PIECE.findall(text)
+    while len(pieces) < min(at_least, len(text)):
+        longest = max(range(len(pieces)), key=lambda index: len(pieces[index]))
+        word = pieces[longest]
         half = (len(word) + 1) // 2
-        found[longest : longest + 1] = [word[:half], word[half:]]
-    return found
+        pieces[longest : longest + 1] = [word[:half], word[half:]]
+    return pieces
 
 
 def text_tokens(text: str) -> int:
-    """Tokens that a text costs in a prompt."""
-    return len(pieces(text))
+    """Count the tokens of a text."""
+    return len(split_pieces(text))
 
 
 def image_tokens(width: int, height: int) -> int:
-    """Tokens that a picture of that size, in pixels, costs a Phi-3 vision model.
+    """Count the tokens of an image of that size in pixels for a Phi-3 vision model.
 
-    The model's processor (microsoft/Phi-3-vision-128k-instruct, `processing_phi3_v.py`) scales a
-    picture to a grid of at most 16 crops of 336 pixels; each crop and a thumbnail give 144 tokens,
-    each row of the grid 12 more as line ends.
+    The model's processor (microsoft/Phi-3-vision-128k-instruct, `processing_phi3_v.py`) scales an
+    image to a grid of at most 16 crops of 336 pixels. Each crop and a thumbnail take 144 tokens,
+    each row of the grid 12 more.
     """
     ratio = max(width, height) / min(width, height)
     columns = 1

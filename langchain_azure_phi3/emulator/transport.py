@@ -1,6 +1,6 @@
-"""The emulator as an `httpx` transport, for both colours: no server, no thread, no waiting.
+"""The emulator as a sync and async `httpx` transport, without a server or a thread.
 
-Time passes at once here: a stall is a read timeout, straight away.
+Time does not pass: a stall is a read timeout at once.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -10,8 +10,8 @@ from functools import partial
 import httpx
 
 from langchain_azure_phi3.emulator.deployment import Deployment
-from langchain_azure_phi3.emulator.threads import in_thread, steps_of
-from langchain_azure_phi3.emulator.wire import Break, Headers, Reply, Request, Step
+from langchain_azure_phi3.emulator.threads import iterate_parts, run_in_thread
+from langchain_azure_phi3.emulator.wire import BodyPart, ConnectionFault, Headers, Reply, Request
 
 
 class EmulatorTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -22,58 +22,45 @@ class EmulatorTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of `httpx.Client`."""
-        return self._response(self._deployment.answer(_read(request, request.read())))
+        return _to_response(self._deployment.answer(_to_request(request, request.read())))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request of `httpx.AsyncClient`."""
-        asked = _read(request, await request.aread())
-        if not self._deployment.blocks:
-            return self._response(self._deployment.answer(asked))
-        return self._response(await in_thread(partial(self._deployment.answer, asked)))
-
-    def _response(self, reply: Reply) -> httpx.Response:
-        if reply.status == 0:
-            list(_Steps(reply))  # all that it holds is a break, which raises
-        return httpx.Response(reply.status, headers=dict(reply.headers), stream=_Steps(reply))
+        answer = partial(self._deployment.answer, _to_request(request, await request.aread()))
+        return _to_response(await run_in_thread(answer) if self._deployment.blocking else answer())
 
 
-def _read(request: httpx.Request, body: bytes) -> Request:
-    return Request(
-        request.method,
-        request.url.path,
-        dict(request.url.params),
-        Headers(request.headers.items()),
-        body,
-    )
+def _to_request(request: httpx.Request, body: bytes) -> Request:
+    headers = Headers(request.headers.items())
+    return Request(request.method, request.url.path, dict(request.url.params), headers, body)
 
 
-class _Steps(httpx.SyncByteStream, httpx.AsyncByteStream):
+def _to_response(reply: Reply) -> httpx.Response:
+    body = _Body(reply)
+    if reply.status == 0:
+        list(body)  # its only part is a connection fault, which raises
+    return httpx.Response(reply.status, headers=dict(reply.headers), stream=body)
+
+
+class _Body(httpx.SyncByteStream, httpx.AsyncByteStream):
     def __init__(self, reply: Reply) -> None:
         self._reply = reply
 
     def __iter__(self) -> Iterator[bytes]:
-        for step in self._reply.steps:
-            yield _bytes(step)
+        for part in self._reply.parts:
+            yield _to_bytes(part)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        async with aclosing(steps_of(self._reply)) as steps:
-            async for step in steps:
-                yield _bytes(step)
+        async with aclosing(iterate_parts(self._reply)) as parts:
+            async for part in parts:
+                yield _to_bytes(part)
 
 
-def _bytes(step: Step) -> bytes:
-    if isinstance(step, Break):
-        raise _failure(step)
-    return step
-
-
-_FAILURES = {
-    "cut": (httpx.RemoteProtocolError, "The peer closed the connection before the answer's end"),
-    "reset": (httpx.ReadError, "Connection reset by peer"),
-    "stall": (httpx.ReadTimeout, "The read operation timed out"),
-}
-
-
-def _failure(broken: Break) -> httpx.TransportError:
-    kind, message = _FAILURES[broken.how]
-    return kind(message)
+def _to_bytes(part: BodyPart) -> bytes:
+    if not isinstance(part, ConnectionFault):
+        return part
+    if part.action == "cut":
+        raise httpx.RemoteProtocolError("The peer closed the connection before the answer's end")
+    if part.action == "reset":
+        raise httpx.ReadError("Connection reset by peer")
+    raise httpx.ReadTimeout("The read operation timed out")

@@ -1,5 +1,6 @@
 """Agents run unchanged on a deployment that refuses tools."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from langgraph.prebuilt import ToolNode, tools_condition
 from pydantic import BaseModel
 
 from langchain_azure_phi3 import ChatAzurePhi3
-from langchain_azure_phi3.emulator import Emulator
+from langchain_azure_phi3.emulator import Emulator, Generation
+from tests.scripted_model import scripted_answers, scripted_values
 
 QUESTION = "First use get_weather for Paris, then use add to add 3 and 4."
 
@@ -43,11 +45,22 @@ def results(messages: list[Any]) -> list[tuple[str | None, Any]]:
 
 
 STEPS = [("get_weather", "sunny in Paris"), ("add", "7")]
+CALLS = ['{"name": "get_weather", "arguments": {"city": "Paris"}}',
+         '{"name": "add", "arguments": {"a": 3, "b": 4}}']  # fmt: skip
+END = "It is sunny in Paris, and the sum is 7."
+
+
+@pytest.fixture
+def phi() -> Iterator[Emulator]:
+    """A model that calls tools with these values."""
+    with Emulator("Phi-3-mini-4k-instruct", responder=scripted_values(city="Paris")) as emulator:
+        yield emulator
 
 
 @pytest.mark.parametrize("streaming", [False, True])
 def test_an_agent_takes_several_steps(phi: Emulator, streaming: bool) -> None:
     """Two tools, one after the other, and an answer in words."""
+    phi.script(*CALLS, END)
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, streaming=streaming)
 
     state = create_agent(model, [get_weather, add]).invoke({"messages": [HumanMessage(QUESTION)]})
@@ -59,8 +72,9 @@ def test_an_agent_takes_several_steps(phi: Emulator, streaming: bool) -> None:
     assert [False] * len(phi.requests) == ["tools" in request.json for request in phi.requests]
 
 
-async def test_an_agent_takes_several_steps_async(model: ChatAzurePhi3) -> None:
+async def test_an_agent_takes_several_steps_async(phi: Emulator, model: ChatAzurePhi3) -> None:
     """The same in the other colour."""
+    phi.script(*CALLS, END)
     state = await create_agent(model, [get_weather, add]).ainvoke(
         {"messages": [HumanMessage(QUESTION)]}
     )
@@ -102,8 +116,11 @@ def test_an_agents_answer_streams_token_by_token(model: ChatAzurePhi3) -> None:
     assert "arguments" not in text
 
 
-def test_a_graph_with_a_checkpointer_goes_on_where_it_was(model: ChatAzurePhi3) -> None:
+def test_a_graph_with_a_checkpointer_goes_on_where_it_was(
+    phi: Emulator, model: ChatAzurePhi3
+) -> None:
     """LangGraph's own parts: a node for the model, `ToolNode`, memory."""
+    phi.script(CALLS[0], "It is sunny.", CALLS[1], END)
     bound = model.bind_tools([get_weather, add])
 
     def think(state: MessagesState) -> dict[str, Any]:
@@ -167,7 +184,8 @@ def test_the_mistakes_of_small_models_are_mended_or_corrected(
     mistake: str, streaming: bool
 ) -> None:
     """A demanded call comes, whatever was written first."""
-    with Emulator("Phi-3-mini-4k-instruct", misbehaves=mistake) as phi:
+    responder = scripted_values(a=3, b=4)
+    with Emulator(responder=responder, model_errors=mistake) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, streaming=streaming)
 
         answer = model.bind_tools([add], tool_choice="any").invoke("Use add to add 3 and 4.")
@@ -177,7 +195,7 @@ def test_the_mistakes_of_small_models_are_mended_or_corrected(
 
 def test_two_calls_at_once_are_two_calls() -> None:
     """Small models sometimes answer more than was asked."""
-    with Emulator("Phi-3-mini-4k-instruct", misbehaves="two calls") as phi:
+    with Emulator("Phi-3-mini-4k-instruct", model_errors="two calls") as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
 
         answer = model.bind_tools([add]).invoke("Use add to add 3 and 4.")
@@ -188,7 +206,11 @@ def test_two_calls_at_once_are_two_calls() -> None:
 @pytest.mark.parametrize("streaming", [False, True])
 def test_a_deployment_with_tools_of_its_own_gets_them_on_the_wire(streaming: bool) -> None:
     """The whole loop, streamed deltas included."""
-    with Emulator(tools="native") as phi:
+    calls = [
+        Generation("", tool_calls=(("get_weather", '{"city": "Paris"}'),)),
+        Generation("", tool_calls=(("add", '{"a": 3, "b": 4}'),)),
+    ]
+    with Emulator(tools="native", responder=scripted_answers(*calls, END)) as phi:
         model = ChatAzurePhi3(
             endpoint=phi.endpoint,
             credential=phi.key,

@@ -296,7 +296,7 @@ async def test_every_way_to_write_events_is_read(framing: str, colour: str) -> N
 
 def test_filter_results_are_in_the_metadata_once() -> None:
     """Azure's annotations, streamed (with its first chunk without choices) and whole."""
-    with Emulator(annotations=True) as phi:
+    with Emulator(include_filter_results=True) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
 
         whole, merged = model.invoke(QUESTION), sum_of(list(model.stream(QUESTION)))
@@ -418,7 +418,7 @@ async def test_a_filtered_prompt_is_an_error_of_its_own(model: ChatAzurePhi3, co
 
 async def filtered(colour: str, **settings: Any) -> AIMessage:
     """Ask for what the emulator's content safety blocks in answers."""
-    with Emulator(annotations=True) as phi:
+    with Emulator(include_filter_results=True) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, **settings)
         return await ask(model, colour, BLOCKED_ANSWER)
 
@@ -465,7 +465,7 @@ async def test_a_cut_stream_is_an_error_with_what_came_before(
 ) -> None:
     """What was yielded stays yielded; then the interruption is raised."""
     for stream in (sync_texts, async_texts):
-        phi.fail(kind="cut", after=4)
+        phi.fail("cut", after=4)
         seen: list[str] = []
 
         with pytest.raises(InterruptedStreamError) as caught:  # noqa: PT012 -- a loop is one
@@ -494,7 +494,7 @@ async def test_a_failure_that_may_pass_is_tried_again(
 ) -> None:
     """All four colours share the policy."""
     phi.fail(status=503, times=1)
-    phi.fail(kind="refuse", times=1)
+    phi.fail("refuse", times=1)
 
     answer = await ask(model, colour, QUESTION)
 
@@ -508,7 +508,7 @@ async def test_a_success_that_is_no_completion_is_an_error(
     phi: Emulator, model: ChatAzurePhi3, colour: str, kind: str
 ) -> None:
     """A login page or nothing at all is not an answer."""
-    phi.fail(kind=kind)
+    phi.fail(kind)
 
     with pytest.raises(InvalidResponseError):
         await ask(model, colour, "Hi")
@@ -580,7 +580,7 @@ def test_construction_touches_no_network(phi: Emulator) -> None:
         ({"status": 401}, AuthenticationError),
         ({"status": 200, "body": {"name": "x"}}, InvalidResponseError),
         ({"status": 200, "body": ["x"]}, InvalidResponseError),
-        ({"kind": "html"}, InvalidResponseError),
+        ({"name": "html"}, InvalidResponseError),
     ],
 )
 def test_a_failing_info_route_is_a_typed_error(

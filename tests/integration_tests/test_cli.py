@@ -15,7 +15,7 @@ import pytest
 from langchain_azure_phi3 import PhiModel
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator
-from langchain_azure_phi3.emulator.server_types import DIALECTS
+from langchain_azure_phi3.emulator.server_types import SERVER_TYPES
 from langchain_azure_phi3.models import list_models
 
 QUESTION = "How many languages are in the world?"
@@ -193,7 +193,7 @@ def test_serve_refuses_an_unknown_model(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(
-    ("faults", "said"), [("lies=0.1", "'lies' is unknown; use one of"), ("429=0.7,503=0.7", "0.3")]
+    ("faults", "said"), [("lies=0.1", "'lies' is unknown. Use one of"), ("429=0.7,503=0.7", "0.3")]
 )
 def test_serve_refuses_faults_that_cannot_be(
     faults: str, said: str, capsys: pytest.CaptureFixture[str]
@@ -236,13 +236,20 @@ def test_serve_without_the_servers_packages_says_what_to_install(
     assert 'pip install "langchain-azure-phi3[emulator]"' in capsys.readouterr().err
 
 
-def test_serves_help_names_every_kind_of_server(capsys: pytest.CaptureFixture[str]) -> None:
+def test_serves_help_names_every_server_type(capsys: pytest.CaptureFixture[str]) -> None:
     """They are written down there, for a quick start of the other commands."""
     with pytest.raises(SystemExit):
         main(["serve", "--help"])
 
-    kinds = " ".join(capsys.readouterr().out.split()).partition("Kinds of servers: ")[2]
-    assert [*DIALECTS] == kinds.rstrip(".").split(", ")
+    names = "".join(capsys.readouterr().out.split()).partition("Servertypes:")[2]
+    assert [*SERVER_TYPES] == names.rstrip(".").split(",")
+
+
+def test_serves_old_option_warns(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--dialect` still works, and names its successor."""
+    with pytest.warns(DeprecationWarning, match="Use server_type= instead"):
+        assert 1 == main(["serve", "--dialect", "x"])
+    assert "server_type='x' is unknown" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
@@ -254,7 +261,7 @@ def test_any_free_port_is_told(host: str) -> None:
         told.append(endpoint)
         os.kill(os.getpid(), signal.SIGINT)
 
-    Emulator(dialect="foundry").serve_forever(host, 0, listening=interrupt)
+    Emulator(server_type="foundry").serve_forever(host, 0, listening=interrupt)
     written = re.escape(f"[{host}]" if ":" in host else host)
     assert re.fullmatch(rf"http://{written}:[1-9]\d+/models", told[0])
 

@@ -214,7 +214,7 @@ def test_a_filtered_prompt_falls_back_step_by_step() -> None:
 
 def test_the_fallback_names_what_was_found() -> None:
     """Where the deployment says it."""
-    with Emulator(safety="detailed") as phi:
+    with Emulator(filter_error_format="detailed") as phi:
         assert "cannot be answered here (violence)" in shown("fallback.py", phi=phi)
 
 
@@ -234,7 +234,7 @@ def test_a_wrong_key_does_not_fall_back() -> None:
 @pytest.fixture
 def phi() -> Iterator[Emulator]:
     """A deployment that takes its time, so that a stream can be seen to be one."""
-    with Emulator(pace=0.01) as emulator:
+    with Emulator(chunk_delay=0.01) as emulator:
         yield emulator
 
 
@@ -279,7 +279,7 @@ def test_the_service_says_what_went_wrong_before_the_first_word(
 
 def test_the_service_says_what_went_wrong_later(service: str, phi: Emulator) -> None:
     """As the last event."""
-    phi.fail(kind="cut", after=9)
+    phi.fail("cut", after=9)
     broken = httpx.get(f"{service}/answer", params={"question": "How many languages are there?"})
     assert broken.status_code == 200
     assert broken.text.endswith("event: end\ndata: interrupted (InterruptedStreamError)\n\n")
@@ -287,7 +287,7 @@ def test_the_service_says_what_went_wrong_later(service: str, phi: Emulator) -> 
 
 def test_a_reader_that_leaves_frees_the_deployment(service: str, phi: Emulator) -> None:
     """The stream from the deployment is closed, not read to its end."""
-    phi.fail(kind="stall", after=3)  # the deployment would hold the stream open for ever
+    phi.fail("stall", after=3)  # the deployment would hold the stream open for ever
     question = {"question": "How many languages are in the world?"}
     with httpx.stream("GET", f"{service}/answer", params=question) as response:
         lines = response.iter_lines()  # kept: dropping it would close the connection

@@ -76,7 +76,7 @@ DIALECTS: dict[str, dict[str, Any]] = {
 def test_every_dialect_is_described_as_it_is(dialect: str, start: Callable[..., Emulator]) -> None:
     """Route, information, stream, usage and extras, each as that kind of server has them."""
     has = DIALECTS[dialect]
-    phi = start("Phi-3-mini-4k-instruct", dialect=dialect)
+    phi = start("Phi-3-mini-4k-instruct", server_type=dialect)
     report = examined(phi, model="Phi-3-mini-4k-instruct" if "named" in has else None)
 
     assert report.usable
@@ -96,7 +96,7 @@ def test_the_constructor_call_works_as_printed(
     dialect: str, start: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is Python; it answers; and its streams say what they cost, if anything can make them."""
-    phi = start("Phi-3-mini-4k-instruct", dialect=dialect)
+    phi = start("Phi-3-mini-4k-instruct", server_type=dialect)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
     name = "Phi-3-mini-4k-instruct" if "named" in DIALECTS[dialect] else None
     report = examine({"endpoint": phi.endpoint, "model": name}, timeout=5)
@@ -125,7 +125,7 @@ def test_another_name_than_the_deployments_is_told(start: Callable[..., Emulator
 @pytest.mark.parametrize("dialect", ["foundry", "openai-v1", "github", "ollama"])
 def test_a_missing_name_is_asked_for(dialect: str, start: Callable[..., Emulator]) -> None:
     """Where one endpoint has several models."""
-    report = examined(start(dialect=dialect))
+    report = examined(start(server_type=dialect))
 
     assert not report.usable
     assert "failed" == found(report, "completion").outcome
@@ -139,8 +139,8 @@ def test_a_server_whose_address_lacks_its_path_is_found(
     dialect: str, path: str, start: Callable[..., Emulator]
 ) -> None:
     """The chat model itself looks under /v1, so that Ollama's address is good as it is."""
-    phi = start("Phi-4", dialect=dialect)
-    host = phi.endpoint.removesuffix(phi.base)
+    phi = start("Phi-4", server_type=dialect)
+    host = phi.endpoint.removesuffix(phi.base_path)
     report = examine({"endpoint": host, "credential": phi.key, "model": "Phi-4"}, timeout=5)
 
     assert report.usable
@@ -150,7 +150,7 @@ def test_a_server_whose_address_lacks_its_path_is_found(
 
 def test_tools_on_the_wire_are_found_and_used(start: Callable[..., Emulator]) -> None:
     """A server that was started with a tool parser."""
-    report = examined(start("Phi-4", dialect="openai-server", tools="native"), model="Phi-4")
+    report = examined(start("Phi-4", server_type="openai-server", tools="native"), model="Phi-4")
 
     assert "ok" == found(report, "tools").outcome
     assert '"native"' == report.constructor["tool_calling"]
@@ -176,7 +176,7 @@ def test_a_picture_is_taken_by_a_model_with_eyes(start: Callable[..., Emulator])
 @pytest.mark.parametrize("model", [None, "Phi-4"])
 def test_a_text_only_model_is_recognised(model: str | None, start: Callable[..., Emulator]) -> None:
     """By the catalogue, without asking; else by asking."""
-    phi = start("Phi-4", dialect="openai-server")
+    phi = start("Phi-4", server_type="openai-server")
     report = examined(phi, model=model)
 
     asked_for_it = any(b"image_url" in request.body for request in phi.requests)
@@ -319,13 +319,13 @@ def test_a_proxy_is_told_without_its_password(
 
 
 FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "a web page": ({"kind": "html"}, "route", "Something else than a model"),
+    "a web page": ({"name": "html"}, "route", "Something else than a model"),
     "a retired deployment": ({"status": 404}, "route", "retired on 2025-08-30"),
     "a forbidden deployment": ({"status": 403}, "sign-in", "may not ask"),
     "a busy deployment": ({"status": 429, "retry_after": 60}, "completion", "no room"),
     "a broken deployment": ({"status": 500}, "completion", "not well"),
-    "a closed connection": ({"kind": "refuse"}, "route", "without an answer"),
-    "a silent deployment": ({"kind": "hang"}, "completion", "--timeout"),
+    "a closed connection": ({"name": "refuse"}, "route", "without an answer"),
+    "a silent deployment": ({"name": "hang"}, "completion", "--timeout"),
 }
 
 
@@ -347,7 +347,7 @@ def test_every_failure_is_blamed_on_its_step(fault: str, start: Callable[..., Em
 # JSON mode, image.
 def faulty(phi: Emulator, number: int, **fault: Any) -> None:
     """Let the question of that number fail, and no other."""
-    phi.fail(**fault, spared=number)
+    phi.fail(**fault, skip=number)
 
 
 EXTRAS_REFUSED = {"detail": "Extra parameters ['logprobs'] are not allowed."}
@@ -368,7 +368,7 @@ def test_a_local_servers_missing_model_is_not_called_retired(
     start: Callable[..., Emulator],
 ) -> None:
     """Ollama has what was pulled; Azure's calendar is none of its business."""
-    report = examined(start(dialect="ollama"), model="phi3")
+    report = examined(start(server_type="ollama"), model="phi3")
 
     assert "failed" == found(report, "route").outcome
     assert "retired" not in found(report, "route").means
@@ -378,7 +378,7 @@ def test_a_score_route_is_not_blamed_for_what_it_cannot_say(
     start: Callable[..., Emulator],
 ) -> None:
     """It counts nothing, and answers a text-only model's picture with an empty object."""
-    phi = start(dialect="managed-2024-05")
+    phi = start(server_type="managed-2024-05")
     report = examine(
         {"endpoint": f"{phi.endpoint}/score", "credential": phi.key, "api": "score"}, timeout=5
     )
@@ -391,7 +391,7 @@ def test_a_score_route_is_not_blamed_for_what_it_cannot_say(
 def test_a_stream_that_breaks_is_told_and_avoided(start: Callable[..., Emulator]) -> None:
     """As the server of late 2025 breaks every one."""
     phi = start()
-    faulty(phi, 2, kind="cut", after=2)
+    faulty(phi, 2, name="cut", after=2)
     report = examined(phi)
 
     assert report.usable
@@ -414,7 +414,7 @@ def test_streams_that_never_tell_their_cost_are_told(start: Callable[..., Emulat
 def test_a_json_mode_that_hangs_is_recognised(start: Callable[..., Emulator]) -> None:
     """What Phi-3.5-vision did (PhiCookBook#231)."""
     phi = start()
-    faulty(phi, 7, kind="hang")
+    faulty(phi, 7, name="hang")
     report = examine({"endpoint": phi.endpoint, "credential": phi.key}, timeout=1)
 
     assert "hangs" in found(report, "JSON mode").found
@@ -435,7 +435,7 @@ def test_a_failure_on_the_way_is_not_taken_for_a_lack(
 
 def test_the_older_route_is_examined_for_what_it_has(start: Callable[..., Emulator]) -> None:
     """`/score` takes neither extras nor formats nor tools; streams come in one piece."""
-    report = examined(start(dialect="managed-2024-05"), api="score")
+    report = examined(start(server_type="managed-2024-05"), api="score")
 
     assert report.usable
     assert '"score"' == report.constructor["api"]
@@ -506,7 +506,7 @@ def test_findings_are_told_as_they_come(
         return "Slow."
 
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "k")
-    with Emulator(key="k", persona=hang) as slow:
+    with Emulator(key="k", responder=hang) as slow:
         main(["doctor", slow.endpoint])
 
     assert "connection" in told[0]

@@ -94,7 +94,7 @@ def placed(phi: Emulator, endpoint: str, credential: Any, **given: Any) -> ChatA
 
 def emulated(entra: Entra, dialect: str = "managed-2024-06") -> Emulator:
     """A deployment that accepts the token that Entra ID gives."""
-    return Emulator(dialect=dialect, key=entra.token)
+    return Emulator(server_type=dialect, key=entra.token)
 
 
 @pytest.mark.parametrize("colour", COLOURS)
@@ -231,7 +231,7 @@ def test_a_token_is_not_sent_where_none_belongs(
 
 def test_this_machine_may_have_tokens(entra: Entra, credential: ClientSecretCredential) -> None:
     """Where a path says which kind of token."""
-    with Emulator("Phi-4", dialect="openai-v1", key=entra.token) as phi:
+    with Emulator("Phi-4", server_type="openai-v1", key=entra.token) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=credential, model="Phi-4")
         assert model.invoke("Hi").text
     assert [COGNITIVE] == entra.scopes
@@ -341,7 +341,7 @@ def test_a_callables_refused_token_is_told_with_the_audience_inside_it(
     token: str, audience: str
 ) -> None:
     """Nobody else knows what it asked for."""
-    phi = Emulator("Phi-4", dialect="foundry")
+    phi = Emulator("Phi-4", server_type="foundry")
 
     with pytest.raises(AuthenticationError, match=audience) as caught:
         placed(phi, FOUNDRY, lambda: token, model="Phi-4").invoke("Hi")
@@ -351,7 +351,7 @@ def test_a_callables_refused_token_is_told_with_the_audience_inside_it(
 def test_no_credential_that_was_missed_is_told() -> None:
     """On this machine nothing is sent unless given."""
     with (
-        Emulator(dialect="openai-server") as phi,
+        Emulator(server_type="openai-server") as phi,
         pytest.raises(AuthenticationError, match=r"No credential was sent\."),
     ):
         ChatAzurePhi3(endpoint=phi.endpoint, max_retries=0).invoke("Hi")

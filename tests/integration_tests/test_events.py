@@ -107,16 +107,16 @@ ANSWERS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any], str]] =
     "thoughts in a field": ({"name": REASONING, "reasoning": "field"}, {}, {}, "Why?"),
     "a call in words": ({}, {}, CALLS, WEATHER),
     "a native call": (NATIVE, {"tool_calling": "native"}, CALLS, WEATHER),
-    "two calls": ({"misbehaves": "two calls"}, {}, CALLS, SUM),
+    "two calls": ({"model_errors": "two calls"}, {}, CALLS, SUM),
     "two native calls": (
-        {**NATIVE, "misbehaves": "two calls"},
+        {**NATIVE, "model_errors": "two calls"},
         {"tool_calling": "native"},
         CALLS,
         SUM,
     ),
     "an object": ({}, {}, {"tools": [], "response_format": Report}, "A report on Paris."),
     "a filtered answer": (
-        {"annotations": True},
+        {"include_filter_results": True},
         {"on_content_filter": "return"},
         {},
         "Please trigger the filter on your answer.",
@@ -148,9 +148,9 @@ async def test_events_are_langchains_and_their_message_that_of_invoke(
 @pytest.mark.parametrize("colour", COLOURS)
 async def test_an_invalid_call_is_one(colour: str) -> None:
     """Of LangChain's own events, with arguments that are no object, no message can be made."""
-    with Emulator(misbehaves="bad values") as phi:
+    with Emulator(model_errors="bad values") as phi:
         _, message = await told(recording(phi, max_corrections=0).bind_tools(**CALLS), colour, SUM)
-    with Emulator(misbehaves="bad values") as phi:
+    with Emulator(model_errors="bad values") as phi:
         whole = recording(phi, max_corrections=0).bind_tools(**CALLS).invoke(SUM)
 
     assert ["add"] == [call["name"] for call in message.invalid_tool_calls]
@@ -191,9 +191,9 @@ QUESTION = "Please trigger the filter on your answer."
 @pytest.mark.parametrize("filtered", [True, False])
 async def test_an_error_comes_after_what_was_said_before_it(colour: str, filtered: bool) -> None:
     """Nothing is told as if it were whole: no block ends, nor does the message."""
-    with Emulator(annotations=filtered) as phi:
+    with Emulator(include_filter_results=filtered) as phi:
         if not filtered:
-            phi.fail(kind="cut", at=0.5)
+            phi.fail("cut", fraction=0.5)
         model = recording(phi, max_retries=0)
         events, error = await until_the_error(model, colour)
 

@@ -112,7 +112,7 @@ async def test_a_stream_that_breaks_at_any_byte_is_interrupted(
     # With tools, the prompt makes each request slow: a selection, of no even step.
     for after in range(1, last, 13 if tools else 1):
         phi.script(said)
-        phi.fail(kind=kind, after_bytes=after)
+        phi.fail(kind, after_bytes=after)
 
         text, error = await read(asked, colour)
 
@@ -139,7 +139,7 @@ async def test_a_whole_answer_that_breaks_at_any_byte_is_none(
     model = in_process(phi)
     for after in range(len(body_of(phi, TEXT, stream=False))):
         phi.script(TEXT)
-        phi.fail(kind=kind, after_bytes=after)
+        phi.fail(kind, after_bytes=after)
         with pytest.raises(error):
             await ask(model, colour, "Hi")
     await model.http_async_client.aclose()  # type: ignore[union-attr]
@@ -168,7 +168,7 @@ async def test_a_stream_that_breaks_on_a_socket_is_interrupted(
     whole = body_of(phi, TEXT, stream=True)
     after = whole.index(PLACES[place], 1) + len(PLACES[place])
     phi.script(TEXT)
-    phi.fail(kind=kind, after_bytes=after)
+    phi.fail(kind, after_bytes=after)
     phi.requests.clear()
 
     text, error = await read(model, colour)
@@ -220,7 +220,7 @@ async def test_less_than_was_announced_is_no_answer(
     phi: Emulator, model: ChatAzurePhi3, kind: Any, colour: str
 ) -> None:
     """Even where what came is JSON, as with `short`."""
-    phi.fail(kind=kind, after_bytes=50)
+    phi.fail(kind, after_bytes=50)
 
     with pytest.raises(InterruptedStreamError) as caught:
         await ask(model, colour, "Hi")
@@ -267,7 +267,7 @@ async def test_an_error_in_mid_stream_is_raised_with_what_came_before(
     event = body if isinstance(body, str) else f"data: {json.dumps(body)}\n\n"
     said = CALL if tools else TEXT
     phi.script(said)
-    phi.fail(kind="event", after=4, body=event)
+    phi.fail("event", after=4, body=event)
 
     text, error = await read(model.bind_tools([get_weather]) if tools else model, colour)
 
@@ -281,8 +281,8 @@ async def test_an_error_in_mid_stream_is_raised_with_what_came_before(
 CHOICE = {"index": 0, "message": None, "finish_reason": "stop"}
 NO_ANSWERS: dict[str, Any] = {
     "an error": {"status": 200, "body": {"error": {"code": "500", "message": "m"}}},
-    "a page": {"kind": "html"},
-    "nothing": {"kind": "empty"},
+    "a page": {"name": "html"},
+    "nothing": {"name": "empty"},
     "a list": {"status": 200, "body": [1]},
     "no choices": {"status": 200, "body": {"choices": []}},
     "choices missing": {"status": 200, "body": {"id": "1"}},

@@ -279,7 +279,7 @@ def test_a_model_works_in_other_processes(phi: Emulator, tmp_path: Path, method:
 @pytest.fixture
 def slow() -> Iterator[Emulator]:
     """An emulator that takes its time for every event."""
-    with Emulator("Phi-3-mini-4k-instruct", pace=0.05) as phi:
+    with Emulator("Phi-3-mini-4k-instruct", chunk_delay=0.05) as phi:
         yield phi
 
 
@@ -327,7 +327,7 @@ async def test_a_cancelled_task_releases_its_connection(
     slow: Emulator, slowly: ChatAzurePhi3, streamed: bool
 ) -> None:
     """Wherever it was waiting."""
-    slow.fail(kind="stall", after=2 if streamed else 0)
+    slow.fail("stall", after=2 if streamed else 0)
 
     async def life() -> None:
         if streamed:
@@ -352,7 +352,7 @@ async def test_a_server_that_falls_silent_is_a_timeout(phi: Emulator, kind: str)
         endpoint=phi.endpoint, credential=phi.key, timeout=(5, 0.2), max_retries=0
     )
     for colour in COLOURS:
-        phi.fail(kind=kind, after=2 if kind == "stall" and "stream" in colour else 0)
+        phi.fail(kind, after=2 if kind == "stall" and "stream" in colour else 0)
         with pytest.raises(RequestTimeoutError):
             await ask(model, colour, QUESTION)
 

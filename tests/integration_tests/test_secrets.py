@@ -181,7 +181,7 @@ FAILURES: dict[str, dict[str, Any]] = {
     "redirect": {"status": 307, "body": "", "headers": {"location": f"/?key={CANARY}"}},
     "deep": {"status": 400, "body": '{"a":' * 400 + f'"{CANARY}"' + "}" * 400},
     "200 with an error": {"status": 200, "body": {"error": {"message": SAID}}},
-    "200 with a page": {"kind": "html", "body": f"<html><title>{SAID}</title></html>"},
+    "200 with a page": {"name": "html", "body": f"<html><title>{SAID}</title></html>"},
     "200 with words": {"status": 200, "body": SAID},
     "200 with a list": {"status": 200, "body": [SAID]},
     "200 with a string": {"status": 200, "body": json.dumps(SAID)},
@@ -189,11 +189,11 @@ FAILURES: dict[str, dict[str, Any]] = {
     "200 without a message": {"status": 200, "body": {"choices": [{"x": CANARY}]}},
     "200 filtered": {"status": 200, "body": FILTERED},
     "200 in headers": {"status": 200, "body": "?", "headers": {"x-request-id": CANARY}},
-    "cut": {"kind": "cut", "after_bytes": 30},
-    "reset": {"kind": "reset", "after_bytes": 30},
-    "short": {"kind": "short"},
-    "refused": {"kind": "refuse", "times": 2},
-    "hanging": {"kind": "hang"},
+    "cut": {"name": "cut", "after_bytes": 30},
+    "reset": {"name": "reset", "after_bytes": 30},
+    "short": {"name": "short"},
+    "refused": {"name": "refuse", "times": 2},
+    "hanging": {"name": "hang"},
 }
 EVENTS = {
     "error event": STARTED + b"data: " + json.dumps({"error": {"message": SAID}}).encode(),
@@ -290,7 +290,7 @@ async def test_a_key_that_the_environment_could_not_decode_is_not_told(
 @pytest.mark.parametrize("kind", ["hang", "refuse", "reset", "cut"])
 async def test_a_key_in_a_gateways_url_is_not_told(phi: Emulator, colour: str, kind: str) -> None:
     """Whatever goes wrong; a shared access signature is another such key."""
-    phi.fail(kind=kind, times=2)
+    phi.fail(kind, times=2)
     model = made(phi)
     model.endpoint = f"{phi.endpoint}?sig={HEADER}%3D"
     with pytest.raises(AzurePhi3Error) as caught:
@@ -324,7 +324,7 @@ def test_a_placeholder_is_no_secret(phi: Emulator) -> None:
 def test_the_text_of_an_answer_is_left_as_it_came(phi: Emulator) -> None:
     """Also where it is what an error keeps of it."""
     phi.script(f"I say {CANARY} again.")
-    phi.fail(kind="end", after=10)
+    phi.fail("end", after=10)
     model = made(phi)
 
     with pytest.raises(AzurePhi3Error) as caught:

@@ -9,7 +9,10 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from langchain_azure_phi3 import ChatAzurePhi3
 from langchain_azure_phi3.emulator import Emulator
+from tests.scripted_model import scripted_values
 
+# What the suite expects in calls and objects.
+VALUES = {"input": 3, "customer_name": "你好こんにちは", "setup": "Why?", "punchline": "Because."}
 MODELS = ("Phi-3-mini-4k-instruct", "Phi-4", "Phi-4-mini-instruct", "Phi-4-reasoning")
 
 
@@ -19,7 +22,7 @@ def deployment() -> Iterator[None]:
     if os.environ.get("PHI_LIVE_ENDPOINT"):
         yield
         return
-    with Emulator(*MODELS) as phi:
+    with Emulator(*MODELS, responder=scripted_values(**VALUES)) as phi:
         os.environ["PHI_TEST_ENDPOINT"], os.environ["PHI_TEST_KEY"] = phi.endpoint, phi.key
         yield
 

@@ -11,6 +11,7 @@ from PIL import Image
 
 from langchain_azure_phi3 import ChatAzurePhi3
 from langchain_azure_phi3.emulator import Emulator
+from tests.scripted_model import scripted_values
 from tests.unit_tests.pictures import WAV
 
 
@@ -40,7 +41,8 @@ class _Seeing(ChatModelIntegrationTests):
     @classmethod
     def deployment(cls) -> Iterator[None]:
         """An emulator that hosts the model, and another for calls that name one."""
-        with Emulator(cls.name, "Phi-4") as cls.served:
+        responder = scripted_values(input=3, customer_name="你好こんにちは")
+        with Emulator(cls.name, "Phi-4", responder=responder) as cls.served:
             yield
 
     @property

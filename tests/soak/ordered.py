@@ -38,11 +38,25 @@ FAULTS = (
     Fate("429 with `Retry-After`", RateLimitError, True, 0.04, {"status": 429, "retry_after": 0.1}),
     Fate("429 without", RateLimitError, True, 0.03, {"status": 429}),
     Fate("503", ServerError, True, 0.03, {"status": 503}),
-    Fate("closed before an answer", ConnectionFailedError, True, 0.02, {"kind": "refuse"}),
-    Fate("reset in the middle", InterruptedStreamError, False, 0.03, {"kind": "reset", "at": 0.5}),
-    Fate("cut in the middle", InterruptedStreamError, False, 0.03, {"kind": "cut", "at": 0.7}),
-    Fate("stalled in the middle", RequestTimeoutError, False, 0.01, {"kind": "stall", "at": 0.3}),
-    Fate("silence", RequestTimeoutError, False, 0.01, {"kind": "hang"}),
+    Fate("closed before an answer", ConnectionFailedError, True, 0.02, {"name": "refuse"}),
+    Fate(
+        "reset in the middle",
+        InterruptedStreamError,
+        False,
+        0.03,
+        {"name": "reset", "fraction": 0.5},
+    ),
+    Fate(
+        "cut in the middle", InterruptedStreamError, False, 0.03, {"name": "cut", "fraction": 0.7}
+    ),
+    Fate(
+        "stalled in the middle",
+        RequestTimeoutError,
+        False,
+        0.01,
+        {"name": "stall", "fraction": 0.3},
+    ),
+    Fate("silence", RequestTimeoutError, False, 0.01, {"name": "hang"}),
 )
 
 _ORDERED = [(Fault(**fate.order), fate.name) for fate in FAULTS]

@@ -75,7 +75,7 @@ def _met(phi: Emulator) -> list[tuple[int, str]]:
 
 def _storm(phi: Emulator) -> None:
     for fate in FAULTS:
-        phi.fail(**fate.order, share=fate.share)
+        phi.fail(**fate.order, rate=fate.share)
 
 
 _TELLS = {"connections": lambda phi: phi.open_connections, "met": _met, "storm": _storm}

@@ -102,7 +102,7 @@ def test_a_failure_that_may_pass_is_tried_again(
 @both_ways
 def test_a_refused_connection_is_tried_again(phi: Emulator, ask: Ask, stream: bool) -> None:
     """One that breaks before any answer, too."""
-    phi.fail(kind="refuse", times=2)
+    phi.fail("refuse", times=2)
     assert ask(connection(phi), stream=stream)[0]["choices"]
 
 
@@ -151,7 +151,7 @@ def test_nobody_there_is_a_failed_connection(phi: Emulator, ask: Ask) -> None:
 
 def test_silence_is_a_timeout_and_is_not_tried_again(phi: Emulator, ask: Ask) -> None:
     """The model may still be at work on the first request."""
-    phi.fail(kind="stall", times=3)
+    phi.fail("stall", times=3)
     with pytest.raises(RequestTimeoutError, match="`timeout` sets the seconds") as caught:
         ask(connection(phi, timeout=(2.0, 0.2)))
     assert caught.value.code == "read_timeout"
@@ -216,7 +216,7 @@ async def test_a_stream_that_breaks_gives_what_came_and_then_says_so(
     phi: Emulator, kind: Any, colour: str
 ) -> None:
     """And is never begun again: text would be said twice."""
-    phi.fail(kind=kind, after=3)
+    phi.fail(kind, after=3)
     given = connection(phi, timeout=(2.0, 0.3))
     expected = RequestTimeoutError if kind == "stall" else InterruptedStreamError
     payload = {**QUESTION, "stream": True}
@@ -238,7 +238,7 @@ async def test_a_stream_that_breaks_gives_what_came_and_then_says_so(
 @pytest.mark.parametrize("kind", ["short", "cut"])
 def test_a_whole_answer_that_breaks_is_an_interruption(phi: Emulator, ask: Ask, kind: Any) -> None:
     """Less than `content-length` promised is no answer, even where it is JSON."""
-    phi.fail(kind=kind, after_bytes=30)
+    phi.fail(kind, after_bytes=30)
     with pytest.raises(InterruptedStreamError):
         ask(connection(phi))
 
@@ -249,7 +249,7 @@ def test_an_answer_that_is_none_is_shown(
     phi: Emulator, ask: Ask, kind: Any, said: str, stream: bool
 ) -> None:
     """A login page with status 200; nothing at all."""
-    phi.fail(kind=kind)
+    phi.fail(kind)
     with pytest.raises(InvalidResponseError, match=said):
         ask(connection(phi), stream=stream)
 
@@ -285,7 +285,7 @@ def test_headers_of_the_connection_and_of_the_call_are_sent(phi: Emulator) -> No
 
 def test_without_a_timeout_the_clients_own_counts(phi: Emulator, ask: Ask) -> None:
     """A user's client is used as it is."""
-    phi.fail(kind="stall")
+    phi.fail("stall")
     client = ask.client(timeout=0.2)
     with pytest.raises(RequestTimeoutError):
         ask(connection(phi, timeout=None), client)
@@ -314,7 +314,7 @@ def released(phi: Emulator) -> bool:
 @pytest.fixture
 def slow() -> Iterator[Emulator]:
     """A model that speaks slowly enough to be left."""
-    with Emulator(pace=0.02) as emulator:
+    with Emulator(chunk_delay=0.02) as emulator:
         yield emulator
 
 
