@@ -142,7 +142,7 @@ def show_an_image() -> None:
 
 def main() -> None:
     """Start an emulator and run all parts against it."""
-    with Emulator(MODEL, pace=0.02) as phi:
+    with Emulator(MODEL, chunk_delay=0.02) as phi:
         print(f"Emulating {MODEL} at {phi.endpoint}")
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
         ask_and_stream(model)

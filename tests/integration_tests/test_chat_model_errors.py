@@ -85,7 +85,7 @@ BLOCKED_ANSWER = "Please trigger the filter on your answer."
 
 async def test_filtered_answer_keeps_its_partial_text() -> None:
     """Text, usage and the categories of the filter are on the error."""
-    with Emulator(annotations=True) as phi:
+    with Emulator(include_filter_results=True) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
         for mode in CALL_MODES:
             error = await call_error(model, mode, BLOCKED_ANSWER)
@@ -99,7 +99,7 @@ async def test_filtered_answer_keeps_its_partial_text() -> None:
 
 async def test_filtered_answer_can_be_returned() -> None:
     """For programs that check the finish reason instead."""
-    with Emulator(annotations=True) as phi:
+    with Emulator(include_filter_results=True) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, on_content_filter="return")
         for mode in CALL_MODES:
             answer = await call_model(model, mode, BLOCKED_ANSWER)
@@ -110,7 +110,7 @@ async def test_filtered_answer_can_be_returned() -> None:
 
 async def test_filter_results_are_in_the_metadata() -> None:
     """Azure's annotations are the same in streams and in complete answers."""
-    with Emulator(annotations=True) as phi:
+    with Emulator(include_filter_results=True) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
         metadata = [(await call_model(model, m, "Hi")).response_metadata for m in CALL_MODES]
 

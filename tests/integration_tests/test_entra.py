@@ -104,7 +104,7 @@ def placed(phi: Emulator, endpoint: str, credential: Any, **given: Any) -> ChatA
 
 def emulated(entra: Entra, dialect: str = "managed-2024-06") -> Emulator:
     """A deployment that accepts the token that Entra ID gives."""
-    return Emulator(dialect=dialect, key=entra.token)
+    return Emulator(server_type=dialect, key=entra.token)
 
 
 async def test_sync_credentials_sign_on_both_paths(
@@ -231,7 +231,7 @@ def test_tokens_are_not_sent_to_unknown_hosts(
 
 def test_this_machine_may_have_tokens(entra: Entra, credential: ClientSecretCredential) -> None:
     """Where a path says which kind of token."""
-    with Emulator("Phi-4", dialect="openai-v1", key=entra.token) as phi:
+    with Emulator("Phi-4", server_type="openai-v1", key=entra.token) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=credential, model="Phi-4")
         assert model.invoke("Hi").text
     assert [COGNITIVE] == entra.scopes
@@ -335,7 +335,7 @@ def test_a_callables_token_names_its_audience() -> None:
         ("a.!.c", "audience that your callable chose was"),
         ("opaque", "audience that your callable chose was"),
     ]:
-        phi = Emulator("Phi-4", dialect="foundry")
+        phi = Emulator("Phi-4", server_type="foundry")
 
         with pytest.raises(AuthenticationError, match=audience) as caught:
             placed(phi, FOUNDRY, partial(str, token), model="Phi-4").invoke("Hi")
@@ -345,7 +345,7 @@ def test_a_callables_token_names_its_audience() -> None:
 def test_a_missing_credential_is_named() -> None:
     """On this machine nothing is sent unless given."""
     with (
-        Emulator(dialect="openai-server") as phi,
+        Emulator(server_type="openai-server") as phi,
         pytest.raises(AuthenticationError, match=r"No credential was sent\."),
     ):
         ChatAzurePhi3(endpoint=phi.endpoint, max_retries=0).invoke("Hi")

@@ -236,7 +236,7 @@ def test_models_work_in_other_processes(phi: Emulator, tmp_path: Path, method: s
 @pytest.fixture
 def slow() -> Iterator[Emulator]:
     """An emulator that takes its time for every event."""
-    with Emulator("Phi-3-mini-4k-instruct", pace=0.05) as phi:
+    with Emulator("Phi-3-mini-4k-instruct", chunk_delay=0.05) as phi:
         yield phi
 
 

@@ -326,7 +326,7 @@ def released(phi: Emulator) -> bool:
 @pytest.fixture
 def slow() -> Iterator[Emulator]:
     """A model that speaks slowly enough to be left."""
-    with Emulator(pace=0.02) as emulator:
+    with Emulator(chunk_delay=0.02) as emulator:
         yield emulator
 
 
