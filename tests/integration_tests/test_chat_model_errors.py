@@ -122,7 +122,7 @@ async def test_transient_failures_are_retried(phi: Emulator, model: ChatAzurePhi
     """A 503 and a closed connection, in every call mode."""
     for mode in CALL_MODES:
         phi.fail(status=503, times=1)
-        phi.fail(kind="refuse", times=1)
+        phi.fail(name="refuse", times=1)
         phi.script("Hello.")
 
         assert "Hello." == (await call_model(model, mode, "Hi")).text, mode
@@ -133,7 +133,7 @@ async def test_cut_stream_raises_after_its_text(phi: Emulator, model: ChatAzureP
     """Chunks stay yielded; then the interruption is raised, with the text so far."""
     for mode in STREAM_MODES:
         phi.script("As of now, nobody knows.")
-        phi.fail(kind="cut", after=4)
+        phi.fail(name="cut", after=4)
         seen: list[str] = []
 
         with pytest.raises(InterruptedStreamError) as caught:  # noqa: PT012 -- a loop is one

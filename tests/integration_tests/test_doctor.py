@@ -289,13 +289,13 @@ def test_a_proxy_is_reported_without_its_password(monkeypatch: pytest.MonkeyPatc
 
 
 FAULTS: tuple[tuple[dict[str, Any], str, str], ...] = (
-    ({"kind": "html"}, "route", "web page"),
+    ({"name": "html"}, "route", "web page"),
     ({"status": 404}, "route", "retired on 2025-08-30"),
     ({"status": 403}, "sign-in", "no permission"),
     ({"status": 429, "retry_after": 60}, "completion", "rate limit"),
     ({"status": 500}, "completion", "internal error"),
-    ({"kind": "refuse"}, "route", "without an answer"),
-    ({"kind": "hang"}, "completion", "--timeout"),
+    ({"name": "refuse"}, "route", "without an answer"),
+    ({"name": "hang"}, "completion", "--timeout"),
 )
 
 
@@ -358,7 +358,7 @@ def test_the_score_route_is_checked(start: Callable[..., Emulator]) -> None:
 def test_broken_streams_are_reported_and_avoided(start: Callable[..., Emulator]) -> None:
     """As the server of late 2025 breaks each one."""
     phi = start()
-    fail_request(phi, 2, kind="cut", after=2)
+    fail_request(phi, 2, name="cut", after=2)
     report = report_on(phi)
 
     assert report.usable
@@ -381,7 +381,7 @@ def test_missing_usage_in_streams_is_reported(start: Callable[..., Emulator]) ->
 def test_a_hanging_json_mode_is_recognized(start: Callable[..., Emulator]) -> None:
     """As Phi-3.5-vision hung (PhiCookBook#231)."""
     phi = start()
-    fail_request(phi, 7, kind="hang")
+    fail_request(phi, 7, name="hang")
     report = diagnose({"endpoint": phi.endpoint, "credential": phi.key}, timeout=1)
 
     assert "hangs" in step_of(report, "JSON mode").detail

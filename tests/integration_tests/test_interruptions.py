@@ -110,7 +110,7 @@ async def test_streams_cut_at_any_byte_are_interrupted(kind: Any, colour: str, t
     # With tools, the prompt makes each request slow: a selection, of no even step.
     for after in range(1, last, 13 if tools else 1):
         phi.script(said)
-        phi.fail(kind=kind, after_bytes=after)
+        phi.fail(name=kind, after_bytes=after)
 
         text, error = await read(asked, colour)
 
@@ -132,7 +132,7 @@ async def test_responses_cut_at_any_byte_are_errors() -> None:
             model = in_process(phi)
             for after in range(len(body_of(phi, TEXT, stream=False))):
                 phi.script(TEXT)
-                phi.fail(kind=kind, after_bytes=after)
+                phi.fail(name=kind, after_bytes=after)
                 with pytest.raises(error):
                     await ask(model, colour, "Hi")
             await model.http_async_client.aclose()  # type: ignore[union-attr]
@@ -160,7 +160,7 @@ async def test_streams_cut_on_a_socket_are_interrupted(phi: Emulator, model: Cha
                 whole = body_of(phi, TEXT, stream=True)
                 after = whole.index(PLACES[place], 1) + len(PLACES[place])
                 phi.script(TEXT)
-                phi.fail(kind=kind, after_bytes=after)
+                phi.fail(name=kind, after_bytes=after)
                 phi.requests.clear()
 
                 text, error = await read(model, colour)
@@ -205,7 +205,7 @@ async def test_short_bodies_are_errors(phi: Emulator, model: ChatAzurePhi3) -> N
     for colour in ["invoke", "ainvoke"]:
         for kind in ["short", "cut", "reset"]:
             phi.requests.clear()
-            phi.fail(kind=kind, after_bytes=50)
+            phi.fail(name=kind, after_bytes=50)
 
             with pytest.raises(InterruptedStreamError) as caught:
                 await ask(model, colour, "Hi")
@@ -251,7 +251,7 @@ async def test_errors_in_mid_stream_keep_the_text(phi: Emulator, model: ChatAzur
                 event = body if isinstance(body, str) else f"data: {json.dumps(body)}\n\n"
                 said = CALL if tools else TEXT
                 phi.script(said)
-                phi.fail(kind="event", after=4, body=event)
+                phi.fail(name="event", after=4, body=event)
 
                 text, error = await read(
                     model.bind_tools([get_weather]) if tools else model, colour
@@ -267,8 +267,8 @@ async def test_errors_in_mid_stream_keep_the_text(phi: Emulator, model: ChatAzur
 CHOICE = {"index": 0, "message": None, "finish_reason": "stop"}
 NO_ANSWERS: dict[str, Any] = {
     "an error": {"status": 200, "body": {"error": {"code": "500", "message": "m"}}},
-    "a page": {"kind": "html"},
-    "nothing": {"kind": "empty"},
+    "a page": {"name": "html"},
+    "nothing": {"name": "empty"},
     "a list": {"status": 200, "body": [1]},
     "no choices": {"status": 200, "body": {"choices": []}},
     "choices missing": {"status": 200, "body": {"id": "1"}},

@@ -284,7 +284,7 @@ async def test_canceled_tasks_release_their_connections(
 ) -> None:
     """Wherever it was waiting."""
     for streamed in [False, True]:
-        slow.fail(kind="stall", after=2 if streamed else 0)
+        slow.fail(name="stall", after=2 if streamed else 0)
 
         async def life(streamed: bool = streamed) -> None:
             if streamed:
@@ -309,7 +309,7 @@ async def test_silent_servers_are_a_timeout(phi: Emulator) -> None:
             endpoint=phi.endpoint, credential=phi.key, timeout=(5, 0.2), max_retries=0
         )
         for colour in COLOURS:
-            phi.fail(kind=kind, after=2 if kind == "stall" and "stream" in colour else 0)
+            phi.fail(name=kind, after=2 if kind == "stall" and "stream" in colour else 0)
             with pytest.raises(RequestTimeoutError):
                 await ask(model, colour, QUESTION)
 

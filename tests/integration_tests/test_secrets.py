@@ -181,7 +181,7 @@ FAILURES: dict[str, dict[str, Any]] = {
     "redirect": {"status": 307, "body": "", "headers": {"location": f"/?key={CANARY}"}},
     "deep": {"status": 400, "body": '{"a":' * 400 + f'"{CANARY}"' + "}" * 400},
     "200 with an error": {"status": 200, "body": {"error": {"message": SAID}}},
-    "200 with a page": {"kind": "html", "body": f"<html><title>{SAID}</title></html>"},
+    "200 with a page": {"name": "html", "body": f"<html><title>{SAID}</title></html>"},
     "200 with words": {"status": 200, "body": SAID},
     "200 with a list": {"status": 200, "body": [SAID]},
     "200 with a string": {"status": 200, "body": json.dumps(SAID)},
@@ -189,11 +189,11 @@ FAILURES: dict[str, dict[str, Any]] = {
     "200 without a message": {"status": 200, "body": {"choices": [{"x": CANARY}]}},
     "200 filtered": {"status": 200, "body": FILTERED},
     "200 in headers": {"status": 200, "body": "?", "headers": {"x-request-id": CANARY}},
-    "cut": {"kind": "cut", "after_bytes": 30},
-    "reset": {"kind": "reset", "after_bytes": 30},
-    "short": {"kind": "short"},
-    "refused": {"kind": "refuse", "times": 2},
-    "hanging": {"kind": "hang"},
+    "cut": {"name": "cut", "after_bytes": 30},
+    "reset": {"name": "reset", "after_bytes": 30},
+    "short": {"name": "short"},
+    "refused": {"name": "refuse", "times": 2},
+    "hanging": {"name": "hang"},
 }
 EVENTS = {
     "error event": STARTED + b"data: " + json.dumps({"error": {"message": SAID}}).encode(),
@@ -298,7 +298,7 @@ async def test_keys_in_urls_are_not_shown(phi: Emulator) -> None:
     """Whatever goes wrong; a shared access signature is another such key."""
     for colour in COLOURS:
         for kind in ["hang", "refuse", "reset", "cut"]:
-            phi.fail(kind=kind, times=2)
+            phi.fail(name=kind, times=2)
             model = made(phi)
             model.endpoint = f"{phi.endpoint}?sig={HEADER}%3D"
             with pytest.raises(AzurePhi3Error) as caught:
@@ -332,7 +332,7 @@ def test_a_placeholder_is_no_secret(phi: Emulator) -> None:
 def test_completions_are_not_redacted(phi: Emulator) -> None:
     """Also where it is what an error keeps of it."""
     phi.script(f"I say {CANARY} again.")
-    phi.fail(kind="end", after=10)
+    phi.fail(name="end", after=10)
     model = made(phi)
 
     with pytest.raises(AzurePhi3Error) as caught:

@@ -99,7 +99,7 @@ def test_refused_connections_are_retried(phi: Emulator) -> None:
     """One that breaks before any answer, too."""
     for ask in BOTH:
         for stream in [False, True]:
-            phi.fail(kind="refuse", times=2)
+            phi.fail(name="refuse", times=2)
             assert ask(connection(phi), stream=stream)[0]["choices"]
 
 
@@ -159,7 +159,7 @@ def test_a_read_timeout_is_not_retried(phi: Emulator) -> None:
     """The model may still be at work on the first request."""
     for ask in BOTH:
         phi.requests.clear()
-        phi.fail(kind="stall", times=3)
+        phi.fail(name="stall", times=3)
         with pytest.raises(RequestTimeoutError, match="`timeout` sets the seconds") as caught:
             ask(connection(phi, timeout=(2.0, 0.2)))
         assert caught.value.code == "read_timeout"
@@ -224,7 +224,7 @@ async def test_a_broken_stream_gives_its_beginning(phi: Emulator) -> None:
     for kind in ["cut", "reset", "stall", "end"]:
         for colour in ["sync", "async"]:
             phi.requests.clear()
-            phi.fail(kind=kind, after=3)
+            phi.fail(name=kind, after=3)
             given = connection(phi, timeout=(2.0, 0.3))
             expected = RequestTimeoutError if kind == "stall" else InterruptedStreamError
             payload = {**QUESTION, "stream": True}
@@ -247,7 +247,7 @@ def test_a_broken_response_is_an_interruption(phi: Emulator) -> None:
     """Less than `content-length` promised is no answer, even where it is JSON."""
     for ask in BOTH:
         for kind in ["short", "cut"]:
-            phi.fail(kind=kind, after_bytes=30)
+            phi.fail(name=kind, after_bytes=30)
             with pytest.raises(InterruptedStreamError):
                 ask(connection(phi))
 
@@ -257,7 +257,7 @@ def test_an_invalid_response_is_shown(phi: Emulator) -> None:
     for ask in BOTH:
         for kind, said in [("html", "Sign in"), ("empty", "an empty body")]:
             for stream in [False, True]:
-                phi.fail(kind=kind)
+                phi.fail(name=kind)
                 with pytest.raises(InvalidResponseError, match=said):
                     ask(connection(phi), stream=stream)
 
@@ -295,7 +295,7 @@ def test_headers_of_model_and_call_are_sent(phi: Emulator) -> None:
 def test_own_clients_keep_their_timeouts(phi: Emulator) -> None:
     """A user's client is used as it is."""
     for ask in BOTH:
-        phi.fail(kind="stall")
+        phi.fail(name="stall")
         client = ask.client(timeout=0.2)
         with pytest.raises(RequestTimeoutError):
             ask(connection(phi, timeout=None), client)
