@@ -73,7 +73,7 @@ $(BENCH)/.installed: pyproject.toml
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable . $(PEERS)
 	@touch $@
 
-bench: $(BENCH)/.installed  ## measure beside the peers; write docs/benchmarks.md
+bench: $(BENCH)/.installed  ## compare with the peers; write docs/benchmarks.md (BENCH_ARGS=--quick: only print the main ratios)
 	$(BENCH)/bin/python -W ignore::ResourceWarning -m tests.benchmarks $(BENCH_ARGS)
 
 format: $(STAMP)  ## rewrite the code in the project's style
