@@ -1,11 +1,11 @@
-# One entry point. `make help` lists what there is; every target sets up what it needs.
+# `make help` lists the targets; each sets up what it needs.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration_tests fuzz soak bench dist format docs docs-serve cookbook clean
+.PHONY: help demo test integration_tests fuzz soak bench structure dist format docs docs-serve cookbook clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -17,7 +17,7 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[emulator]' --group dev
 	@touch $@
 
-demo: $(STAMP)  ## set up and run the main job against the emulator
+demo: $(STAMP)  ## run the main features against the emulator
 	@$(BIN)/python tests/demo.py
 
 test: $(STAMP)  ## set up; check format, lint, types, architecture; run all tests
@@ -28,8 +28,7 @@ test: $(STAMP)  ## set up; check format, lint, types, architecture; run all test
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term
 
-# Servers and clients of other people, in an environment of their own: they are large, and they pin
-# what they like. llama-cpp-python is compiled (24 minutes on two busy cores; needs a C++ compiler);
+# Other projects' servers and clients, in a separate environment: they are large, and pin versions. llama-cpp-python is compiled (24 minutes on two busy cores; needs a C++ compiler);
 # WITHOUT_LLAMA=1 leaves it out, and its tests are skipped.
 THIRD := .venv-third-party
 THIRD_PACKAGES := 'litellm[proxy]>=1.80' $(if $(WITHOUT_LLAMA),,'llama-cpp-python[server]>=0.3.16' gguf)
@@ -40,10 +39,10 @@ $(THIRD)/.installed: pyproject.toml
 	$(THIRD)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[emulator]' hypothesis pytest pytest-asyncio $(THIRD_PACKAGES)
 	@touch $@
 
-integration_tests: $(THIRD)/.installed  ## run the tests with LiteLLM and llama.cpp, in an environment of their own
+integration_tests: $(THIRD)/.installed  ## run the tests with LiteLLM and llama.cpp, in a separate environment
 	$(THIRD)/bin/python -m pytest --override-ini addopts= --import-mode=importlib --override-ini filterwarnings= -q tests/third_party
 
-# Coverage-guided, with atheris, in an environment of its own: it has no wheels for every Python.
+# Coverage-guided, with atheris, in a separate environment: it has no wheels for some Pythons.
 FUZZ := .venv-fuzz
 SECONDS_EACH ?= 30
 
@@ -53,17 +52,17 @@ $(FUZZ)/.installed: pyproject.toml
 	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --editable . 'atheris>=3'
 	@touch $@
 
-fuzz: $(STAMP) $(FUZZ)/.installed  ## look for bad input that breaks something (SECONDS_EACH=30)
+fuzz: $(STAMP) $(FUZZ)/.installed  ## search for input that causes unexpected errors (SECONDS_EACH=30)
 	$(FUZZ)/bin/python -m tests.fuzz $(SECONDS_EACH)
 	HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest tests/unit_tests/test_bad_input.py
 
-soak: $(STAMP)  ## ask thousands of questions through all faults; write docs/reliability.md
+soak: $(STAMP)  ## send thousands of requests through all faults; write docs/reliability.md
 	$(BIN)/python -m tests.soak --page docs/reliability.md $(SOAK_ARGS)
 
-dist: $(STAMP)  ## build the release; check it, install it with the oldest and newest dependencies, test that
+dist: $(STAMP)  ## build the release, and test it with the oldest and newest dependencies
 	$(BIN)/python tests/dist.py
 
-# The packages that this one is measured beside, in an environment of their own.
+# Packages to compare with, in a separate environment.
 BENCH := .venv-bench
 PEERS := langchain-openai langchain-mistralai langchain-azure-ai openai azure-ai-inference langgraph
 
@@ -73,8 +72,11 @@ $(BENCH)/.installed: pyproject.toml
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable . $(PEERS)
 	@touch $@
 
-bench: $(BENCH)/.installed  ## compare with the peers; write docs/benchmarks.md (BENCH_ARGS=--quick: only print the main ratios)
+bench: $(BENCH)/.installed  ## compare with other packages; write docs/benchmarks.md (BENCH_ARGS=--quick: only print the main ratios)
 	$(BENCH)/bin/python -W ignore::ResourceWarning -m tests.benchmarks $(BENCH_ARGS)
+
+structure: $(STAMP)  ## print the size and shape of the client next to its budgets
+	@$(BIN)/python -m tests.structure
 
 format: $(STAMP)  ## rewrite the code in the project's style
 	$(BIN)/ruff format .
@@ -88,7 +90,7 @@ docs: $(VENV)/.docs  ## build the site strictly into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html is the first page."
 
-docs-serve: $(VENV)/.docs  ## show the site on http://127.0.0.1:8000 while you write
+docs-serve: $(VENV)/.docs  ## serve the site on http://127.0.0.1:8000, and rebuild it on changes
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve --strict
 
 $(VENV)/.cookbook: $(STAMP)
@@ -98,5 +100,5 @@ $(VENV)/.cookbook: $(STAMP)
 cookbook: $(VENV)/.cookbook  ## run the cookbook's programs, with a real embedding model (needs PyTorch)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/integration_tests/test_cookbook.py
 
-clean:  ## remove everything that a target made
+clean:  ## remove everything that the targets created
 	rm -rf $(VENV) $(THIRD) $(FUZZ) $(BENCH) .fuzz build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

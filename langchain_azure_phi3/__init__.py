@@ -1,14 +1,18 @@
 """LangChain chat model for Microsoft's Phi family, wherever it is deployed.
 
-Names are imported when they are first used: pytest imports this package at every start, for its
-plugin, and must not wait for LangChain each time.
+Names are imported on first use: pytest imports this package at each start, because of its plugin,
+and should not have to import LangChain.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from langchain_azure_phi3._deprecated import install_old_modules, old_module
+
 if TYPE_CHECKING:
-    from langchain_azure_phi3._response.response import ModelInfo
+    from langchain_azure_phi3._doctor.doctor import diagnose
+    from langchain_azure_phi3._doctor.report import DoctorReport, Finding
+    from langchain_azure_phi3._response.model_info import ModelInfo
     from langchain_azure_phi3.chat_models import ChatAzurePhi3
     from langchain_azure_phi3.errors import (
         AuthenticationError,
@@ -39,8 +43,10 @@ __all__ = [
     "ConnectionFailedError",
     "ContentFilterError",
     "ContextLengthError",
+    "DoctorReport",
     "FailedResponse",
     "FilterResult",
+    "Finding",
     "InterruptedStreamError",
     "InvalidInputError",
     "InvalidResponseError",
@@ -51,26 +57,34 @@ __all__ = [
     "RateLimitError",
     "RequestTimeoutError",
     "ServerError",
+    "diagnose",
     "image_block",
     "register_model",
 ]
 
-# Module and name there, of all that is not in `errors`.
-_HOMES = {
-    "ChatAzurePhi3": ("chat_models", "ChatAzurePhi3"),
-    "ModelInfo": ("_response.response", "ModelInfo"),
-    "PhiModel": ("models", "PhiModel"),
-    "image_block": ("images", "image_block"),
-    "register_model": ("models", "register_model"),
+# The modules of all names that are not in `errors`.
+_MODULES = {
+    "ChatAzurePhi3": "chat_models",
+    "DoctorReport": "_doctor.report",
+    "Finding": "_doctor.report",
+    "ModelInfo": "_response.model_info",
+    "PhiModel": "models",
+    "diagnose": "_doctor.doctor",
+    "image_block": "images",
+    "register_model": "models",
 }
 
-if not TYPE_CHECKING:  # a type checker shall know the names above and no others
+install_old_modules()
+
+if not TYPE_CHECKING:  # type checkers know the names above and no others
 
     def __getattr__(name: str) -> object:
         if name not in __all__:
+            if (module := old_module(name)) is not None:
+                return module
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home, name_there = _HOMES.get(name, ("errors", name))
-        globals()[name] = getattr(import_module(f"{__name__}.{home}"), name_there)
+        home = import_module(f"{__name__}.{_MODULES.get(name, 'errors')}")
+        globals()[name] = getattr(home, name)
         return globals()[name]
 
     def __dir__() -> list[str]:

@@ -1,11 +1,13 @@
-"""What a user sets, checked, and the connection that follows from it."""
+"""The settings of `ChatAzurePhi3`, their validation, and what is derived from them."""
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar
+from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import httpx
 from langchain_core.language_models import BaseChatModel, ModelProfile
@@ -24,103 +26,138 @@ from pydantic import (
 )
 from typing_extensions import override
 
+from langchain_azure_phi3 import tokens
 from langchain_azure_phi3._http.auth import Auth, auth_for
-from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Connection, Endpoint
+from langchain_azure_phi3._http.client import CONNECT_SECONDS
+from langchain_azure_phi3._http.connection import Connection, RedactSecrets
+from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Endpoint
 from langchain_azure_phi3._http.endpoint_types import Api
-from langchain_azure_phi3._http.lean_client import CONNECT_SECONDS, READ_SECONDS
-from langchain_azure_phi3._http.redaction import KeptSecrets
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
-from langchain_azure_phi3._request import parameters
-from langchain_azure_phi3._request.messages import SystemMessages
-from langchain_azure_phi3._request.parameters import ExtraParameters, LogitBias, Number, Stop
-from langchain_azure_phi3._response.completion import OnContentFilter
+from langchain_azure_phi3._request.build import (
+    EndpointFeatures,
+    OnContentFilter,
+    RequestSettings,
+    SystemMessageMode,
+    ToolCalling,
+)
+from langchain_azure_phi3._request.parameters import (
+    ExtraParameters,
+    LogitBias,
+    Number,
+    Stop,
+    format_validation_error,
+)
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 
-# The first of each pair is Azure's later name, the second its earlier one.
+# Of each pair, the first is Azure's later name, the second its earlier one.
 ENDPOINT_VARIABLES = ("AZURE_INFERENCE_ENDPOINT", "AZUREAI_ENDPOINT_URL")
 CREDENTIAL_VARIABLES = ("AZURE_INFERENCE_CREDENTIAL", "AZUREAI_ENDPOINT_KEY")
 
-_VERSION = version("langchain-azure-phi3")  # it reads a file: once, not for each model
+_VERSION = version("langchain-azure-phi3")  # reads a file, so only once
 
-_LONGEST = 1e9  # seconds: operating systems count in nanoseconds, and not much further
+_MAX_TIMEOUT = 1e9  # seconds; operating systems count nanoseconds in 64 bits
 
 _PROFILE_KEYS = frozenset(ModelProfile.__annotations__)
 
+# Former names of the constructor's arguments.
+_DEPRECATED = {"system_messages": "system_message_mode"}
 
-class Connected(NamedTuple):
-    """The endpoints that follow from some settings."""
+# The model's own parameters that go into every payload, and that a call may override.
+_SAMPLING = (
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "presence_penalty",
+    "frequency_penalty",
+    "seed",
+    "logprobs",
+    "top_logprobs",
+    "logit_bias",
+    "n",
+)
 
-    settings: tuple[Any, ...]
+
+class Endpoints(NamedTuple):
+    """The sync and the async endpoint of one deployment."""
+
     connection: Connection
     sync: Endpoint
-    asynchronous: AsyncEndpoint
+    async_: AsyncEndpoint
 
     @property
-    def keeping_secrets(self) -> KeptSecrets:
-        """Lets no error leave with a secret in it."""
-        return self.connection.keeping_secrets
+    def redacting(self) -> RedactSecrets:
+        """A context that redacts secrets from the errors that leave it."""
+        return self.connection.redacting
 
 
-class _Connections:
-    """The endpoints of one model's present settings. Copies and pickles of it are empty."""
+class _Derived:
+    """What follows from a model's present settings. A copy or pickle of it is empty."""
 
     def __init__(self) -> None:
-        self.made: Connected | None = None
+        self.endpoints: Endpoints | None = None
+        self.request_settings: RequestSettings | None = None
 
-    def __deepcopy__(self, memo: object) -> "_Connections":
-        return _Connections()
+    def __copy__(self) -> "_Derived":
+        return _Derived()
+
+    def __deepcopy__(self, memo: object) -> "_Derived":
+        return _Derived()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_Connections, ())
+        return (_Derived, ())
 
 
 class BaseAzurePhi3(BaseChatModel):
-    """The settings of a deployment of Phi; `ChatAzurePhi3` asks it."""
+    """The settings of a Phi deployment; `ChatAzurePhi3` sends requests to it.
+
+    A setting that is assigned, or changed by `model_copy`, is validated as in the constructor.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
         hide_input_in_errors=True,
         protected_namespaces=(),
         populate_by_name=True,
-        defer_build=True,  # until a first model is made: a third of the time of importing it
+        defer_build=True,  # until the first model is created: a third of the import time
     )
 
     endpoint: str = ""
-    """The deployment's URL, as the portal shows it: base, or with a route and query pasted along.
+    """The deployment's URL, as the portal shows it: the base URL, or one with a route and query.
 
-    Else the environment's `AZURE_INFERENCE_ENDPOINT`, or `AZUREAI_ENDPOINT_URL`.
+    Default: the environment variable `AZURE_INFERENCE_ENDPOINT`, or `AZUREAI_ENDPOINT_URL`.
     """
 
     credential: SecretStr | Any | None = Field(
         default=None, repr=False, validation_alias=AliasChoices("credential", "api_key")
     )
-    """A key; or a credential of azure-identity, sync or async; or a callable that gives a token.
+    """A key; a credential of azure-identity, sync or async; or a callable that returns a token.
 
-    Else the environment's `AZURE_INFERENCE_CREDENTIAL`, or `AZUREAI_ENDPOINT_KEY`. Servers on
-    this machine may need none.
+    Default: the environment variable `AZURE_INFERENCE_CREDENTIAL`, or `AZUREAI_ENDPOINT_KEY`.
+    Servers on this machine may need none.
     """
 
     model: str | None = Field(default=None, validation_alias=AliasChoices("model", "model_name"))
-    """What the model is, such as `"Phi-3-mini-4k-instruct"`; the deployment's name on Foundry.
+    """The model, such as `"Phi-3-mini-4k-instruct"`; on Foundry the name of the deployment.
 
-    Sent only where the kind of endpoint expects it.
+    Sent only where the type of endpoint expects it.
     """
 
     if TYPE_CHECKING:
-        # Other names of the two above, for type checkers: pydantic alone knows of aliases.
+        # Aliases, for type checkers: only pydantic sees the ones above.
         api_key: InitVar[str | SecretStr | None] = None
         model_name: InitVar[str | None] = None
+        model_kwargs: InitVar[Json | None] = None
 
     temperature: Number | None = None
-    """Randomness; Phi's servers accept 0 to 1."""
+    """Sampling temperature; Phi's servers accept 0 to 1."""
 
     top_p: Number | None = None
-    """Share of the probability mass that tokens are drawn from, 0 to 1."""
+    """Share of the probability mass that tokens are sampled from, 0 to 1."""
 
     max_tokens: int | None = None
-    """The longest answer, in tokens."""
+    """The longest completion, in tokens."""
 
     presence_penalty: Number | None = None
     """Penalty on tokens that occurred at all, -2 to 2."""
@@ -129,114 +166,147 @@ class BaseAzurePhi3(BaseChatModel):
     """Penalty on tokens by how often they occurred, -2 to 2."""
 
     stop: Stop | None = None
-    """Texts that end the answer. A call's own are added; an empty list in a call switches
-    these off."""
+    """Stop sequences. A call's own are added to them; an empty list in a call switches these
+    off."""
 
     seed: int | None = None
-    """For answers that repeat, as far as the server can."""
+    """Makes completions repeatable, as far as the server can."""
 
     response_format: Json | None = None
-    """The wire's `response_format`. Phi-3 knows only `{"type": "text"}`."""
+    """The wire's `response_format`. Phi-3 accepts only `{"type": "text"}`."""
 
     logprobs: bool | None = None
-    """Whether to give each token's log probability, in `response_metadata["logprobs"]`.
+    """Whether to return each token's log probability, in `response_metadata["logprobs"]`.
 
     An extra parameter, as are the next three: the header that lets them pass is set with them.
     """
 
     top_logprobs: int | None = None
-    """How many alternatives to give at each token, 0 to 20; needs `logprobs=True`."""
+    """How many alternatives to return for each token, 0 to 20; needs `logprobs=True`."""
 
     logit_bias: LogitBias | None = None
     """Token ids and what to add to their logits, -100 to 100."""
 
     n: Annotated[int, Field(ge=1)] | None = None
-    """How many answers to generate for one question, all billed. Not for streams."""
+    """How many completions to generate for one prompt, all billed. Not for streams."""
 
-    model_extras: Json | None = None
-    """Any other parameter that the model understands, sent as it is."""
+    model_extras: Json | None = Field(
+        default=None, validation_alias=AliasChoices("model_extras", "model_kwargs")
+    )
+    """Any other parameters that the model accepts, sent as they are. LangChain's name for them,
+    `model_kwargs`, is accepted as well."""
 
     extra_parameters: ExtraParameters | None = None
-    """The header `extra-parameters`, by hand: what the server does with parameters it does not
-    know. Default: `"pass-through"` exactly where there is one."""
+    """The header `extra-parameters`: what the server does with parameters that it does not know.
+    Default: `"pass-through"` if the request has such a parameter, else no header."""
 
     stream_usage: bool | None = None
-    """Whether to ask for token counts in streams. Default: where the endpoint knows the
-    parameter; elsewhere Phi's servers send them unasked or not at all."""
+    """Whether to request token counts in streams. Default: where the endpoint accepts the
+    parameter. Phi's other servers send token counts without it, or never."""
 
-    tool_calling: Literal["auto", "native", "prompted"] = "auto"
+    tool_calling: ToolCalling = "auto"
     """Whether tools and formats go on the wire or into the prompt. Auto: into the prompt for every
-    Phi, because no deployment of one is known to take them; on the wire for other models."""
+    Phi, because no deployment of one is known to accept them; on the wire for other models."""
 
     max_corrections: Annotated[int, Field(ge=0)] = 1
-    """How often to ask again when a demanded tool call or object did not come."""
+    """How often a required tool call or object that did not come is requested again."""
 
     max_image_side: Annotated[int, Field(ge=1)] | None = None
-    """Scale pictures down until neither side has more pixels (Pillow, the extra `images`). Off by
-    default; pictures at URLs are never touched."""
+    """Scale images down until neither side has more pixels (needs Pillow, the extra `images`). Off
+    by default; images at URLs are never changed."""
 
     fit_max_tokens: bool = False
     """Whether to lower `max_tokens` to what the prompt leaves of the context, by the estimate."""
 
     tokenizer: Any = Field(default=None, repr=False)
-    """Counts exactly in place of the estimate: the path of a Hugging Face `tokenizer.json` (the
-    extra `tokenizers`), or an object with `encode`. Only a path is serialised."""
+    """Counts tokens exactly instead of estimating them: the path of a Hugging Face
+    `tokenizer.json` (needs the extra `tokenizers`), or an object with `encode`. Only a path is
+    serialized."""
 
-    system_messages: SystemMessages = "auto"
-    """`"user"` puts system messages before the next user turn; `"system"` sends them as they are.
-    Auto: the first where the model's template drops them (Phi-3-medium) and nobody translates
-    them, as Azure's serverless API does."""
+    system_message_mode: SystemMessageMode = "auto"
+    """`"user"` puts system messages in front of the next user message; `"system"` sends them as
+    they are. Auto: the former where the model's chat template drops them (Phi-3-medium) and the
+    service does not convert them itself, as Azure's serverless API does."""
 
     on_content_filter: OnContentFilter = "raise"
-    """What a filtered answer does. A filtered prompt always raises `ContentFilterError`."""
+    """What a filtered completion does. A filtered prompt always raises `ContentFilterError`."""
 
     streaming: bool = False
-    """Whether `invoke` streams behind the scenes."""
+    """Whether `invoke` streams internally."""
 
     timeout: float | tuple[float, float] | None = None
-    """Seconds to connect and between two reads, or a pair of both; not of the whole answer.
+    """Seconds to connect and between two reads, or a pair of both; not of the whole response.
     Default: 10 to connect, 180 to read."""
 
     max_retries: Annotated[int, Field(ge=0)] = 2
-    """How often to try again after a failure that may pass; nothing is retried once an answer
-    began."""
+    """How often to retry after a transient failure; nothing is retried once a response began."""
 
     max_retry_wait: Annotated[float, Field(ge=0)] = 60.0
-    """The longest pause before another try, in seconds. A server that asks for more is not
-    waited for."""
+    """The longest pause before a retry, in seconds. If a server asks for a longer one, the error
+    is raised at once."""
 
     default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
-    """Sent with every request; they may hold secrets and are never shown or serialised."""
+    """Sent with every request; they may hold secrets and are never shown or serialized."""
 
     deployment: str | None = None
     """One of several deployments behind an online endpoint (`azureml-model-deployment`)."""
 
     api: Api = "auto"
-    """How the endpoint speaks. Auto: as its URL suggests. `"score"` is Azure Machine Learning's own
-    route, for online endpoints that have nothing else: whole answers, tools by prompt."""
+    """The API that the endpoint serves. Auto: by its URL. `"score"` is Azure Machine Learning's own
+    route, for online endpoints that have nothing else: no streaming, tools by prompt."""
 
     api_version: str | None = None
-    """The API's version. Default: the endpoint's own, else the kind's."""
+    """The API version. Default: the one in the endpoint's URL, else that of its type."""
 
     credential_scopes: Sequence[str] | None = None
-    """The Entra ID scopes to ask tokens for. Default: by host."""
+    """The Entra ID scopes to request tokens for. Default: by host."""
 
     http_client: httpx.Client | None = Field(default=None, exclude=True, repr=False)
-    """Your own client for the sync path: used as it is, never closed."""
+    """Your own client for sync calls: used as it is, never closed."""
 
     http_async_client: httpx.AsyncClient | None = Field(default=None, exclude=True, repr=False)
-    """Your own client for the async path: used as it is, never closed."""
+    """Your own client for async calls: used as it is, never closed."""
 
-    _connections: _Connections = PrivateAttr(default_factory=_Connections)
+    _derived: _Derived = PrivateAttr(default_factory=_Derived)
 
     if not TYPE_CHECKING:
 
         def __init__(self, **given: Any) -> None:
+            _rename_deprecated(given)
             try:
-                super().__init__(**_from_environment(given))
-            except ValidationError as problem:
-                raise InvalidInputError(_refusal(type(self), problem)) from None
-            self._check_endpoint()
+                super().__init__(**_with_environment(given))
+            except ValidationError as error:
+                raise InvalidInputError(_constructor_error(type(self), error)) from None
+            self._check_connection()
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            """Assign a setting, validated as in the constructor; a refused one changes nothing."""
+            if name in type(self).model_fields and name not in BaseChatModel.model_fields:
+                value = self._validate_changes({name: value})[name]
+                self._derived = _Derived()
+            super().__setattr__(name, value)
+
+    @override
+    def __copy__(self) -> Self:
+        copied = super().__copy__()
+        copied._derived = _Derived()
+        return copied
+
+    @override
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with its own connections, and with the changes validated as in the constructor.
+
+        Raises:
+            InvalidInputError: A change is not a valid setting.
+        """
+        changes = self._validate_changes(update) if update else None
+        return super().model_copy(update=changes, deep=deep)
+
+    def _validate_changes(self, changes: Mapping[str, Any]) -> Json:
+        """The changes to some settings, as the constructor would set them."""
+        given = {name: self.__dict__[name] for name in self.model_fields_set}
+        validated = type(self)(**{**given, **changes})
+        return {name: validated.__dict__.get(name) for name in changes}
 
     @field_validator("tokenizer")
     @classmethod
@@ -245,7 +315,7 @@ class BaseAzurePhi3(BaseChatModel):
             return tokenizer
         if isinstance(tokenizer, os.PathLike):
             return os.fspath(tokenizer)
-        raise ValueError("it is neither a path nor an object with the method encode")
+        raise ValueError("it is neither a path nor an object with an encode method")
 
     @field_validator("timeout")
     @classmethod
@@ -253,12 +323,14 @@ class BaseAzurePhi3(BaseChatModel):
         cls, timeout: float | tuple[float, float] | None
     ) -> float | tuple[float, float] | None:
         for seconds in timeout if isinstance(timeout, tuple) else (timeout,):
-            if seconds is not None and not 0 < seconds <= _LONGEST:
-                raise ValueError(f"{seconds} seconds cannot be waited for")
+            if seconds is not None and not 0 < seconds <= _MAX_TIMEOUT:
+                raise ValueError(
+                    f"timeout must be between 0 and {_MAX_TIMEOUT:.0e} seconds, not {seconds}"
+                )
         return timeout
 
     @field_serializer("tokenizer")
-    def _serialise_tokenizer(self, tokenizer: Any) -> str | None:
+    def _serialize_tokenizer(self, tokenizer: Any) -> str | None:
         return tokenizer if isinstance(tokenizer, str) else None
 
     @model_validator(mode="after")
@@ -268,145 +340,187 @@ class BaseAzurePhi3(BaseChatModel):
 
     @model_validator(mode="after")
     def _check_profile_keys(self) -> Self:
-        # LangChain resolves type hints for its warning each time, at half the cost of a model.
+        # LangChain resolves type hints for its warning each time: half the cost of a model.
         if self.profile is not None and self.profile.keys() - _PROFILE_KEYS:
             super()._check_profile_keys()  # type: ignore[operator]  # a validator is callable
         return self
 
     @field_serializer("credential")
-    def _masked(self, credential: Any, info: FieldSerializationInfo) -> Any:
-        """A text that was assigned or copied in is masked as well; JSON has no credentials."""
-        if isinstance(credential, SecretStr | str):
-            return str(SecretStr("?")) if info.mode_is_json() else SecretStr(_text_of(credential))
-        return None if info.mode_is_json() else credential
+    def _serialize_credential(self, credential: Any, info: FieldSerializationInfo) -> Any:
+        """Keys are masked; JSON holds no credential objects."""
+        if not info.mode_is_json():
+            return credential
+        return str(credential) if isinstance(credential, SecretStr) else None
 
-    def _check_endpoint(self) -> None:
+    def _check_connection(self) -> None:
         if not self.endpoint:
             raise InvalidInputError(
-                "There is no endpoint. Pass endpoint='https://...', or set "
+                "The endpoint is missing. Pass endpoint='https://...', or set "
                 f"{' or '.join(ENDPOINT_VARIABLES)} in the environment."
             )
         route = self._route
         if self.credential is None and not route.loopback:
             raise InvalidInputError(
-                "There is no credential. Pass credential= with a key or a credential of "
+                "The credential is missing. Pass credential= with a key or a credential of "
                 f"azure-identity, or set {' or '.join(CREDENTIAL_VARIABLES)} in the environment."
             )
-        if self.endpoint.strip().lower().startswith("http://") and not route.loopback:
+        if route.base.startswith("http://") and not route.loopback:
             raise InvalidInputError(
-                f"The endpoint {route.base} is plain http: the credential would cross the "
-                "network readable by all. Use https; http is accepted on this machine only."
+                f"The endpoint {route.base} is plain http: the credential would be sent "
+                "unencrypted. Use https; http is accepted on this machine only."
             )
-        self._auth()  # what may not be sent to this endpoint is refused now
+        self._auth()  # refuses a credential that must not be sent to this endpoint
 
     @property
     def _route(self) -> Route:
         return route_for(self.endpoint, self.api_version, self.api)
 
-    def _connected(self) -> Connected:
-        settings = (
-            self.endpoint,
-            self.api,
-            self.api_version,
-            self.credential,
-            self.credential_scopes,
-            self.default_headers,
-            self.timeout,
-            self.max_retries,
-            self.max_retry_wait,
-            self.http_client,
-            self.http_async_client,
-        )
-        made = self._connections.made
-        if made is None or made.settings != settings:
+    @property
+    def _endpoints(self) -> Endpoints:
+        found = self._derived.endpoints
+        if found is None:
             connection = self._connection()
-            made = Connected(
-                settings,
+            found = self._derived.endpoints = Endpoints(
                 connection,
                 Endpoint(connection, self.http_client),
                 AsyncEndpoint(connection, self.http_async_client),
             )
-            self._connections.made = made
-        return made
+        return found
+
+    @property
+    def _request_settings(self) -> RequestSettings:
+        found = self._derived.request_settings
+        if found is None:
+            found = self._derived.request_settings = self._make_request_settings()
+        return found
+
+    def _make_request_settings(self) -> RequestSettings:
+        endpoint_type = self._route.endpoint_type
+        return RequestSettings(
+            endpoint=EndpointFeatures(
+                name=endpoint_type.name,
+                model_field=endpoint_type.model,
+                native_parameters=endpoint_type.extra_parameters,
+                has_tools=endpoint_type.tools,
+                converts_system_messages=endpoint_type.converts_system_messages,
+                is_score_route=self.api == "score",
+            ),
+            model=self.model,
+            parameters=self._default_params(),
+            stop=self.stop,
+            response_format=self.response_format,
+            extra_parameters=self.extra_parameters,
+            deployment=self.deployment,
+            stream_usage=self.stream_usage,
+            tool_calling=self.tool_calling,
+            system_message_mode=self.system_message_mode,
+            max_corrections=self.max_corrections,
+            fit_max_tokens=self.fit_max_tokens,
+            tokenizer=self._loaded_tokenizer(),
+            on_content_filter=self.on_content_filter,
+            resize_image=self._image_resizer(),
+        )
+
+    def _default_params(self) -> Json:
+        """The model's own sampling parameters, those that are set."""
+        values = self.__dict__
+        defaults = {name: values[name] for name in _SAMPLING if values[name] is not None}
+        if self.model_extras:
+            defaults["model_extras"] = self.model_extras
+        return defaults
+
+    def _loaded_tokenizer(self) -> Any:
+        given = self.tokenizer
+        return tokens.load_tokenizer(given) if isinstance(given, str) else given
+
+    def _image_resizer(self) -> Callable[[Json], Json] | None:
+        if self.max_image_side is None:
+            return None
+        from langchain_azure_phi3 import images  # not every program resizes images
+
+        return partial(images.resize_image_part, max_side=self.max_image_side)
 
     def _connection(self) -> Connection:
         return Connection(
             route=self._route,
             auth=self._auth(),
             headers=dict(self.default_headers or {}),
-            timeout=self._timeout(),
+            timeout=self._timeouts(),
             retries=RetryPolicy(self.max_retries, self.max_retry_wait),
         )
 
     def _auth(self) -> Auth:
-        held = self.credential
-        credential = _text_of(held) if isinstance(held, SecretStr | str) else held
+        credential = self.credential
+        if isinstance(credential, SecretStr):
+            credential = credential.get_secret_value()
         return auth_for(credential, self._route, self.credential_scopes)
 
-    def _timeout(self) -> tuple[float, float] | None:
+    def _timeouts(self) -> tuple[float, float] | None:
         if isinstance(self.timeout, tuple):
             return self.timeout
-        if self.timeout is not None:
-            return min(self.timeout, CONNECT_SECONDS), self.timeout
-        # A user's own client keeps its own limits unless told otherwise.
-        own = self.http_client is not None or self.http_async_client is not None
-        return None if own else (CONNECT_SECONDS, READ_SECONDS)
+        # Without a timeout, each client has its own: the shared ones 10 and 180 seconds.
+        return None if self.timeout is None else (min(self.timeout, CONNECT_SECONDS), self.timeout)
 
     @property
     @override
     def lc_secrets(self) -> dict[str, str]:
-        """The constructor's secret, and the variable that holds it."""
+        """The constructor's secret, and the environment variable that holds it."""
         return {"credential": CREDENTIAL_VARIABLES[0]}
 
     @classmethod
     @override
     def is_lc_serializable(cls) -> bool:
-        """True: `dumps` writes everything but the key, which `load` takes from a map."""
+        """True: `dumps` writes everything except the key, which `load` takes from a map."""
         return True
 
     @override
     def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
-        """What `dumps` writes: a tokenizer that is an object is left out."""
+        """What `dumps` writes, without a tokenizer that is an object."""
         written = super().to_json()
         if written["type"] == "constructor" and not isinstance(self.tokenizer, str):
             written["kwargs"].pop("tokenizer", None)
         return written
 
 
-def _from_environment(given: Json) -> Json:
-    """The constructor's arguments, completed from the environment and cleaned of white space."""
-    endpoint = given.get("endpoint") or _variable(ENDPOINT_VARIABLES)
-    if isinstance(endpoint, str):
-        given["endpoint"] = endpoint.strip()
+def _rename_deprecated(given: Json) -> None:
+    """Replace arguments under their former names, with a warning."""
+    for old, new in _DEPRECATED.items():
+        if old in given:
+            warnings.warn(
+                f"The argument {old} is deprecated: use {new}.", DeprecationWarning, stacklevel=3
+            )
+            given.setdefault(new, given.pop(old))
+
+
+def _with_environment(given: Json) -> Json:
+    """The constructor's arguments, completed from the environment and stripped of white space."""
+    endpoint = given.get("endpoint") or _from_environment(ENDPOINT_VARIABLES) or ""
+    given["endpoint"] = endpoint.strip() if isinstance(endpoint, str) else endpoint
     name = "api_key" if given.get("credential") is None and "api_key" in given else "credential"
     credential = given.pop(name, None)
     given.pop("api_key", None)
     if credential is None:
-        credential = _variable(CREDENTIAL_VARIABLES)
-    given["credential"] = _secret(credential)
+        credential = _from_environment(CREDENTIAL_VARIABLES)
+    given["credential"] = _to_secret(credential)
     return given
 
 
-def _text_of(secret: SecretStr | str) -> str:
-    return secret.get_secret_value() if isinstance(secret, SecretStr) else secret
-
-
-def _secret(credential: Any) -> Any:
+def _to_secret(credential: Any) -> Any:
     if isinstance(credential, SecretStr):
         credential = credential.get_secret_value()
     if isinstance(credential, str):
-        # A trailing newline would make an illegal header, and an empty key is none.
+        # A trailing line feed would make an illegal header. An empty key means no key.
         return SecretStr(credential.strip()) if credential.strip() else None
     return credential
 
 
-def _variable(names: Sequence[str]) -> str | None:
+def _from_environment(names: Sequence[str]) -> str | None:
     return next((os.environ[name] for name in names if os.environ.get(name)), None)
 
 
-def _refusal(cls: type[BaseChatModel], problem: ValidationError) -> str:
-    text = f"{cls.__name__} cannot be made: {parameters.explained(problem)}"
-    for item in problem.errors(include_url=False, include_input=False, include_context=False):
+def _constructor_error(cls: type[BaseChatModel], error: ValidationError) -> str:
+    text = f"Invalid {cls.__name__} arguments: {format_validation_error(error)}"
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
         if item["type"] == "extra_forbidden":
             close = difflib.get_close_matches(str(item["loc"][-1]), cls.model_fields, n=1)
             hint = f"did you mean {close[0]}?" if close else "model_extras takes other parameters."

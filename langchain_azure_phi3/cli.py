@@ -1,4 +1,4 @@
-"""The command line: `ask` a deployment, examine it (`doctor`), `serve` one, list the `models`."""
+"""The command line: `ask` a deployment, check it (`doctor`), `serve` an emulator, list `models`."""
 
 import argparse
 import json
@@ -21,36 +21,36 @@ from langchain_azure_phi3.models import PhiModel
 _ENVIRONMENT = """\
 The endpoint and its key come from AZURE_INFERENCE_ENDPOINT and AZURE_INFERENCE_CREDENTIAL
 (or AZUREAI_ENDPOINT_URL and AZUREAI_ENDPOINT_KEY)."""
-# Written down, because the emulator is imported only when it is to serve.
-_DIALECTS = """\
+# A copy, because only `serve` imports the emulator. A test compares it.
+_SERVER_TYPES = """\
 serverless, managed-2024-05, managed-2024-06, managed-2026-07, foundation-model-serve, foundry,
 openai-v1, azure-openai, github, openai-server, ollama"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit status: 0, 1 for a failure, 2 for wrong usage."""
+    """Run a command and return its exit status: 0, 1 for a failure, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except AzurePhi3Error as error:
-        return _failed(f"{type(error).__name__}: {error}")
+        return _print_error(f"{type(error).__name__}: {error}")
     except BrokenPipeError:
-        # The reader left, as `head` does; Python must not complain about it at exit.
+        # The reader closed the pipe, as `head` does; Python would report it at exit.
         sys.stdout = None
         return 1
     except KeyboardInterrupt:
         return 130
 
 
-def _failed(text: str) -> int:
-    # One line, whatever the server put into its message.
+def _print_error(text: str) -> int:
+    # One line, even if the server's message has several.
     print("langchain-azure-phi3:", " ".join(text.split()), file=sys.stderr)
     return 1
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="langchain-azure-phi3", description="Microsoft's Phi models from the command line."
+        prog="langchain-azure-phi3", description="Use Microsoft's Phi models from the command line."
     )
     parser.add_argument(
         "--version", action="version", version=f"%(prog)s {version('langchain-azure-phi3')}"
@@ -60,11 +60,13 @@ def _parser() -> argparse.ArgumentParser:
     ask = commands.add_parser(
         "ask", help="ask a deployment and print its answer", epilog=_ENVIRONMENT
     )
-    ask.add_argument("prompt", nargs="?", help="the question; read from standard input if absent")
-    ask.add_argument("--system", metavar="TEXT", help="a system message before the question")
-    ask.add_argument("--model", metavar="NAME", help="the model, or the deployment on Foundry")
-    ask.add_argument("--no-stream", action="store_true", help="print the answer when it is whole")
-    ask.add_argument("--usage", action="store_true", help="print the token counts to stderr")
+    ask.add_argument("prompt", nargs="?", help="the question (default: standard input)")
+    ask.add_argument("--system", metavar="TEXT", help="a system message")
+    ask.add_argument("--model", metavar="NAME", help="model name, or deployment name on Foundry")
+    ask.add_argument(
+        "--no-stream", action="store_true", help="print the answer when it is complete"
+    )
+    ask.add_argument("--usage", action="store_true", help="print token counts to standard error")
     ask.add_argument(
         "--entra", action="store_true", help="sign in with Entra ID (DefaultAzureCredential)"
     )
@@ -74,113 +76,125 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_serve(commands)
 
-    models = commands.add_parser("models", help="list what is known of each Phi")
-    models.add_argument("--json", action="store_true", help="every fact, with its source")
-    models.set_defaults(run=_models)
+    models = commands.add_parser("models", help="list the Phi models and their limits")
+    models.add_argument("--json", action="store_true", help="print all properties, with sources")
+    models.set_defaults(run=_list_models)
     return parser
 
 
 def _add_serve(commands: Any) -> None:
     serve = commands.add_parser(
         "serve",
-        help="serve the emulator, a Phi endpoint on your desk",
-        description="Serve an endpoint that speaks Azure's API with Phi's quirks, until Ctrl-C. "
-        "A script answers, no model, unless --upstream names one.",
-        epilog=f"Kinds of servers: {_DIALECTS}.",
+        help="run a local emulator of a Phi endpoint",
+        description="Run a local server that behaves like Azure's Phi deployments, until Ctrl-C. "
+        "Its answers are scripted, unless --upstream names a server with a real model.",
+        epilog=f"Server types: {_SERVER_TYPES}.",
     )
     serve.add_argument(
         "--model",
         metavar="NAME",
         default="Phi-3-mini-4k-instruct",
-        help="the model to be (%(default)s); `langchain-azure-phi3 models` lists them",
+        help="model to emulate (%(default)s); `langchain-azure-phi3 models` lists them",
     )
     serve.add_argument(
-        "--dialect",
-        metavar="KIND",
+        "--server-type",
+        metavar="TYPE",
         default="serverless",
-        help="the kind of server to be (%(default)s)",
+        help="server type to emulate (%(default)s)",
     )
-    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
+    serve.add_argument("--dialect", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     serve.add_argument(
-        "--port", type=int, default=8000, help="the port (%(default)s); 0 takes any free one"
+        "--port",
+        type=int,
+        default=8000,
+        help="port to listen on (%(default)s); 0 chooses a free one",
     )
-    serve.add_argument("--key", help="the key to ask for; made up if absent")
+    serve.add_argument("--key", help="key to require (default: a random one)")
     serve.add_argument(
         "--upstream",
         metavar="URL",
-        help="let a real model answer: the base URL of an OpenAI-compatible server, "
+        help="forward prompts to a real model: base URL of an OpenAI-compatible server, "
         "such as http://localhost:11434/v1",
     )
     serve.add_argument(
-        "--upstream-model", metavar="NAME", help="its name there; the first listed if absent"
+        "--upstream-model", metavar="NAME", help="its name there (default: the first one listed)"
     )
-    serve.add_argument("--upstream-key", metavar="KEY", help="that server's key, if it needs one")
+    serve.add_argument(
+        "--upstream-key", metavar="KEY", help="key of the upstream server, if it requires one"
+    )
     serve.add_argument(
         "--faults",
-        metavar="NAME=SHARE,...",
-        type=_shares,
-        help="let a share of all requests fail, such as 429=0.05,cut=0.02: a status, or a way to "
-        "break off",
+        metavar="NAME=FRACTION,...",
+        type=_parse_faults,
+        help="make a fraction of all requests fail, such as 429=0.05,cut=0.02: an HTTP status, or "
+        "a way to break the response",
     )
-    serve.add_argument("--seed", type=int, default=0, help="which of them fail (0)")
+    serve.add_argument("--seed", type=int, default=0, help="random seed of --faults (%(default)s)")
     serve.set_defaults(run=_serve)
 
 
-def _shares(text: str) -> dict[str, float]:
+def _parse_faults(text: str) -> dict[str, float]:
     pairs = (pair.partition("=") for pair in text.split(","))
     try:
-        return {name.strip(): float(share) for name, _, share in pairs}
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(f"{text!r}: write 429=0.05,cut=0.02") from problem
+        return {name.strip(): float(fraction) for name, _, fraction in pairs}
+    except ValueError as error:
+        message = f"invalid faults {text!r}; expected a list like 429=0.05,cut=0.02"
+        raise argparse.ArgumentTypeError(message) from error
 
 
 def _add_doctor(commands: Any) -> None:
     doctor = commands.add_parser(
         "doctor",
-        help="examine an endpoint and print the constructor call that fits it",
-        description="Examine an endpoint step by step, with a dozen short questions: what is "
-        "there, what the package does about what is not, and the constructor call to use.",
-        epilog=f"{_ENVIRONMENT} The key is never printed. It prints ok for what is there, no for "
-        "what is not and the package gets along without, FAIL for what needs you, - for what was "
-        "not looked at. The exit status is 0 when the deployment answers.",
+        help="check an endpoint and print the constructor call for it",
+        description="Check an endpoint step by step, with about a dozen short requests: what it "
+        "supports, what the package does about the rest, and the constructor call to use.",
+        epilog=f"{_ENVIRONMENT} The key is never printed. ok: available; no: not available, worked "
+        "around; FAIL: action needed; -: not checked. The exit status is 0 if the deployment "
+        "answers.",
     )
-    doctor.add_argument("endpoint", nargs="?", help="its URL; from the environment if absent")
-    doctor.add_argument("--model", metavar="NAME", help="the model, or the deployment on Foundry")
-    doctor.add_argument("--api", metavar="KIND", help="how it speaks; from its URL if absent")
-    doctor.add_argument("--deployment", metavar="NAME", help="one of several on managed compute")
+    doctor.add_argument(
+        "endpoint", nargs="?", help="URL of the endpoint (default: from the environment)"
+    )
+    doctor.add_argument("--model", metavar="NAME", help="model name, or deployment name on Foundry")
+    doctor.add_argument("--api", metavar="NAME", help="API of the endpoint (default: from its URL)")
+    doctor.add_argument("--deployment", metavar="NAME", help="deployment name on managed compute")
     doctor.add_argument(
         "--entra", action="store_true", help="sign in with Entra ID (DefaultAzureCredential)"
     )
     doctor.add_argument(
-        "--timeout", type=float, default=60.0, metavar="SECONDS", help="for each answer (60)"
+        "--timeout", type=float, default=60.0, metavar="SECONDS", help="limit for each answer (60)"
     )
-    doctor.add_argument("--json", action="store_true", help="print JSON, for programs")
+    doctor.add_argument("--json", action="store_true", help="print the report as JSON")
     doctor.set_defaults(run=_doctor)
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from langchain_azure_phi3._doctor.doctor import examine
+    from langchain_azure_phi3._doctor.doctor import diagnose
 
-    given = {name: getattr(options, name) for name in ("endpoint", "model", "api", "deployment")}
-    given["credential"] = _entra() if options.entra else None
+    kwargs = {name: getattr(options, name) for name in ("endpoint", "model", "api", "deployment")}
+    kwargs["credential"] = _entra_credential() if options.entra else None
     columns = shutil.get_terminal_size().columns
 
-    def tell(finding: Finding) -> None:
-        # At once: an endpoint that is slow takes minutes.
+    def print_finding(finding: Finding) -> None:
+        # At once: a slow endpoint takes minutes.
         print(finding.as_text(columns), flush=True)
 
-    report = examine(given, timeout=options.timeout, each=None if options.json else tell)
-    print(report.as_json() if options.json else f"\n{report.verdict(columns)}")
+    on_finding = None if options.json else print_finding
+    report = diagnose(kwargs, timeout=options.timeout, on_finding=on_finding)
+    print(report.as_json() if options.json else f"\n{report.summary(columns)}")
     return 0 if report.usable else 1
 
 
 def _ask(options: argparse.Namespace) -> int:
     prompt = options.prompt if options.prompt is not None else sys.stdin.read()
     if not prompt.strip():
-        return _failed("There is no question: give it as an argument or on standard input.")
+        return _print_error("There is no question. Pass it as an argument or on standard input.")
     messages: list[BaseMessage] = [SystemMessage(options.system)] if options.system else []
     messages.append(HumanMessage(prompt))
-    model = ChatAzurePhi3(model=options.model, credential=_entra() if options.entra else None)
+    model = ChatAzurePhi3(
+        model=options.model, credential=_entra_credential() if options.entra else None
+    )
     usage: Any = None
     if options.no_stream:
         answer = model.invoke(messages)
@@ -192,20 +206,20 @@ def _ask(options: argparse.Namespace) -> int:
             usage = chunk.usage_metadata or usage
         print()
     if options.usage:
-        print(_counts(usage), file=sys.stderr)
+        print(_format_usage(usage), file=sys.stderr)
     return 0
 
 
-def _counts(usage: Any) -> str:
+def _format_usage(usage: Any) -> str:
     if usage is None:
-        return "The server gave no token counts."
+        return "The server reported no token counts."
     return (
-        f"{usage['input_tokens']} tokens in, {usage['output_tokens']} out, "
-        f"{usage['total_tokens']} in all"
+        f"{usage['input_tokens']} input + {usage['output_tokens']} output = "
+        f"{usage['total_tokens']} tokens"
     )
 
 
-def _entra() -> object:
+def _entra_credential() -> object:
     from azure.identity import DefaultAzureCredential
 
     return DefaultAzureCredential()
@@ -214,11 +228,15 @@ def _entra() -> object:
 def _serve(options: argparse.Namespace) -> int:
     from langchain_azure_phi3.emulator import Emulator
 
+    # The deprecated option warns as the deprecated parameter does.
+    server_type = {"server_type": options.server_type}
+    if hasattr(options, "dialect"):
+        server_type = {"dialect": options.dialect}
     try:
         emulator = Emulator(
             options.model,
             key=options.key,
-            dialect=options.dialect,
+            **server_type,
             upstream=options.upstream,
             upstream_model=options.upstream_model,
             upstream_key=options.upstream_key,
@@ -227,30 +245,33 @@ def _serve(options: argparse.Namespace) -> int:
         )
         announce = partial(_announce, options, emulator.key)
         emulator.serve_forever(options.host, options.port, listening=announce)
-    except (ValueError, ModuleNotFoundError) as problem:
-        return _failed(str(problem))
-    except OSError as problem:
-        where = f"{options.host}, port {options.port}"
-        reason = str(problem.strerror).partition(" (")[0]  # Python repeats the address
-        return _failed(f"Cannot listen on {where} (choose with --host, --port): {reason}")
+    except (ValueError, ModuleNotFoundError) as error:
+        return _print_error(str(error))
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]  # Python repeats the address
+        return _print_error(
+            f"Cannot listen on {options.host}, port {options.port}: {reason}. Choose others with "
+            "--host and --port."
+        )
     return 0
 
 
 def _announce(options: argparse.Namespace, key: str, endpoint: str) -> None:
-    behind = "A stand-in for" if options.upstream is None else f"{options.upstream} behind"
-    print(f"{behind} {options.model} listens; stop it with Ctrl-C.")
+    answers = "scripted" if options.upstream is None else f"from {options.upstream}"
+    print(f"Emulating {options.model} (answers are {answers}). Press Ctrl-C to stop.")
     print(f"export AZURE_INFERENCE_ENDPOINT={endpoint}")
     print(f"export AZURE_INFERENCE_CREDENTIAL={key}", flush=True)
 
 
-_HEADINGS = ("MODEL", "CONTEXT", "ANSWER", "ALSO TAKES", "IMAGES", "SYSTEM", "THINKS", "RETIRED")
-_KEY = """\
-CONTEXT: tokens that prompt and answer share. ANSWER: the longest answer, in tokens.
-IMAGES: how many a conversation may hold. SYSTEM: what the model's template makes of system
-messages. RETIRED: the day on which Azure ended serverless deployments. "-": none, or not known."""
+_HEADINGS = ("MODEL", "CONTEXT", "OUTPUT", "MEDIA", "IMAGES", "SYSTEM", "REASONS", "RETIRED")
+_LEGEND = """\
+CONTEXT: tokens that prompt and answer share. OUTPUT: the longest answer, in tokens.
+MEDIA: accepted besides text. IMAGES: the most per conversation.
+SYSTEM: what the model's template does with system messages.
+RETIRED: when Azure retired serverless deployments. "-": none, or unknown."""
 
 
-def _models(options: argparse.Namespace) -> int:
+def _list_models(options: argparse.Namespace) -> int:
     rows = models.list_models()
     if options.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
@@ -259,9 +280,9 @@ def _models(options: argparse.Namespace) -> int:
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for cells in table:
         numbers = (cell.rjust(width) for cell, width in zip(cells[1:3], widths[1:3], strict=True))
-        words = (cell.ljust(width) for cell, width in zip(cells[3:], widths[3:], strict=True))
-        print("  ".join((cells[0].ljust(widths[0]), *numbers, *words)).rstrip())
-    print(f"\n{_KEY}")
+        texts = (cell.ljust(width) for cell, width in zip(cells[3:], widths[3:], strict=True))
+        print("  ".join((cells[0].ljust(widths[0]), *numbers, *texts)).rstrip())
+    print(f"\n{_LEGEND}")
     return 0
 
 
@@ -270,9 +291,9 @@ def _cells(row: PhiModel) -> Iterator[str]:
     yield f"{row.context:,}"
     yield "-" if row.max_output is None else f"{row.max_output:,}"
     yield ", ".join(row.modalities[1:]) or "-"
-    limit = "several" if row.images_a_conversation is None else str(row.images_a_conversation)
+    limit = "any" if row.images_per_conversation is None else str(row.images_per_conversation)
     yield limit if "image" in row.modalities else "-"
-    yield row.system_messages
+    yield row.system_message_support
     yield "yes" if row.reasoning else "-"
     yield row.retired or "-"
 

@@ -1,11 +1,11 @@
-"""Everything that can go wrong, as exceptions that are LangChain's as well.
+"""All errors of this package. Each is also an error of LangChain.
 
 ```
 AzurePhi3Error                ModelError
-├── InvalidInputError         ModelInvalidRequestError, ValueError   refused here, nothing sent
+├── InvalidInputError         ModelInvalidRequestError, ValueError   refused before sending
 ├── BadRequestError           ModelInvalidRequestError               400, 405, 413, 415, 422
 ├── ContentFilterError        ModelInvalidRequestError               prompt or answer filtered
-├── ContextLengthError        ContextOverflowError                   the conversation is too long
+├── ContextLengthError        ContextOverflowError                   conversation too long
 ├── AuthenticationError       ModelAuthenticationError               401
 ├── PermissionDeniedError     ModelPermissionDeniedError             403
 ├── NotFoundError             ModelNotFoundError                     404
@@ -13,11 +13,11 @@ AzurePhi3Error                ModelError
 ├── ServerError               ModelAPIError                          5xx
 ├── RequestTimeoutError       ModelTimeoutError                      408, connect or read timeout
 ├── ConnectionFailedError     ModelConnectionError                   no connection
-├── InterruptedStreamError    ModelConnectionError                   an answer that broke off
-└── InvalidResponseError      ModelAPIError                          an answer that is none
+├── InterruptedStreamError    ModelConnectionError                   incomplete response
+└── InvalidResponseError      ModelAPIError                          not a chat completion
 ```
 
-`is_retryable` is LangChain's: true where the same request may succeed later.
+`is_retryable` is LangChain's: true if the same request may succeed later.
 """
 
 import json
@@ -30,9 +30,14 @@ from langchain_core import exceptions as langchain
 
 @dataclass(frozen=True, slots=True)
 class FailedResponse:
-    """What a server answered, without the request that asked: it holds no credential.
+    """The response of a server. It contains no credential, because the request is left out.
 
-    LangChain's tracers read `status_code`, `headers` and `json()` from here.
+    LangChain's tracers read `status_code`, `headers` and `json()`.
+
+    Attributes:
+        status_code: The HTTP status.
+        headers: The response headers.
+        content: The body.
     """
 
     status_code: int
@@ -41,7 +46,7 @@ class FailedResponse:
 
     @property
     def text(self) -> str:
-        """The body as UTF-8; bytes that are none are shown as U+FFFD."""
+        """The body as UTF-8; invalid bytes become U+FFFD."""
         return self.content.decode("utf-8", errors="replace")
 
     def json(self) -> Any:
@@ -55,13 +60,13 @@ class FailedResponse:
 
 @dataclass(frozen=True, slots=True)
 class FilterResult:
-    """What one content filter found.
+    """The result of one content filter.
 
     Attributes:
-        category: Azure's name for it, such as `"violence"` or `"jailbreak"`.
-        filtered: Whether it caused the block.
-        severity: `"safe"`, `"low"`, `"medium"` or `"high"`, where the filter grades.
-        detected: Whether it matched, for the filters that only detect.
+        category: Azure's name of the filter, such as `"violence"` or `"jailbreak"`.
+        filtered: Whether the filter blocked the content.
+        severity: `"safe"`, `"low"`, `"medium"` or `"high"`, for filters with severity levels.
+        detected: Whether the filter matched, for filters that only detect.
     """
 
     category: str
@@ -71,7 +76,7 @@ class FilterResult:
 
     @classmethod
     def read(cls, results: Any) -> tuple["FilterResult", ...]:
-        """The results in Azure's object of categories; what is not one of them is left out."""
+        """Parse Azure's object of results by category; invalid entries are skipped."""
         if not isinstance(results, Mapping):
             return ()
         return tuple(
@@ -87,19 +92,19 @@ class FilterResult:
 
 
 class AzurePhi3Error(langchain.ModelError):
-    """Anything that this package raises on purpose.
+    """Base class of all errors that this package raises.
 
     Attributes:
-        status_code (int | None): The HTTP status that the model gave; unwrapped where a front end
-            had replaced it with 424.
-        code (str | None): The server's own name for the failure, such as `"content_filter"`.
-        request_id (str | None): The server's id of the request, for a support ticket.
-        response (FailedResponse | None): What was answered, or `None` when nothing was.
-        body (Any): The answer's JSON, or its text where it was none.
-        retry_after (float | None): Seconds after which the server asked to try again.
-        partial (str | None): The text received before the failure.
-        usage_metadata (Mapping[str, Any] | None): LangChain's token counts, where the server gave
-            them before failing.
+        status_code (int | None): The HTTP status of the model; if a gateway replaced it with 424,
+            the original one.
+        code (str | None): The server's code of the error, such as `"content_filter"`.
+        request_id (str | None): The server's ID of the request, for support tickets.
+        response (FailedResponse | None): The response; `None` if there was none.
+        body (Any): The response's JSON, or its text if it is not JSON.
+        retry_after (float | None): Seconds that the server asks to wait before the next attempt.
+        partial (str | None): The text received before the error.
+        usage_metadata (Mapping[str, Any] | None): LangChain's token counts, if the server reported
+            them before the error.
     """
 
     def __init__(
@@ -126,11 +131,11 @@ class AzurePhi3Error(langchain.ModelError):
         self.usage_metadata = usage_metadata
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # BaseException pickles by calling the class with `args`, which loses keyword arguments.
-        return _restored, (type(self), self.args, self.__dict__.copy())
+        # BaseException pickles `args` only, which loses keyword arguments.
+        return _restore, (type(self), self.args, self.__dict__.copy())
 
 
-def _restored(
+def _restore(
     cls: type[AzurePhi3Error], args: tuple[Any, ...], state: dict[str, Any]
 ) -> AzurePhi3Error:
     error = cls.__new__(cls, *args)
@@ -140,15 +145,15 @@ def _restored(
 
 
 class InvalidInputError(AzurePhi3Error, langchain.ModelInvalidRequestError, ValueError):
-    """Refused here, before anything was sent."""
+    """The arguments or messages are invalid; nothing was sent."""
 
 
 class BadRequestError(AzurePhi3Error, langchain.ModelInvalidRequestError):
     """The server refused the request (400, 405, 413, 415, 422).
 
     Attributes:
-        parameter: The request's field that was refused, dotted, where the body names it.
-        value: Its value, where the body repeats it.
+        parameter: The dotted name of the refused field, if the response names it.
+        value: Its value, if the response contains it.
     """
 
     parameter: str | None = None
@@ -160,7 +165,7 @@ class ContentFilterError(AzurePhi3Error, langchain.ModelInvalidRequestError):
 
     Attributes:
         stage: `"prompt"` or `"completion"`.
-        filters: What each filter found, where the body says so.
+        filters: Results of the filters, if the response contains them.
     """
 
     stage: Literal["prompt", "completion"] = "prompt"
@@ -168,12 +173,12 @@ class ContentFilterError(AzurePhi3Error, langchain.ModelInvalidRequestError):
 
 
 class ContextLengthError(AzurePhi3Error, langchain.ContextOverflowError):
-    """The conversation and the answer asked for do not fit the model's context.
+    """The conversation and the requested answer exceed the model's context.
 
     Attributes:
-        prompt_tokens: What the prompt costs: the server's figure, or the estimate where the
-            error was raised before sending; `None` where nobody says.
-        context: Tokens that prompt and answer share, likewise.
+        prompt_tokens: Tokens of the prompt, as reported by the server, or estimated if the
+            error was raised before sending; `None` if unknown.
+        context: Tokens that prompt and answer share; `None` if unknown.
     """
 
     prompt_tokens: int | None = None
@@ -181,36 +186,36 @@ class ContextLengthError(AzurePhi3Error, langchain.ContextOverflowError):
 
 
 class AuthenticationError(AzurePhi3Error, langchain.ModelAuthenticationError):
-    """The credential was not accepted (401)."""
+    """The server did not accept the credential (401)."""
 
 
 class PermissionDeniedError(AzurePhi3Error, langchain.ModelPermissionDeniedError):
-    """The credential is known but may not do this (403)."""
+    """The credential is valid, but lacks permission (403)."""
 
 
 class NotFoundError(AzurePhi3Error, langchain.ModelNotFoundError):
-    """No such route, deployment or model (404)."""
+    """The route, deployment or model does not exist (404)."""
 
 
 class RateLimitError(AzurePhi3Error, langchain.ModelRateLimitError):
-    """Too many requests or tokens (429); `retry_after` says how long, where the server did."""
+    """Too many requests or tokens (429); `retry_after` is how long to wait, if reported."""
 
 
 class ServerError(AzurePhi3Error, langchain.ModelAPIError):
-    """The server failed (5xx), or reported a failure in the middle of a stream."""
+    """The server failed (5xx), or reported an error within a stream."""
 
 
 class RequestTimeoutError(AzurePhi3Error, langchain.ModelTimeoutError):
-    """Connecting, the answer, or the next piece of a stream took too long."""
+    """Connecting, the response, or the next chunk of a stream took too long."""
 
 
 class ConnectionFailedError(AzurePhi3Error, langchain.ModelConnectionError):
-    """No connection, or one that broke before an answer began."""
+    """The connection could not be made, or failed before the response started."""
 
 
 class InterruptedStreamError(AzurePhi3Error, langchain.ModelConnectionError):
-    """An answer broke off: `partial` holds the text until then."""
+    """The response ended early; `partial` is the text received until then."""
 
 
 class InvalidResponseError(AzurePhi3Error, langchain.ModelAPIError):
-    """The server answered with success, but not with a chat completion."""
+    """The server reported success, but the response is not a chat completion."""

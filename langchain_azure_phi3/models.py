@@ -1,9 +1,9 @@
-"""What each Phi can do.
+"""The model catalog: limits, capabilities and retirement dates of each Phi model.
 
-One row a model, every row with its source. Names are matched loosely, because the same model
-answers under many: the catalogue's name, the `/info` name of a server, the name of an Ollama
-tag, of a Hugging Face repository or of a local build. An unknown name is no error: nothing is
-assumed about such a model, and nothing that it might be able to do is kept from it.
+Each entry names the source of its facts. Lookups by name are lenient, because the same model has
+many names: in Azure's catalog, in the `/info` route of a server, as an Ollama tag, as a Hugging
+Face repository, or as a local build. An unknown name is not an error: nothing is assumed about
+such a model, and no capability is withheld from it.
 """
 
 import re
@@ -13,38 +13,49 @@ from functools import lru_cache
 from threading import Lock
 from typing import Any, Literal
 
+from langchain_azure_phi3._deprecated import accept_old_fields
+
 Modality = Literal["text", "image", "audio"]
 TokenizerFamily = Literal["llama-32k", "cl100k", "o200k"]
 
 
+@accept_old_fields(
+    {
+        "images_a_turn": "images_per_message",
+        "images_a_conversation": "images_per_conversation",
+        "licence": "license",
+        "system_messages": "system_message_support",
+    },
+    {"system_message_support": {"honoured": "supported"}},
+)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhiModel:
-    """One model and what is known of it.
+    """A Phi model and its properties.
 
     Attributes:
-        name: As the model catalogue spells it.
+        name: The name in Azure's model catalog.
         context: Tokens that prompt and answer share.
         tokenizer: The family of its vocabulary.
-        source: Where the row's facts come from.
-        aliases: Other names under which it answers.
-        max_output: Tokens that one answer may have; `None` where nobody says.
-        modalities: What a prompt may hold.
-        images_a_turn: How many pictures one turn may hold; `None` for no limit known.
-        images_a_conversation: How many the whole conversation may hold; `None` likewise.
-        image_crops: Squares into which a picture may be cut, from which its price in tokens
-            follows; `None` for a model without pictures.
-        native_tools: Whether the Azure service takes `tools`. It does for no Phi.
-        tool_prompt: The way of describing tools that the model was trained on, if any.
-        response_formats: What `response_format.type` may be.
-        system_messages: What the chat template makes of a system message: `"honoured"`,
-            `"dropped"` without a word, or `"verbatim"`, like a turn of any role.
-        extra_parameters: Parameters outside the service's schema that the model has.
-        reasoning: Whether it thinks aloud before it answers.
-        licence: Of the weights.
-        open_weights: Whether the weights can be had.
-        released: The day of publication (ISO 8601).
-        retired: The day on which serverless deployments ended (ISO 8601).
-        replacement: The catalogue's name of the model to move to.
+        source: Where the facts of this entry come from.
+        aliases: Other names of the model.
+        max_output: The most tokens of one answer; `None` if not published.
+        modalities: Types of content that a prompt may contain.
+        images_per_message: The most images in one message; `None` if no limit is known.
+        images_per_conversation: The most images in a conversation; `None` likewise.
+        image_crops: The most squares into which the model's processor cuts an image, from which
+            the image's tokens follow; `None` for a model without image input.
+        native_tools: Whether the Azure service accepts `tools`. It does for no Phi model.
+        tool_prompt: The format of tool descriptions that the model was trained on, if any.
+        response_formats: Accepted values of `response_format.type`.
+        system_message_support: What the chat template does with a system message:
+            `"supported"`, `"dropped"` (silently), or `"verbatim"`, like a message of any role.
+        extra_parameters: Parameters outside the service's schema that the model accepts.
+        reasoning: Whether the model writes its reasoning before the answer.
+        license: License of the weights.
+        open_weights: Whether the weights can be downloaded.
+        released: Date of publication (ISO 8601).
+        retired: Date on which serverless deployments were retired (ISO 8601).
+        replacement: Catalog name of the recommended replacement.
     """
 
     name: str
@@ -54,16 +65,16 @@ class PhiModel:
     aliases: tuple[str, ...] = ()
     max_output: int | None = None
     modalities: tuple[Modality, ...] = ("text",)
-    images_a_turn: int | None = None
-    images_a_conversation: int | None = None
+    images_per_message: int | None = None
+    images_per_conversation: int | None = None
     image_crops: int | None = None
     native_tools: bool = False
     tool_prompt: Literal["phi-4-mini", "plain"] = "plain"
     response_formats: tuple[str, ...] = ("text",)
-    system_messages: Literal["honoured", "dropped", "verbatim"] = "honoured"
+    system_message_support: Literal["supported", "dropped", "verbatim"] = "supported"
     extra_parameters: tuple[str, ...] = ("logit_bias", "logprobs", "top_logprobs", "n")
     reasoning: bool = False
-    licence: str = "MIT"
+    license: str = "MIT"
     open_weights: bool = True
     released: str | None = None
     retired: str | None = None
@@ -100,11 +111,11 @@ _ROWS = (
     PhiModel(
         name="Phi-3-small-8k-instruct",
         aliases=("phi-3-small",),
-        # The registry says 131,072, which is the other small one's figure.
+        # The registry says 131,072, which is the context of Phi-3-small-128k-instruct.
         context=_K8,
         max_output=4_096,
         tokenizer="cl100k",
-        system_messages="verbatim",
+        system_message_support="verbatim",
         released="2024-05-21",
         replacement="Phi-4-mini-instruct",
         source=f"the Hugging Face configuration for the context; {_REGISTRY} for the rest",
@@ -115,7 +126,7 @@ _ROWS = (
         context=_K128,
         max_output=4_096,
         tokenizer="cl100k",
-        system_messages="verbatim",
+        system_message_support="verbatim",
         released="2024-05-21",
         replacement="Phi-4-mini-instruct",
         source=f"{_REGISTRY}; the Hugging Face template",
@@ -127,7 +138,7 @@ _ROWS = (
         context=_K4,
         max_output=4_096,
         tokenizer="llama-32k",
-        system_messages="dropped",
+        system_message_support="dropped",
         released="2024-05-21",
         replacement="Phi-4",
         source=f"{_REGISTRY}; the Hugging Face template; Ollama's page of phi3",
@@ -139,7 +150,7 @@ _ROWS = (
         context=_K128,
         max_output=4_096,
         tokenizer="llama-32k",
-        system_messages="dropped",
+        system_message_support="dropped",
         released="2024-05-21",
         replacement="Phi-4",
         source=f"{_REGISTRY}; the Hugging Face template; Ollama's page of phi3",
@@ -149,17 +160,17 @@ _ROWS = (
         name="Phi-3-vision-128k-instruct",
         aliases=("phi-3-vision", "phi3-mini-vision", "phi3v"),
         context=_K128,
-        # The registry is silent; every other Phi-3 has this limit.
+        # Not in the registry; every other Phi-3 has this limit.
         max_output=4_096,
         tokenizer="llama-32k",
         modalities=("text", "image"),
-        images_a_turn=1,
-        images_a_conversation=1,
+        images_per_message=1,
+        images_per_conversation=1,
         image_crops=16,
-        system_messages="verbatim",
+        system_message_support="verbatim",
         released="2024-05-21",
         replacement="Phi-4-multimodal-instruct",
-        source=f"{_REGISTRY} and description; Azure's how-to of 2024-07-02 for the one picture",
+        source=f"{_REGISTRY} and description; Azure's how-to of 2024-07-02 for one image",
         retired=_RETIRED,
     ),
     PhiModel(
@@ -194,7 +205,7 @@ _ROWS = (
         image_crops=16,
         released="2024-08-20",
         replacement="Phi-4-multimodal-instruct",
-        source=f"{_REGISTRY}, whose sample sends two pictures, against Azure's how-to (one)",
+        source=f"{_REGISTRY}, whose sample sends two images; Azure's how-to says one",
         retired=_RETIRED,
     ),
     PhiModel(
@@ -234,7 +245,7 @@ _ROWS = (
         tokenizer="o200k",
         reasoning=True,
         released="2025-04-30",
-        source="Azure's list of models for the context; the model card for the thoughts",
+        source="Azure's list of models for the context; the model card for its reasoning",
     ),
     PhiModel(
         name="Phi-4-reasoning",
@@ -256,7 +267,7 @@ _ROWS = (
     ),
 )
 
-# What builds append to a model's name: the hardware, the runtime, the quantisation.
+# What builds append to a model's name: the hardware, the runtime, the quantization.
 _BUILD_WORD = re.compile(
     r"cuda|generic|openvino|qnn|trtrtx|vitis|vitisai|webgpu|cpu|gpu|npu|onnx|gguf|web|unsloth|"
     r"latest|awq|gptq|bnb|4bit|8bit|[km]|[sml]|[iq]\w?\d|\d|v\d+|bf16|fp\d+|f16|int\d"
@@ -272,11 +283,11 @@ def _key(name: str) -> str:
     return _NOT_NAME.sub("", name.lower())
 
 
-def _readings(name: str) -> Iterator[str]:
-    """The keys under which a name may be listed, the likeliest first.
+def _candidate_keys(name: str) -> Iterator[str]:
+    """Keys under which the catalog may have a name, the most likely first.
 
-    Publishers and paths stand before the name (`microsoft/Phi-4`), registry versions behind it
-    (`.../models/Phi-4/versions/7`): so every part of a path is tried, from the right.
+    Publishers and paths precede the name (`microsoft/Phi-4`), registry versions follow it
+    (`.../models/Phi-4/versions/7`), so each part of a path is a candidate, from the right.
     """
     for part in reversed(name.strip().lower().split("/")):
         yield _key(part)
@@ -287,65 +298,65 @@ def _readings(name: str) -> Iterator[str]:
                 yield _key(part[: build.start()])
 
 
-class _Catalogue:
-    """Rows and their index; replaced as a whole, so that readers need no lock."""
+class _Catalog:
+    """Entries and their index. It is replaced, not changed, so that readers need no lock."""
 
     def __init__(self, rows: Iterable[PhiModel]) -> None:
         self.rows = tuple(rows)
         self._index: dict[str, PhiModel] = {}
         for row in self.rows:
             self._index.update((_key(alias), row) for alias in row.aliases)
-        # A row's own name is nobody else's alias.
+        # A model's own name wins over the aliases of others.
         self._index.update((_key(row.name), row) for row in self.rows)
         self.find = lru_cache(maxsize=512)(self._find)
 
     def _find(self, name: str) -> PhiModel | None:
-        for reading in _readings(name):
-            model = self._index.get(reading)
+        for key in _candidate_keys(name):
+            model = self._index.get(key)
             if model is not None:
                 return model
         return None
 
 
-_catalogue = _Catalogue(_ROWS)
+_catalog = _Catalog(_ROWS)
 _registering = Lock()
 
 
 def find_model(name: str | None) -> PhiModel | None:
-    """The row of a model, by any name that it is known under; `None` for an unknown one.
+    """Look up a model by any of its names; `None` for an unknown name.
 
     Case, dashes, dots, spaces and the word "instruct" do not matter, nor does a publisher before
-    the name or the name of a build behind it (`Phi-4-mini-instruct-cuda-gpu`).
+    the name or the name of a build after it (`Phi-4-mini-instruct-cuda-gpu`).
     """
-    return None if name is None else _catalogue.find(name)
+    return None if name is None else _catalog.find(name)
 
 
 def register_model(model: PhiModel) -> None:
-    """Add a model for this process, or replace the one of the same name.
+    """Add a model to the catalog of this process, or replace the model of the same name.
 
-    Its aliases win over those of the rows before it.
+    Its aliases take precedence over those of models registered before.
     """
-    global _catalogue
+    global _catalog
     with _registering:
-        others = (row for row in _catalogue.rows if _key(row.name) != _key(model.name))
-        _catalogue = _Catalogue((*others, model))
+        others = (row for row in _catalog.rows if _key(row.name) != _key(model.name))
+        _catalog = _Catalog((*others, model))
 
 
 def list_models() -> tuple[PhiModel, ...]:
-    """Every row, the registered ones last."""
-    return _catalogue.rows
+    """All models of the catalog; registered ones come last."""
+    return _catalog.rows
 
 
 def models_accepting(modality: Modality) -> tuple[str, ...]:
-    """The names of the models whose prompts may hold this modality."""
+    """Names of the models whose prompts may contain this modality."""
     return tuple(row.name for row in list_models() if modality in row.modalities)
 
 
 def model_profile(model: PhiModel) -> dict[str, Any]:
-    """LangChain's `ModelProfile` of a model, a new dict each time.
+    """LangChain's `ModelProfile` of a model, as a new dict.
 
-    What is not known is left out, and so is what the chat model decides: tool calling and
-    structured output, which are done by prompt.
+    Unknown values are left out, and so are capabilities that the chat model adds to each Phi: tool
+    calling and structured output.
     """
     known: dict[str, Any] = {
         "name": model.name,

@@ -1,4 +1,4 @@
-"""Schema in, object out: an answer that fits, or the reason why none did."""
+"""Structured output: a schema in, an object that fits it out, or the reason why there is none."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +11,7 @@ from langchain_core.messages import (
     AIMessage,
     BaseMessage,
     HumanMessage,
+    SystemMessage,
     ToolMessage,
     convert_to_messages,
 )
@@ -22,7 +23,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import ValidationError as ValidationErrorV1
 
-from langchain_azure_phi3._request.flatten_tools import instructed
+from langchain_azure_phi3._request.content import text_content
 from langchain_azure_phi3._tools import json_extraction
 from langchain_azure_phi3._tools.json_extraction import ObjectExtractor
 from langchain_azure_phi3._tools.tool_choice import function_choice
@@ -32,61 +33,61 @@ from langchain_azure_phi3.errors import InvalidInputError
 Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
-def wire_format(response_format: Json | type, strict: bool | None = None) -> Json:
-    """The wire's `response_format` for what a user or an agent gives: its own form, or a schema."""
+def to_response_format(response_format: Json | type, strict: bool | None = None) -> Json:
+    """The wire's `response_format` for the wire's own form, or for a schema."""
     if isinstance(response_format, dict) and "type" in response_format:
-        kind = response_format["type"]
-        if kind in ("text", "json_object", "json_schema"):
+        name = response_format["type"]
+        if name in ("text", "json_object", "json_schema"):
             return response_format
-    shape = shape_of(response_format)
-    described: Json = {"name": shape.name, "schema": shape.schema}
+    schema = parse_schema(response_format)
+    field: Json = {"name": schema.name, "schema": schema.json_schema}
     if strict is not None:
-        described["strict"] = strict
-    return {"type": "json_schema", "json_schema": described}
+        field["strict"] = strict
+    return {"type": "json_schema", "json_schema": field}
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """What an object must be.
+class Schema:
+    """What an object must look like.
 
     Attributes:
-        name: Of the schema, for the wire.
-        schema: The JSON schema.
-        made: Turns an object that fits the schema into what the user asked for.
+        name: The schema's name, for the wire.
+        json_schema: The JSON schema.
+        parse: Turns an object that fits the schema into an instance of the user's type.
     """
 
     name: str
-    schema: Json
-    made: Callable[[Json], Any]
+    json_schema: Json
+    parse: Callable[[Json], Any]
 
 
-def shape_of(schema: Json | type) -> Shape:
-    """The shape that a user's schema describes.
+def parse_schema(schema: Json | type) -> Schema:
+    """The schema that a pydantic model, TypedDict, dataclass or JSON schema describes.
 
     Raises:
-        InvalidInputError: It describes none.
+        InvalidInputError: It does not describe an object.
     """
     try:
-        return _shape(schema)
-    # Pydantic's own are RuntimeErrors; LangChain looks into JSON schemas without looking first.
-    except (ValueError, TypeError, RuntimeError, AttributeError) as problem:
+        return _parse_schema(schema)
+    # Pydantic's own errors are RuntimeErrors; LangChain reads JSON schemas without validating them.
+    except (ValueError, TypeError, RuntimeError, AttributeError) as error:
         raise InvalidInputError(
-            f"The schema describes no object: {problem}. Pass a pydantic model, a TypedDict, a "
-            "dataclass, or a JSON schema with a title."
+            f"The schema does not describe an object: {error}. Pass a pydantic model, a TypedDict, "
+            "a dataclass, or a JSON schema with a title."
         ) from None
 
 
-def _shape(schema: Json | type) -> Shape:
+def _parse_schema(schema: Json | type) -> Schema:
     if isinstance(schema, type) and dataclasses.is_dataclass(schema):
         adapter = TypeAdapter(schema)
-        described = {"title": schema.__name__, **adapter.json_schema()}
-        return Shape(schema.__name__, described, adapter.validate_python)
-    described = convert_to_json_schema(schema)
-    name = str(described.get("title") or "Answer")
-    return Shape(name, described, _maker(schema))
+        json_schema = {"title": schema.__name__, **adapter.json_schema()}
+        return Schema(schema.__name__, json_schema, adapter.validate_python)
+    json_schema = convert_to_json_schema(schema)
+    name = str(json_schema.get("title") or "Answer")
+    return Schema(name, json_schema, _object_parser(schema))
 
 
-def _maker(schema: Json | type) -> Callable[[Json], Any]:
+def _object_parser(schema: Json | type) -> Callable[[Json], Any]:
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         return schema.model_validate
     if isinstance(schema, type) and issubclass(schema, BaseModelV1):
@@ -94,48 +95,55 @@ def _maker(schema: Json | type) -> Callable[[Json], Any]:
     return lambda value: value
 
 
-class _Attempt(Protocol):
-    """One way to ask for an object: what is bound, what is asked, and how it is read."""
+class _Strategy(Protocol):
+    """One way to request an object: what is bound, what is prompted, and how it is read."""
 
     bound: Json
 
-    def asking(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-        """The conversation with what the model must be told."""
+    def prepare(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+        """The conversation with the instructions that the model needs."""
 
-    def read(self, answer: AIMessage) -> tuple[Json | None, str]:
+    def read(self, response: AIMessage) -> tuple[Json | None, str]:
         """The object, or what is wrong."""
 
-    def again(self, answer: AIMessage, problem: str) -> list[BaseMessage]:
-        """What to add to the conversation to have it corrected."""
+    def correction_messages(self, response: AIMessage, problem: str) -> list[BaseMessage]:
+        """The messages that ask for a corrected object."""
 
 
-class _ByText:
-    """The object is the text of the answer; the schema is in the prompt, or on the wire."""
+class _PromptStrategy:
+    """The object is the response's text; the schema is in the prompt, or on the wire."""
 
-    def __init__(self, shape: Shape, *, told: Json | None, bound: Json) -> None:
-        """`told`: the schema to describe in words, `{}` for any object, `None` for nothing."""
+    def __init__(self, schema: Schema, *, prompt_schema: Json | None, bound: Json) -> None:
+        """Request objects of a schema.
+
+        Args:
+            schema: What the object must look like.
+            prompt_schema: The schema to describe in the prompt; `{}` for any object, `None` for no
+                instructions.
+            bound: Arguments of the calls.
+        """
         self.bound = bound
-        self._told = told
-        self._reader = ObjectExtractor(shape.schema)
+        self._prompt_schema = prompt_schema
+        self._extractor = ObjectExtractor(schema.json_schema)
 
-    def asking(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-        if self._told is None:
+    def prepare(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+        if self._prompt_schema is None:
             return list(messages)
-        return instructed(messages, json_extraction.instructions(self._told))
+        return _append_instructions(messages, json_extraction.instructions(self._prompt_schema))
 
-    def read(self, answer: AIMessage) -> tuple[Json | None, str]:
-        return self._reader.read(answer.text)
+    def read(self, response: AIMessage) -> tuple[Json | None, str]:
+        return self._extractor.read(response.text)
 
-    def again(self, answer: AIMessage, problem: str) -> list[BaseMessage]:
-        return [answer, HumanMessage(json_extraction.correction(problem, answer.text))]
+    def correction_messages(self, response: AIMessage, problem: str) -> list[BaseMessage]:
+        return [response, HumanMessage(json_extraction.correction(problem, response.text))]
 
 
-class _ByTool:
+class _ToolStrategy:
     """The object is the arguments of a tool that must be called."""
 
-    def __init__(self, schema: Json | type, shape: Shape, *, strict: bool | None) -> None:
+    def __init__(self, given: Json | type, schema: Schema, *, strict: bool | None) -> None:
         tool = convert_to_openai_tool(
-            shape.schema if dataclasses.is_dataclass(schema) else schema, strict=strict
+            schema.json_schema if dataclasses.is_dataclass(given) else given, strict=strict
         )
         self._name = tool["function"]["name"]
         # Corrections are made here, where each is a run of its own.
@@ -145,170 +153,193 @@ class _ByTool:
             "max_corrections": 0,
         }
 
-    def asking(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    def prepare(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
         return list(messages)
 
-    def read(self, answer: AIMessage) -> tuple[Json | None, str]:
-        for call in answer.tool_calls:
+    def read(self, response: AIMessage) -> tuple[Json | None, str]:
+        for call in response.tool_calls:
             if call["name"] == self._name:
                 return dict(call["args"]), ""
-        unmet = answer.response_metadata.get("unmet")
+        unmet = response.response_metadata.get("unmet_requirement")
         return None, unmet or f"There was no call of {self._name}."
 
-    def again(self, answer: AIMessage, problem: str) -> list[BaseMessage]:
-        if not answer.tool_calls:
-            wrote = answer.text or "".join(str(c["args"]) for c in answer.invalid_tool_calls)
-            told = AIMessage(wrote)
-            return [told, HumanMessage(f"That cannot be used. {problem} Call {self._name} again.")]
+    def correction_messages(self, response: AIMessage, problem: str) -> list[BaseMessage]:
+        if not response.tool_calls:
+            text = response.text or "".join(str(c["args"]) for c in response.invalid_tool_calls)
+            prompt = f"That cannot be used. {problem} Call {self._name} again."
+            return [AIMessage(text), HumanMessage(prompt)]
         results: list[BaseMessage] = [
             ToolMessage(problem, tool_call_id=call["id"], name=call["name"], status="error")
-            for call in answer.tool_calls
+            for call in response.tool_calls
         ]
-        return [answer, *results]
+        return [response, *results]
 
 
-def structured(
+def with_structured_output(
     model: BaseChatModel,
     schema: Json | type,
     *,
     method: Method,
     include_raw: bool,
     strict: bool | None,
-    native: bool,
-    corrections: int,
+    is_native: bool,
+    max_corrections: int,
     kwargs: Mapping[str, Any],
 ) -> Runnable[LanguageModelInput, Any]:
-    """A runnable that gives objects of `schema`; the parameters are `with_structured_output`'s.
+    """A runnable that returns objects of `schema`.
+
+    Args:
+        model: The chat model.
+        schema: A pydantic model (v2 or v1), TypedDict, dataclass or JSON schema.
+        method: `"json_schema"`, `"function_calling"` or `"json_mode"`.
+        include_raw: Whether to return `{"raw", "parsed", "parsing_error"}`.
+        strict: Passed on where the schema goes on the wire.
+        is_native: Whether the schema goes on the wire.
+        max_corrections: How often the model is told what is wrong with its response.
+        kwargs: Any other parameters of the calls.
 
     Raises:
-        InvalidInputError: `schema` is none, or `method` is unknown.
+        InvalidInputError: `schema` is not a valid schema, or `method` is unknown.
     """
-    shape = shape_of(schema)
-    attempt = _attempt(schema, shape, method, strict=strict, native=native)
-    traced = {"kwargs": {"method": method, "strict": strict}, "schema": shape.schema}
-    bound = model.bind(**attempt.bound, ls_structured_output_format=traced, **kwargs)
-    asker = _Asker(attempt, shape, corrections, include_raw=include_raw)
+    parsed = parse_schema(schema)
+    strategy = _make_strategy(schema, parsed, method, strict=strict, is_native=is_native)
+    traced = {"kwargs": {"method": method, "strict": strict}, "schema": parsed.json_schema}
+    bound = model.bind(**strategy.bound, ls_structured_output_format=traced, **kwargs)
 
-    def run(asked: LanguageModelInput, config: RunnableConfig) -> Any:
-        conversation = asker.begin(asked)
-        while True:
-            answer = bound.invoke(conversation.messages, config)
-            if asker.settled(conversation, answer):
-                return asker.given(conversation)
+    def start(model_input: LanguageModelInput) -> _Corrector:
+        messages = strategy.prepare(_to_messages(model_input))
+        return _Corrector(strategy, parsed, messages, max_corrections)
 
-    async def arun(asked: LanguageModelInput, config: RunnableConfig) -> Any:
-        conversation = asker.begin(asked)
-        while True:
-            answer = await bound.ainvoke(conversation.messages, config)
-            if asker.settled(conversation, answer):
-                return asker.given(conversation)
+    def run(model_input: LanguageModelInput, config: RunnableConfig) -> Any:
+        corrector = start(model_input)
+        while not corrector.is_done:
+            corrector.add(bound.invoke(corrector.messages, config))
+        return corrector.result(include_raw=include_raw)
 
-    return RunnableLambda(run, arun, name=f"structured_output<{shape.name}>")
+    async def arun(model_input: LanguageModelInput, config: RunnableConfig) -> Any:
+        corrector = start(model_input)
+        while not corrector.is_done:
+            corrector.add(await bound.ainvoke(corrector.messages, config))
+        return corrector.result(include_raw=include_raw)
+
+    return RunnableLambda(run, arun, name=f"structured_output<{parsed.name}>")
 
 
-def _attempt(
-    schema: Json | type, shape: Shape, method: str, *, strict: bool | None, native: bool
-) -> _Attempt:
+def _make_strategy(
+    given: Json | type, schema: Schema, method: str, *, strict: bool | None, is_native: bool
+) -> _Strategy:
     if method == "function_calling":
-        return _ByTool(schema, shape, strict=strict)
+        return _ToolStrategy(given, schema, strict=strict)
     if method == "json_schema":
-        if native:
-            fields = {"response_format": wire_format(shape.schema, strict)}
-            return _ByText(shape, told=None, bound=fields)
-        return _ByText(shape, told=shape.schema, bound={})
+        if not is_native:
+            return _PromptStrategy(schema, prompt_schema=schema.json_schema, bound={})
+        fields = {"response_format": to_response_format(schema.json_schema, strict)}
+        return _PromptStrategy(schema, prompt_schema=None, bound=fields)
     if method == "json_mode":
-        if native:
-            return _ByText(shape, told=None, bound={"response_format": {"type": "json_object"}})
-        return _ByText(shape, told={}, bound={})
+        if not is_native:
+            return _PromptStrategy(schema, prompt_schema={}, bound={})
+        fields = {"response_format": {"type": "json_object"}}
+        return _PromptStrategy(schema, prompt_schema=None, bound=fields)
     raise InvalidInputError(
         f"method={method!r} is unknown: use 'json_schema', 'function_calling' or 'json_mode'."
     )
 
 
-@dataclass(slots=True)
-class _Conversation:
-    messages: list[BaseMessage]
-    answers: list[AIMessage] = dataclasses.field(default_factory=list)
-    problems: list[str] = dataclasses.field(default_factory=list)
-    parsed: Any = None
+class _Corrector:
+    """Decides after each response whether to return it or to have it corrected.
 
+    Attributes:
+        messages: The conversation to send next.
+        is_done: Whether there is a result.
+    """
 
-@dataclass(frozen=True, slots=True)
-class _Asker:
-    """Decides after each answer whether it will do."""
+    def __init__(
+        self,
+        strategy: _Strategy,
+        schema: Schema,
+        messages: list[BaseMessage],
+        max_corrections: int,
+    ) -> None:
+        self.messages = messages
+        self.is_done = False
+        self._strategy = strategy
+        self._schema = schema
+        self._max_corrections = max_corrections
+        self._responses: list[AIMessage] = []
+        self._problems: list[str] = []
+        self._parsed: Any = None
 
-    attempt: _Attempt
-    shape: Shape
-    corrections: int
-    include_raw: bool
-
-    def begin(self, asked: LanguageModelInput) -> _Conversation:
-        if isinstance(asked, PromptValue):
-            messages = asked.to_messages()
-        elif isinstance(asked, str):
-            messages = [HumanMessage(asked)]
-        else:
-            messages = convert_to_messages(asked)
-        return _Conversation(self.attempt.asking(messages))
-
-    def settled(self, conversation: _Conversation, answer: AIMessage) -> bool:
-        """Whether to stop asking: the object is there, or the corrections are used up."""
-        parsed, problem = self._made(answer)
-        conversation.answers.append(answer)
+    def add(self, response: AIMessage) -> None:
+        """Read a response; the conversation grows by what was wrong with it."""
+        self._responses.append(response)
+        self._parsed, problem = self._parse(response)
         if not problem:
-            conversation.parsed = parsed
-            return True
-        conversation.problems.append(problem)
-        if len(conversation.problems) > self.corrections:
-            return True
-        conversation.messages += self.attempt.again(answer, problem)
-        return False
+            self.is_done = True
+            return
+        self._problems.append(problem)
+        if len(self._problems) > self._max_corrections:
+            self.is_done = True
+            return
+        self.messages += self._strategy.correction_messages(response, problem)
 
-    def _made(self, answer: AIMessage) -> tuple[Any, str]:
-        value, problem = self.attempt.read(answer)
+    def result(self, *, include_raw: bool) -> Any:
+        """What the runnable returns.
+
+        Raises:
+            OutputParserException: There is no object, and `include_raw` is off.
+        """
+        error = None
+        if len(self._problems) == len(self._responses):
+            error = OutputParserException(
+                f"No {self._schema.name} in {len(self._responses)} responses: {self._problems[-1]}",
+                llm_output=self._responses[-1].text,
+            )
+        if include_raw:
+            return {"raw": self._raw(), "parsed": self._parsed, "parsing_error": error}
+        if error is not None:
+            raise error
+        return self._parsed
+
+    def _parse(self, response: AIMessage) -> tuple[Any, str]:
+        value, problem = self._strategy.read(response)
         if value is None:
             return None, problem
         try:
-            return self.shape.made(value), ""
-        except (ValidationError, ValidationErrorV1) as wrong:
+            return self._schema.parse(value), ""
+        except (ValidationError, ValidationErrorV1) as error:
             return None, "; ".join(
-                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in wrong.errors()
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
             )
 
-    def given(self, conversation: _Conversation) -> Any:
-        """What the user gets.
-
-        Raises:
-            OutputParserException: No object came, and `include_raw` is off.
-        """
-        failed = len(conversation.problems) == len(conversation.answers)
-        error = None
-        if failed:
-            error = OutputParserException(
-                f"No {self.shape.name} in {len(conversation.answers)} answers: "
-                f"{conversation.problems[-1]}",
-                llm_output=conversation.answers[-1].text,
-            )
-        if self.include_raw:
-            raw = _with_history(conversation)
-            return {"raw": raw, "parsed": conversation.parsed, "parsing_error": error}
-        if error is not None:
-            raise error
-        return conversation.parsed
+    def _raw(self) -> AIMessage:
+        """The last response, with the usage of all and the responses that were corrected."""
+        *earlier, last = self._responses
+        if not earlier:
+            return last
+        total = None
+        for response in self._responses:
+            if response.usage_metadata is not None:
+                total = add_usage(total, response.usage_metadata)
+        corrections = [
+            {"content": response.content, "problem": problem}
+            for response, problem in zip(earlier, self._problems, strict=False)
+        ]
+        metadata = {**last.response_metadata, "corrections": corrections}
+        return last.model_copy(update={"usage_metadata": total, "response_metadata": metadata})
 
 
-def _with_history(conversation: _Conversation) -> AIMessage:
-    """The last answer, with the usage of all and the answers that were corrected."""
-    *earlier, last = conversation.answers
-    if not earlier:
-        return last
-    total = None
-    for answer in conversation.answers:
-        if answer.usage_metadata is not None:
-            total = add_usage(total, answer.usage_metadata)
-    corrected = [
-        {"content": answer.content, "problem": problem}
-        for answer, problem in zip(earlier, conversation.problems, strict=False)
-    ]
-    metadata = {**last.response_metadata, "corrections": corrected}
-    return last.model_copy(update={"usage_metadata": total, "response_metadata": metadata})
+def _to_messages(model_input: LanguageModelInput) -> list[BaseMessage]:
+    if isinstance(model_input, PromptValue):
+        return model_input.to_messages()
+    if isinstance(model_input, str):
+        return [HumanMessage(model_input)]
+    return convert_to_messages(model_input)
+
+
+def _append_instructions(messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:
+    """The conversation with instructions at the end of its first system message, or as one."""
+    first = messages[0] if messages else None
+    if isinstance(first, SystemMessage):
+        given = text_content(first)
+        return [SystemMessage(f"{given}\n\n{text}" if given else text), *messages[1:]]
+    return [SystemMessage(text), *messages]

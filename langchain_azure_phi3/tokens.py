@@ -1,170 +1,185 @@
-"""What a conversation costs in tokens, without a download, and whether a model has room for it.
+"""Token counts of conversations, offline, and whether a conversation fits a model's context.
 
-Tokenizers of the Phi models are megabytes that would have to be fetched, so tokens are
-estimated from what a text is made of: 7 to 8 % off on average, within `ERROR` for all kinds of
-text that were measured. The table of errors is in `tests/calibration/README.md`. What the server
-reports corrects the rest, and a local `tokenizer.json` makes texts exact (`load_tokenizer`).
+The tokenizers of the Phi models are downloads of megabytes, so texts are estimated from the
+number of their characters, by script. On held-out texts the estimate is off by 10 to 11 % on
+average, and by at most 35 %; hashes, base64 and tables of numbers can be underestimated by up to
+47 % (`tests/calibration/README.md`). A local `tokenizer.json` makes counts of texts exact: see
+`load_tokenizer`.
 """
 
 import json
 import math
+import os
+import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from operator import mul
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from langchain_azure_phi3._tokens.learning import Learned
-from langchain_azure_phi3._tokens.pictures import (
-    MOST_MULTIMODAL_TOKENS,
+from langchain_azure_phi3._deprecated import renamed_names
+from langchain_azure_phi3._image_tokens import (
+    MAX_MULTIMODAL_IMAGE_TOKENS,
     image_tokens,
     multimodal_image_tokens,
-    pictures_tokens,
-)
-from langchain_azure_phi3._tokens.texts import (
-    ERROR,
-    HIGHEST,
-    Remembered,
-    Tokenizer,
-    estimate,
-    exact,
-    load_tokenizer,
+    prompt_image_tokens,
 )
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import ContextLengthError
 from langchain_azure_phi3.models import PhiModel, TokenizerFamily
 
 __all__ = [
-    "ERROR",
+    "MAX_ERROR",
     "Count",
-    "Learned",
-    "Meter",
+    "TokenCounter",
     "Tokenizer",
-    "estimate",
+    "estimate_tokens",
     "image_tokens",
     "load_tokenizer",
     "multimodal_image_tokens",
 ]
 
+if not TYPE_CHECKING:
+    __getattr__ = renamed_names(__name__, {"estimate": "estimate_tokens"})
 
-# Around a turn, and for the opening of the answer. The Llama vocabulary's control tokens swallow
-# the line break behind them, so `<|user|>...<|end|>` is two, and the documented 19 tokens of
-# Azure's sample conversation are 6 + 8 + 2 * 2 + 1. Phi-3-small counts the breaks and a first
-# `<|endoftext|>`; Phi-4 has `<|im_start|>role<|im_sep|>...<|im_end|>`.
-_CONTROL: Mapping[TokenizerFamily, tuple[int, int]] = MappingProxyType(
+MAX_ERROR = 0.35
+"""The relative error that `Count.upper_bound` allows for: the largest one on held-out texts."""
+
+_FAMILIES: tuple[TokenizerFamily, ...] = ("llama-32k", "cl100k", "o200k")
+
+# Tokens per character, by the character's first UTF-8 byte: one column for each tokenizer family.
+# `python -m tests.calibration.fit` computes the numbers. Spaces belong to the word that follows.
+_TOKENS_PER_CHARACTER: tuple[tuple[bytes, tuple[float, float, float]], ...] = (
+    (string.ascii_letters.encode(), (0.25, 0.25, 0.25)),
+    (string.digits.encode(), (1.55, 1.05, 1.0)),
+    (string.punctuation.encode(), (0.5, 0.35, 0.4)),
+    (b"\r\n", (2.2, 1.2, 1.35)),
+    (bytes(range(0xC2, 0xCA)), (2.7, 2.35, 1.25)),  # Latin letters with accents
+    (bytes(range(0xD0, 0xD4)), (0.4, 0.55, 0.3)),  # Cyrillic
+    (bytes([*range(0xCA, 0xD0), *range(0xD4, 0xD8)]), (1.25, 1.15, 0.45)),  # Greek, Hebrew, ...
+    (bytes(range(0xD8, 0xE0)), (1.1, 0.85, 0.35)),  # Arabic
+    (b"\xe0", (1.25, 1.15, 0.4)),  # Indic scripts, Thai
+    (bytes([0xE1, 0xE2, 0xEE, 0xEF]), (1.1, 0.8, 0.6)),  # other scripts, symbols, wide signs
+    (bytes(range(0xF0, 0xF5)), (4.0, 2.45, 1.7)),  # emoji, rare characters
+    (bytes(range(0xE3, 0xEA)), (1.25, 1.15, 0.8)),  # Chinese, Japanese
+    (bytes(range(0xEA, 0xEE)), (2.05, 1.35, 0.85)),  # Korean
+)
+_WEIGHTS = {
+    family: tuple(weights[column] for _, weights in _TOKENS_PER_CHARACTER)
+    for column, family in enumerate(_FAMILIES)
+}
+_CLASSES, _ASCII_CLASSES = len(_TOKENS_PER_CHARACTER), 4
+_CJK_CLASSES = 2  # the last two
+
+_UNCOUNTED = 0xFF
+_CLASS_OF_BYTE = bytes(
+    next((n for n, (chars, _) in enumerate(_TOKENS_PER_CHARACTER) if byte in chars), _UNCOUNTED)
+    for byte in range(256)
+)
+
+_MAX_CJK_CHARACTERS_PER_TOKEN = 4
+"""Vocabularies hold few tokens of more Chinese, Japanese or Korean characters."""
+
+# Control tokens of the chat template: around each message, and at the start of the answer. The
+# Llama vocabulary's control tokens include the line break after them, so `<|user|>...<|end|>` is
+# two, and the documented 19 tokens of Azure's sample conversation are 6 + 8 + 2 * 2 + 1.
+# Phi-3-small counts the breaks and a first `<|endoftext|>`; Phi-4 has
+# `<|im_start|>role<|im_sep|>...<|im_end|>`.
+_CONTROL_TOKENS: Mapping[TokenizerFamily, tuple[int, int]] = MappingProxyType(
     {"llama-32k": (2, 1), "cl100k": (4, 3), "o200k": (2, 1)}
 )
 
-# Of an unknown model, the vocabulary that needs the most tokens.
-_DEAREST: TokenizerFamily = "llama-32k"
+# For unknown models: the family that needs the most tokens.
+_WORST_CASE_TOKENIZER: TokenizerFamily = "llama-32k"
 
-_remembered = Remembered()
-_learned = Learned()
+
+class Tokenizer(Protocol):
+    """Anything that encodes text: of `tokenizers`, `transformers` or `tiktoken`, or your own."""
+
+    def encode(self, text: str) -> Any:
+        """Return an object whose length is the number of tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """What a prompt costs, in tokens.
+    """Tokens of a prompt.
 
     Attributes:
-        texts: Of its texts, tool calls and tools: estimated, unless `exact`.
-        rest: Of its pictures, by their formula, and of the template's control tokens.
-        least_rest: The same with the fewest that pictures can cost.
+        total: The most likely number.
+        lower_bound: No tokenizer needs fewer: each word is at least one token.
+        upper_bound: The number if the estimate is too low by `MAX_ERROR`.
         exact: Whether a tokenizer counted the texts.
-        error: The relative error of an estimate that is not exact.
     """
 
-    texts: int
-    rest: int
-    least_rest: int
+    total: int
+    lower_bound: int
+    upper_bound: int
     exact: bool
-    error: float
-
-    @property
-    def total(self) -> int:
-        """The likeliest figure."""
-        return self.texts + self.rest
-
-    @property
-    def least(self) -> int:
-        """What it costs at least, even where the estimate is as far too high as was ever seen."""
-        return self.least_rest + (self.texts if self.exact else int(self.texts / HIGHEST))
-
-    @property
-    def most(self) -> int:
-        """What it costs at most, if the estimate is not further off than stated."""
-        return self.rest + (self.texts if self.exact else math.ceil(self.texts / (1 - self.error)))
 
 
 @dataclass(frozen=True, slots=True)
-class Meter:
-    """What prompts cost on one deployment.
+class TokenCounter:
+    """Counts the tokens of prompts for one model.
 
     Attributes:
-        model: What is deployed there; of an unknown model (`None`) the dearest vocabulary is
-            assumed, and no limit.
-        deployment: Whatever tells it apart from others, for what is learned from its answers.
-        tokenizer: Counts texts in place of the estimate.
+        model: The deployed model. For an unknown one (`None`), the counter assumes the vocabulary
+            that needs the most tokens, and no limit.
+        tokenizer: Counts texts exactly, instead of the estimate.
     """
 
     model: PhiModel | None
-    deployment: str
     tokenizer: Tokenizer | None = None
 
-    def text(self, text: str) -> int:
+    def count_text(self, text: str) -> int:
         """Tokens of a text alone."""
-        count = _text_tokens(text, self.model, self.tokenizer)
-        return count if self.tokenizer is not None else self._corrected(count)
+        if self.tokenizer is not None:
+            return _encoded_length(text, self.tokenizer)
+        return estimate_tokens(text, self._family)
 
-    def prompt(self, payload: Mapping[str, Any]) -> int:
-        """Tokens of a payload's messages and tools; 0 of none."""
+    def count_prompt(self, payload: Mapping[str, Any]) -> int:
+        """Tokens of a payload's messages and tools; 0 for an empty payload."""
         if not payload["messages"] and not payload.get("tools"):
             return 0
-        return self._count(payload, corrected=True).total
+        return self._count(_Prompt.of(payload)).total
 
-    def fitted(self, payload: Json, *, lower: bool) -> Json:
-        """The payload; with `max_tokens` lowered to what the prompt leaves, if `lower` says so.
+    def fit_max_tokens(self, payload: Json, *, lower: bool) -> Json:
+        """Check that the payload fits the model's context, and return it.
+
+        Args:
+            payload: A request for chat completions.
+            lower: Whether to lower `max_tokens` to what the prompt leaves of the context.
 
         Raises:
-            ContextLengthError: The prompt alone does not fit the model's context, even at the
-                least that it can cost.
+            ContextLengthError: The prompt's lower bound exceeds the context.
         """
         if self.model is None:
             return payload
-        context, wanted = self.model.context, payload.get("max_tokens")
-        if not lower or not isinstance(wanted, int):
-            if not _is_short(payload, context):
-                self._check(payload, self.model)
+        prompt = _Prompt.of(payload)
+        context, max_tokens = self.model.context, payload.get("max_tokens")
+        if not lower or not isinstance(max_tokens, int):
+            if not prompt.is_shorter_than(context):
+                self._check(self._count(prompt), self.model)
             return payload
-        # Some scripts need two tokens a character.
-        if _is_short(payload, (context - wanted) // 2):
+        # Some scripts need two tokens per character.
+        if prompt.is_shorter_than((context - max_tokens) // 2):
             return payload
-        self._check(payload, self.model)
-        count = self._count(payload, corrected=True)
-        rooms = (context - count.most, context - count.total, 1)
-        return {**payload, "max_tokens": min(wanted, next(room for room in rooms if room > 0))}
+        count = self._count(prompt)
+        self._check(count, self.model)
+        rooms = (context - count.upper_bound, context - count.total, 1)
+        return {**payload, "max_tokens": min(max_tokens, next(room for room in rooms if room > 0))}
 
-    def learn(self, payload: Mapping[str, Any], actual: int) -> None:
-        """Take in what the server says a prompt cost.
+    @property
+    def _family(self) -> TokenizerFamily:
+        return _WORST_CASE_TOKENIZER if self.model is None else self.model.tokenizer
 
-        Of prompts with pictures or sounds nothing is learned: their share is not the texts'.
-        """
-        if (
-            self.tokenizer is not None
-            or _has_media(payload)
-            or not _learned.is_due(self.deployment)
-        ):
-            return
-        count = self._count(payload)
-        _learned.add(self.deployment, estimated=count.texts, actual=actual - count.rest)
-
-    def _check(self, payload: Json, model: PhiModel) -> None:
-        # What was learned does not count here: it is of other texts, and may be too high for this.
-        count = self._count(payload)
-        if count.least <= model.context:
+    def _check(self, count: Count, model: PhiModel) -> None:
+        if count.lower_bound <= model.context:
             return
         error = ContextLengthError(
             f"The prompt is {'' if count.exact else 'about '}{count.total:,} tokens, "
-            f"{'' if count.exact else f'{count.least:,} at the very least, '}and "
+            f"{'' if count.exact else f'at least {count.lower_bound:,}, '}and "
             f"{model.name} has a context of {model.context:,}. Shorten the conversation "
             "(trim_messages, SummarizationMiddleware), or use a model with more context. "
             "Nothing was sent."
@@ -172,74 +187,124 @@ class Meter:
         error.prompt_tokens, error.context = count.total, model.context
         raise error
 
-    def _count(self, payload: Mapping[str, Any], *, corrected: bool = False) -> Count:
-        count = _count(payload["messages"], payload.get("tools"), self.model, self.tokenizer)
-        if not corrected or count.exact:
-            return count
-        texts = self._corrected(count.texts)
-        return Count(texts, count.rest, count.least_rest, count.exact, count.error)
+    def _count(self, prompt: "_Prompt") -> Count:
+        around, opening = _CONTROL_TOKENS[self._family]
+        control = around * prompt.messages + opening
+        other = control + prompt_image_tokens(prompt.image_urls, self.model)
+        min_other = control + prompt_image_tokens(prompt.image_urls, self.model, at_least=True)
+        tokens = sum(map(self.count_text, prompt.texts))
+        if self.tokenizer is not None:
+            return Count(other + tokens, min_other + tokens, other + tokens, exact=True)
+        return Count(
+            total=other + tokens,
+            lower_bound=min_other + sum(map(_min_tokens, prompt.texts)),
+            upper_bound=other + math.ceil(tokens / (1 - MAX_ERROR)),
+            exact=False,
+        )
 
-    def _corrected(self, estimated: int) -> int:
-        return round(estimated * _learned.ratio(self.deployment))
+
+class _Prompt(NamedTuple):
+    """What a payload is billed for. Audio is missing, because its length is unknown."""
+
+    messages: int
+    texts: list[str]
+    """With tool calls and tools, as JSON."""
+    image_urls: list[str]
+
+    @classmethod
+    def of(cls, payload: Mapping[str, Any]) -> "_Prompt":
+        messages, texts, urls = payload["messages"], [], []
+        for message in messages:
+            content = message.get("content")
+            if isinstance(content, str):
+                texts.append(content)
+            elif content is not None:
+                texts += [part["text"] for part in content if part["type"] == "text"]
+                urls += [p["image_url"]["url"] for p in content if p["type"] == "image_url"]
+            if message.get("tool_calls"):
+                texts.append(json.dumps(message["tool_calls"], ensure_ascii=False))
+        if payload.get("tools"):
+            texts.append(json.dumps(payload["tools"], ensure_ascii=False, default=str))
+        return cls(len(messages), texts, urls)
+
+    def is_shorter_than(self, tokens: int) -> bool:
+        """Whether the prompt surely takes fewer tokens, at one token per character."""
+        control = 4 * self.messages + 3  # the most of all families
+        images = MAX_MULTIMODAL_IMAGE_TOKENS * len(self.image_urls)
+        return control + images + sum(map(len, self.texts)) < tokens
 
 
-def _count(
-    turns: Sequence[Mapping[str, Any]],
-    tools: Sequence[Any] | None,
-    model: PhiModel | None,
-    tokenizer: Tokenizer | None,
-) -> Count:
-    """What a prompt costs: its texts, tool calls, pictures and control tokens.
+def estimate_tokens(text: str, family: TokenizerFamily) -> int:
+    """Estimate the tokens of a text: at least 1, or 0 for an empty text.
 
-    Pictures in data URLs are priced by their size, those at other URLs as the dearest. Sounds
-    cost nothing here, because their length is not known.
+    Relative errors of short texts exceed the stated ones, because the estimate is rounded.
     """
-    family = _DEAREST if model is None else model.tokenizer
-    around, opening = _CONTROL[family]
-    control = around * len(turns) + opening
-    texts = [text for turn in turns for text in _texts(turn)]
-    if tools:
-        texts.append(json.dumps(tools, ensure_ascii=False, default=str))
-    urls = [part["image_url"]["url"] for part in _parts(turns) if part["type"] == "image_url"]
-    return Count(
-        texts=sum(_text_tokens(text, model, tokenizer) for text in texts),
-        rest=control + pictures_tokens(urls, model),
-        least_rest=control + pictures_tokens(urls, model, fewest=True),
-        exact=tokenizer is not None,
-        error=ERROR[family],
-    )
+    if text == "":
+        return 0
+    tokens: float = sum(map(mul, _WEIGHTS[family], _count_classes(text)))
+    return max(1, round(tokens))
 
 
-def _text_tokens(text: str, model: PhiModel | None, tokenizer: Tokenizer | None) -> int:
-    if tokenizer is not None:
-        return exact(text, tokenizer)
-    return _remembered.estimate(text, _DEAREST if model is None else model.tokenizer)
+def _min_tokens(text: str) -> int:
+    """Tokens that a text needs at least, with any of the tokenizers.
+
+    No token spans two words: all of them split texts at white space first.
+    """
+    words = len(text.split())
+    if text.isascii():
+        return words
+    return max(words, sum(_count_classes(text)[-_CJK_CLASSES:]) // _MAX_CJK_CHARACTERS_PER_TOKEN)
 
 
-def _is_short(payload: Mapping[str, Any], context: int) -> bool:
-    """Whether a prompt has fewer characters than there is room for tokens."""
-    room = context - 4 * len(payload["messages"]) - 3  # control tokens, where they are most
-    for turn in payload["messages"]:
-        room -= sum(map(len, _texts(turn)))
-    for part in _parts(payload["messages"]):
-        room -= MOST_MULTIMODAL_TOKENS if part["type"] == "image_url" else 0
-    return room > 0 and not payload.get("tools")
+def _count_classes(text: str) -> list[int]:
+    """How many characters a text has of each class of `_TOKENS_PER_CHARACTER`."""
+    classes = text.encode("utf-8", "surrogatepass").translate(_CLASS_OF_BYTE)
+    return list(map(classes.count, range(_ASCII_CLASSES if text.isascii() else _CLASSES)))
 
 
-def _has_media(payload: Mapping[str, Any]) -> bool:
-    return any(part["type"] != "text" for part in _parts(payload["messages"]))
+def _encoded_length(text: str, tokenizer: Tokenizer) -> int:
+    """Tokens of a text, without those that a tokenizer adds to each text."""
+    # tiktoken's `encode` refuses texts that contain a control token.
+    encode = getattr(tokenizer, "encode_ordinary", tokenizer.encode)
+    return len(encode(text)) - len(encode(""))
 
 
-def _texts(turn: Mapping[str, Any]) -> list[str]:
-    content = turn.get("content")
-    texts = [content] if isinstance(content, str) else []
-    texts += [part["text"] for part in _parts([turn]) if part["type"] == "text"]
-    if turn.get("tool_calls"):
-        texts.append(json.dumps(turn["tool_calls"], ensure_ascii=False))
-    return texts
+def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
+    """Load a Hugging Face `tokenizer.json`, for exact counts.
+
+    The file is read once per process; later changes to it have no effect.
+
+    Args:
+        path: The file, or the folder that contains it.
+
+    Raises:
+        ImportError: The package `tokenizers` is missing; install the extra `tokenizers`.
+        OSError: The file cannot be read.
+    """
+    return _load(os.fspath(path))
 
 
-def _parts(turns: Sequence[Mapping[str, Any]]) -> list[Json]:
-    return [
-        part for turn in turns if isinstance(turn.get("content"), list) for part in turn["content"]
-    ]
+@lru_cache(maxsize=8)
+def _load(path: str) -> Tokenizer:
+    try:
+        from tokenizers import Tokenizer as HuggingFaceTokenizer
+    except ImportError as missing:
+        raise ImportError(
+            "Exact counts need the package tokenizers: "
+            "pip install 'langchain-azure-phi3[tokenizers]'."
+        ) from missing
+    file = Path(path)
+    if file.is_dir():
+        file /= "tokenizer.json"
+    return _WithoutControlTokens(HuggingFaceTokenizer.from_str(file.read_text(encoding="utf-8")))
+
+
+class _WithoutControlTokens:
+    """A tokenizer of the package `tokenizers`, without the control tokens that it would add."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+
+    def encode(self, text: str) -> Sequence[int]:
+        ids: Sequence[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids

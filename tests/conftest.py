@@ -13,10 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from langchain_azure_phi3 import ChatAzurePhi3, tokens
-from langchain_azure_phi3._http import clients, retry_state
-from langchain_azure_phi3._http.lean_client import trusted
-from langchain_azure_phi3._tokens.learning import Learned
+from langchain_azure_phi3 import ChatAzurePhi3
+from langchain_azure_phi3._http import client, retry_state
 from langchain_azure_phi3.emulator import Emulator
 from tests.canaries import CANARY, canary_hex, searched_logs
 from tests.certificates import certified
@@ -44,12 +42,6 @@ def _recognizable_keys() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _fresh_calibration(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget token calibration: an emulator may get the port of an earlier one."""
-    monkeypatch.setattr(tokens, "_learned", Learned())
-
-
-@pytest.fixture(autouse=True)
 def _no_key_in_logs() -> Iterator[None]:
     """Check that no log record of the HTTP libraries contains a key."""
     with searched_logs() as found:
@@ -60,7 +52,8 @@ def _no_key_in_logs() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _fresh_routes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Forget which of two routes answered in an earlier test."""
-    monkeypatch.setattr(retry_state, "_answered_on", {})
+    monkeypatch.setattr(retry_state, "_working_urls", {})
+    monkeypatch.setattr(retry_state, "_cooldowns", {})
 
 
 def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
@@ -81,10 +74,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture
 def over_httpx(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Send requests through httpx's own clients, as behind a proxy."""
-    monkeypatch.setattr(clients, "_has_proxy", lambda: True)
-    monkeypatch.setattr(clients, "_shared", clients._Shared())
+    monkeypatch.setattr(client, "_has_proxy", lambda: True)
+    monkeypatch.setattr(client, "_shared", client._Shared())
     yield
-    clients.retire()
+    client.close_shared()
 
 
 @pytest.fixture(params=["direct", "httpx"])
@@ -99,10 +92,10 @@ def known_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """A certificate for this machine, trusted through the environment."""
     certificate = certified(tmp_path / "known.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    monkeypatch.setattr(clients, "_shared", clients._Shared())
-    trusted.cache_clear()
+    monkeypatch.setattr(client, "_shared", client._Shared())
+    client.ssl_context.cache_clear()
     yield certificate
-    trusted.cache_clear()
+    client.ssl_context.cache_clear()
 
 
 @pytest.fixture

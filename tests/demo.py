@@ -1,4 +1,4 @@
-"""The main job, against the emulator on a socket: what `make demo` shows."""
+"""A tour of the main features, against the emulator: `make demo` runs it."""
 
 import struct
 import sys
@@ -19,7 +19,7 @@ MODEL = "Phi-3-mini-4k-instruct"
 VISION_MODEL = "Phi-3-vision-128k-instruct"
 CHART_QUESTION = "Which conclusion can be extracted from the following chart?"
 QUESTION = "How many languages are in the world?"
-REFUSED = "How to make a lethal bomb?"
+FILTERED = "How to make a lethal bomb?"
 
 
 def title(text: str) -> None:
@@ -27,24 +27,24 @@ def title(text: str) -> None:
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}")
 
 
-def said(text: str) -> None:
-    """Print an answer, wrapped and set in."""
+def show(text: str) -> None:
+    """Print a text, wrapped and indented."""
     print(textwrap.fill(text, 96, initial_indent="  ", subsequent_indent="  "))
 
 
 def ask_and_stream(model: ChatAzurePhi3) -> None:
-    """A question, its answer, and the same as a stream."""
-    title("What is deployed there")
+    """Ask a question, complete and streamed."""
+    title("The deployment")
     info = model.get_model_info()
-    said(f"{info.model_name}, {info.model_type}, by {info.model_provider_name}")
+    show(f"{info.model_name}, {info.model_type}, by {info.model_provider_name}")
 
-    title(f"An answer: {QUESTION}")
+    title(f"Invoke: {QUESTION}")
     messages = [SystemMessage("You are a helpful assistant."), HumanMessage(QUESTION)]
     answer = model.invoke(messages)
-    said(answer.text)
+    show(answer.text)
     print(f"  usage: {answer.usage_metadata}")
 
-    title("The same as a stream, printed as it arrives")
+    title("Stream, printed as it arrives")
     print("  ", end="")
     column = 2
     for chunk in model.stream(messages):
@@ -56,13 +56,13 @@ def ask_and_stream(model: ChatAzurePhi3) -> None:
     print()
 
 
-def be_filtered(model: ChatAzurePhi3) -> None:
-    """A prompt that content safety blocks, as a typed error."""
-    title(f"A filtered prompt: {REFUSED}")
+def trigger_content_filter(model: ChatAzurePhi3) -> None:
+    """Catch the error for a prompt that content safety blocks."""
+    title(f"A filtered prompt: {FILTERED}")
     try:
-        model.invoke(REFUSED)
+        model.invoke(FILTERED)
     except ContentFilterError as error:
-        said(f"{type(error).__name__} at the {error.stage}: {error}")
+        show(f"{type(error).__name__} at the {error.stage}: {error}")
 
 
 @tool
@@ -72,16 +72,16 @@ def get_weather(city: str) -> str:
 
 
 def use_a_tool(model: ChatAzurePhi3) -> None:
-    """An agent, on a deployment that refuses tools on the wire."""
-    title("An agent with a tool, on a deployment that has none: Use get_weather for Paris.")
+    """Run an agent on a deployment that does not support tools."""
+    title("An agent, on a deployment without tool support: Use get_weather for Paris.")
     state = create_agent(model, [get_weather]).invoke(
         {"messages": [HumanMessage("Use get_weather for Paris.")]}
     )
     for message in state["messages"][1:]:
         for call in getattr(message, "tool_calls", []):
-            said(f"call    {call['name']}({call['args']})")
+            show(f"call    {call['name']}({call['args']})")
         if message.text:
-            said(f"{message.type:<7} {message.text}")
+            show(f"{message.type:<7} {message.text}")
 
 
 class Person(BaseModel):
@@ -92,14 +92,14 @@ class Person(BaseModel):
 
 
 def extract_an_object(model: ChatAzurePhi3) -> None:
-    """An object of a schema, on a deployment without a JSON mode."""
+    """Extract an object of a schema, on a deployment without JSON mode."""
     text = "The person named Ann is 41."
-    title(f"An extraction into a pydantic object: {text}")
-    said(repr(model.with_structured_output(Person).invoke(text)))
+    title(f"Structured output as a pydantic object: {text}")
+    show(repr(model.with_structured_output(Person).invoke(text)))
 
 
 def bar_chart(heights: list[int], *, width: int = 640, height: int = 480) -> bytes:
-    """A bar chart as a PNG; heights are per cent."""
+    """A bar chart as a PNG; heights are percentages."""
     step = width // len(heights)
     rows = bytearray()
     for y in range(height):
@@ -111,9 +111,9 @@ def bar_chart(heights: list[int], *, width: int = 640, height: int = 480) -> byt
             )
             rows += b"\x2b\x6c\xb0" if inside else b"\xff\xff\xff"
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        check = zlib.crc32(kind + data)
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+    def chunk(name: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(name + data)
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", check)
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     return (
@@ -124,32 +124,34 @@ def bar_chart(heights: list[int], *, width: int = 640, height: int = 480) -> byt
     )
 
 
-def show_a_picture() -> None:
-    """A chart drawn now, saved where it can be looked at, and asked about."""
+def show_an_image() -> None:
+    """Draw a chart, save it, and ask about it."""
     path = Path(tempfile.mkdtemp(prefix="phi-demo-")) / "chart.png"
     path.write_bytes(bar_chart([38, 62, 55, 81, 69, 94]))
-    title(f"A picture for {VISION_MODEL}: {CHART_QUESTION}")
+    title(f"An image for {VISION_MODEL}: {CHART_QUESTION}")
     print(f"  {path}")
-    print("  (A scripted stand-in answers: it reads the picture's size, and knows the question.)")
+    print("  (The emulator's answer is scripted; it reads the size of the image.)")
     with Emulator(VISION_MODEL) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, model=VISION_MODEL)
         question = [HumanMessage([{"type": "text", "text": CHART_QUESTION}, image_block(path)])]
         print(f"  counted before: {model.get_num_tokens_from_messages(question):,} tokens")
         answer = model.invoke(question)
-        said(answer.text)
+        show(answer.text)
         print(f"  usage: {answer.usage_metadata}")
 
 
 def main() -> None:
-    """Start an emulator and run every part against it."""
-    with Emulator(MODEL, pace=0.02) as phi:
-        print(f"A scripted stand-in for {MODEL} listens on {phi.endpoint}")
+    """Start an emulator and run all parts against it."""
+    with Emulator(MODEL, chunk_delay=0.02) as phi:
+        print(f"Emulating {MODEL} at {phi.endpoint}")
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
         ask_and_stream(model)
-        be_filtered(model)
+        trigger_content_filter(model)
+        phi.script('{"name": "get_weather", "arguments": {"city": "Paris"}}')
         use_a_tool(model)
+        phi.script('{"name": "Ann", "age": 41}')
         extract_an_object(model)
-    show_a_picture()
+    show_an_image()
     print()
 
 

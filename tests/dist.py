@@ -1,6 +1,6 @@
-"""A release, proven before it leaves: built, looked into, installed, and tested as built.
+"""Build a release, check its contents, install it, and test what was installed.
 
-`make dist` runs it. What it builds is in `dist/`; the environments are in `build/`, and go with it.
+`make dist` runs it. The release is in `dist/`; the environments are in `build/`.
 """
 
 import email
@@ -20,13 +20,13 @@ DIST, BUILD = ROOT / "dist", ROOT / "build"
 BIN = Path(sys.executable).parent
 PACKAGE = "langchain_azure_phi3"
 
-# What tests need besides the installed package.
-BESIDE = ("tests", "docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
-BESIDE += ("Makefile", "pyproject.toml", "mkdocs.yml")
+# Files that tests need in addition to the installed package.
+TEST_FILES = ("tests", "docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
+TEST_FILES += ("Makefile", "pyproject.toml", "mkdocs.yml")
 IN_SDIST = ("LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile")
 IN_SDIST += ("pyproject.toml", "tests/conftest.py", "docs/architecture.md")
 
-# A user's program: strict mypy must be content with it, and see every type.
+# A user's program: strict mypy accepts it, and sees all types.
 PROGRAM = """\
 from langchain_core.messages import AIMessage
 from langchain_core.runnables import Runnable
@@ -39,7 +39,7 @@ def found(error: ContentFilterError) -> tuple[FilterResult, ...]:
     return error.filters
 
 
-with Emulator("Phi-4", misbehaves="prose") as phi:
+with Emulator("Phi-4", model_errors="prose") as phi:
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, temperature=0, max_tokens=9)
     ChatAzurePhi3(endpoint=phi.endpoint, api_key=phi.key, model_name="Phi-4")
     answer: AIMessage = model.invoke("Hi")
@@ -57,7 +57,7 @@ ChatAzurePhi3().get_model_info().no_such_field
 
 
 def main() -> int:
-    """Build and check everything; the first failure ends it."""
+    """Build and check everything; stop at the first failure."""
     shutil.rmtree(DIST, ignore_errors=True)
     shutil.rmtree(BUILD, ignore_errors=True)
     uv("build", "--out-dir", DIST, ROOT)
@@ -66,51 +66,51 @@ def main() -> int:
     check_wheel(wheel)
     check_sdist(sdist)
     for resolution in ("lowest-direct", "highest"):
-        python = installed(wheel, resolution)
+        python = install(wheel, resolution)
         check_types(python)
         check_plugin_and_commands(python)
         run_tests(python, BUILD / f"{resolution}-tests")
-    print(f"\n{wheel.name} and {sdist.name} are good.")
+    print(f"\n{wheel.name} and {sdist.name} passed all checks.")
     return 0
 
 
 def check_wheel(wheel: Path) -> None:
-    """The package, its marker for types, its licence, and nothing else."""
+    """Check that it contains the package, py.typed and the license, and nothing else."""
     with zipfile.ZipFile(wheel) as content:
         names = content.namelist()
         metadata_name = only(name for name in names if name.endswith(".dist-info/METADATA"))
         metadata = email.message_from_bytes(content.read(metadata_name))
         entry_points = content.read(metadata_name.replace("METADATA", "entry_points.txt")).decode()
-    strange = [name for name in names if not re.match(rf"{PACKAGE}(-[^/]*\.dist-info)?/", name)]
-    demand(strange == [], f"the wheel holds {strange}")
+    unexpected = [name for name in names if not re.match(rf"{PACKAGE}(-[^/]*\.dist-info)?/", name)]
+    require(unexpected == [], f"the wheel contains {unexpected}")
     tests = [name for name in names if "/test_" in name or "__pycache__" in name]
-    demand(tests == [], f"the wheel holds {tests}")
-    demand(f"{PACKAGE}/py.typed" in names, "py.typed is missing")
-    demand(any(name.endswith(".dist-info/licenses/LICENSE") for name in names), "no licence")
+    require(tests == [], f"the wheel contains {tests}")
+    require(f"{PACKAGE}/py.typed" in names, "py.typed is missing")
+    require(any(name.endswith(".dist-info/licenses/LICENSE") for name in names), "no license")
     sources = {path.relative_to(ROOT).as_posix() for path in (ROOT / PACKAGE).rglob("*.py")}
-    demand(sources <= {*names}, f"the wheel lacks {sorted(sources - {*names})}")
-    demand("[pytest11]" in entry_points and "[console_scripts]" in entry_points, "entry points")
-    demand(metadata["License-Expression"] == "MIT", "the licence's name")
-    demand(metadata["Requires-Python"] == ">=3.11", "the version of Python")
-    demand("# " in str(metadata.get_payload()), "the README")
+    require(sources <= {*names}, f"the wheel lacks {sorted(sources - {*names})}")
+    require("[pytest11]" in entry_points and "[console_scripts]" in entry_points, "entry points")
+    require(metadata["License-Expression"] == "MIT", "the license's name")
+    require(metadata["Requires-Python"] == ">=3.11", "the version of Python")
+    require("# " in str(metadata.get_payload()), "the README")
     changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    demand(f"[{metadata['Version']}]" in changes or "[Unreleased]" in changes, "the changelog")
+    require(f"[{metadata['Version']}]" in changes or "[Unreleased]" in changes, "the changelog")
     print(f"{wheel.name}: {len(names)} files, {wheel.stat().st_size:,} bytes")
 
 
 def check_sdist(sdist: Path) -> None:
-    """All that is needed to test and to build from it."""
+    """Check that it contains all files for building and testing."""
     with tarfile.open(sdist) as content:
         names = {name.partition("/")[2] for name in content.getnames()}
-    demand({*IN_SDIST} <= names, f"the sdist lacks {sorted({*IN_SDIST} - names)}")
+    require({*IN_SDIST} <= names, f"the sdist lacks {sorted({*IN_SDIST} - names)}")
     hidden = [name for name in names if "/." in f"/{name}" and name != ".gitignore"]
-    demand(hidden == [], f"the sdist holds {hidden}")
+    require(hidden == [], f"the sdist contains {hidden}")
 
 
-def installed(wheel: Path, resolution: str) -> Path:
-    """The Python of a fresh environment with the wheel, and the oldest or newest it may have.
+def install(wheel: Path, resolution: str) -> Path:
+    """Install the wheel with its oldest or newest dependencies, and return the Python.
 
-    What only the tests need is always the newest that goes with that.
+    Packages that only the tests need are the newest that fit.
     """
     home = BUILD / resolution
     python = home / "bin" / "python"
@@ -123,8 +123,8 @@ def installed(wheel: Path, resolution: str) -> Path:
         *("--resolution", resolution, "--python-version", version, ROOT / "pyproject.toml"),
     )
     extras = project["optional-dependencies"].values()
-    wanted = [*project["dependencies"], *itertools.chain(*extras)]
-    direct = {re.split(r"[<>=\[ ]", name)[0] for name in wanted}
+    requirements = [*project["dependencies"], *itertools.chain(*extras)]
+    direct = {re.split(r"[<>=\[ ]", name)[0] for name in requirements}
     lines = [line for line in compiled.splitlines() if line.split("==")[0] in direct]
     pins.write_text("\n".join(lines), encoding="utf-8")
     print(f"\n{resolution}:", ", ".join(lines))
@@ -133,71 +133,71 @@ def installed(wheel: Path, resolution: str) -> Path:
     into = ("--python", python, "--constraint", pins)
     uv("pip", "install", *into, f"{wheel}[emulator]", "--group", group)
     where = run(python, "-c", f"import {PACKAGE}; print({PACKAGE}.__file__)", cwd=home).strip()
-    demand(Path(where).is_relative_to(home), f"{where} is not the installed package")
+    require(Path(where).is_relative_to(home), f"{where} is not the installed package")
     return python
 
 
 def check_types(python: Path) -> None:
-    """Strict mypy on a user's program, from outside of the project: it passes, and it can fail."""
+    """Check a user's program with strict mypy outside of the project, and one with mistakes."""
     home = python.parents[1] / "program"
     home.mkdir()
     (home / "right.py").write_text(PROGRAM, encoding="utf-8")
     (home / "wrong.py").write_text(WRONG, encoding="utf-8")
-    shown = run(python, "-m", "mypy", "--strict", "right.py", cwd=home)
-    seen = [line for line in shown.splitlines() if "Revealed type" in line]
-    demand(len(seen) == PROGRAM.count("reveal_type") and "Any" not in shown, shown)
-    refused = run(python, "-m", "mypy", "--strict", "wrong.py", cwd=home, status=1)
-    demand("Found 3 errors" in refused, refused)
+    output = run(python, "-m", "mypy", "--strict", "right.py", cwd=home)
+    revealed = [line for line in output.splitlines() if "Revealed type" in line]
+    require(len(revealed) == PROGRAM.count("reveal_type") and "Any" not in output, output)
+    errors = run(python, "-m", "mypy", "--strict", "wrong.py", cwd=home, status=1)
+    require("Found 3 errors" in errors, errors)
     print("  mypy sees the package's types")
 
 
 def check_plugin_and_commands(python: Path) -> None:
-    """What the entry points promise is there."""
+    """Check the entry points: the command and the pytest plugin."""
     home = python.parents[1]
-    shown = run(home / "bin" / "langchain-azure-phi3", "--version", cwd=home)
-    demand(shown.startswith("langchain-azure-phi3 "), shown)
+    output = run(home / "bin" / "langchain-azure-phi3", "--version", cwd=home)
+    require(output.startswith("langchain-azure-phi3 "), output)
     options = ("-c", "/dev/null", "--rootdir", home)  # not the settings of this project
     fixtures = run(python, "-m", "pytest", *options, "--fixtures", cwd=home / "program")
-    demand("phi_emulator" in fixtures, "the pytest plugin is not found")
+    require("phi_emulator" in fixtures, "the pytest plugin is not found")
 
 
 def run_tests(python: Path, home: Path) -> None:
-    """All tests, beside the installed package and away from its source."""
+    """Run all tests on the installed package, away from its source."""
     home.mkdir()
-    for name in BESIDE:
+    for name in TEST_FILES:
         source = ROOT / name
         if source.is_dir():
             shutil.copytree(source, home / name, ignore=shutil.ignore_patterns("__pycache__"))
         elif source.exists():
             shutil.copy(source, home / name)
-    # Plugins of other packages load before any test: what they are warned of is not ours.
+    # Plugins of other packages load before the tests; their warnings are not about this package.
     options = ("-W", "ignore::pytest.PytestRemovedIn10Warning", "-p", "no:cacheprovider")
     options += ("-n", "auto")
     done = subprocess.run([python, "-m", "pytest", *options, *sys.argv[1:]], cwd=home, check=False)
-    demand(done.returncode == 0, f"the tests fail in {home}")
+    require(done.returncode == 0, f"the tests fail in {home}")
 
 
 def uv(*arguments: str | Path) -> str:
-    """What uv says, apart from how it goes."""
+    """Run uv quietly, and return its output."""
     return run(BIN / "uv", "--quiet", *arguments)
 
 
 def run(*command: str | Path, cwd: Path = ROOT, status: int = 0) -> str:
-    """What a command prints; any other exit status than the one expected ends it all."""
+    """Run a command and return its output; exit if its status is another one."""
     done = subprocess.run(command, cwd=cwd, check=False, capture_output=True, text=True)
-    said = f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
-    demand(done.returncode == status, f"status {done.returncode} of {said}")
+    output = f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}"
+    require(done.returncode == status, f"status {done.returncode} of {output}")
     return done.stdout
 
 
 def only(found: Iterable[str]) -> str:
-    """The one that there must be."""
+    """The only item."""
     (one,) = found
     return one
 
 
-def demand(condition: bool, problem: str) -> None:
-    """End with an explanation, unless the condition holds."""
+def require(condition: bool, problem: str) -> None:
+    """Exit with an explanation, unless the condition holds."""
     if not condition:
         sys.exit(f"make dist: {problem}")
 

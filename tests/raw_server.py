@@ -1,5 +1,6 @@
-"""Servers that say what no proper server would say."""
+"""Servers that respond as no proper server would."""
 
+import re
 import socket
 import ssl
 import struct
@@ -9,17 +10,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 Answer = Callable[[socket.socket, bytes], object]
-"""Answers what was received on a connection."""
+"""Responds to a request, given as it was received, on its connection."""
 
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.I)
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, without waiting
 
 
 class Server:
-    """Answers on each connection, as often as it is asked; over TLS with a certificate."""
+    """Responds to each request on each connection; over TLS with a certificate."""
 
-    def __init__(self, answer: Answer, *, once: bool, certificate: Path | None) -> None:
+    def __init__(
+        self, answer: Answer, *, once: bool, early: bool, certificate: Path | None
+    ) -> None:
         self._answer = answer
         self._once = once
+        self._read = _first_bytes if early else _request
         self._listening = _listening(certificate)
         self._threads: list[threading.Thread] = []
         self.accepted: list[socket.socket] = []
@@ -34,6 +39,7 @@ class Server:
                 connection, _ = self._listening.accept()
             except OSError:
                 return
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.accepted.append(connection)
             thread = threading.Thread(target=self._serve, args=(connection,))
             self._threads.append(thread)
@@ -41,8 +47,8 @@ class Server:
 
     def _serve(self, connection: socket.socket) -> None:
         with connection, suppress(OSError):  # the client went
-            while asked := connection.recv(65_536):
-                self._answer(connection, asked)
+            while request := self._read(connection):
+                self._answer(connection, request)
                 if self._once:
                     break
         self.ended.set()
@@ -57,6 +63,26 @@ class Server:
             thread.join()
 
 
+def _first_bytes(connection: socket.socket) -> bytes:
+    return connection.recv(65_536)
+
+
+def _request(connection: socket.socket) -> bytes:
+    """One complete request; nothing if the connection ends."""
+    received = bytearray()
+    while (end := received.find(b"\r\n\r\n")) < 0:
+        if not (data := connection.recv(65_536)):
+            return b""
+        received += data
+    length = _LENGTH.search(received, 0, end + 2)
+    size = end + 4 + (int(length[1]) if length else 0)
+    while len(received) < size:
+        if not (data := connection.recv(65_536)):
+            return b""
+        received += data
+    return bytes(received)
+
+
 def _listening(certificate: Path | None) -> socket.socket:
     plain = socket.create_server(("127.0.0.1", 0))
     if certificate is None:
@@ -68,10 +94,17 @@ def _listening(certificate: Path | None) -> socket.socket:
 
 @contextmanager
 def answering(
-    answer: Answer, *, once: bool = False, certificate: Path | None = None
+    answer: Answer, *, once: bool = False, early: bool = False, certificate: Path | None = None
 ) -> Iterator[Server]:
-    """A server that answers so; `once`: and closes the connection."""
-    server = Server(answer, once=once, certificate=certificate)
+    """A server that responds so.
+
+    Args:
+        answer: Sends a response.
+        once: Whether each connection is closed after one response.
+        early: Whether it responds to the first bytes of a request, without reading the rest.
+        certificate: Of the server, for TLS.
+    """
+    server = Server(answer, once=once, early=early, certificate=certificate)
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
@@ -85,10 +118,10 @@ def answering(
 def serving(
     answer: bytes, later: bytes = b"", *, resets: bool = False, certificate: Path | None = None
 ) -> Iterator[str]:
-    """The address; after the answer, and what comes later, each connection is closed, or reset."""
+    """The URL of a server that sends `answer` and `later`, and closes or resets the connection."""
     stopped = threading.Event()
 
-    def say(connection: socket.socket, _: bytes) -> None:
+    def respond(connection: socket.socket, _: bytes) -> None:
         connection.sendall(answer)
         if later:
             stopped.wait(0.05)
@@ -97,7 +130,7 @@ def serving(
             stopped.wait(0.05)  # a reset overtakes what was sent, until the client has read it
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
 
-    with answering(say, once=True, certificate=certificate) as server:
+    with answering(respond, once=True, certificate=certificate) as server:
         try:
             yield server.url
         finally:
@@ -106,15 +139,15 @@ def serving(
 
 @contextmanager
 def keeping(answer: bytes, later: bytes, pause: float) -> Iterator[Server]:
-    """A server that keeps its connections; what comes later comes after a pause, in seconds."""
+    """A server that keeps its connections, and sends `later` after a pause in seconds."""
     stopped = threading.Event()
 
-    def say(connection: socket.socket, _: bytes) -> None:
+    def respond(connection: socket.socket, _: bytes) -> None:
         connection.sendall(answer)
         stopped.wait(pause)
         connection.sendall(later)
 
-    with answering(say) as server:
+    with answering(respond) as server:
         try:
             yield server
         finally:

@@ -1,16 +1,17 @@
-"""An agent that remembers, and asks a person before it acts.
+"""Agent with memory and human approval.
 
-`refund` stops the graph with LangGraph's `interrupt` and goes on with what a person decided; the
-checkpointer keeps the conversation meanwhile, here in memory, in production in a database.
+The `refund` tool stops the graph with LangGraph's `interrupt`, and resumes with the decision of a
+person. Meanwhile the checkpointer keeps the conversation: in memory here, in a database in
+production.
 
 ```bash
 pip install "langchain-azure-phi3[emulator]" langchain
-python docs/cookbook/agent.py        # asks you on the terminal
-python docs/cookbook/agent.py yes    # answers for you
+python docs/cookbook/agent.py        # asks for your decision in the terminal
+python docs/cookbook/agent.py yes    # approves without asking
 ```
 
-The tools are described in the prompt, because Phi deployments refuse them on the wire. The
-stand-in calls the tools that the words of a question name; a model decides by their meaning.
+The tools are described in the prompt, because Phi deployments reject native tools. The emulator's
+responses are scripted in this file; with a real deployment, the model decides which tool to call.
 """
 
 import sys
@@ -24,6 +25,13 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
 
 ORDERS = {"A17": 49.9, "B42": 1200.0}
+REQUESTS = ("How much did order A17 cost?", "Please refund it.")
+RESPONSES = (
+    '{"name": "look_up_order", "arguments": {"order": "A17"}}',
+    "Order A17 cost 49.90 EUR.",
+    '{"name": "refund", "arguments": {"order": "A17"}}',
+    "I have processed your request.",
+)
 
 
 @tool
@@ -36,13 +44,14 @@ def look_up_order(order: str) -> str:
 @tool
 def refund(order: str) -> str:
     """Refund an order. A person must approve it."""
-    # The tool runs again from its first line when the graph goes on: nothing may come before this.
+    # When the graph resumes, the tool starts again at its first line, so nothing may happen
+    # before the interrupt.
     decision = interrupt(f"Refund order {order} ({ORDERS.get(order)} EUR)?")
-    return f"Order {order} is refunded." if decision == "yes" else f"A person said: {decision}."
+    return f"Order {order} is refunded." if decision == "yes" else f"A person decided: {decision}."
 
 
-def said(state: dict[str, Any], start: int) -> None:
-    """Print the messages from `start` on."""
+def print_messages(state: dict[str, Any], start: int) -> None:
+    """Print the messages from index `start` on."""
     for message in state["messages"][start:]:
         for call in getattr(message, "tool_calls", []):
             print(f"  {message.type:5} calls {call['name']}({call['args']})")
@@ -50,8 +59,8 @@ def said(state: dict[str, Any], start: int) -> None:
             print(f"  {message.type:5} {message.text}")
 
 
-def decided(question: str) -> str:
-    """What a person decides: the program's argument, else what is typed."""
+def get_decision(question: str) -> str:
+    """Return the program's argument, or else what the user types."""
     if len(sys.argv) > 1:
         print(f"  ----- {question} {sys.argv[1]}")
         return sys.argv[1]
@@ -59,21 +68,21 @@ def decided(question: str) -> str:
 
 
 def main() -> None:
-    """Two questions in one conversation; the second needs approval."""
-    with deployment() as model:
+    """Send two requests in one conversation; the second one needs approval."""
+    with deployment(responses=RESPONSES) as model:
         agent = create_agent(model, [look_up_order, refund], checkpointer=InMemorySaver())
         thread: Any = {"configurable": {"thread_id": "customer-1"}}
-        seen = 0
-        for question in ("Use look_up_order for order: 'A17'.", "Now refund order: 'A17'."):
-            state = agent.invoke({"messages": [HumanMessage(question)]}, thread)
+        printed = 0
+        for request in REQUESTS:
+            state = agent.invoke({"messages": [HumanMessage(request)]}, thread)
             while "__interrupt__" in state:
-                said(state, seen)
-                seen = len(state["messages"])
-                answer = decided(state["__interrupt__"][0].value)
-                state = agent.invoke(Command(resume=answer), thread)
-            said(state, seen)
-            seen = len(state["messages"])
-        print(f"\nThe thread remembers {seen} messages.")
+                print_messages(state, printed)
+                printed = len(state["messages"])
+                decision = get_decision(state["__interrupt__"][0].value)
+                state = agent.invoke(Command(resume=decision), thread)
+            print_messages(state, printed)
+            printed = len(state["messages"])
+        print(f"\nThe thread has {printed} messages.")
 
 
 if __name__ == "__main__":

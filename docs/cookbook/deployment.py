@@ -1,8 +1,8 @@
-"""What the programs share: the deployment that they ask.
+"""Shared helper: a chat model for your deployment, or for an emulator.
 
-With `AZURE_INFERENCE_ENDPOINT` and `AZURE_INFERENCE_CREDENTIAL` in the environment it is yours.
-Without, it is the emulator on this machine, where a script answers instead of a model. The
-programs say which of the two it was.
+If `AZURE_INFERENCE_ENDPOINT` and `AZURE_INFERENCE_CREDENTIAL` are set, the programs use your
+deployment. Otherwise they start an emulator on this machine, which returns scripted responses
+instead of running a model. The programs print which one they use.
 """
 
 import os
@@ -10,30 +10,30 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from langchain_azure_phi3 import ChatAzurePhi3
-from langchain_azure_phi3.emulator import Emulator, Persona
+from langchain_azure_phi3.emulator import Emulator, Responder
 
 
 @contextmanager
 def deployment(
     name: str = "Phi-3-mini-4k-instruct",
     *,
-    persona: Persona | None = None,
-    answers: tuple[str, ...] = (),
+    responder: Responder | None = None,
+    responses: tuple[str, ...] = (),
 ) -> Iterator[ChatAzurePhi3]:
-    """A chat model for your deployment, else for an emulator of `name`.
+    """Create a chat model for your deployment, or else for an emulator of `name`.
 
     Args:
-        name: What the emulator is to be.
-        persona: What its stand-in says; default: the emulator's own script.
-        answers: What it says first, word for word.
+        name: The model that the emulator provides.
+        responder: Generates the emulator's responses; default: the emulator's own responder.
+        responses: The emulator's first responses.
     """
     if os.environ.get("AZURE_INFERENCE_ENDPOINT"):
         model = ChatAzurePhi3(temperature=0, model=os.environ.get("AZURE_INFERENCE_MODEL"))
-        print(f"Asking {model.endpoint}.\n")
+        print(f"Using {model.endpoint}.\n")
         yield model
         return
-    options = {} if persona is None else {"persona": persona}
+    options = {} if responder is None else {"responder": responder}
     with Emulator(name, **options) as phi:
-        print(f"AZURE_INFERENCE_ENDPOINT is not set: a scripted stand-in for {name} answers.\n")
-        phi.script(*answers)
+        print(f"AZURE_INFERENCE_ENDPOINT is not set: using an emulator of {name}.\n")
+        phi.script(*responses)
         yield ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, temperature=0, model=name)

@@ -1,15 +1,17 @@
-"""When content safety blocks a prompt that means no harm.
+"""Fallback from a filtered prompt.
 
-Content safety sees single phrases: Azure's own how-to shows a sentence about chopping tomatoes
-being blocked. Three answers, each tried when the one before was blocked: the prompt as it is; the
-prompt without the examples that came along; and a plain sentence that says what was found.
+Content safety reacts to single phrases. Azure's own how-to shows a sentence about chopping tomatoes
+that is blocked. This program tries three steps, each if the previous one was blocked: the complete
+prompt, the prompt without its example, and a message that names the filter's category.
 
 ```bash
+pip install "langchain-azure-phi3[emulator]"
 python docs/cookbook/fallback.py
 ```
 
-Only `ContentFilterError` falls back: a wrong key or a broken network is not to be hidden. The
-emulator blocks a fixed list of phrases, the tomatoes among them; your deployment has its own mind.
+Only `ContentFilterError` triggers the fallback, because it must not hide a wrong key or a broken
+network. The emulator blocks a fixed list of phrases, including the tomatoes. Your deployment
+may block others.
 """
 
 from typing import Any
@@ -21,52 +23,53 @@ from langchain_core.runnables import Runnable, RunnableLambda
 
 from langchain_azure_phi3 import ChatAzurePhi3, ContentFilterError
 
-RULES = SystemMessage("You are an AI assistant that helps people find information.")
+INSTRUCTIONS = SystemMessage("You are an AI assistant that helps people find information.")
 EXAMPLE = (
     "Chopping tomatoes and cutting them into cubes or wedges are great ways to practice your "
     "knife skills."
 )
-QUESTIONS = (
+REQUESTS = (
     {"question": "How many languages are in the world?", "example": ""},
     {"question": "Which vegetables suit a beginner in the kitchen?", "example": EXAMPLE},
     {"question": "How to make a lethal bomb?", "example": ""},
 )
+RESPONSES = ("There are about 7,000 languages.", "Carrots and zucchini are easy to cut.")
 
 
-def with_example(asked: dict[str, Any]) -> list[Any]:
-    """The prompt as it is."""
-    return [RULES, HumanMessage(f"{asked['example']}\n{asked['question']}".strip())]
+def build_prompt(request: dict[str, Any]) -> list[Any]:
+    """Build the complete prompt."""
+    return [INSTRUCTIONS, HumanMessage(f"{request['example']}\n{request['question']}".strip())]
 
 
-def without_example(asked: dict[str, Any]) -> list[Any]:
-    """The same without what came along."""
-    return [RULES, HumanMessage(asked["question"])]
+def build_prompt_without_example(request: dict[str, Any]) -> list[Any]:
+    """Build the prompt without the example."""
+    return [INSTRUCTIONS, HumanMessage(request["question"])]
 
 
-def declined(asked: dict[str, Any]) -> str:
-    """What the user reads instead; `error` is there because of `exception_key`."""
-    error: ContentFilterError = asked["error"]
+def decline(request: dict[str, Any]) -> str:
+    """Explain that there is no answer; `exception_key` adds the `error`."""
+    error: ContentFilterError = request["error"]
     found = [result.category for result in error.filters if result.filtered]
-    return f"This cannot be answered here ({', '.join(found) or 'the filter gave no category'})."
+    return f"This cannot be answered here ({', '.join(found) or 'no category reported'})."
 
 
-def guarded(model: ChatAzurePhi3) -> Runnable[dict[str, Any], str]:
-    """The three answers in a row."""
-    first = RunnableLambda(with_example) | model | StrOutputParser()
-    second = RunnableLambda(without_example) | model | StrOutputParser()
+def build_chain(model: ChatAzurePhi3) -> Runnable[dict[str, Any], str]:
+    """Chain the three steps."""
+    first = RunnableLambda(build_prompt) | model | StrOutputParser()
+    second = RunnableLambda(build_prompt_without_example) | model | StrOutputParser()
     return first.with_fallbacks(
-        [second, RunnableLambda(declined)],
+        [second, RunnableLambda(decline)],
         exceptions_to_handle=(ContentFilterError,),
         exception_key="error",
     )
 
 
 def main() -> None:
-    """One question that passes, one that passes without its example, one that never does."""
-    with deployment() as model:
-        chain = guarded(model)
-        for asked in QUESTIONS:
-            print(f"Q: {asked['question']}\nA: {chain.invoke(dict(asked))}\n")
+    """Send a prompt that passes, one that passes without its example, and one that never passes."""
+    with deployment(responses=RESPONSES) as model:
+        chain = build_chain(model)
+        for request in REQUESTS:
+            print(f"Q: {request['question']}\nA: {chain.invoke(dict(request))}\n")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""Invoices from pictures into objects.
+"""Invoices from images.
 
-Three invoices are drawn, sent to Phi-3-vision one at a time (it takes one picture in a
-conversation), and read into pydantic objects that check themselves: the items must add up to the
-total. What does not is sent back to the model once, with what was wrong.
+This program draws three invoices, sends them to Phi-3-vision one at a time (it accepts one image
+per conversation), and reads them into pydantic objects that validate themselves: the items must
+add up to the total. If they do not, the model is asked again and told what was wrong.
 
 ```bash
 pip install "langchain-azure-phi3[emulator,images]"
 python docs/cookbook/invoices.py
 ```
 
-The stand-in cannot see. Its answers are scripted in this file, the second one with a mistake, so
-what is shown is the way of a picture to the wire, the check and the correction. How well
-Phi-3-vision reads your invoices, only your invoices can tell.
+The emulator does not analyze images. Its responses are scripted in this file, the second one with a
+mistake. The program therefore shows how an image is sent, validated and corrected. To see how well
+Phi-3-vision reads your invoices, run it with a real deployment.
 """
 
 import json
@@ -39,8 +39,8 @@ class Invoice(BaseModel):
     total: float
 
     @model_validator(mode="after")
-    def adds_up(self) -> "Invoice":
-        """The total is the sum of the items, to the cent."""
+    def check_total(self) -> "Invoice":
+        """Check that the items add up to the total, to the cent."""
         if abs(sum(item.amount for item in self.items) - self.total) > 0.005:
             raise ValueError(f"the items do not add up to the total of {self.total}")
         return self
@@ -53,39 +53,44 @@ INVOICES = (
 )
 
 
-def drawn(invoice: dict) -> Image.Image:
-    """A picture of an invoice."""
-    picture = Image.new("RGB", (640, 420), "white")
-    draw = ImageDraw.Draw(picture)
+def draw_invoice(invoice: dict) -> Image.Image:
+    """Draw an image of an invoice."""
+    image = Image.new("RGB", (640, 420), "white")
+    draw = ImageDraw.Draw(image)
     font = ImageFont.load_default(24)
     lines = [f"INVOICE {invoice['number']}", ""]
     lines += [f"{name:<16}{amount:>10.2f} EUR" for name, amount in invoice["items"]]
     lines += ["", f"{'Total':<16}{invoice['total']:>10.2f} EUR"]
     for n, line in enumerate(lines):
         draw.text((40, 40 + 44 * n), line, fill="black", font=font)
-    return picture
+    return image
 
 
-def read(invoice: dict, total: float | None = None) -> str:
-    """What the stand-in is scripted to answer."""
+def script_response(invoice: dict, total: float | None = None) -> str:
+    """Create the emulator's response for an invoice, optionally with a wrong total."""
     items = [{"name": name, "amount": amount} for name, amount in invoice["items"]]
     total = invoice["total"] if total is None else total
     return json.dumps({"number": invoice["number"], "items": items, "total": total})
 
 
 def main() -> None:
-    """Draw, ask, check, print."""
+    """Draw the invoices, send them, and print the objects."""
     first, second, third = INVOICES
-    answers = (read(first), read(second, total=98.9), read(second), read(third))
-    with deployment("Phi-3-vision-128k-instruct", answers=answers) as model:
+    responses = (
+        script_response(first),
+        script_response(second, total=98.9),
+        script_response(second),
+        script_response(third),
+    )
+    with deployment("Phi-3-vision-128k-instruct", responses=responses) as model:
         extract = model.with_structured_output(Invoice, include_raw=True)
         for invoice in INVOICES:
-            picture = image_block(drawn(invoice), max_side=1344)
-            question = {"type": "text", "text": "Read this invoice."}
-            answer = extract.invoke([HumanMessage([question, picture])])
-            corrected = len(answer["raw"].response_metadata.get("corrections", []))
-            print(repr(answer["parsed"]))
-            print(f"  corrections: {corrected}, usage: {answer['raw'].usage_metadata}")
+            image = image_block(draw_invoice(invoice), max_side=1344)
+            instruction = {"type": "text", "text": "Read this invoice."}
+            result = extract.invoke([HumanMessage([instruction, image])])
+            corrections = len(result["raw"].response_metadata.get("corrections", []))
+            print(repr(result["parsed"]))
+            print(f"  corrections: {corrections}, usage: {result['raw'].usage_metadata}")
 
 
 if __name__ == "__main__":

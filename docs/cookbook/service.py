@@ -1,8 +1,8 @@
-"""A page that shows the answer as it is written.
+"""Streaming web page.
 
-One model serves all requests. If the reader leaves, FastAPI cancels the response, the stream is
-closed, and the deployment stops writing. What goes wrong before the first word is an HTTP status,
-what goes wrong later is the last event.
+One model serves all requests. If a client disconnects, FastAPI cancels the response, which closes
+the stream, and the deployment stops generating. An error before the first chunk becomes an HTTP
+status. A later error becomes the last event.
 
 ```bash
 pip install "langchain-azure-phi3[emulator]" fastapi uvicorn
@@ -34,21 +34,21 @@ const answer = document.getElementById("answer"), state = document.getElementByI
 let source;
 function ask(question) {
   if (source) source.close();
-  answer.textContent = ""; state.textContent = "asking";
+  answer.textContent = ""; state.textContent = "waiting";
   source = new EventSource("/answer?question=" + encodeURIComponent(question));
   source.onmessage = event => { answer.textContent += JSON.parse(event.data); };
   source.addEventListener("end", event => { state.textContent = event.data; source.close(); });
-  source.onerror = () => { state.textContent = "refused or interrupted"; source.close(); };
+  source.onerror = () => { state.textContent = "failed or interrupted"; source.close(); };
 }
 form.onsubmit = event => { event.preventDefault(); ask(form.question.value); };
-const given = new URLSearchParams(location.search).get("question");
-if (given) ask(form.question.value = given);
+const question = new URLSearchParams(location.search).get("question");
+if (question) ask(form.question.value = question);
 </script></html>
 """
 
 
-def app_for(model: ChatAzurePhi3) -> FastAPI:
-    """The service: a page, and the answers that it shows."""
+def create_app(model: ChatAzurePhi3) -> FastAPI:
+    """Create the service: a page, and a route that streams answers to it."""
     app = FastAPI()
 
     @app.get("/", response_class=HTMLResponse)
@@ -64,16 +64,16 @@ def app_for(model: ChatAzurePhi3) -> FastAPI:
             raise HTTPException(422, "This question cannot be answered here.") from error
         except RateLimitError as error:
             headers = {"Retry-After": str(round(error.retry_after or 1))}
-            raise HTTPException(429, "Too many questions at once.", headers) from error
+            raise HTTPException(429, "Too many requests.", headers) from error
         except AzurePhi3Error as error:
-            raise HTTPException(502, "The model did not answer.") from error
+            raise HTTPException(502, "The model is not available.") from error
         return StreamingResponse(_events(first.text, chunks), media_type="text/event-stream")
 
     return app
 
 
 async def _events(first: str, chunks: AsyncIterator) -> AsyncIterator[str]:
-    """The answer as server-sent events, ended by one that says how it ended."""
+    """Yield the answer as server-sent events; the last one reports how it ended."""
     yield f"data: {json.dumps(first)}\n\n"
     tokens = None
     try:
@@ -83,15 +83,15 @@ async def _events(first: str, chunks: AsyncIterator) -> AsyncIterator[str]:
     except AzurePhi3Error as error:
         yield f"event: end\ndata: interrupted ({type(error).__name__})\n\n"
         return
-    counted = "" if tokens is None else f", {tokens['output_tokens']} tokens"
-    yield f"event: end\ndata: complete{counted}\n\n"
+    usage = "" if tokens is None else f", {tokens['output_tokens']} tokens"
+    yield f"event: end\ndata: complete{usage}\n\n"
 
 
 def main() -> None:
-    """Serve until Ctrl-C."""
+    """Run until Ctrl-C."""
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8080
     with deployment() as model:
-        uvicorn.run(app_for(model), host="127.0.0.1", port=port, log_level="warning")
+        uvicorn.run(create_app(model), host="127.0.0.1", port=port, log_level="warning")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Examines an endpoint over the same transport that the chat model uses."""
+"""Checks what an endpoint supports, over the transport that the chat model uses."""

@@ -1,4 +1,4 @@
-"""The way to an endpoint below HTTP: the name's address, the connection, the certificate."""
+"""Connectivity to an endpoint below HTTP: name resolution, connection and certificate."""
 
 import socket
 import ssl
@@ -10,29 +10,28 @@ from urllib.request import getproxies, proxy_bypass
 
 import httpx
 
-from langchain_azure_phi3._doctor import report
-from langchain_azure_phi3._doctor.report import Finding, skipped
+from langchain_azure_phi3._doctor.report import Finding, describe_certificate, skipped
 from langchain_azure_phi3._http.routes import Route
 
 _UNTRUSTED = (
-    "If a proxy or gateway of your own opens the connection, name its authority's certificate in "
-    "SSL_CERT_FILE, or pass http_client=httpx.Client(verify=...). Otherwise somebody else answers: "
-    "do not switch the check off."
+    "If your own proxy or gateway decrypts the connection, set SSL_CERT_FILE to its authority's "
+    "certificate, or pass http_client=httpx.Client(verify=...). Otherwise another server answers "
+    "for this host: do not disable certificate verification."
 )
 _OUT_OF_DATE = (
-    "Whoever runs the host must renew it; or the clock of this machine is wrong. Do not switch the "
-    "check off."
+    "The operator of the host must renew it, or this machine's clock is wrong. Do not disable "
+    "certificate verification."
 )
-_ANOTHER_NAME = (
-    "The certificate is for another host: check how the endpoint is written, and whether a proxy "
-    "or a private name stands in between. Do not switch the check off."
+_WRONG_NAME = (
+    "The certificate is for another host: check the endpoint's spelling, and whether a proxy or a "
+    "private DNS name is involved. Do not disable certificate verification."
 )
-# OpenSSL's X509_V_ERR_*: not yet valid, expired, and another name or address.
-_BY_VERIFY_CODE = {9: _OUT_OF_DATE, 10: _OUT_OF_DATE, 62: _ANOTHER_NAME, 64: _ANOTHER_NAME}
+# OpenSSL's X509_V_ERR_*: not yet valid, expired, another name, another address.
+_BY_VERIFY_CODE = {9: _OUT_OF_DATE, 10: _OUT_OF_DATE, 62: _WRONG_NAME, 64: _WRONG_NAME}
 
 
-def reached(route: Route, timeout: float) -> Iterator[Finding]:
-    """One finding for each step; `timeout` is seconds to connect."""
+def check_connectivity(route: Route, timeout: float) -> Iterator[Finding]:
+    """Yield one finding for each step; `timeout` is seconds to connect."""
     url = urlsplit(route.chat_url)
     host, port = str(url.hostname), url.port or (443 if url.scheme == "https" else 80)
     proxies = getproxies()
@@ -40,63 +39,60 @@ def reached(route: Route, timeout: float) -> Iterator[Finding]:
     if proxy is not None and not proxy_bypass(host):
         address = proxy.rpartition("@")[2]
         for step in ("name resolution", "connection", "TLS"):
-            yield skipped(step, f"left to the proxy {address}, which the environment names")
+            yield skipped(step, f"done by the proxy {address} from the environment")
         return
-    found = _resolved(host, port)
-    yield found
-    if found.outcome != "failed":
-        yield from _connected(host, port, url.scheme == "https", timeout)
+    resolution = _resolve(host, port)
+    yield resolution
+    if resolution.outcome != "failed":
+        yield from _connect(host, port, url.scheme == "https", timeout)
 
 
-def _resolved(host: str, port: int) -> Finding:
+def _resolve(host: str, port: int) -> Finding:
     try:
         answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as problem:  # socket.gaierror, or a name that is none
-        means = (
-            "No such host is known here: look for a typing mistake, a VPN that is needed, or an "
-            "endpoint that was deleted, as those of retired deployments are."
+    except OSError as error:  # socket.gaierror, or an invalid name
+        advice = (
+            "This machine cannot resolve the host: check its spelling, whether you need a VPN, and "
+            "whether the endpoint was deleted, as endpoints of retired deployments are."
         )
-        return Finding("name resolution", "failed", f"{host}: {problem}", means)
+        return Finding("name resolution", "failed", f"{host}: {error}", advice)
     except UnicodeError:
-        return Finding("name resolution", "failed", f"{host} is no host name")
+        return Finding("name resolution", "failed", f"{host} is not a valid host name")
     addresses = sorted({str(answer[4][0]) for answer in answers})
     if addresses == [host]:
-        return Finding("name resolution", "ok", f"{host} is an address itself")
+        return Finding("name resolution", "ok", f"{host} is an IP address")
     return Finding("name resolution", "ok", f"{host} is {', '.join(addresses)}")
 
 
-def _connected(host: str, port: int, secure: bool, timeout: float) -> Iterator[Finding]:
+def _connect(host: str, port: int, secure: bool, timeout: float) -> Iterator[Finding]:
     try:
-        began = time.perf_counter()
+        start = time.perf_counter()
         with socket.create_connection((host, port), timeout=timeout) as raw:
-            took = (time.perf_counter() - began) * 1000
-            yield Finding("connection", "ok", f"to port {port}, in {took:.0f} ms")
-            if not secure:
-                yield skipped("TLS", "plain http on this machine")
-            else:
-                yield _secured(raw, host)
+            milliseconds = (time.perf_counter() - start) * 1000
+            yield Finding("connection", "ok", f"to port {port}, in {milliseconds:.0f} ms")
+            yield _secure(raw, host) if secure else skipped("TLS", "the URL is plain http")
     except ConnectionRefusedError:
-        means = "Nothing listens there: start the server, or correct the port."
-        yield Finding("connection", "failed", f"port {port} of {host} refuses", means)
-    except OSError as problem:
-        means = "A firewall, a private network, or a host that is down."
-        yield Finding("connection", "failed", f"port {port} of {host}: {problem}", means)
+        advice = "No server listens there: start it, or correct the port."
+        yield Finding("connection", "failed", f"{host} refuses port {port}", advice)
+    except OSError as error:
+        advice = "A firewall or a private network blocks the connection, or the host is down."
+        yield Finding("connection", "failed", f"port {port} of {host}: {error}", advice)
 
 
-def _secured(raw: socket.socket, host: str) -> Finding:
-    # The certificates that the chat model's client trusts.
+def _secure(raw: socket.socket, host: str) -> Finding:
+    # It trusts the same certificates as the chat model's client.
     context = httpx.create_ssl_context()
     try:
         with context.wrap_socket(raw, server_hostname=host) as secured:
             certificate: Mapping[str, Any] = secured.getpeercert() or {}
             version = secured.version()
-    except ssl.SSLCertVerificationError as problem:
-        means = _BY_VERIFY_CODE.get(problem.verify_code, _UNTRUSTED)
-        return Finding("TLS", "failed", problem.verify_message or str(problem), means)
-    except ssl.SSLError as problem:
-        means = "The port does not speak TLS: check the port, or whether the URL should be http."
-        return Finding("TLS", "failed", str(problem), means)
-    except OSError as problem:
-        means = "The connection was closed during the handshake: a firewall, or another protocol."
-        return Finding("TLS", "failed", str(problem), means)
-    return Finding("TLS", "ok", f"{version}, {report.certificate_of(certificate)}")
+    except ssl.SSLCertVerificationError as error:
+        advice = _BY_VERIFY_CODE.get(error.verify_code, _UNTRUSTED)
+        return Finding("TLS", "failed", error.verify_message or str(error), advice)
+    except ssl.SSLError as error:
+        advice = "The port does not use TLS: check the port, or use http instead of https."
+        return Finding("TLS", "failed", str(error), advice)
+    except OSError as error:
+        advice = "A firewall or a server of another protocol closed the connection."
+        return Finding("TLS", "failed", str(error), advice)
+    return Finding("TLS", "ok", f"{version}, {describe_certificate(certificate)}")

@@ -1,4 +1,7 @@
-"""What the findings of an examination mean, and how they are told to people and to programs."""
+"""What the doctor found, what it means for the user, and both as text and as JSON.
+
+The `check_*` functions turn what a server answered into findings. They send nothing.
+"""
 
 import json
 import textwrap
@@ -23,70 +26,55 @@ from langchain_azure_phi3.errors import (
 
 Outcome = Literal["ok", "no", "failed", "skipped"]
 
-# `no` is what the deployment does not have, and the package gets along without.
-_SIGNS: Mapping[Outcome, str] = {"ok": "ok", "no": "no", "failed": "FAIL", "skipped": "-"}
-_ANY_KIND = "endpoint"
-_NARROWEST, _WIDEST = 40, 100  # columns
+_MARKS: Mapping[Outcome, str] = {"ok": "ok", "no": "no", "failed": "FAIL", "skipped": "-"}
+_GENERIC_TYPE = "endpoint"  # the endpoint type of a host that looks like none of the known ones
+_MIN_COLUMNS, _MAX_COLUMNS = 40, 100
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one step of an examination found.
+    """The result of one step of the diagnosis.
 
     Attributes:
-        step: What was looked at, such as `"TLS"`.
-        outcome: `"ok"`; `"no"`: the deployment does not have it, which the package allows for;
-            `"failed"`; `"skipped"`: not looked at, and `found` says why.
-        found: What was seen.
-        means: What follows for the user, and what the package does about it.
+        step: What was checked, such as `"TLS"`.
+        outcome: `"ok"`; `"no"`: not available, and the package works around it; `"failed"`; or
+            `"skipped"`: not checked, for the reason in `detail`.
+        detail: What the server answered, or why the step was skipped.
+        advice: What to do, or what the package does about it.
     """
 
     step: str
     outcome: Outcome
-    found: str
-    means: str = ""
+    detail: str
+    advice: str = ""
 
     def as_text(self, columns: int) -> str:
-        """For people, in lines of 40 to 100 columns; what cannot be broken may be longer."""
-        return "\n".join(_told(self, _wide(columns)))
+        """The finding in lines of 40 to 100 columns; URLs are not broken."""
+        return "\n".join(_lines(self, _clamp(columns)))
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """An examination's result.
+class DoctorReport:
+    """The result of a diagnosis.
 
     Attributes:
-        endpoint: What was examined, without its query.
-        kind: What kind of endpoint it was taken for.
-        findings: In the order of the steps.
-        constructor: The arguments for `ChatAzurePhi3` that fit, as Python expressions.
-        notes: Where the rest of the arguments comes from.
+        endpoint: The URL of the endpoint, without its query.
+        endpoint_type: The type of endpoint, as inferred from the URL.
+        findings: One for each step, in order.
+        constructor: Arguments for `ChatAzurePhi3` that fit the endpoint, as Python expressions.
+        notes: Where the other arguments come from.
     """
 
     endpoint: str
-    kind: str
+    endpoint_type: str
     findings: Sequence[Finding]
     constructor: Mapping[str, str]
     notes: Sequence[str] = ()
 
     @property
     def usable(self) -> bool:
-        """Whether the deployment answered a question."""
+        """Whether the deployment answered a request."""
         return any(f.step == "completion" and f.outcome == "ok" for f in self.findings)
-
-    def as_json(self) -> str:
-        """For programs: an object with what the attributes say, and `usable`."""
-        told = asdict(self) | {"usable": self.usable, "call": self.call if self.usable else None}
-        return json.dumps(told, ensure_ascii=False, indent=2)
-
-    def as_text(self, columns: int) -> str:
-        """For people, in lines of 40 to 100 columns; what cannot be broken may be longer."""
-        found = [finding.as_text(columns) for finding in self.findings]
-        return "\n".join([*found, "", self.verdict(columns)])
-
-    def verdict(self, columns: int) -> str:
-        """What follows from all findings together, for people."""
-        return "\n".join(self._verdict(_wide(columns)))
 
     @property
     def call(self) -> str:
@@ -94,52 +82,80 @@ class Report:
         arguments = [f"    {name}={value}," for name, value in self.constructor.items()]
         return "\n".join(["model = ChatAzurePhi3(", *arguments, ")"])
 
-    @property
-    def _named(self) -> str:
-        # A host that looks like no kind is called just that.
-        return self.endpoint if self.kind == _ANY_KIND else f"{self.endpoint} ({self.kind})"
+    def as_json(self) -> str:
+        """The attributes, `usable` and `call`, as a JSON object."""
+        call = self.call if self.usable else None
+        fields = asdict(self) | {"usable": self.usable, "call": call}
+        return json.dumps(fields, ensure_ascii=False, indent=2)
 
-    def _verdict(self, columns: int) -> list[str]:
+    def as_text(self, columns: int) -> str:
+        """All findings and the summary, in lines of 40 to 100 columns; URLs are not broken."""
+        findings = [finding.as_text(columns) for finding in self.findings]
+        return "\n".join([*findings, "", self.summary(columns)])
+
+    def summary(self, columns: int) -> str:
+        """Whether the endpoint is usable, and the constructor call to use."""
+        return "\n".join(self._summary_lines(_clamp(columns)))
+
+    def _summary_lines(self, columns: int) -> list[str]:
         if not self.usable:
             failed = next((f.step for f in self.findings if f.outcome == "failed"), "completion")
-            return [f"Not usable: {self._named}. See {failed} above."]
+            is_generic = self.endpoint_type == _GENERIC_TYPE
+            endpoint = self.endpoint if is_generic else f"{self.endpoint} ({self.endpoint_type})"
+            return [f"Not usable: {endpoint}. See {failed} above."]
         notes = [line for note in self.notes for line in textwrap.wrap(f"# {note}", columns - 4)]
         code = "\n".join(["from langchain_azure_phi3 import ChatAzurePhi3", "", *notes, self.call])
         return [
-            f"Usable: {self.endpoint} ({self.kind}).",
+            f"Usable: {self.endpoint} ({self.endpoint_type}).",
             "",
             *textwrap.indent(code, "    ").splitlines(),
         ]
 
 
-def _wide(columns: int) -> int:
-    return max(_NARROWEST, min(columns, _WIDEST))
+def _clamp(columns: int) -> int:
+    return max(_MIN_COLUMNS, min(columns, _MAX_COLUMNS))
 
 
-def _told(finding: Finding, columns: int) -> Iterable[str]:
-    head = f"  {_SIGNS[finding.outcome]:<5} {finding.step:<17} "
+def _lines(finding: Finding, columns: int) -> Iterable[str]:
+    head = f"  {_MARKS[finding.outcome]:<5} {finding.step:<17} "
+    margin = " " * len(head)
     yield from textwrap.wrap(
-        finding.found,
+        finding.detail,
         columns,
         initial_indent=head,
-        subsequent_indent=" " * len(head),
+        subsequent_indent=margin,
         break_on_hyphens=False,
-        break_long_words=False,  # a URL is to be copied
+        break_long_words=False,  # URLs are copied
     )
-    if finding.means != "":
-        margin = " " * len(head)
-        yield from textwrap.wrap(
-            finding.means, columns, initial_indent=margin, subsequent_indent=margin
-        )
+    yield from textwrap.wrap(
+        finding.advice, columns, initial_indent=margin, subsequent_indent=margin
+    )
 
 
-def skipped(step: str, why: str) -> Finding:
-    """A step that was not taken."""
-    return Finding(step, "skipped", why)
+def skipped(step: str, reason: str) -> Finding:
+    """A step that was not checked."""
+    return Finding(step, "skipped", reason)
 
 
-# Which step a failed question speaks of; what is not here came from behind the door.
-_BLAMED: Mapping[type[AzurePhi3Error], str] = {
+def inconclusive(step: str, error: AzurePhi3Error) -> Finding:
+    """A step without a result, because something else went wrong."""
+    return Finding(step, "failed", one_line(error), advice(error))
+
+
+def one_line(error: AzurePhi3Error) -> str:
+    """An error's message on one line."""
+    return " ".join(str(error).split())
+
+
+def is_refusal(error: AzurePhi3Error) -> bool:
+    """Whether the server refused the request, rather than being slow, busy or broken."""
+    return isinstance(error, BadRequestError | NotFoundError | ContentFilterError)
+
+
+# -- failed requests -----------------------------------------------------------------------------
+
+# The step that an error belongs to; all other errors belong to "completion".
+_FAILED_STEPS: Mapping[type[AzurePhi3Error], str] = {
     AuthenticationError: "sign-in",
     PermissionDeniedError: "sign-in",
     NotFoundError: "route",
@@ -147,158 +163,156 @@ _BLAMED: Mapping[type[AzurePhi3Error], str] = {
     ConnectionFailedError: "route",
 }
 
-_NO_MODEL = "no_model_name"  # Foundry's code
+_NO_MODEL_CODE = "no_model_name"  # Foundry's
 NO_CREDENTIAL = (
-    "None was given, and the endpoint asks for one: set AZURE_INFERENCE_CREDENTIAL to its key, or "
-    "sign in with --entra."
+    "The endpoint requires a credential, and none was given: set AZURE_INFERENCE_CREDENTIAL to its "
+    "key, or sign in with --entra."
 )
 RETIRED = (
-    "Phi-3 and Phi-3.5 on serverless APIs were retired on 2025-08-30: deploy Phi-4, or the same "
-    "model on managed compute or a server of your own."
+    "Serverless deployments of Phi-3 and Phi-3.5 were retired on 2025-08-30: deploy Phi-4, or the "
+    "same model on managed compute or on your own server."
 )
 
-_MEANINGS: Mapping[type[AzurePhi3Error], str] = {
-    AuthenticationError: "The endpoint is there, but does not know this credential.",
-    PermissionDeniedError: "The credential is known, but may not ask this deployment.",
+_ADVICE: Mapping[type[AzurePhi3Error], str] = {
+    AuthenticationError: "The endpoint exists, but does not accept this credential.",
+    PermissionDeniedError: "The credential is valid, but has no permission for this deployment.",
     NotFoundError: "The host answers, but has no such deployment or path.",
-    InvalidResponseError: "Something else than a model answers at this address: a web page, a "
-    "sign-in, a proxy.",
-    ConnectionFailedError: "The host can be reached, but closes the connection without an answer.",
-    RateLimitError: "The deployment is there and knows the credential; it has no room now. The "
-    "package waits and tries again, as long as the server asks, up to max_retry_wait.",
-    RequestTimeoutError: "The deployment is there, but was too slow for this examination: try "
-    "again with a larger --timeout.",
-    ServerError: "The deployment is there, but not well: look at its logs. The package tries "
-    "again by itself, max_retries times.",
+    InvalidResponseError: "The address does not answer as a model does: it may be a web page, a "
+    "sign-in page or a proxy.",
+    ConnectionFailedError: "The host is reachable, but closes the connection without an answer.",
+    RateLimitError: "The deployment works, but is at its rate limit. The package waits as long as "
+    "the server asks, up to max_retry_wait, and retries.",
+    RequestTimeoutError: "The deployment exists, but did not answer in time: try again with a "
+    "larger --timeout.",
+    ServerError: "The deployment exists, but reports an internal error: check its logs. The "
+    "package retries max_retries times.",
     ContentFilterError: "The deployment works, but its content filter blocked a harmless "
-    "question: look at the filter's settings.",
-    InvalidInputError: "Nothing was sent. What the constructor calls model=, deployment= and api= "
-    "is --model, --deployment and --api here.",
+    "question: check the filter's settings.",
+    InvalidInputError: "Nothing was sent. The constructor's arguments model=, deployment= and "
+    "api= are --model, --deployment and --api on the command line.",
 }
 
 
-def blamed(failure: AzurePhi3Error) -> str:
-    """The step that a failed question speaks of: route, sign-in or completion."""
-    if _asks_for_a_credential(failure):
+def failed_step(error: AzurePhi3Error) -> str:
+    """The step that a failed request belongs to: route, sign-in or completion."""
+    if _is_missing_credential(error):
         return "sign-in"
-    return _BLAMED.get(type(failure), "completion")
+    return _FAILED_STEPS.get(type(error), "completion")
 
 
-def meaning(failure: AzurePhi3Error) -> str:
-    """What a failed question means."""
-    if _asks_for_a_credential(failure):
-        return _MEANINGS[AuthenticationError]
-    if failure.code == _NO_MODEL:
-        return "One endpoint for several models: name one with --model."
-    return _MEANINGS.get(type(failure), "The deployment is there, but refuses a plain question.")
+def advice(error: AzurePhi3Error) -> str:
+    """What a failed request means, and what to do."""
+    if _is_missing_credential(error):
+        return _ADVICE[AuthenticationError]
+    if error.code == _NO_MODEL_CODE:
+        return "This endpoint serves several models: choose one with --model."
+    return _ADVICE.get(type(error), "The deployment exists, but refuses a plain question.")
 
 
-def _asks_for_a_credential(failure: AzurePhi3Error) -> bool:
-    # Serverless endpoints answered 400 to a missing header (big-AGI#608, semantic-kernel#8624).
-    return isinstance(failure, BadRequestError) and "authorization" in str(failure).lower()
+def _is_missing_credential(error: AzurePhi3Error) -> bool:
+    # Serverless endpoints answer 400 to a missing header (big-AGI#608, semantic-kernel#8624).
+    return isinstance(error, BadRequestError) and "authorization" in str(error).lower()
 
 
-def is_refusal(failure: AzurePhi3Error) -> bool:
-    """Whether the server understood and said no, rather than being slow, busy or broken."""
-    return isinstance(failure, BadRequestError | NotFoundError | ContentFilterError)
+# -- capabilities --------------------------------------------------------------------------------
 
 
-def unclear(step: str, failure: AzurePhi3Error) -> Finding:
-    """A step that came to no result, because something else went wrong."""
-    return Finding(step, "failed", said(failure), meaning(failure))
-
-
-def said(failure: AzurePhi3Error) -> str:
-    """The failure in one line."""
-    return " ".join(str(failure).split())
-
-
-def of_usage(by_default: bool, when_asked: bool | None, *, whole: bool) -> Finding:
-    """Whether streams say what they cost.
+def check_usage(by_default: bool, on_request: bool | None, *, in_responses: bool) -> Finding:
+    """Whether streams report token counts.
 
     Args:
-        by_default: Whether they did, asked as the package asks.
-        when_asked: Whether they did with `stream_usage=True`; `None`: refused.
-        whole: Whether an answer that was not streamed did.
+        by_default: Whether they do with the package's default settings.
+        on_request: Whether they do with `stream_usage=True`; `None` if the server refuses it.
+        in_responses: Whether responses that are not streamed do.
     """
     if by_default:
-        return Finding("usage in streams", "ok", "token counts come with the stream")
-    if when_asked:
+        return Finding("usage in streams", "ok", "streams report token counts")
+    if on_request:
         return Finding(
             "usage in streams",
             "ok",
-            "token counts come when they are asked for",
-            "Pass stream_usage=True; it is in the call below.",
+            "streams report token counts on request",
+            "Pass stream_usage=True; the call below has it.",
         )
-    why = "refused" if when_asked is None else "not given, though asked for"
+    reason = "refused" if on_request is None else "not reported, although requested"
     return Finding(
         "usage in streams",
         "no",
-        f"token counts: {why}",
-        "usage_metadata of streamed answers is None: nothing is made up."
-        + (" invoke() has it." if whole else ""),
+        f"token counts: {reason}",
+        "usage_metadata of streamed messages is None."
+        + (" invoke() has it." if in_responses else ""),
     )
 
 
-def of_extras(logprobs: bool | AzurePhi3Error) -> Finding:
-    """What became of a parameter outside the API's schema."""
+def check_extra_parameters(logprobs: bool | AzurePhi3Error) -> Finding:
+    """Whether the server accepts a parameter outside the API's schema, and returns its result."""
     if isinstance(logprobs, AzurePhi3Error):
         if not is_refusal(logprobs):
-            return unclear("extra parameters", logprobs)
+            return inconclusive("extra parameters", logprobs)
         return Finding(
             "extra parameters",
             "no",
-            said(logprobs),
+            one_line(logprobs),
             "logprobs, top_logprobs, logit_bias, n and model_extras raise BadRequestError here.",
         )
     if logprobs:
-        return Finding("extra parameters", "ok", "accepted; log-probabilities come back")
+        return Finding("extra parameters", "ok", "accepted; log probabilities are returned")
     return Finding(
         "extra parameters",
         "ok",
-        "accepted; but no log-probabilities come back",
-        "Managed compute leaves them out of every answer. Other extras have their effect.",
+        "accepted; log probabilities are not returned",
+        "Managed compute removes them from each response. Other extra parameters work.",
     )
 
 
-def of_tools(prompted: bool | AzurePhi3Error, native: bool | AzurePhi3Error) -> Finding:
-    """What becomes of tools: described in the prompt, and on the wire."""
+def check_tools(prompted: bool | AzurePhi3Error, native: bool | AzurePhi3Error) -> Finding:
+    """Whether the model calls tools that the prompt describes, and tools in the request.
+
+    Each argument tells whether the model called the tool, or holds the error.
+    """
     if isinstance(native, AzurePhi3Error):
-        found = f"on the wire: {said(native)}"
+        detail = f"in the request: {one_line(native)}"
     elif native:
-        found = "taken on the wire, and one was called"
+        detail = "accepted in the request, and the model called one"
     else:
-        found = "taken on the wire, but none was called"
+        detail = "accepted in the request, but the model called none"
     if native is True:
-        means = (
-            "Pass tool_calling='native'; it is in the call below. Without it, tools go into the "
-            "prompt."
+        text = (
+            "Pass tool_calling='native'; the call below has it. Without it, the prompt describes "
+            "the tools."
         )
     elif isinstance(prompted, AzurePhi3Error):
-        means = f"In the prompt, as bind_tools() does it, it failed too: {said(prompted)}"
+        text = (
+            f"Described in the prompt, as bind_tools() does, they failed too: {one_line(prompted)}"
+        )
     else:
-        tried = "one was called" if prompted else "this time the model called none"
-        means = f"bind_tools() describes them in the prompt and reads the calls: tried, {tried}."
-    return Finding("tools", "ok" if native is True else "no", found, means)
+        result = "the model called one" if prompted else "the model called none this time"
+        text = f"bind_tools() describes them in the prompt and parses the calls: {result}."
+    return Finding("tools", "ok" if native is True else "no", detail, text)
 
 
-_BY_PROMPT = "with_structured_output() puts the schema into the prompt and checks the answer."
+_STRUCTURED_OUTPUT = (
+    "with_structured_output() describes the schema in the prompt and validates the answer."
+)
 
 
-def of_json_mode(answer: str | AzurePhi3Error, finish_reason: str | None) -> Finding:
-    """What becomes of `response_format`."""
+def check_json_mode(answer: str | AzurePhi3Error, finish_reason: str | None) -> Finding:
+    """Whether `response_format` makes the model answer with a JSON object."""
     if isinstance(answer, RequestTimeoutError):
-        return Finding("JSON mode", "no", "no answer in time: it hangs", _BY_PROMPT)
+        return Finding(
+            "JSON mode", "no", "no answer in time: the request hangs", _STRUCTURED_OUTPUT
+        )
     if isinstance(answer, AzurePhi3Error):
         if not is_refusal(answer):
-            return unclear("JSON mode", answer)
-        return Finding("JSON mode", "no", said(answer), _BY_PROMPT)
+            return inconclusive("JSON mode", answer)
+        return Finding("JSON mode", "no", one_line(answer), _STRUCTURED_OUTPUT)
     if answer.strip() == "":
-        found = f"only white space comes (finish_reason {finish_reason})"
-        return Finding("JSON mode", "no", found, _BY_PROMPT)
+        detail = f"the answer is only white space (finish_reason {finish_reason})"
+        return Finding("JSON mode", "no", detail, _STRUCTURED_OUTPUT)
     if _is_object(answer):
-        return Finding("JSON mode", "ok", "answers with an object", _BY_PROMPT)
-    return Finding("JSON mode", "no", "taken, but the answer is no object", _BY_PROMPT)
+        return Finding("JSON mode", "ok", "the answer is a JSON object", _STRUCTURED_OUTPUT)
+    detail = "accepted, but the answer is not a JSON object"
+    return Finding("JSON mode", "no", detail, _STRUCTURED_OUTPUT)
 
 
 def _is_object(text: str) -> bool:
@@ -308,57 +322,63 @@ def _is_object(text: str) -> bool:
         return False
 
 
-def of_image(answer: int | AzurePhi3Error | None, model: str | None) -> Finding:
-    """What becomes of a picture; `answer` is what the prompt cost with it, in tokens."""
+def check_image(answer: int | AzurePhi3Error | None, model: str | None) -> Finding:
+    """Whether the model accepts an image.
+
+    Args:
+        answer: Tokens of the prompt with the image, if reported; or the error.
+        model: The model's name.
+    """
     if isinstance(answer, InvalidInputError):
         return Finding(
             "image",
             "no",
-            f"{model} takes text only",
-            "The package says so before anything is sent (InvalidInputError).",
+            f"{model} accepts text only",
+            "The package raises InvalidInputError before it sends an image.",
         )
     if isinstance(answer, AzurePhi3Error):
         if not is_refusal(answer):
-            return unclear("image", answer)
-        means = "A text-only model. Pass model=, and the package refuses pictures before sending."
-        # A 404's advice on paths and names would lead astray here.
-        found = "refused (404)" if isinstance(answer, NotFoundError) else said(answer)
-        return Finding("image", "no", found, means)
-    cost = "" if answer is None else f"; the prompt counted as {answer:,} tokens"
+            return inconclusive("image", answer)
+        text = "A text-only model. Pass model=, and the package refuses images before sending."
+        # The advice on paths and names in the message of a 404 would be misleading here.
+        detail = "refused (404)" if isinstance(answer, NotFoundError) else one_line(answer)
+        return Finding("image", "no", detail, text)
+    cost = "" if answer is None else f"; the prompt has {answer:,} tokens"
     return Finding("image", "ok", f"accepted{cost}")
 
 
-def of_scored_image(answer: AzurePhi3Error | None) -> Finding:
-    """What becomes of a picture on `/score`, which does not say why it failed."""
-    if answer is None:
+def check_score_image(error: AzurePhi3Error | None) -> Finding:
+    """Whether `/score` accepts an image; the route does not say why a request fails."""
+    if error is None:
         return Finding("image", "ok", "accepted")
-    if not isinstance(answer, InvalidResponseError | ServerError):
-        return of_image(answer, None)
-    means = (
-        "So does a text-only model. Pass model=, and the package refuses pictures before sending."
+    if not isinstance(error, InvalidResponseError | ServerError):
+        return check_image(error, None)
+    text = (
+        "Text-only models behave like this. Pass model=, and the package refuses images before "
+        "sending."
     )
-    return Finding("image", "no", "/score gives no answer to a picture", means)
+    return Finding("image", "no", "/score does not answer a prompt with an image", text)
 
 
-def of_name(given: str | None, told: str | None, known: str | None) -> str:
-    """What the model's own name means for the one that was given.
+def check_model_name(given: str | None, reported: str | None, known: str | None) -> str:
+    """Advice on the name of the model.
 
     Args:
-        given: The user's.
-        told: The deployment's.
-        known: What the catalogue calls the told one, if it knows it.
+        given: The name that the user gave.
+        reported: The name that the deployment reports.
+        known: The catalog's name of the reported model, if the catalog has it.
     """
     if known is None:
-        return f"The catalogue does not know {told}: its limits are not known before sending."
+        return f"{reported} is not in the catalog: its limits are not checked before sending."
     if given is None:
-        return f"Pass model={known!r}: the package then knows its limits."
-    if given.lower() not in (known.lower(), str(told).lower()):
-        return f"That is not {given}: check which of the two is meant."
+        return f"Pass model={known!r}, so that the package knows its limits."
+    if given.lower() not in (known.lower(), str(reported).lower()):
+        return f"This is not {given}: check which of the two you want."
     return ""
 
 
-def certificate_of(subject: Mapping[str, Any]) -> str:
-    """Who issued a certificate, and until when it is valid (`SSLSocket.getpeercert`)."""
-    issuer = dict(pair for group in subject.get("issuer", ()) for pair in group)
+def describe_certificate(certificate: Mapping[str, Any]) -> str:
+    """The issuer and the last day of a certificate, from `SSLSocket.getpeercert`."""
+    issuer = dict(pair for group in certificate.get("issuer", ()) for pair in group)
     name = issuer.get("organizationName") or issuer.get("commonName") or "an unnamed authority"
-    return f"certificate of {name}, valid until {subject.get('notAfter', 'an unknown day')}"
+    return f"certificate of {name}, valid until {certificate.get('notAfter', 'an unknown date')}"

@@ -1,81 +1,75 @@
-"""aiohttp beneath httpx's asynchronous client: its pool costs the same however many wait.
+"""aiohttp as a transport of httpx: it parses HTTP in C, and its pool does not slow down.
 
-httpx's own looks through all connections and all waiting requests at each request, so that its
-throughput falls as concurrency grows; and aiohttp reads HTTP in C.
+httpx's own pool scans all connections and all waiting requests at each request. The package
+`httpx-aiohttp` keeps cookies, reports connect timeouts as read timeouts, has no write timeout and
+reuses connections that received something while they were idle.
 """
 
 import asyncio
 import os
 import re
+import select
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import lru_cache
-from io import BytesIO
+from typing import Any
 
 import aiohttp
 import httpx
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from langchain_azure_phi3._http.lean_client import (
-    AFTERWARDS_BYTES,
-    AFTERWARDS_SECONDS,
-    DISCONNECTED,
-    HEAD_BYTES,
-    NO_END,
-    NO_HEADER,
-    NO_HTTP,
-    AsyncDirectBody,
-    trusted,
-)
+from langchain_azure_phi3._http.client import ssl_context
 
-_AT_ONCE = 262_144  # bytes
-_QUOTES = re.compile(r":?\s*\n|: b'")
+_HEAD_BYTES = 102_400  # the most of a response before its body, as in h11
+_UPLOAD_BYTES = 65_536
+_QUOTES = re.compile(r":?\s*\n|: b'")  # before what a message quotes: a header, or the URL
 
 
-def _no_http(problem: Exception) -> str:
-    # "Invalid header token:", a line that quotes it, and in another form of it the URL.
-    found = _QUOTES.split(getattr(problem, "message", ""), maxsplit=1)[0]
-    return NO_HTTP.format(found)
+def _not_http(problem: Exception) -> str:
+    reason = _QUOTES.split(getattr(problem, "message", ""), maxsplit=1)[0]
+    return f"the server does not speak HTTP/1.1 ({reason})"
 
 
 def _refusal(problem: Exception) -> str:
     return str(getattr(problem, "os_error", None) or getattr(problem, "certificate_error", problem))
 
 
-def _break(problem: Exception) -> str:
+def _system_error(problem: Exception) -> str:
     number = getattr(problem, "errno", None)
     return "the connection broke" if number is None else os.strerror(number)
 
 
-# What aiohttp raises, what httpx would have raised, and what to say: the first that fits. Its own
-# words hold the URL, and with it perhaps a gateway's key.
-_NAMES: tuple[
-    tuple[type[Exception], type[httpx.TransportError], str | Callable[[Exception], str]], ...
-] = (
+# What aiohttp raises, what httpx would raise, and the message: the first that matches. aiohttp's
+# own messages hold the URL, and with it perhaps a gateway's key.
+_Error = tuple[type[Exception], type[httpx.TransportError], str | Callable[[Exception], str]]
+_ERRORS: tuple[_Error, ...] = (
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, "timed out"),
     (aiohttp.ServerTimeoutError, httpx.ReadTimeout, "timed out"),
+    (TimeoutError, httpx.WriteTimeout, "timed out"),
     (aiohttp.ClientConnectorError, httpx.ConnectError, _refusal),
     (aiohttp.ClientSSLError, httpx.ConnectError, _refusal),
-    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError, DISCONNECTED),
-    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, NO_END),
-    (aiohttp.ClientResponseError, httpx.RemoteProtocolError, _no_http),
-    (HttpProcessingError, httpx.RemoteProtocolError, _no_http),
-    (aiohttp.ClientConnectionError, httpx.ReadError, _break),
-    (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "the URL is none"),
-    (ValueError, httpx.LocalProtocolError, NO_HEADER),
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError, "the server disconnected"),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError, "the body is incomplete"),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError, _not_http),
+    (HttpProcessingError, httpx.RemoteProtocolError, _not_http),
+    (aiohttp.ClientConnectionError, httpx.ReadError, _system_error),
+    (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "the URL is invalid"),
+    (ValueError, httpx.LocalProtocolError, "a header cannot be sent"),
 )
 # They are raised without their cause, which holds the request and with it the credential.
-_RAISED = tuple(theirs for theirs, _, _ in _NAMES)
+_RAISED = tuple(theirs for theirs, _, _ in _ERRORS)
 
 
 def _as_httpx(problem: Exception) -> httpx.TransportError:
-    kind, said = next((ours, said) for theirs, ours, said in _NAMES if isinstance(problem, theirs))
-    return kind(said if isinstance(said, str) else said(problem))
+    error, message = next((o, m) for theirs, o, m in _ERRORS if isinstance(problem, theirs))
+    return error(message if isinstance(message, str) else message(problem))
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """For `httpx.AsyncClient(transport=...)`, in one event loop."""
+    """For one event loop."""
 
     def __init__(self, limits: httpx.Limits) -> None:
         self._limits = limits
@@ -83,27 +77,29 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; the response's body is still to be read."""
-        seconds = request.extensions.get("timeout", {})
+        seconds = request.extensions["timeout"]
         try:
-            response = await self._open().request(
-                request.method,
-                _url(str(request.url)),
-                headers=request.headers.multi_items(),
-                data=_upload(await request.aread()),
-                allow_redirects=False,
-                ssl=trusted() if request.url.scheme == "https" else True,
-                timeout=_limits(seconds.get("pool"), seconds.get("connect"), seconds.get("read")),
-            )
+            async with asyncio.timeout(None) as writing:
+                response = await self._open_session().request(
+                    request.method,
+                    _url(str(request.url)),
+                    headers=request.headers.multi_items(),
+                    data=_upload(await request.aread(), writing, seconds["write"]),
+                    allow_redirects=False,
+                    ssl=ssl_context() if request.url.scheme == "https" else True,
+                    timeout=aiohttp.ClientTimeout(
+                        connect=seconds["pool"],
+                        sock_connect=seconds["connect"],
+                        sock_read=seconds["read"],
+                    ),
+                )
         except _RAISED as problem:
             raise _as_httpx(problem) from None
         return httpx.Response(
             response.status,
-            headers=response.raw_headers,
+            # Responses that vcrpy plays have no raw headers.
+            headers=response.raw_headers or tuple(response.headers.items()),
             stream=_Body(response),
-            extensions={
-                "http_version": b"HTTP/1.1",
-                "reason_phrase": (response.reason or "").encode("latin-1", "replace"),
-            },
         )
 
     async def aclose(self) -> None:
@@ -111,34 +107,77 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if self._session is not None:
             await self._session.close()
 
-    def _open(self) -> aiohttp.ClientSession:
+    def abandon(self) -> None:
+        """Let go of the session of a loop that runs no more, or aiohttp would log an error."""
+        if self._session is not None:
+            with suppress(StopIteration):
+                self._session.close().send(None)
+            self._session.detach()
+
+    def _open_session(self) -> aiohttp.ClientSession:
         if self._session is None:
+            limits = self._limits
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self._limits.max_connections or 0,
-                    keepalive_timeout=self._limits.keepalive_expiry,
+                connector=_Connector(
+                    limit=limits.max_connections or 0, keepalive_timeout=limits.keepalive_expiry
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
-                max_line_size=HEAD_BYTES,
-                max_field_size=HEAD_BYTES,
+                max_line_size=_HEAD_BYTES,
+                max_field_size=_HEAD_BYTES,
                 skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
             )
         return self._session
 
 
-class _Body(AsyncDirectBody):
+_used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Reuses no connection that received anything between two requests.
+
+    aiohttp looks at this when a connection is released, but not when it is used again.
+    """
+
+    async def connect(self, *args: Any, **kwargs: Any) -> Any:
+        while True:
+            connection = await super().connect(*args, **kwargs)
+            protocol: Any = connection.protocol
+            if protocol not in _used:
+                _used.add(protocol)
+                protocol.closed.add_done_callback(_retrieve)
+            elif _has_received(protocol):
+                connection.close()
+                continue
+            return connection
+
+
+def _has_received(protocol: ResponseHandler) -> bool:
+    """Whether anything arrived since the last response, or the connection ended."""
+    # The handle: any byte that is read starts the timeout of a read anew.
+    if protocol.should_close or getattr(protocol, "_read_timeout_handle", None) is not None:
+        return True
+    # What the loop has not read yet.
+    sock = None if protocol.transport is None else protocol.transport.get_extra_info("socket")
+    if sock is None:
+        return True
+    if not hasattr(select, "poll"):  # Windows
+        return bool(select.select([sock], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+class _Body(httpx.AsyncByteStream):
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
-        # aiohttp 3.14 closes a connection on which a body's framing breaks, and tells the response
-        # nothing of it: whoever reads would wait for ever, whatever the timeout.
+        # aiohttp 3.14 closes a connection on which a body's framing breaks, and does not tell the
+        # response: the reader would wait forever, whatever the timeout.
         connection = response.connection
         protocol = connection.protocol if connection is not None else None
         self._closed = protocol.closed if protocol is not None else None
         if self._closed is not None:
-            self._closed.add_done_callback(self._ended)
-            self._closed.remove_done_callback(_retrieved)  # of the connection's last response
-            self._closed.add_done_callback(_retrieved)
+            self._closed.add_done_callback(self._end)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
@@ -147,31 +186,36 @@ class _Body(AsyncDirectBody):
         except _RAISED as problem:
             raise _as_httpx(problem) from None
 
-    async def asaid_all(self) -> None:
-        """Read what is left; it fails in silence, and soon."""
-        size = 0
-        with suppress(TimeoutError, *_RAISED):
-            async with asyncio.timeout(AFTERWARDS_SECONDS):
-                async for piece in self._response.content.iter_any():
-                    size += len(piece)
-                    if size > AFTERWARDS_BYTES:
-                        return
-
     async def aclose(self) -> None:
         """Give the connection back, or close it where the body has not been read."""
         if self._closed is not None:
-            self._closed.remove_done_callback(self._ended)
+            self._closed.remove_done_callback(self._end)
         self._response.close()
 
-    def _ended(self, _: object) -> None:
+    def _end(self, _: object) -> None:
         content = self._response.content
         if not content.is_eof() and content.exception() is None:
             content.set_exception(aiohttp.ClientPayloadError())
 
 
-def _upload(content: bytes) -> bytes | BytesIO | None:
-    # Pictures are large: aiohttp sends a file in pieces, and lets others run between them.
-    return BytesIO(content) if len(content) > _AT_ONCE else content or None
+def _upload(content: bytes, writing: asyncio.Timeout, seconds: float | None) -> Any:
+    """What aiohttp sends as `content`: a large one in pieces, each within the write timeout.
+
+    aiohttp has no write timeout, and a read timeout only once the request is sent.
+    """
+
+    async def pieces() -> AsyncIterator[bytes]:
+        loop = asyncio.get_running_loop()
+        for start in range(0, len(content), _UPLOAD_BYTES):
+            # Once the server has responded, nobody waits for the rest.
+            with suppress(RuntimeError):
+                writing.reschedule(None if seconds is None else loop.time() + seconds)
+            yield content[start : start + _UPLOAD_BYTES]
+            await asyncio.sleep(0)  # images are large: let others run in between
+        with suppress(RuntimeError):
+            writing.reschedule(None)
+
+    return pieces() if len(content) > _UPLOAD_BYTES else content or None
 
 
 @lru_cache(maxsize=256)
@@ -179,12 +223,7 @@ def _url(text: str) -> URL:
     return URL(text, encoded=True)
 
 
-@lru_cache(maxsize=256)
-def _limits(pool: float | None, connect: float | None, read: float | None) -> aiohttp.ClientTimeout:
-    return aiohttp.ClientTimeout(connect=pool, sock_connect=connect, sock_read=read)
-
-
-def _retrieved(closed: asyncio.Future[None]) -> None:
-    """Look at why a connection ended, or asyncio says later that nobody did."""
+def _retrieve(closed: asyncio.Future[None]) -> None:
+    """Look at why a connection ended, or asyncio logs that nobody did."""
     if not closed.cancelled():
         closed.exception()

@@ -1,10 +1,15 @@
 """Credentials on every request: keys as they are, Entra ID tokens while they are fresh."""
 
 import asyncio
+import hashlib
 import inspect
+import itertools
+import os
 import threading
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Sequence
+import weakref
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol, runtime_checkable
 
 import httpx
@@ -13,7 +18,7 @@ from langchain_azure_phi3._http import entra
 from langchain_azure_phi3._http.routes import Route
 from langchain_azure_phi3.errors import InvalidInputError
 
-# A token is replaced this long before it expires, so that none expires under way.
+# A token is replaced this many seconds before it expires, so that none expires under way.
 _EARLY = 300.0
 
 
@@ -29,11 +34,27 @@ class TokenCredential(Protocol):
 TokenProvider = Callable[[], str | Awaitable[str]]
 
 
-class Auth(httpx.Auth):
-    """Signs requests, and says with what; this one signs nothing."""
+class Auth:
+    """Signs requests, and describes with what; this one signs nothing.
 
-    @property
-    def sent(self) -> str:
+    Attributes:
+        identity: Tells credentials apart, without being one.
+    """
+
+    identity = ""
+
+    def sign(self, request: httpx.Request, claims: str | None = None) -> None:
+        """Add the credential's headers; `claims` are those that a challenge demanded."""
+
+    async def asign(self, request: httpx.Request, claims: str | None = None) -> None:
+        """The same without blocking the event loop."""
+        self.sign(request, claims)
+
+    def claims_challenge(self, response: httpx.Response) -> str | None:
+        """The claims that a refusal demands of another token, if such a token can be had."""
+        return None
+
+    def describe(self) -> str:
         """What was sent to identify the caller, for the message of a refusal; no secret."""
         return "No credential was sent."
 
@@ -51,19 +72,19 @@ def auth_for(
     """What signs the requests to one endpoint.
 
     Raises:
-        InvalidInputError: The credential is none, or may not be sent to this endpoint.
+        InvalidInputError: The credential's type is unknown, or it may not be sent to this endpoint.
     """
     if credential is None:
         return Auth()
     if isinstance(credential, str):
-        return KeyAuth(credential, route.kind.key_headers)
+        return KeyAuth(credential, route.endpoint_type.key_headers)
     if isinstance(credential, TokenCredential):
         return TokenAuth(credential, _scopes(route, scopes))
     if callable(credential):
         return TokenAuth(credential)
     raise InvalidInputError(
-        f"A {type(credential).__name__} is no credential that is known here. Pass the key itself, "
-        "a credential of azure-identity, or a callable that gives a token."
+        f"Unsupported credential type {type(credential).__name__}. Pass the key itself, a "
+        "credential of azure-identity, or a callable that returns a token."
     )
 
 
@@ -72,14 +93,15 @@ def _scopes(route: Route, given: Sequence[str] | None) -> list[str]:
         return list(given)
     if route.scope is not None:
         return [route.scope]
-    if route.kind.scope is not None:
+    if route.endpoint_type.scope is not None:
         raise InvalidInputError(
-            f"{route.base} is no host of Azure's that is known here, so no Entra ID token is sent "
-            "to it unasked. If it may have one, name the scope: credential_scopes=[...]."
+            f"{route.base} is not a known Azure host, so it gets no Entra ID token by default. If "
+            "it may have one, name the scope: credential_scopes=[...]."
         )
     raise InvalidInputError(
-        f"The {route.kind.name} {route.base} takes a key, not Entra ID tokens. "
-        f"{route.kind.no_tokens} If yours does, name the scope: credential_scopes=[...]."
+        f"The {route.endpoint_type.name} {route.base} takes a key, not Entra ID tokens. "
+        f"{route.endpoint_type.entra_unsupported_reason} If yours does, name the scope: "
+        "credential_scopes=[...]."
     )
 
 
@@ -96,9 +118,14 @@ class KeyAuth(Auth):
         self._signed = {
             name: f"Bearer {key}" if name == "authorization" else key for name in headers
         }
+        self.identity = hashlib.sha256(key.encode()).hexdigest()[:16]
 
-    @property
-    def sent(self) -> str:
+    def sign(self, request: httpx.Request, claims: str | None = None) -> None:
+        """Add the key."""
+        for name, value in self._signed.items():  # half the work of update()
+            request.headers[name] = value
+
+    def describe(self) -> str:
         """The headers by name."""
         return f"A key was sent, in the header {' and in '.join(self._signed)}."
 
@@ -107,11 +134,72 @@ class KeyAuth(Auth):
         """The key."""
         return (self._key,)
 
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Sign one request."""
-        for name, value in self._signed.items():  # half the work of update()
-            request.headers[name] = value
-        yield request
+
+_NUMBERS = itertools.count(1)
+
+
+class _TokenCache:
+    """The token of one credential for some scopes, and the locks under which it is fetched."""
+
+    def __init__(self) -> None:
+        self.identity = f"credential {next(_NUMBERS)}"
+        self.lock = threading.Lock()
+        self.token: str | None = None
+        self.previous: str | None = None
+        self._expires = 0.0
+        self._loop_lock: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
+        _caches.add(self)
+
+    def fresh(self, refused: str | None) -> str | None:
+        """The token, unless it expires soon or is the one that was refused."""
+        fresh = self.token != refused and time.time() < self._expires - _EARLY
+        return self.token if fresh else None
+
+    def store(self, token: Any) -> str:
+        """Keep a token of a credential; a callable keeps its own and gives a plain string."""
+        text = _sendable(str(token if isinstance(token, str) else token.token))
+        self._expires = 0.0 if isinstance(token, str) else float(token.expires_on)
+        if text != self.token:
+            self.token, self.previous = text, self.token
+        return text
+
+    def expire(self) -> None:
+        """Fetch another token next time, whatever this one's date says."""
+        self._expires = 0.0
+
+    def refresh_lock(self) -> asyncio.Lock:
+        """The lock of the running loop: a lock cannot outlive its loop."""
+        loop = asyncio.get_running_loop()
+        held = self._loop_lock
+        if held is None or held[0] is not loop:
+            held = self._loop_lock = loop, asyncio.Lock()
+        return held[1]
+
+
+# Caches by the credential's id and scopes: models that share a credential share its tokens. An
+# entry ends with its credential, which it does not keep alive.
+_shared: dict[int, dict[tuple[str, ...], _TokenCache]] = {}
+_caches: weakref.WeakSet[_TokenCache] = weakref.WeakSet()
+
+
+def _cache_of(credential: Any, scopes: tuple[str, ...]) -> _TokenCache:
+    key = id(credential)
+    if key not in _shared:
+        with suppress(TypeError):  # no weak reference is possible
+            weakref.finalize(credential, _shared.pop, key, None).atexit = False
+            _shared[key] = {}
+    by_scopes = _shared.get(key, {})
+    return by_scopes.get(scopes) or by_scopes.setdefault(scopes, _TokenCache())
+
+
+def _reset_after_fork() -> None:
+    """Replace the locks that a thread of the parent may hold: it does not exist in the child."""
+    for cache in list(_caches):
+        cache.lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 class TokenAuth(Auth):
@@ -124,19 +212,42 @@ class TokenAuth(Auth):
     def __init__(
         self, credential: TokenCredential | TokenProvider, scopes: Sequence[str] | None = None
     ) -> None:
-        self._fetch = entra.fetcher(credential, tuple(scopes or ()))
         self._scopes = tuple(scopes or ())
-        self._lock = threading.Lock()
-        self._turn: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
-        self._expires = 0.0
-        self._held: str | None = None
-        self._earlier: str | None = None
+        self._fetch = entra.make_fetcher(credential, self._scopes)
+        self._cache = _cache_of(credential, self._scopes)
+        self.identity = self._cache.identity
 
-    @property
-    def sent(self) -> str:
-        """The audience that was asked for; of a callable's token, the one that it names."""
+    def sign(self, request: httpx.Request, claims: str | None = None) -> None:
+        """Add a token, fetched on this thread if there is no fresh one."""
+        token = self._token(claims, _refused(request, claims))
+        if inspect.isawaitable(token):
+            if inspect.iscoroutine(token):
+                token.close()
+            raise InvalidInputError(
+                "An async credential cannot sign on the sync path. Use ainvoke and astream, or a "
+                "sync credential, which works on both."
+            )
+        request.headers["authorization"] = f"Bearer {token}"
+
+    async def asign(self, request: httpx.Request, claims: str | None = None) -> None:
+        """Add a token, fetched without blocking the loop."""
+        token = await self._token_async(claims, _refused(request, claims))
+        request.headers["authorization"] = f"Bearer {token}"
+
+    def claims_challenge(self, response: httpx.Response) -> str | None:
+        """The claims that a refusal demands; a refused token is not used again."""
+        if response.status_code != 401:
+            return None
+        if self._cache.token == _refused(response.request, ""):
+            self._cache.expire()
+        if not self._fetch.answers_claims:
+            return None
+        return entra.parse_claims(response.headers.get_list("www-authenticate"))
+
+    def describe(self) -> str:
+        """The audience that was requested; of a callable's token, the one that it names."""
         audiences = [scope.removesuffix("/.default") for scope in self._scopes]
-        found = audiences or [entra.audience(self._held or "") or "that your callable chose"]
+        found = audiences or [entra.audience(self._cache.token or "") or "that your callable chose"]
         return (
             f"A token for the audience {', '.join(found)} was sent, in the header authorization. "
             "Another audience: credential_scopes=['<audience>/.default']."
@@ -145,89 +256,36 @@ class TokenAuth(Auth):
     @property
     def secrets(self) -> tuple[str, ...]:
         """The token, and the one before it: a request under way may have been signed with that."""
-        return tuple(token for token in (self._held, self._earlier) if token is not None)
-
-    def sync_auth_flow(
-        self, request: httpx.Request
-    ) -> Generator[httpx.Request, httpx.Response, None]:
-        """Sign one request, on the sync path."""
-        token = self._on_this_thread()
-        response = yield _signed(request, token)
-        if (claims := self._demanded(response, token)) is not None:
-            yield _signed(request, self._on_this_thread(claims, refused=token))
-
-    async def async_auth_flow(
-        self, request: httpx.Request
-    ) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Sign one request without blocking the loop."""
-        token = await self._in_the_loop()
-        response = yield _signed(request, token)
-        if (claims := self._demanded(response, token)) is not None:
-            yield _signed(request, await self._in_the_loop(claims, refused=token))
-
-    def _demanded(self, response: httpx.Response, token: str) -> str | None:
-        """The claims that a refusal demands of the next token, if any can have them."""
-        if response.status_code != 401:
-            return None
-        if self._held == token:
-            self._expires = 0.0  # whatever its date says
-        if not self._fetch.answers_claims:
-            return None
-        return entra.claims_in(response.headers.get_list("www-authenticate"))
-
-    def _on_this_thread(self, claims: str | None = None, *, refused: str | None = None) -> str:
-        token = self._token(claims, refused)
-        if inspect.isawaitable(token):
-            if inspect.iscoroutine(token):
-                token.close()
-            raise InvalidInputError(
-                "An async credential cannot sign on the sync path: use ainvoke and astream, "
-                "or a sync credential, which works on both."
-            )
-        return str(token)
-
-    async def _in_the_loop(self, claims: str | None = None, *, refused: str | None = None) -> str:
-        if (token := self._fresh(refused)) is not None:
-            return token
-        async with self._one_at_a_time():
-            if self._fetch.is_async:
-                given = self._token(claims, refused)
-            else:
-                given = await asyncio.to_thread(self._token, claims, refused)
-            if isinstance(given, str):
-                return given
-            return self._kept(await entra.awaited(given))
-
-    def _one_at_a_time(self) -> asyncio.Lock:
-        loop = asyncio.get_running_loop()
-        turn = self._turn
-        if turn is None or turn[0] is not loop:  # a lock cannot outlive its loop
-            turn = self._turn = loop, asyncio.Lock()
-        return turn[1]
+        held = (self._cache.token, self._cache.previous)
+        return tuple(token for token in held if token is not None)
 
     def _token(self, claims: str | None, refused: str | None) -> str | Awaitable[Any]:
-        with self._lock:
-            if (token := self._fresh(refused)) is not None:
+        cache = self._cache
+        with cache.lock:
+            if (token := cache.fresh(refused)) is not None:
                 return token
-            given = self._fetch(claims)
-            return given if inspect.isawaitable(given) else self._kept(given)
+            fetched = self._fetch(claims)
+            return fetched if inspect.isawaitable(fetched) else cache.store(fetched)
 
-    def _fresh(self, refused: str | None) -> str | None:
-        fresh = self._held != refused and time.time() < self._expires - _EARLY
-        return self._held if fresh else None
+    async def _token_async(self, claims: str | None, refused: str | None) -> str:
+        cache = self._cache
+        if (token := cache.fresh(refused)) is not None:
+            return token
+        async with cache.refresh_lock():
+            if self._fetch.is_async:
+                fetched = self._token(claims, refused)
+            else:
+                fetched = await asyncio.to_thread(self._token, claims, refused)
+            if isinstance(fetched, str):
+                return fetched
+            return cache.store(await entra.await_token(fetched))
 
-    def _kept(self, given: Any) -> str:
-        # A callable keeps its own tokens and gives a plain string: it is asked each time.
-        token = _sendable(str(given if isinstance(given, str) else given.token))
-        self._expires = 0.0 if isinstance(given, str) else float(given.expires_on)
-        if token != self._held:
-            self._held, self._earlier = token, self._held
-        return token
 
-
-def _signed(request: httpx.Request, token: str) -> httpx.Request:
-    request.headers["authorization"] = f"Bearer {token}"
-    return request
+def _refused(request: httpx.Request, claims: str | None) -> str | None:
+    """The token that a request was signed with, where a challenge refused it."""
+    if claims is None:
+        return None
+    return str(request.headers.get("authorization", "")).removeprefix("Bearer ")
 
 
 def _sendable(secret: str) -> str:
@@ -236,6 +294,6 @@ def _sendable(secret: str) -> str:
     if not (secret.isascii() and secret.isprintable()):
         raise InvalidInputError(
             "The credential holds a line break or a character beyond ASCII, which no HTTP header "
-            "can carry. Copy it again, whole and alone."
+            "can carry. Copy it again, complete and alone."
         )
     return secret

@@ -1,243 +1,59 @@
-"""One deployment, sync and async: the only module that does I/O.
+"""One deployment over HTTP, sync and async: JSON in, JSON or an error out.
 
-The two classes are one text in two colours, and a test keeps them so. All that decides is
-elsewhere: `retries`, `failures`, `streams`, `routes`, `auth`.
+The two endpoint classes have the same source, once with `await`; a test keeps them so. Decisions
+are made elsewhere: `retry_state`, `error_mapping`, `stream_decoder`, `routes`, `auth`.
 
-`_send` returns an open, successful response. What comes before that may be tried again;
-nothing after it is. That is the whole contract on retries, for all entry points.
+`_send` returns an open, successful response. A failure before that may be retried; after that
+nothing is, except by the caller. This holds for all entry points.
 """
 
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Generator, Mapping
-from contextlib import aclosing, closing
-from dataclasses import dataclass, field
-from functools import cached_property
-from importlib.metadata import version
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator, Mapping
+from contextlib import AsyncExitStack, ExitStack
 from types import MappingProxyType
-from typing import NamedTuple
 
 import httpx
 
-from langchain_azure_phi3._http.auth import Auth
-from langchain_azure_phi3._http.clients import LentAsyncClient, LentClient
-from langchain_azure_phi3._http.error_mapping import completion_from, error_from, request_id
-from langchain_azure_phi3._http.json_codec import encoded
-from langchain_azure_phi3._http.lean_client import apieces, asaid_all, pieces, said_all
-from langchain_azure_phi3._http.redaction import KeptSecrets, secrets_of
-from langchain_azure_phi3._http.retries import RetryPolicy
-from langchain_azure_phi3._http.retry_state import Attempts
-from langchain_azure_phi3._http.routes import Route
-from langchain_azure_phi3._http.stream_decoder import MAX_BODY_BYTES, StreamReader
-from langchain_azure_phi3._types import Json
-from langchain_azure_phi3.errors import (
-    AzurePhi3Error,
-    ConnectionFailedError,
-    InterruptedStreamError,
-    InvalidInputError,
-    InvalidResponseError,
-    RequestTimeoutError,
+from langchain_azure_phi3._http import transfer
+from langchain_azure_phi3._http.client import (
+    AsyncClient,
+    BorrowedAsyncClient,
+    BorrowedClient,
+    Client,
 )
+from langchain_azure_phi3._http.connection import RECEIVING, SENDING, Connection, HttpRequest
+from langchain_azure_phi3._http.error_mapping import parse_completion
+from langchain_azure_phi3._http.retry_state import RetryState
+from langchain_azure_phi3._http.stream_decoder import MAX_BODY_BYTES, StreamDecoder
+from langchain_azure_phi3._types import Json, ResponseInfo
+from langchain_azure_phi3.errors import AzurePhi3Error, InvalidResponseError
 
 logger = logging.getLogger(__name__)
 
-_NONE: Mapping[str, str] = MappingProxyType({})
-_USER_AGENT = f"langchain-azure-phi3/{version('langchain-azure-phi3')}"
+JsonResponse = tuple[Json, ResponseInfo]
+"""A JSON object from the server, and the response that it came in."""
+
+StreamItem = tuple[Json, ResponseInfo]
+"""One object of a stream, and the response that they all come in."""
+
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_NO_AUTH = httpx.Auth()  # instead of that of the user's own client
 
 
-class Answer(NamedTuple):
-    """A JSON object from the server, and the id of the request that it answers."""
-
-    body: Json
-    request_id: str | None
-
-
-Piece = tuple[Json, str | None]
-"""The same for a piece of a stream, of which there are too many to be given names."""
-
-
-@dataclass(frozen=True)
-class Connection:
-    """How to reach one deployment.
-
-    Attributes:
-        route: Its URLs and what it accepts.
-        auth: What signs a request.
-        headers: Sent with every request.
-        timeout: Seconds to connect, and between two reads; `None` leaves it to the client.
-        retries: Whether and when to try again.
-    """
-
-    route: Route
-    auth: Auth
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout: tuple[float, float] | None = None
-    retries: RetryPolicy = field(default_factory=RetryPolicy)
-
-    def posting(self, payload: Json, headers: Mapping[str, str]) -> Json:
-        """The arguments of a client's `build_request` for a completion."""
-        with _ASKING:
-            common = self._for_streams if payload.get("stream") else self._for_answers
-            both = _with(common, headers)
-        return {
-            "method": "POST",
-            "url": self.route.chat_url,
-            "headers": both,
-            "content": encoded(payload),
-            **self._limits,
-        }
-
-    def asking(self, model: str | None, headers: Mapping[str, str]) -> Json:
-        """The arguments of a client's `build_request` for the information on a model."""
-        url, version = httpx.URL(self.route.info_url), self.route.kind.info_version
-        if version is not None and model is not None:
-            url = url.copy_set_param("model_deployment", model)
-            if url.params.get("api-version") == self.route.kind.api_version:
-                url = url.copy_set_param("api-version", version)
-        with _ASKING:
-            both = _with(self._for_answers, headers)
-        return {"method": "GET", "url": str(url), "headers": both, **self._limits}
-
-    # Made once: httpx takes as long for headers as for the request.
-
-    @cached_property
-    def _for_answers(self) -> httpx.Headers:
-        return self._accepting("application/json")
-
-    @cached_property
-    def _for_streams(self) -> httpx.Headers:
-        return self._accepting("text/event-stream, application/json")
-
-    def _accepting(self, accepted: str) -> httpx.Headers:
-        return httpx.Headers(
-            {
-                "host": httpx.URL(self.route.chat_url).netloc.decode(),
-                "content-type": "application/json",
-                "accept": accepted,
-                "user-agent": _USER_AGENT,
-                **{name.lower(): value for name, value in self.headers.items()},
-            }
-        )
-
-    @cached_property
-    def _limits(self) -> Json:
-        if self.timeout is None:
-            return {}
-        connect, read = self.timeout
-        # Waiting in our own queue is no failure of the network.
-        return {"timeout": httpx.Timeout(read, connect=connect, pool=None)}
-
-    def attempts(self, request: Json) -> Attempts:
-        """When, and where, that request is sent."""
-        asks_for_completion = request["url"] == self.route.chat_url
-        other = self.route.other_url if asks_for_completion else None
-        return Attempts(request, other, self.retries)
-
-    def failure(self, response: httpx.Response) -> AzurePhi3Error:
-        """The exception for a response that is no success; its body has been read."""
-        return error_from(
-            response.status_code,
-            plain_headers(response),
-            response.content,
-            advice=self._advice(),
-        )
-
-    @cached_property
-    def keeping_secrets(self) -> KeptSecrets:
-        """Lets no error leave with a secret in it, whoever put it there."""
-        return KeptSecrets(
-            lambda: secrets_of(self.auth.secrets, (*self.headers.items(), *self.route.query))
-        )
-
-    def _advice(self) -> Mapping[int, str]:
-        """What to check, by status: for this kind of endpoint, and with what was sent."""
-        advice = dict(self.route.kind.advice)
-        for status in (401, 403):
-            advice[status] = f"{self.auth.sent} {advice[status]}"
-        if self.route.guessed:
-            advice[404] += f" By its URL this was taken for: {self.route.kind.name}; api= decides."
-        return advice
-
-
-def _with(common: httpx.Headers, headers: Mapping[str, str]) -> httpx.Headers:
-    if not headers:
-        return common
-    found = httpx.Headers(common)
-    found.update(headers)
-    return found
-
-
-def plain_headers(response: httpx.Response) -> dict[str, str]:
-    """The headers by name in lower case; httpx's own take ten times as long to look one up."""
-    return {
-        name.decode("latin-1").lower(): value.decode("latin-1")
-        for name, value in response.headers.raw
-    }
-
-
-class _Naming:
-    """Translates what httpx raises, in the one place where that is done.
-
-    No generator: it is entered twice for each answer.
-    """
-
-    def __init__(self, *, answering: bool) -> None:
-        """`answering`: a successful answer had begun, so that its rest is what is missing."""
-        self._answering = answering
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
-        if isinstance(problem, UnicodeEncodeError | httpx.LocalProtocolError):
-            # Both quote the header, which may be a secret.
-            raise InvalidInputError(
-                "The request cannot be sent: a header holds characters that HTTP cannot carry."
-            ) from None
-        if isinstance(problem, httpx.RequestError):
-            _unsign(problem)
-            raise _named(problem, answering=self._answering) from problem
-        if isinstance(problem, httpx.InvalidURL | httpx.CookieConflict):
-            raise InvalidInputError(f"The request cannot be sent: {problem}") from problem
-
-
-_ASKING, _ANSWERING = _Naming(answering=False), _Naming(answering=True)
-
-
-def _named(problem: httpx.RequestError, *, answering: bool) -> AzurePhi3Error:
-    said = str(problem) or type(problem).__name__
-    if isinstance(problem, httpx.TimeoutException):
-        where = "The next piece of the answer" if answering else "The server"
-        return RequestTimeoutError(
-            f"{where} did not come in time ({type(problem).__name__}). "
-            "`timeout` sets the seconds to wait; a busy deployment may need more.",
-            code="connect_timeout" if isinstance(problem, httpx.ConnectTimeout) else "read_timeout",
-        )
-    if isinstance(problem, httpx.DecodingError):
-        return InvalidResponseError(f"The answer's compression is broken: {said}")
-    if answering:
-        return InterruptedStreamError(
-            f"The connection broke in the middle of the answer: {said}. "
-            "The text until then is in `partial`; the same request may succeed again."
-        )
-    if isinstance(problem, httpx.UnsupportedProtocol):
-        return InvalidInputError(f"The request cannot be sent: {said}")
-    return ConnectionFailedError(
-        f"No answer came: {said}. Check the endpoint's host name, the network and any proxy."
+def _log_delay(delay: float, state: RetryState) -> None:
+    path, _, _ = state.url.partition("?")  # a gateway's query may hold a key
+    logger.info(
+        "Waiting %.2f s before the request to %s, because of %s.", delay, path, state.reason
     )
 
 
-def _unsign(problem: httpx.RequestError) -> None:
-    """Leave no credential on an exception: httpx keeps the signed request there."""
-    request = getattr(problem, "_request", None)
-    if request is not None:
-        problem.request = httpx.Request(request.method, request.url.copy_with(query=None))
-
-
-def _log_pause(pause: float, attempts: Attempts) -> None:
-    path, _, _ = attempts.request["url"].partition("?")  # a gateway's query may hold a key
-    logger.info("Waiting %.2f s before asking %s, because of %s.", pause, path, attempts.reason)
+def _check_size(content: bytearray) -> None:
+    if len(content) > MAX_BODY_BYTES:
+        raise InvalidResponseError(
+            f"The response is larger than {MAX_BODY_BYTES:,} bytes; it was dropped."
+        )
 
 
 class Endpoint:
@@ -245,18 +61,20 @@ class Endpoint:
 
     def __init__(self, connection: Connection, client: httpx.Client | None = None) -> None:
         self._connection = connection
-        self._own = client
+        self.own = client
 
-    def complete(self, payload: Json, headers: Mapping[str, str]) -> Answer:
-        """One whole answer.
+    def complete(self, payload: Json, headers: Mapping[str, str]) -> JsonResponse:
+        """A complete response.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
         """
-        return self._whole(self._connection.posting(payload, headers))
+        return self._read_json(self._connection.chat_request(payload, headers))
 
-    def info(self, model: str | None = None, headers: Mapping[str, str] = _NONE) -> Answer:
-        """What the deployment says of its model.
+    def info(
+        self, model: str | None = None, headers: Mapping[str, str] = _NO_HEADERS
+    ) -> JsonResponse:
+        """The deployment's information on its model.
 
         Args:
             model: The deployment's name, for endpoints that have several.
@@ -265,78 +83,118 @@ class Endpoint:
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
         """
-        return self._whole(self._connection.asking(model, headers))
+        return self._read_json(self._connection.info_request(model, headers))
 
-    def stream(self, payload: Json, headers: Mapping[str, str]) -> Generator[Piece]:
-        """An answer in pieces; closing the iterator releases the connection.
+    def stream(self, payload: Json, headers: Mapping[str, str]) -> "Stream":
+        """A streamed response, to be iterated and closed."""
+        return Stream(self, self._connection.chat_request(payload, headers))
 
-        Raises:
-            AzurePhi3Error: Whatever went wrong; once a piece was given, nothing is retried.
-        """
-        with LentClient(self._own) as client:
-            response = self._send(client, self._connection.posting(payload, headers))
-            try:
-                answered = plain_headers(response)
-                reader, given = StreamReader(answered), request_id(answered)
-                with _ANSWERING:  # noqa: SIM117 -- the async twin's shape
-                    with closing(pieces(response)) as chunks:  # type: ignore[type-var]
-                        for chunk in chunks:
-                            for body in reader.feed(chunk):
-                                yield body, given
-                            if reader.done:
-                                break
-                for body in reader.finish():
-                    yield body, given
-                if reader.done:
-                    said_all(response)
-            finally:
-                response.close()
-
-    def _whole(self, request: Json) -> Answer:
+    def _read_json(self, request: HttpRequest) -> JsonResponse:
         content = bytearray()
-        with LentClient(self._own) as client:
-            response = self._send(client, request)
+        with BorrowedClient(self.own) as client:
+            response, info = self.send(client, request)
+            pieces = None
             try:
-                with _ANSWERING:  # noqa: SIM117 -- the async twin's shape
-                    with closing(pieces(response)) as chunks:  # type: ignore[type-var]
-                        for chunk in chunks:
-                            content += chunk
-                            _check_size(content)
+                with RECEIVING:
+                    pieces = transfer.iter_body(response, info.headers)
+                    for piece in pieces:
+                        content += piece
+                        _check_size(content)
             finally:
-                response.close()
-        answered = plain_headers(response)
-        return Answer(completion_from(bytes(content), answered), request_id(answered))
+                transfer.close(response, pieces)
+        return parse_completion(bytes(content), info), info
 
-    def _send(self, client: httpx.Client, request: Json) -> httpx.Response:
-        attempts = self._connection.attempts(request)
+    def send(self, client: Client, request: HttpRequest) -> tuple[httpx.Response, ResponseInfo]:
+        """An open, successful response, after as many attempts as it takes."""
+        state = RetryState(request.quota, request.alternate_url, self._connection.retries)
         while True:
-            if (pause := attempts.pause()) is not None:
-                _log_pause(pause, attempts)
-                time.sleep(pause)
+            if (delay := state.delay()) is not None:
+                _log_delay(delay, state)
+                time.sleep(delay)
             try:
-                response = self._sent(client, attempts.request)
+                response = self._send_once(client, request, state.url)
             except AzurePhi3Error as failure:
-                if attempts.failed(failure):
+                if state.record_failure(failure):
                     raise
             else:
-                attempts.succeeded()
+                state.record_success()
                 return response
 
-    def _sent(self, client: httpx.Client, request: Json) -> httpx.Response:
-        with _ASKING:
-            response = client.send(
-                client.build_request(**request),
-                auth=self._connection.auth,
-                stream=True,
-                follow_redirects=False,
-            )
-            if response.is_success:
-                return response
-            try:
-                response.read()
-            finally:
-                response.close()
-        raise self._connection.failure(response)
+    def _send_once(
+        self, client: Client, request: HttpRequest, url: str
+    ) -> tuple[httpx.Response, ResponseInfo]:
+        connection = self._connection
+        auth, claims = connection.auth, None
+        with SENDING:
+            signed = client.build_request(url=url, **request.parts)
+            while True:
+                auth.sign(signed, claims)
+                response = client.send(signed, auth=_NO_AUTH, stream=True, follow_redirects=False)
+                info = transfer.response_info(response)
+                if response.is_success:
+                    return response, info
+                try:
+                    content = transfer.read_error(response, info.headers)
+                finally:
+                    transfer.close(response)
+                # A challenge is answered once.
+                claims = auth.claims_challenge(response) if claims is None else None
+                if claims is None:
+                    break
+        raise connection.failure(info, content)
+
+
+class Stream:
+    """The objects of a streamed response: iterate once, then close.
+
+    The iteration ends with the last object. `close` then reads the little that may follow it, so
+    that the connection can be used again: nobody waits for that before the last object.
+    """
+
+    def __init__(self, endpoint: Endpoint, request: HttpRequest) -> None:
+        self._resources = ExitStack()
+        self._items = self._read(endpoint, request)
+        self._chunks: Iterator[bytes] | None = None
+        self._is_complete = False
+
+    def __iter__(self) -> Generator[StreamItem]:
+        """The objects.
+
+        Raises:
+            AzurePhi3Error: Whatever went wrong; once an object was given, nothing is retried.
+        """
+        return self._items
+
+    def close(self) -> None:
+        """Give the connection back, or close it if the response was not read to its end."""
+        self._items.close()
+        self._resources.close()
+
+    def _read(self, endpoint: Endpoint, request: HttpRequest) -> Generator[StreamItem]:
+        try:
+            client = self._resources.enter_context(BorrowedClient(endpoint.own))
+            response, info = endpoint.send(client, request)
+            self._resources.callback(self._release, response)
+            decoder = StreamDecoder(info)
+            with RECEIVING:
+                self._chunks = transfer.iter_body(response, info.headers)
+                for chunk in self._chunks:
+                    for body in decoder.feed(chunk):
+                        yield body, info
+                    if decoder.done:
+                        break
+            self._is_complete = decoder.done
+            for body in decoder.finish():
+                yield body, info
+        finally:
+            if not self._is_complete:
+                self._resources.close()
+
+    def _release(self, response: httpx.Response) -> None:
+        if self._is_complete and self._chunks is not None:
+            transfer.finish(response, self._chunks)
+        else:
+            transfer.close(response, self._chunks)
 
 
 class AsyncEndpoint:
@@ -344,18 +202,20 @@ class AsyncEndpoint:
 
     def __init__(self, connection: Connection, client: httpx.AsyncClient | None = None) -> None:
         self._connection = connection
-        self._own = client
+        self.own = client
 
-    async def complete(self, payload: Json, headers: Mapping[str, str]) -> Answer:
-        """One whole answer.
+    async def complete(self, payload: Json, headers: Mapping[str, str]) -> JsonResponse:
+        """A complete response.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
         """
-        return await self._whole(self._connection.posting(payload, headers))
+        return await self._read_json(self._connection.chat_request(payload, headers))
 
-    async def info(self, model: str | None = None, headers: Mapping[str, str] = _NONE) -> Answer:
-        """What the deployment says of its model.
+    async def info(
+        self, model: str | None = None, headers: Mapping[str, str] = _NO_HEADERS
+    ) -> JsonResponse:
+        """The deployment's information on its model.
 
         Args:
             model: The deployment's name, for endpoints that have several.
@@ -364,80 +224,121 @@ class AsyncEndpoint:
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
         """
-        return await self._whole(self._connection.asking(model, headers))
+        return await self._read_json(self._connection.info_request(model, headers))
 
-    async def stream(self, payload: Json, headers: Mapping[str, str]) -> AsyncGenerator[Piece]:
-        """An answer in pieces; closing the iterator releases the connection.
+    def stream(self, payload: Json, headers: Mapping[str, str]) -> "AsyncStream":
+        """A streamed response, to be iterated and closed."""
+        return AsyncStream(self, self._connection.chat_request(payload, headers))
 
-        Raises:
-            AzurePhi3Error: Whatever went wrong; once a piece was given, nothing is retried.
-        """
-        async with LentAsyncClient(self._own) as client:
-            response = await self._send(client, self._connection.posting(payload, headers))
-            try:
-                answered = plain_headers(response)
-                reader, given = StreamReader(answered), request_id(answered)
-                with _ANSWERING:
-                    async with aclosing(apieces(response)) as chunks:  # type: ignore[type-var]
-                        async for chunk in chunks:
-                            for body in reader.feed(chunk):
-                                yield body, given
-                            if reader.done:
-                                break
-                for body in reader.finish():
-                    yield body, given
-                if reader.done:
-                    await asaid_all(response)
-            finally:
-                await response.aclose()
-
-    async def _whole(self, request: Json) -> Answer:
+    async def _read_json(self, request: HttpRequest) -> JsonResponse:
         content = bytearray()
-        async with LentAsyncClient(self._own) as client:
-            response = await self._send(client, request)
+        async with BorrowedAsyncClient(self.own) as client:
+            response, info = await self.send(client, request)
+            pieces = None
             try:
-                with _ANSWERING:
-                    async with aclosing(apieces(response)) as chunks:  # type: ignore[type-var]
-                        async for chunk in chunks:
-                            content += chunk
-                            _check_size(content)
+                with RECEIVING:
+                    pieces = transfer.aiter_body(response, info.headers)
+                    async for piece in pieces:
+                        content += piece
+                        _check_size(content)
             finally:
-                await response.aclose()
-        answered = plain_headers(response)
-        return Answer(completion_from(bytes(content), answered), request_id(answered))
+                await transfer.aclose(response, pieces)
+        return parse_completion(bytes(content), info), info
 
-    async def _send(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
-        attempts = self._connection.attempts(request)
+    async def send(
+        self, client: AsyncClient, request: HttpRequest
+    ) -> tuple[httpx.Response, ResponseInfo]:
+        """An open, successful response, after as many attempts as it takes."""
+        state = RetryState(request.quota, request.alternate_url, self._connection.retries)
         while True:
-            if (pause := attempts.pause()) is not None:
-                _log_pause(pause, attempts)
-                await asyncio.sleep(pause)
+            if (delay := state.delay()) is not None:
+                _log_delay(delay, state)
+                await asyncio.sleep(delay)
             try:
-                response = await self._sent(client, attempts.request)
+                response = await self._send_once(client, request, state.url)
             except AzurePhi3Error as failure:
-                if attempts.failed(failure):
+                if state.record_failure(failure):
                     raise
             else:
-                attempts.succeeded()
+                state.record_success()
                 return response
 
-    async def _sent(self, client: httpx.AsyncClient, request: Json) -> httpx.Response:
-        with _ASKING:
-            response = await client.send(
-                client.build_request(**request),
-                auth=self._connection.auth,
-                stream=True,
-                follow_redirects=False,
-            )
-            if response.is_success:
-                return response
-            try:
-                await response.aread()
-            finally:
-                await response.aclose()
-        raise self._connection.failure(response)
+    async def _send_once(
+        self, client: AsyncClient, request: HttpRequest, url: str
+    ) -> tuple[httpx.Response, ResponseInfo]:
+        connection = self._connection
+        auth, claims = connection.auth, None
+        with SENDING:
+            signed = client.build_request(url=url, **request.parts)
+            while True:
+                await auth.asign(signed, claims)
+                response = await client.send(
+                    signed, auth=_NO_AUTH, stream=True, follow_redirects=False
+                )
+                info = transfer.response_info(response)
+                if response.is_success:
+                    return response, info
+                try:
+                    content = await transfer.aread_error(response, info.headers)
+                finally:
+                    await transfer.aclose(response)
+                # A challenge is answered once.
+                claims = auth.claims_challenge(response) if claims is None else None
+                if claims is None:
+                    break
+        raise connection.failure(info, content)
 
 
-def _check_size(content: bytearray) -> None:
-    if len(content) > MAX_BODY_BYTES:
-        raise InvalidResponseError(f"The answer is larger than {MAX_BODY_BYTES:,} bytes.")
+class AsyncStream:
+    """The objects of a streamed response: iterate once, then close.
+
+    The iteration ends with the last object. `aclose` then reads the little that may follow it, so
+    that the connection can be used again: nobody waits for that before the last object.
+    """
+
+    def __init__(self, endpoint: AsyncEndpoint, request: HttpRequest) -> None:
+        self._resources = AsyncExitStack()
+        self._items = self._read(endpoint, request)
+        self._chunks: AsyncIterator[bytes] | None = None
+        self._is_complete = False
+
+    def __aiter__(self) -> AsyncGenerator[StreamItem]:
+        """The objects.
+
+        Raises:
+            AzurePhi3Error: Whatever went wrong; once an object was given, nothing is retried.
+        """
+        return self._items
+
+    async def aclose(self) -> None:
+        """Give the connection back, or close it if the response was not read to its end."""
+        await self._items.aclose()
+        await self._resources.aclose()
+
+    async def _read(
+        self, endpoint: AsyncEndpoint, request: HttpRequest
+    ) -> AsyncGenerator[StreamItem]:
+        try:
+            client = await self._resources.enter_async_context(BorrowedAsyncClient(endpoint.own))
+            response, info = await endpoint.send(client, request)
+            self._resources.push_async_callback(self._release, response)
+            decoder = StreamDecoder(info)
+            with RECEIVING:
+                self._chunks = transfer.aiter_body(response, info.headers)
+                async for chunk in self._chunks:
+                    for body in decoder.feed(chunk):
+                        yield body, info
+                    if decoder.done:
+                        break
+            self._is_complete = decoder.done
+            for body in decoder.finish():
+                yield body, info
+        finally:
+            if not self._is_complete:
+                await self._resources.aclose()
+
+    async def _release(self, response: httpx.Response) -> None:
+        if self._is_complete and self._chunks is not None:
+            await transfer.afinish(response, self._chunks)
+        else:
+            await transfer.aclose(response, self._chunks)

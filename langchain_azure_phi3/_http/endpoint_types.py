@@ -24,7 +24,7 @@ ML_SCOPE = "https://ml.azure.com/.default"
 _COGNITIVE_SCOPE = "https://cognitiveservices.azure.com/.default"
 
 # Parameters that OpenAI's own API has and the Model Inference API's schema lacks.
-_OPENAI_NATIVE = frozenset(
+_OPENAI_PARAMETERS = frozenset(
     {"logprobs", "top_logprobs", "logit_bias", "n", "user", "stream_options"}
     | {"max_completion_tokens", "parallel_tool_calls", "reasoning_effort", "metadata", "store"}
 )
@@ -33,22 +33,22 @@ _BOTH_HEADERS = ("authorization", "api-key")
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class EndpointType:
     """One kind of endpoint.
 
     Attributes:
         name: How error messages call it.
         model: Whether `model` is sent: several servers answer 404 to a name they do not expect.
         api_version: The default of the query parameter, or `None` where there is none.
-        info: Whether it has an `/info` route.
+        has_info_route: Whether it has an `/info` route.
         info_version: The API version in which that route is, with the name of the deployment
             meant, where one endpoint has many.
-        native: Parameters accepted here without the `extra-parameters` header.
+        extra_parameters: Parameters accepted here without the `extra-parameters` header.
         tools: Whether the API takes tools for any model at all.
-        older: Whether some servers of this kind have completions under `/v1` only.
-        translates: Whether the service turns system messages into user messages itself.
+        has_legacy_v1: Whether some servers of this kind have completions under `/v1` only.
+        converts_system_messages: Whether the service turns system messages into user messages.
         scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
-        no_tokens: Why it takes no Entra ID tokens, where a document says so.
+        entra_unsupported_reason: Why it takes no Entra ID tokens, where a document says so.
         key_headers: The headers that carry a key.
         advice: What to check, by status.
     """
@@ -56,14 +56,14 @@ class Kind:
     name: str
     model: Literal["omitted", "optional", "required"] = "omitted"
     api_version: str | None = None
-    info: bool = True
+    has_info_route: bool = True
     info_version: str | None = None
-    native: frozenset[str] = frozenset()
+    extra_parameters: frozenset[str] = frozenset()
     tools: bool = True
-    older: bool = False
-    translates: bool = False
+    has_legacy_v1: bool = False
+    converts_system_messages: bool = False
     scope: str | None = None
-    no_tokens: str = ""
+    entra_unsupported_reason: str = ""
     key_headers: tuple[str, ...] = _BOTH_HEADERS
     advice: Mapping[int, str] = field(default_factory=dict)
 
@@ -71,24 +71,24 @@ class Kind:
 _KEY_ADVICE = "Check that the key belongs to this endpoint and was not regenerated."
 _RETIRED = "A retired or deleted deployment answers so as well."
 
-SERVERLESS = Kind(
+SERVERLESS = EndpointType(
     "serverless API",
     api_version=INFERENCE_VERSION,
-    older=True,
-    translates=True,  # says Azure's how-to of 2024-07-23
-    no_tokens="Azure's how-to of 2024-07-23 says: serverless API endpoints do not support "
-    "Entra ID, only keys. If this is managed compute, say api='managed'.",
+    has_legacy_v1=True,
+    converts_system_messages=True,  # says Azure's how-to of 2024-07-23
+    entra_unsupported_reason="Azure's how-to of 2024-07-23 says: serverless API endpoints do not "
+    "support Entra ID, only keys. If this is managed compute, say api='managed'.",
     advice={
         401: f"{_KEY_ADVICE} A serverless API takes its own 32-character key, not Entra ID.",
         403: "Check the network rules of the project and that its subscription is active.",
         404: f"Check the host name of the endpoint. {_RETIRED}",
     },
 )
-MANAGED = Kind(
+MANAGED = EndpointType(
     "managed compute",
     api_version=INFERENCE_VERSION,
     tools=False,  # "Tools and tool_choice are not supported.", says its server to all models
-    older=True,
+    has_legacy_v1=True,
     scope=ML_SCOPE,
     advice={
         401: f"{_KEY_ADVICE} With Entra ID the endpoint needs the auth mode aad_token.",
@@ -98,7 +98,7 @@ MANAGED = Kind(
         "/v1/chat/completions, and no /info.",
     },
 )
-FOUNDRY = Kind(
+FOUNDRY = EndpointType(
     "Foundry /models route",
     model="required",
     api_version=INFERENCE_VERSION,
@@ -111,28 +111,28 @@ FOUNDRY = Kind(
         404: f"Check that `model` is the name of a deployment. {_RETIRED}",
     },
 )
-OPENAI_V1 = Kind(
+OPENAI_V1 = EndpointType(
     "OpenAI v1 route",
     model="required",
-    info=False,
-    native=_OPENAI_NATIVE,
+    has_info_route=False,
+    extra_parameters=_OPENAI_PARAMETERS,
     scope=_COGNITIVE_SCOPE,
     advice={**FOUNDRY.advice, 404: "Check that `model` is the name of a deployment."},
 )
-AZURE_OPENAI = Kind(
+AZURE_OPENAI = EndpointType(
     "Azure OpenAI deployment",
     model="optional",
     api_version="2024-06-01",
-    info=False,
-    native=_OPENAI_NATIVE,
+    has_info_route=False,
+    extra_parameters=_OPENAI_PARAMETERS,
     scope=_COGNITIVE_SCOPE,
     advice={**FOUNDRY.advice, 404: "Check the deployment's name in the endpoint."},
 )
-GITHUB = Kind(
+GITHUB = EndpointType(
     "GitHub Models",
     model="required",
-    info=False,
-    no_tokens="GitHub Models takes GitHub's tokens, as a key.",
+    has_info_route=False,
+    entra_unsupported_reason="GitHub Models takes GitHub's tokens, as a key.",
     key_headers=("authorization",),
     advice={
         401: "GitHub Models takes a personal access token with the permission models: read.",
@@ -141,21 +141,21 @@ GITHUB = Kind(
         404: "Check `model`: it is publisher/name, such as microsoft/phi-4.",
     },
 )
-OPENAI_SERVER = Kind(
+OPENAI_SERVER = EndpointType(
     "OpenAI-compatible server",
     model="optional",
-    info=False,
-    native=_OPENAI_NATIVE,
+    has_info_route=False,
+    extra_parameters=_OPENAI_PARAMETERS,
     advice={
         401: "Check the key that the server was started with.",
         403: "Check what the gateway before the server allows.",
         404: "Check that `model` is a name which the server lists under /v1/models.",
     },
 )
-OTHER = Kind(
+OTHER = EndpointType(
     "endpoint",
     model="optional",
-    older=True,
+    has_legacy_v1=True,
     advice={
         401: _KEY_ADVICE,
         403: "Check what the gateway before the model allows.",
@@ -164,7 +164,7 @@ OTHER = Kind(
     },
 )
 
-BY_API: Mapping[str, Kind] = {
+BY_API: Mapping[str, EndpointType] = {
     "serverless": SERVERLESS,
     "managed": MANAGED,
     "score": MANAGED,

@@ -1,4 +1,4 @@
-"""Entra ID tokens from whatever gives them: asked for, awaited, and their refusals named."""
+"""Entra ID tokens, fetched from credentials and callables."""
 
 import base64
 import binascii
@@ -17,16 +17,16 @@ from langchain_azure_phi3.errors import (
 _CLAIMS = re.compile(r"""\bclaims="([A-Za-z0-9+/_=-]+)\"""")
 
 
-class Fetch:
-    """Asks for a token: called with the claims that it must have, or `None`.
+class TokenFetcher:
+    """Fetches a token: called with the claims that it must have, or `None`.
 
     Attributes:
-        is_async: Whether the answer is always to be awaited.
-        answers_claims: Whether claims can be asked for at all.
+        is_async: Whether it always returns an awaitable.
+        answers_claims: Whether it can fetch a token with claims at all.
     """
 
-    def __init__(self, ask: Callable[..., Any], *, answers_claims: bool, is_async: bool) -> None:
-        self._ask = ask
+    def __init__(self, fetch: Callable[..., Any], *, answers_claims: bool, is_async: bool) -> None:
+        self._fetch = fetch
         self.answers_claims = answers_claims
         self.is_async = is_async
 
@@ -38,47 +38,47 @@ class Fetch:
         """
         azure = _azure_error()
         try:
-            return self._ask(claims)
+            return self._fetch(claims)
         except azure as problem:
-            refusal = _named(problem)
+            refusal = _to_phi_error(problem)
         raise refusal  # here, where azure-core's exception is no longer its context
 
 
-def fetcher(credential: Any, scopes: Sequence[str]) -> Fetch:
-    """How to ask a credential of azure-identity, or a callable, for tokens."""
+def make_fetcher(credential: Any, scopes: Sequence[str]) -> TokenFetcher:
+    """What fetches tokens from a credential of azure-identity, or from a callable."""
     get = getattr(credential, "get_token", None)
     if get is None:
         is_async = inspect.iscoroutinefunction(credential)
-        return Fetch(lambda _: credential(), answers_claims=False, is_async=is_async)
-    # azure-core 1.31 has a later protocol, with the demands in one argument.
+        return TokenFetcher(lambda _: credential(), answers_claims=False, is_async=is_async)
+    # azure-core 1.31 has a later protocol, with the options in one argument.
     get_info = getattr(credential, "get_token_info", None)
 
-    def ask(claims: str | None) -> Any:
-        demands = {} if claims is None else {"claims": claims, "enable_cae": True}
+    def fetch(claims: str | None) -> Any:
+        options = {} if claims is None else {"claims": claims, "enable_cae": True}
         if get_info is not None:
-            return get_info(*scopes, options=demands)
-        return get(*scopes, **demands)
+            return get_info(*scopes, options=options)
+        return get(*scopes, **options)
 
     is_async = inspect.iscoroutinefunction(get if get_info is None else get_info)
-    return Fetch(ask, answers_claims=True, is_async=is_async)
+    return TokenFetcher(fetch, answers_claims=True, is_async=is_async)
 
 
-async def awaited(given: Awaitable[Any]) -> Any:
-    """The token that `given` will be.
+async def await_token(token: Awaitable[Any]) -> Any:
+    """The token, awaited.
 
     Raises:
         AuthenticationError: Entra ID, or the way to it, refuses.
     """
     azure = _azure_error()
     try:
-        return await given
+        return await token
     except azure as problem:
-        refusal = _named(problem)
+        refusal = _to_phi_error(problem)
     raise refusal
 
 
-def claims_in(challenges: Sequence[str]) -> str | None:
-    """The claims that a `WWW-Authenticate` header demands, as JSON; `None` where it demands none.
+def parse_claims(challenges: Sequence[str]) -> str | None:
+    """The claims that a `WWW-Authenticate` header demands, as JSON; `None` if it has none.
 
     (Microsoft identity platform, "Claims challenges, claims requests and client capabilities".)
     """
@@ -98,10 +98,10 @@ def audience(token: str) -> str | None:
     if len(parts) != 3:
         return None
     try:
-        said = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
     except ValueError:
         return None
-    found = said.get("aud") if isinstance(said, dict) else None
+    found = claims.get("aud") if isinstance(claims, dict) else None
     return found if isinstance(found, str) else None
 
 
@@ -112,17 +112,17 @@ def _azure_error() -> type[Exception]:
     return AzureError
 
 
-def _named(problem: Exception) -> AzurePhi3Error:
-    """What azure-core's exception says, without the request that it holds: secrets are there."""
+def _to_phi_error(problem: Exception) -> AzurePhi3Error:
+    """The error for azure-core's exception, without the request that it holds: it has secrets."""
     from azure.core.exceptions import ServiceRequestError, ServiceResponseError
 
-    said = " ".join(str(getattr(problem, "message", "") or type(problem).__name__).split())
-    said = said.rstrip(".")
+    message = " ".join(str(getattr(problem, "message", "") or type(problem).__name__).split())
+    message = message.rstrip(".")
     unreached = ServiceRequestError, ServiceResponseError
     # MSAL's credentials call a failed connection a failed authentication, and keep its cause.
     if isinstance(problem, unreached) or isinstance(problem.__cause__, unreached):
-        return ConnectionFailedError(f"Entra ID was not reached, so there is no token: {said}.")
+        return ConnectionFailedError(f"Entra ID was not reached, so there is no token: {message}.")
     return AuthenticationError(
-        f"No token could be had from Entra ID: {said}. Check the credential's tenant, client and "
+        f"Could not get an Entra ID token: {message}. Check the credential's tenant, client and "
         "secret, or that you are signed in; nothing was sent to the model."
     )

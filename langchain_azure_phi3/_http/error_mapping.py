@@ -1,4 +1,4 @@
-"""A failed response, named: which exception, with which facts, from which of a dozen shapes."""
+"""Failed responses as exceptions: error bodies have a dozen shapes."""
 
 import json
 import re
@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langchain_azure_phi3._http.json_codec import parsed
-from langchain_azure_phi3._http.retries import seconds_asked
-from langchain_azure_phi3._types import Json
+from langchain_azure_phi3._http.json_codec import decode_lenient
+from langchain_azure_phi3._http.retries import parse_retry_after
+from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import (
     AuthenticationError,
     AzurePhi3Error,
@@ -34,16 +34,6 @@ _BY_STATUS: dict[int, type[AzurePhi3Error]] = {
     424: ServerError,
     429: RateLimitError,
 }
-
-# The first that is present is the one that support asks for.
-_REQUEST_IDS = (
-    "apim-request-id",
-    "x-ms-request-id",
-    "x-request-id",
-    "x-github-request-id",
-    "azureml-model-session",
-    "x-ms-client-request-id",
-)
 
 # Managed compute's front end answers 424 for whatever its container answered, and puts
 # the container's own status here.
@@ -81,7 +71,7 @@ _NOT_STREAMED = "If it happens again, ask without streaming: disable_streaming=T
 
 
 @dataclass(frozen=True, slots=True)
-class _Facts:
+class ErrorDetails:
     message: str = ""
     code: str | None = None
     status: int | None = None
@@ -90,89 +80,82 @@ class _Facts:
     filters: tuple[FilterResult, ...] = ()
 
 
-def request_id(headers: Mapping[str, str]) -> str | None:
-    """The server's id of the request; names in `headers` are in lower case."""
-    return next((headers[name] for name in _REQUEST_IDS if headers.get(name)), None)
-
-
-def error_from(
-    status: int,
-    headers: Mapping[str, str],
-    content: bytes,
-    *,
-    advice: Mapping[int, str],
+def map_error_response(
+    info: ResponseInfo, content: bytes, *, advice: Mapping[int, str]
 ) -> AzurePhi3Error:
     """The exception for a response that is not a success.
 
     Args:
-        status: The HTTP status.
-        headers: Names in lower case.
-        content: The body.
-        advice: What to check for this kind of endpoint, by status.
+        info: The response.
+        content: Its body.
+        advice: What to check for this type of endpoint, by status.
     """
-    body = parsed(content)
-    response = FailedResponse(status, dict(headers), content)
-    facts = _facts(body)
-    status = _unwrapped(status, headers, facts)
-    kind = _kind(status, facts)
-    code = facts.code or headers.get("x-ms-error-code")
-    error = kind(
-        _sentence(status, code, facts.message, advice.get(status)),
+    body = decode_lenient(content)
+    details = _parse_details(body)
+    status = _unwrap_status(info, details)
+    code = details.code or info.headers.get("x-ms-error-code")
+    error = _error_class(status, details)(
+        _format_message(status, code, details.message, advice.get(status)),
         status_code=status,
         code=code,
-        request_id=request_id(headers),
-        response=response,
+        request_id=info.request_id,
+        response=FailedResponse(info.status_code, dict(info.headers), content),
         body=body,
-        retry_after=seconds_asked(status, headers, facts.message, time.time()),
+        retry_after=parse_retry_after(status, info.headers, details.message, time.time()),
     )
-    return _detailed(error, facts)
+    return _with_details(error, details)
 
 
-def error_within(content: bytes, headers: Mapping[str, str], *, what: str) -> AzurePhi3Error:
+def map_error_body(content: bytes, info: ResponseInfo, *, what: str) -> AzurePhi3Error:
     """The exception for a failure that came under a status of success.
 
     Args:
-        content: The event's data, or the whole body.
-        headers: The response's headers; names in lower case.
+        content: The event's data, or the complete body.
+        info: The response.
         what: How the message begins, such as "The stream reported an error".
     """
-    body = parsed(content)
-    facts = _facts(body)
-    status = facts.status or _code_as_status(facts.code)
+    body = decode_lenient(content)
+    details = _parse_details(body)
+    status = details.status or _code_as_status(details.code)
     # A server that cannot write its error as JSON is one that cannot re-encode the stream:
     # older managed-compute images, on a chunk that they fail to parse.
     broken = isinstance(body, str)
-    kind = InvalidResponseError if broken else _kind(_presumed(status, facts), facts)
-    error = kind(
-        f"{what}. "
-        + _sentence(status, facts.code, facts.message, _NOT_STREAMED if broken else None),
+    assumed = _assumed_status(status, details)
+    error_class = InvalidResponseError if broken else _error_class(assumed, details)
+    advice = _NOT_STREAMED if broken else None
+    error = error_class(
+        f"{what}. {_format_message(status, details.code, details.message, advice)}",
         status_code=status,
-        code=facts.code,
-        request_id=request_id(headers),
-        response=FailedResponse(200, dict(headers), content),
+        code=details.code,
+        request_id=info.request_id,
+        response=FailedResponse(info.status_code, dict(info.headers), content),
         body=body,
     )
-    return _detailed(error, facts)
+    return _with_details(error, details)
 
 
-def completion_from(content: bytes, headers: Mapping[str, str]) -> Json:
+def parse_completion(content: bytes, info: ResponseInfo) -> Json:
     """The JSON object that a successful response holds.
 
     Raises:
-        AzurePhi3Error: The body reports a failure in spite of its status, or is no object.
+        AzurePhi3Error: The body reports a failure in spite of its status, or is not an object.
     """
-    body = parsed(content)
-    if is_error(body):
-        raise error_within(content, headers, what="The answer reports an error")
-    if isinstance(body, dict):
+    body = decode_lenient(content)
+    if isinstance(body, dict) and not is_error(body):
         return body
-    found = "an empty body" if not content.strip() else f"{_shown(body)!r}"
-    raise InvalidResponseError(
-        f"The server answered 200 with {found} instead of a JSON object. "
+    raise _map_invalid_body(body, content, info)
+
+
+def _map_invalid_body(body: Any, content: bytes, info: ResponseInfo) -> AzurePhi3Error:
+    if is_error(body):
+        return map_error_body(content, info, what="The response reports an error")
+    found = "an empty body" if not content.strip() else f"{_truncate(body)!r}"
+    return InvalidResponseError(
+        f"The server answered {info.status_code} with {found} instead of a JSON object. "
         "Check that the endpoint is the model's own, not a web page or a proxy in front of it.",
-        status_code=200,
-        request_id=request_id(headers),
-        response=FailedResponse(200, dict(headers), content),
+        status_code=info.status_code,
+        request_id=info.request_id,
+        response=FailedResponse(info.status_code, dict(info.headers), content),
         body=body,
     )
 
@@ -182,28 +165,28 @@ def is_error(body: Any) -> bool:
     return isinstance(body, dict) and (bool(body.get("error")) or body.get("object") == "error")
 
 
-def _unwrapped(status: int, headers: Mapping[str, str], facts: _Facts) -> int:
-    if status != 424:
-        return status
-    wrapped = headers.get(_WRAPPED_STATUS, "")
+def _unwrap_status(info: ResponseInfo, details: ErrorDetails) -> int:
+    if info.status_code != 424:
+        return info.status_code
+    wrapped = info.headers.get(_WRAPPED_STATUS, "")
     if _STATUS.fullmatch(wrapped):
         return int(wrapped)
-    return 404 if facts.message == "Not Found" else facts.status or 424
+    return 404 if details.message == "Not Found" else details.status or 424
 
 
-def _presumed(status: int | None, facts: _Facts) -> int:
+def _assumed_status(status: int | None, details: ErrorDetails) -> int:
     """The status that a failure without one would have had."""
     if status is not None:
         return status
-    return 400 if facts.code in _FILTER_CODES | _LENGTH_CODES else 500
+    return 400 if details.code in _FILTER_CODES | _LENGTH_CODES else 500
 
 
-def _kind(status: int, facts: _Facts) -> type[AzurePhi3Error]:
+def _error_class(status: int, details: ErrorDetails) -> type[AzurePhi3Error]:
     if status in (400, 413) and (
-        facts.code in _LENGTH_CODES or _LENGTH_WORDS.search(facts.message)
+        details.code in _LENGTH_CODES or _LENGTH_WORDS.search(details.message)
     ):
         return ContextLengthError
-    if status == 400 and (facts.code in _FILTER_CODES or _FILTER_WORDS in facts.message):
+    if status == 400 and (details.code in _FILTER_CODES or _FILTER_WORDS in details.message):
         return ContentFilterError
     if status in _BY_STATUS:
         return _BY_STATUS[status]
@@ -212,14 +195,14 @@ def _kind(status: int, facts: _Facts) -> type[AzurePhi3Error]:
     return BadRequestError if 400 <= status < 500 else ServerError
 
 
-def _detailed(error: AzurePhi3Error, facts: _Facts) -> AzurePhi3Error:
+def _with_details(error: AzurePhi3Error, details: ErrorDetails) -> AzurePhi3Error:
     if isinstance(error, ContentFilterError):
-        error.filters = facts.filters
+        error.filters = details.filters
     if isinstance(error, BadRequestError):
-        error.parameter, error.value = facts.parameter, facts.value
+        error.parameter, error.value = details.parameter, details.value
     if isinstance(error, ContextLengthError):
-        error.prompt_tokens = _number(_PROMPT, facts.message)
-        error.context = _number(_CONTEXT, facts.message)
+        error.prompt_tokens = _number(_PROMPT, details.message)
+        error.context = _number(_CONTEXT, details.message)
     return error
 
 
@@ -228,21 +211,22 @@ def _number(pattern: re.Pattern[str], message: str) -> int | None:
     return None if found is None else int(next(filter(None, found.groups())))
 
 
-def _sentence(status: int | None, code: str | None, message: str, advice: str | None) -> str:
-    head = " ".join(str(part) for part in (status, code) if part is not None)
-    said = _shown(message) if message else "The server gave no reason."
-    text = f"{head}: {said}" if head else said
+def _format_message(status: int | None, code: str | None, message: str, advice: str | None) -> str:
+    parts = dict.fromkeys(str(part) for part in (status, code) if part is not None)  # no "429 429"
+    head = " ".join(parts)
+    reason = _truncate(message) if message else "The server gave no reason."
+    text = f"{head}: {reason}" if head else reason
     return f"{text} {advice}" if advice else text
 
 
-def _shown(body: Any) -> str:
-    text = body if isinstance(body, str) else _written(body)
+def _truncate(body: Any) -> str:
+    text = body if isinstance(body, str) else _to_json(body)
     if title := _TITLE.search(text[:_HEAD]):
         text = f"an HTML page titled {' '.join(title[1].split())!r}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def _written(body: Any) -> str:
+def _to_json(body: Any) -> str:
     """JSON for people."""
     try:
         return json.dumps(body)
@@ -255,43 +239,45 @@ def _code_as_status(code: str | None) -> int | None:
     return found if found >= 400 else None
 
 
-def _facts(body: Any) -> _Facts:
+def _parse_details(body: Any) -> ErrorDetails:
     """What a failure's body says, in whichever shape it says it."""
     if isinstance(body, list):
         body = next((item for item in body if isinstance(item, dict)), body)
     if not isinstance(body, dict):
-        return _Facts(message=body if isinstance(body, str) else _written(body))
+        return ErrorDetails(message=body if isinstance(body, str) else _to_json(body))
     error = body.get("error")
     source = {**body, **error} if isinstance(error, dict) else body
     if "body" in source:
-        return _enclosed(source)
-    said = _said(source, error)
-    facts = _Facts(
-        message=_listed(source) or _written(source) if said is None else said,
+        return _unwrap_body(source)
+    message = _message(source, error)
+    details = ErrorDetails(
+        message=_format_field_errors(source) or _to_json(source) if message is None else message,
         code=_text(source.get("code")) or _text(source.get("type")),
         status=_first_status(*map(source.get, _STATUSES)),
         parameter=_text(source.get("param")),
     )
-    facts = _with_inner(_with_field(facts, source), source)
-    return facts if said is None else _nested(facts, said)
+    details = _with_inner(_with_field(details, source), source)
+    return details if message is None else _with_nested(details, message)
 
 
-def _enclosed(source: dict[str, Any]) -> _Facts:
+def _unwrap_body(source: dict[str, Any]) -> ErrorDetails:
     """Facts of a failure that quotes the engine's (`/score` of the server of October 2025)."""
     body = source["body"]
-    facts = _facts(parsed(body.encode("utf-8", "replace")) if isinstance(body, str) else body)
+    details = _parse_details(
+        decode_lenient(body.encode("utf-8", "replace")) if isinstance(body, str) else body
+    )
     status = _first_status(*map(source.get, _STATUSES))
-    return facts if status is None else replace(facts, status=status)
+    return details if status is None else replace(details, status=status)
 
 
-def _said(source: dict[str, Any], error: Any) -> str | None:
+def _message(source: dict[str, Any], error: Any) -> str | None:
     for key in ("message", "detail", "status", "title"):
         if isinstance(source.get(key), str):
             return str(source[key])
     return error if isinstance(error, str) else None
 
 
-def _listed(source: dict[str, Any]) -> str:
+def _format_field_errors(source: dict[str, Any]) -> str:
     """The wrong fields as one line."""
     return "; ".join(
         ": ".join(filter(None, (".".join(_loc(item)), _text(item.get("msg")) or "invalid")))
@@ -309,20 +295,20 @@ def _field_errors(source: dict[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
-def _with_field(facts: _Facts, source: dict[str, Any]) -> _Facts:
-    details = _field_errors(source)
-    if not details:
-        return facts
-    first = details[0]
+def _with_field(details: ErrorDetails, source: dict[str, Any]) -> ErrorDetails:
+    fields = _field_errors(source)
+    if not fields:
+        return details
+    first = fields[0]
     where = [part for part in _loc(first) if part != "body"]
-    said = first.get("msg")
-    message = facts.message
-    if isinstance(said, str) and said not in message:
-        message = f"{message} ({'.'.join(where)}: {said})"
+    reason = first.get("msg")
+    message = details.message
+    if isinstance(reason, str) and reason not in message:
+        message = f"{message} ({'.'.join(where)}: {reason})"
     return replace(
-        facts,
+        details,
         message=message,
-        parameter=".".join(where) or facts.parameter,
+        parameter=".".join(where) or details.parameter,
         value=first.get("input", first.get("value")),
     )
 
@@ -333,33 +319,33 @@ def _loc(item: dict[str, Any]) -> list[str]:
     return [text for part in parts if (text := _text(part)) is not None]
 
 
-def _with_inner(facts: _Facts, source: dict[str, Any]) -> _Facts:
+def _with_inner(details: ErrorDetails, source: dict[str, Any]) -> ErrorDetails:
     inner = source.get("innererror", source.get("innerError"))
     if not isinstance(inner, dict):
-        return facts
+        return details
     results = inner.get("content_filter_result", inner.get("content_filter_results"))
-    found = replace(facts, filters=FilterResult.read(results))
+    found = replace(details, filters=FilterResult.read(results))
     code = _text(inner.get("code"))
-    if facts.code in _FILTER_CODES or code not in _FILTER_CODES:
+    if details.code in _FILTER_CODES or code not in _FILTER_CODES:
         return found
     return replace(found, code=code)
 
 
-def _nested(facts: _Facts, said: str) -> _Facts:
+def _with_nested(details: ErrorDetails, message: str) -> ErrorDetails:
     """Facts from JSON that a wrapper put into its message as a string."""
-    if not said.lstrip().startswith("{"):
-        return facts
-    inner = parsed(said.encode("utf-8", errors="replace"))
+    if not message.lstrip().startswith("{"):
+        return details
+    inner = decode_lenient(message.encode("utf-8", errors="replace"))
     if not isinstance(inner, dict):
-        return facts
-    found = _facts(inner)
+        return details
+    found = _parse_details(inner)
     return replace(
-        facts,
+        details,
         message=found.message,
-        code=found.code or facts.code,
-        parameter=found.parameter or facts.parameter,
-        value=found.value if found.value is not None else facts.value,
-        filters=found.filters or facts.filters,
+        code=found.code or details.code,
+        parameter=found.parameter or details.parameter,
+        value=found.value if found.value is not None else details.value,
+        filters=found.filters or details.filters,
     )
 
 

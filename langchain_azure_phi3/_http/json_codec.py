@@ -18,33 +18,33 @@ _SURROGATES = re.compile(
 )
 
 
-def encoded(payload: Json) -> bytes:
+def encode(payload: Json) -> bytes:
     """The payload as the bytes of a request.
 
     Raises:
         InvalidInputError: Something in it is not JSON, such as NaN or half of a surrogate pair.
     """
     try:
-        content = to_json(payload)
+        content = to_json(payload, inf_nan_mode="constants")
     except (PydanticSerializationError, ValueError, RecursionError) as problem:
         raise InvalidInputError(f"The request cannot be written as JSON: {problem}") from None
-    # Messages hold no numbers; everything else might come from a computation.
-    if not all(_finite(value) for key, value in payload.items() if key != "messages"):
+    # These names may also occur in texts, so they only make a closer look necessary.
+    if (b"NaN" in content or b"Infinity" in content) and not _is_finite(payload):
         raise InvalidInputError("NaN and infinity cannot be sent: JSON has no form for them.")
     return content
 
 
-def _finite(value: Any) -> bool:
+def _is_finite(value: Any) -> bool:
     if isinstance(value, float):
         return isfinite(value)
     if isinstance(value, dict):
-        return all(map(_finite, value.values()))
+        return all(map(_is_finite, value.values()))
     if isinstance(value, list | tuple):
-        return all(map(_finite, value))
+        return all(map(_is_finite, value))
     return True
 
 
-def decoded(content: bytes) -> Any:
+def decode(content: bytes) -> Any:
     """The JSON value that `content` is, after a byte order mark if there is one.
 
     Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD, as the WHATWG's
@@ -64,13 +64,13 @@ def decoded(content: bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
-def parsed(content: bytes) -> Any:
+def decode_lenient(content: bytes) -> Any:
     """The first JSON value in `content`, or its text where there is none.
 
     AML's front ends append a sentence with a link after the JSON of an error.
     """
     try:
-        return decoded(content)
+        return decode(content)
     except ValueError:
         text = content.decode("utf-8", errors="replace").strip()
     try:

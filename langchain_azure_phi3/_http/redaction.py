@@ -1,27 +1,27 @@
-"""Secrets struck out of whatever an error says, holds or was caused by."""
+"""Secrets redacted from errors: from their messages, attributes and causes."""
 
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
 from langchain_azure_phi3.errors import AzurePhi3Error
 
-_STRUCK = "***"
+REDACTED = "***"
 # Local servers take any word for a key ("ollama"); real keys and tokens are four times as long.
 _SHORTEST = 7
 # The last two are Azure's, in queries: of shared access signatures, and of Functions.
 _SECRET_NAME = re.compile(
     r"auth|cookie|credential|key|passw|secret|signature|token|^sig$|^code$", re.I
 )
-# The text of an answer is the user's: it stays as it was received.
+# The text of a completion is the user's: it stays as it was received.
 _KEPT = frozenset({"partial", "usage_metadata"})
 
 
-def secrets_of(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """What must not be told: what signs, and whatever has a name that says so.
+def find_secrets(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """What no error may show: credentials, and values with a name such as `api-key`.
 
     Args:
         signed: Keys and tokens.
@@ -30,41 +30,23 @@ def secrets_of(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tuple
     given = list(signed)
     for name, value in named:
         if _SECRET_NAME.search(name):
-            given += [value, value.rpartition(" ")[2]]  # the scheme before it is none
+            given += [value, value.rpartition(" ")[2]]  # without the scheme before it
     found = {secret for secret in given if len(secret) >= _SHORTEST}
     return tuple(sorted(found, key=len, reverse=True))
 
 
-class KeptSecrets:
-    """A context that no error leaves with a secret in it.
-
-    No generator: it is entered for each question.
-    """
-
-    def __init__(self, secrets: Callable[[], tuple[str, ...]]) -> None:
-        """`secrets` gives those of the moment: tokens are replaced."""
-        self._secrets = secrets
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
-        if isinstance(problem, AzurePhi3Error):
-            strike_out(problem, self._secrets())
-
-
-def strike_out(error: AzurePhi3Error, secrets: tuple[str, ...]) -> None:
+def redact(error: AzurePhi3Error, secrets: tuple[str, ...]) -> None:
     """Replace `secrets` in an error and in what led to it; servers quote what they refuse."""
-    texts = [re.escape(text) for secret in secrets for text in _spellings(secret)]
-    spelt = re.compile("|".join(texts) or "(?!)")
-    for each in _chain(error):
-        each.args = _struck(each.args, spelt)
+    texts = [re.escape(text) for secret in secrets for text in _encodings(secret)]
+    pattern = re.compile("|".join(texts) or "(?!)")
+    for each in _exception_chain(error):
+        each.args = _redact_value(each.args, pattern)
         if isinstance(each, AzurePhi3Error):
             held = {key: value for key, value in vars(each).items() if key not in _KEPT}
-            vars(each).update({key: _struck(value, spelt) for key, value in held.items()})
+            vars(each).update({key: _redact_value(value, pattern) for key, value in held.items()})
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
+def _exception_chain(error: BaseException) -> Iterator[BaseException]:
     """An error, its causes and contexts; contexts that are hidden from tracebacks are let go."""
     waiting: list[BaseException | None] = [error]
     known: set[int] = set()
@@ -81,7 +63,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         yield each
 
 
-def _spellings(secret: str) -> set[str]:
+def _encodings(secret: str) -> set[str]:
     """As it is, and as URLs and JSON may write it.
 
     .NET escapes the plus of base64, others the slash.
@@ -93,23 +75,23 @@ def _spellings(secret: str) -> set[str]:
     return {secret, written, *escaped, *quoted}
 
 
-def _struck(value: Any, spelt: re.Pattern[str]) -> Any:
+def _redact_value(value: Any, pattern: re.Pattern[str]) -> Any:
     try:
-        return _without(value, spelt)
+        return _replace(value, pattern)
     except RecursionError:  # nested too deeply to be searched, so not to be shown either
-        return _STRUCK
+        return REDACTED
 
 
-def _without(value: Any, spelt: re.Pattern[str]) -> Any:
+def _replace(value: Any, pattern: re.Pattern[str]) -> Any:
     if isinstance(value, str):
-        return spelt.sub(_STRUCK, value)
+        return pattern.sub(REDACTED, value)
     if isinstance(value, bytes):
-        return spelt.sub(_STRUCK, value.decode("latin-1")).encode("latin-1")
+        return pattern.sub(REDACTED, value.decode("latin-1")).encode("latin-1")
     if isinstance(value, Mapping):
-        return {_without(k, spelt): _without(v, spelt) for k, v in value.items()}
+        return {_replace(k, pattern): _replace(v, pattern) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_without(item, spelt) for item in value)
+        return type(value)(_replace(item, pattern) for item in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         held = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return dataclasses.replace(value, **_without(held, spelt))
+        return dataclasses.replace(value, **_replace(held, pattern))
     return value

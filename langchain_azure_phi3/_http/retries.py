@@ -24,20 +24,20 @@ _RESETS = (
     "x-rate-limit-reset-tokens",
 )
 _COUNT = r"(?<!\d)(\d{1,9}(?:\.\d+)?)"  # four hundred digits would be infinity
-_IN_WORDS = re.compile(
+_IN_TEXT = re.compile(
     rf"\b(?:in|after)\s+{_COUNT}\s*(milliseconds?|ms|seconds?|s|minutes?|m)\b", re.IGNORECASE
 )
 _DURATION = re.compile(rf"{_COUNT}(ms|h|m|s)")
 _SECONDS = {"m": 60.0, "h": 3600.0, "s": 1.0, "ms": 0.001}
 
 
-def seconds_asked(
+def parse_retry_after(
     status: int, headers: Mapping[str, str], message: str, now: float
 ) -> float | None:
-    """Seconds that a server asks to wait, from its headers or else from its words.
+    """Seconds that a server asks to wait, from its headers or else from its message.
 
-    Only a rate limit (429) is asked for its quota and its words: Azure sends its quota with
-    every answer, and "timed out after 60 seconds" asks for nothing.
+    Quota headers and messages count for a rate limit (429) only: Azure sends its quota with
+    every response, and "timed out after 60 seconds" asks for nothing.
 
     Args:
         status: The response's status.
@@ -48,8 +48,8 @@ def seconds_asked(
     for name in _MILLISECONDS:
         if (value := _number(headers.get(name))) is not None:
             return value / 1000
-    asked = headers.get("retry-after", "")
-    for value in (_number(asked), _until(asked, now)):
+    retry_after = headers.get("retry-after", "")
+    for value in (_number(retry_after), _until(retry_after, now)):
         if value is not None:
             return value
     return _quota_renewed(headers, message) if status == 429 else None
@@ -59,7 +59,7 @@ def _quota_renewed(headers: Mapping[str, str], message: str) -> float | None:
     resets = [_duration(headers[name]) for name in _RESETS if name in headers]
     if known := [seconds for seconds in resets if seconds is not None]:
         return max(known)
-    if found := _IN_WORDS.search(message):
+    if found := _IN_TEXT.search(message):
         unit = found[2].lower()
         return float(found[1]) * _SECONDS["ms" if unit.startswith(("ms", "mil")) else unit[0]]
     return None
@@ -94,7 +94,7 @@ class RetryPolicy:
 
     Attributes:
         max_retries: Requests after the first one.
-        max_wait: The longest pause in seconds; a server that asks for more is not waited for.
+        max_wait: The longest pause in seconds; a longer `Retry-After` raises at once.
         jitter: Gives a number in [0, 1); full jitter spreads clients that failed together
             (Brooker, "Exponential Backoff And Jitter", 2015).
     """
@@ -105,17 +105,18 @@ class RetryPolicy:
 
     def pause_after(self, attempt: int, failure: AzurePhi3Error) -> float | None:
         """Seconds to wait after `attempt` (1, 2, ...) failed; `None` means give up."""
-        if attempt > self.max_retries or not _may_pass(failure):
+        if attempt > self.max_retries or not is_transient(failure):
             return None
         if failure.retry_after is not None:
-            # A little later than asked, so that a crowd does not come back as one.
-            asked = failure.retry_after + self.jitter() * min(1.0, failure.retry_after / 4)
-            return asked if failure.retry_after <= self.max_wait else None
+            # With jitter, so that clients do not all retry together.
+            pause = failure.retry_after + self.jitter() * min(1.0, failure.retry_after / 4)
+            return pause if failure.retry_after <= self.max_wait else None
         ceiling = min(self.max_wait, 8.0, 0.5 * 2.0 ** (attempt - 1))
         return self.jitter() * ceiling
 
 
-def _may_pass(failure: AzurePhi3Error) -> bool:
+def is_transient(failure: AzurePhi3Error) -> bool:
+    """Whether the same request may succeed later."""
     if failure.status_code is not None:
         return failure.status_code in RETRIED_STATUSES
     # After a read timeout the model may still be at work on the first request.

@@ -1,82 +1,103 @@
-"""One request, until it is answered or given up: where it goes next, and after which pause."""
+"""One request until it succeeds or is given up: which URL is next, and after which delay."""
 
 import re
 import time
 
-from langchain_azure_phi3._http.cooldown import seconds_left, slow_down
 from langchain_azure_phi3._http.retries import RetryPolicy
-from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import AzurePhi3Error
 
-# A refusal that speaks of a model or a deployment comes from a route that exists.
+# A 404 that names a model or a deployment comes from a route that exists.
 _NAMES_MODEL = re.compile(rb"model|deployment|modality", re.I)
 _READ = 10_000
 _REMEMBERED = 1000
 
-# Which of its two URLs a deployment answered on, for as long as the process lives.
-_answered_on: dict[tuple[str, bytes | None], str] = {}
-_DEPLOYMENT = b"azureml-model-deployment"
+Quota = tuple[str, str, str, str]
+"""What shares a rate limit: URL, deployment, model and identity of the credential."""
+
+# Which of its two URLs a deployment has, for as long as the process lives.
+_working_urls: dict[tuple[str, str], str] = {}
+
+# When the pause after a rate limit ends, on the monotonic clock. Without a lock, which a fork
+# could leave held: each access is one operation on a dict.
+_cooldowns: dict[Quota, float] = {}
 
 
-class Attempts:
-    """`request` is what to send now, after `pause` seconds; `failed` says whether to go on.
+class RetryState:
+    """Send to `url` after `delay` seconds; `record_failure` says whether to go on.
 
-    Servers of one kind have completions under different paths, by age: where the first of
-    two is not there, the other is tried once, and what worked comes first from then on.
+    Servers of one type have completions under different paths, by age: if the first of two does
+    not exist, the other is tried once, and the one that works comes first from then on.
 
-    A rate limit is everybody's: who asks the same endpoint waits as well, unless the user wants
-    no retries and sees to it alone.
+    After a 429 all models with the same quota wait, unless `max_retries=0`.
     """
 
-    def __init__(self, request: Json, other_url: str | None, policy: RetryPolicy) -> None:
+    def __init__(self, quota: Quota, alternate_url: str | None, policy: RetryPolicy) -> None:
         self._policy = policy
-        self._number = 1
-        self._has_other = other_url is not None
-        # httpx takes ten times as long to look a header up.
-        self._deployment = request["url"], dict(request["headers"].raw).get(_DEPLOYMENT)
-        first = _answered_on.get(self._deployment, request["url"])
-        self._untried = other_url if first == request["url"] else request["url"]
-        self._endpoint = f"{self._deployment[1]!r} {request['url']}"
-        self._own_pause: float | None = None
-        self.request = request | {"url": first}
+        self._quota = quota
+        self._alternate_url = alternate_url
+        self._attempt = 1
+        self._own_delay: float | None = None
+        self.url = quota[0] if alternate_url is None else _working_urls.get(quota[:2], quota[0])
         self.reason = "the endpoint's rate limit"
 
-    def pause(self) -> float | None:
-        """Seconds to wait before `request` is sent; `None` for a first try that nothing slows."""
-        left = seconds_left(self._endpoint, time.monotonic())
-        if left == 0 or self._policy.max_retries == 0:
-            return self._own_pause
-        # Spread, so that those who waited together do not storm the endpoint together.
+    def delay(self) -> float | None:
+        """Seconds to wait before the request is sent; `None` to send it at once."""
+        if not _cooldowns or self._policy.max_retries == 0:
+            return self._own_delay
+        left = cooldown_remaining(self._quota, time.monotonic())
+        if left == 0:
+            return self._own_delay
+        # With jitter, so that those who waited together do not retry together.
         shared = min(left * (1 + self._policy.jitter() / 4), self._policy.max_wait)
-        return max(self._own_pause or 0.0, shared)
+        return max(self._own_delay or 0.0, shared)
 
-    def failed(self, failure: AzurePhi3Error) -> bool:
-        """Whether to give up after a failure, rather than to send `request` after `pause`."""
+    def record_failure(self, failure: AzurePhi3Error) -> bool:
+        """Whether to give up after a failure, rather than to send again after `delay`."""
         self.reason = str(failure.status_code or type(failure).__name__)
-        if self._untried is not None and lacks_route(failure):
-            self.request = self.request | {"url": self._untried}
-            self._untried = None
-            self._own_pause = 0.0
+        if self._alternate_url is not None and is_route_missing(failure):
+            first = self._quota[0]
+            self.url = first if self.url != first else self._alternate_url
+            self._alternate_url = None
+            self._own_delay = 0.0
             return False
-        pause = self._policy.pause_after(self._number, failure)
-        self._number += 1
+        pause = self._policy.pause_after(self._attempt, failure)
+        self._attempt += 1
         if pause is None:
             return True
-        self._own_pause = pause
+        self._own_delay = pause
         if failure.status_code == 429:
-            slow_down(self._endpoint, pause, time.monotonic())
+            start_cooldown(self._quota, pause, time.monotonic())
         return False
 
-    def succeeded(self) -> None:
-        """Remember where the answer came from, if it could have come from elsewhere."""
-        if not self._has_other:
-            return
-        if len(_answered_on) >= _REMEMBERED:
-            _answered_on.clear()
-        _answered_on[self._deployment] = self.request["url"]
+    def record_success(self) -> None:
+        """Remember the URL, if it was not the expected one."""
+        key = self._quota[:2]
+        if _working_urls.get(key, key[0]) != self.url:
+            if len(_working_urls) >= _REMEMBERED:
+                _working_urls.clear()
+            _working_urls[key] = self.url
 
 
-def lacks_route(failure: AzurePhi3Error) -> bool:
+def start_cooldown(quota: Quota, seconds: float, now: float) -> None:
+    """Let no request with this quota leave before `seconds` have passed.
+
+    Args:
+        quota: What shares the rate limit.
+        seconds: What the server asked for.
+        now: The monotonic clock, in seconds.
+    """
+    for ended in [known for known, until in list(_cooldowns.items()) if until <= now]:
+        _cooldowns.pop(ended, None)
+    if len(_cooldowns) < _REMEMBERED:
+        _cooldowns[quota] = max(now + seconds, _cooldowns.get(quota, 0.0))
+
+
+def cooldown_remaining(quota: Quota, now: float) -> float:
+    """Seconds until the cool-down of `quota` ends; 0 without one."""
+    return max(0.0, _cooldowns.get(quota, 0.0) - now)
+
+
+def is_route_missing(failure: AzurePhi3Error) -> bool:
     """Whether a server says that it has no such path, rather than no such deployment."""
     if failure.status_code not in (404, 405) or failure.response is None:
         return False

@@ -18,7 +18,7 @@ from langchain_azure_phi3._http.endpoint_types import (
     OTHER,
     SERVERLESS,
     Api,
-    Kind,
+    EndpointType,
 )
 from langchain_azure_phi3.errors import InvalidInputError
 
@@ -33,9 +33,9 @@ _PASTED = (
     "/score",
 )
 
-# The hosts, and where it is not the kind's own, the scope of their tokens. Azure's how-tos of
-# July and August 2024 write managed compute as .inference.ai.azure.com too.
-_BY_HOST: tuple[tuple[str, Kind, str | None], ...] = (
+# Host suffix, type, and token scope where it is not the type's own. Azure's how-tos of July and
+# August 2024 write managed compute as .inference.ai.azure.com too.
+_BY_HOST: tuple[tuple[str, EndpointType, str | None], ...] = (
     (".inference.ml.azure.com", MANAGED, MANAGED.scope),
     ("models.inference.ai.azure.com", GITHUB, None),
     (".models.ai.azure.com", SERVERLESS, None),
@@ -57,7 +57,7 @@ _BY_PATH = (
 )
 
 # The path that a host alone, or a portal's page of a project, stands for.
-_COMPLETED = {
+_DEFAULT_PATHS = {
     FOUNDRY.name: "/models",
     OPENAI_V1.name: "/openai/v1",
     OPENAI_SERVER.name: "/v1",
@@ -70,23 +70,23 @@ class Route:
     """Where one endpoint's requests go.
 
     Attributes:
-        kind: What it accepts.
+        endpoint_type: What it accepts.
         base: The endpoint without query and known suffixes: fit for traces and cache keys.
         chat_url: Where completions are asked for.
         info_url: Where the model tells its name.
         loopback: Whether the host is this machine.
-        other_url: Where else completions may be: servers of one kind differ by age.
+        alternate_url: Where else completions may be: servers of one type differ by age.
         scope: The Entra ID scope of its tokens; `None` where none may be sent unasked.
-        guessed: Whether the kind follows from the URL alone.
+        guessed: Whether the type follows from the URL alone.
         query: What follows the URLs' question mark: a gateway's may hold a key.
     """
 
-    kind: Kind
+    endpoint_type: EndpointType
     base: str
     chat_url: str
     info_url: str
     loopback: bool
-    other_url: str | None = None
+    alternate_url: str | None = None
     scope: str | None = None
     guessed: bool = True
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
@@ -98,38 +98,46 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
 
     Args:
         endpoint: A URL: bare host, base, or with a route and query pasted along.
-        api_version: The user's own, else the pasted one, else the kind's default.
+        api_version: The user's own, else the pasted one, else the type's default.
         api: How the endpoint speaks; `"auto"`: as its URL suggests.
 
     Raises:
         InvalidInputError: It is no http or https URL, or holds a user name and password.
     """
-    url = _parsed(endpoint)
+    url = _parse(endpoint)
     host = url.hostname or ""
-    kind, path, scope = _found(host, _base_path(url.path), api)
+    endpoint_type, path, scope = _find_type(host, _base_path(url.path), api)
     loopback = is_loopback(host)
     netloc = f"[{host}]" if ":" in host else host
     base = f"{url.scheme}://{netloc}{f':{url.port}' if url.port else ''}{path}"
-    query = dict(parse_qsl(url.query))
-    default = None if api == "score" else kind.api_version
-    version = api_version or query.get("api-version") or default
+    query = parse_qsl(url.query, keep_blank_values=True)
+    default = None if api == "score" else endpoint_type.api_version
+    version = api_version or dict(query).get("api-version") or default
     if version is not None:
-        query["api-version"] = version
+        query = _with_version(query, version)
     tail = f"?{urlencode(query)}" if query else ""
     # Where /v1 is an older chat route, /info and /score lie beside it.
-    root = base.removesuffix("/v1") if kind.info else base
-    chat, other = (f"{base}/chat/completions{tail}", _other(kind, base, tail))
+    root = base.removesuffix("/v1") if endpoint_type.has_info_route else base
+    chat, alternate = (f"{base}/chat/completions{tail}", _alternate_url(endpoint_type, base, tail))
     return Route(
-        kind=kind,
+        endpoint_type=endpoint_type,
         base=base,
         chat_url=f"{root}/score{tail}" if api == "score" else chat,
         info_url=f"{root}/info{tail}",
         loopback=loopback,
-        other_url=None if api == "score" else other,
-        scope=kind.scope if loopback or kind.scope is None else scope,
+        alternate_url=None if api == "score" else alternate,
+        scope=endpoint_type.scope if loopback or endpoint_type.scope is None else scope,
         guessed=api == "auto",
-        query=tuple(query.items()),
+        query=tuple(query),
     )
+
+
+def _with_version(query: list[tuple[str, str]], version: str) -> list[tuple[str, str]]:
+    """The parameters with one `api-version`, in its place or at the end."""
+    names = [name for name, _ in query]
+    place = names.index("api-version") if "api-version" in names else len(names)
+    before, after = query[:place], query[place:]
+    return [*before, ("api-version", version), *(p for p in after if p[0] != "api-version")]
 
 
 def is_loopback(host: str | None) -> bool:
@@ -144,7 +152,7 @@ def is_loopback(host: str | None) -> bool:
         return False
 
 
-def _parsed(endpoint: str) -> SplitResult:
+def _parse(endpoint: str) -> SplitResult:
     text = endpoint.strip()
     try:
         if "://" not in text:
@@ -179,41 +187,41 @@ def _base_path(path: str) -> str:
     return path
 
 
-def _found(host: str, path: str, api: Api) -> tuple[Kind, str, str | None]:
-    """The kind of endpoint, the path of its routes, and the scope that its host vouches for."""
-    kind, scope = next(
+def _find_type(host: str, path: str, api: Api) -> tuple[EndpointType, str, str | None]:
+    """The endpoint's type, the path of its routes, and the token scope of its host."""
+    endpoint_type, scope = next(
         (
-            (kind, scope)
-            for suffix, kind, scope in _BY_HOST
+            (endpoint_type, scope)
+            for suffix, endpoint_type, scope in _BY_HOST
             if host == suffix or (suffix.startswith(".") and host.endswith(suffix))
         ),
         (None, None),
     )
     if api != "auto":
-        return BY_API[api], _completed(BY_API[api], host, path), scope
-    if kind in (FOUNDRY, OPENAI_V1) and path.lower() == "/openai":
+        return BY_API[api], _complete_path(BY_API[api], host, path), scope
+    if endpoint_type in (FOUNDRY, OPENAI_V1) and path.lower() == "/openai":
         path += "/v1"
     lowered = path.lower()
     if "/openai/deployments/" in lowered:
         return AZURE_OPENAI, path, scope
     if lowered.endswith("/openai/v1"):
         return OPENAI_V1, path, scope
-    if kind is None:
-        kind = next((found for end, found in _BY_PATH if lowered.endswith(end)), OTHER)
-    return kind, _completed(kind, host, path), scope
+    if endpoint_type is None:
+        endpoint_type = next((found for end, found in _BY_PATH if lowered.endswith(end)), OTHER)
+    return endpoint_type, _complete_path(endpoint_type, host, path), scope
 
 
-def _completed(kind: Kind, host: str, path: str) -> str:
-    """The path that a bare host of this kind lacks."""
-    if kind is FOUNDRY and path.lower().startswith(_PROJECTS):
+def _complete_path(endpoint_type: EndpointType, host: str, path: str) -> str:
+    """The path, or the default of this type where there is none."""
+    if endpoint_type is FOUNDRY and path.lower().startswith(_PROJECTS):
         return "/models"
-    if kind is GITHUB and host == "models.github.ai":
+    if endpoint_type is GITHUB and host == "models.github.ai":
         return path or "/inference"
-    return path or _COMPLETED.get(kind.name, "")
+    return path or _DEFAULT_PATHS.get(endpoint_type.name, "")
 
 
-def _other(kind: Kind, base: str, tail: str) -> str | None:
-    if not kind.older:
+def _alternate_url(endpoint_type: EndpointType, base: str, tail: str) -> str | None:
+    if not endpoint_type.has_legacy_v1:
         return None
     other = base.removesuffix("/v1") if base.endswith("/v1") else f"{base}/v1"
     return f"{other}/chat/completions{tail}"

@@ -1,17 +1,16 @@
-"""What a streamed answer says, byte by byte: JSON objects, an error, or an interruption."""
+"""Streamed responses: bytes in, JSON objects out, or an error."""
 
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from langchain_azure_phi3._http.error_mapping import (
-    completion_from,
-    error_within,
     is_error,
-    request_id,
+    map_error_body,
+    parse_completion,
 )
-from langchain_azure_phi3._http.json_codec import decoded
+from langchain_azure_phi3._http.json_codec import decode
 from langchain_azure_phi3._http.sse import Event, EventParser
-from langchain_azure_phi3._types import Json
+from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError, InvalidResponseError
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
@@ -24,15 +23,15 @@ _LEADING_SPACE = 1024
 _SHOWN = 200
 
 
-class StreamReader:
+class StreamDecoder:
     """Bytes of a successful response in, completion chunks out.
 
     `done` turns true at `[DONE]`: nothing after it counts.
     """
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, info: ResponseInfo) -> None:
         self.done = False
-        self._headers = headers
+        self._info = info
         self._parser = EventParser()
         self._undecided: bytes | None = b""
         self._head = b""
@@ -69,7 +68,7 @@ class StreamReader:
             return
         if self._body is not None or self._undecided is not None:
             self.done = True
-            yield completion_from(bytes(self._body or b""), self._headers)
+            yield parse_completion(bytes(self._body or b""), self._info)
             return
         for event in self._parser.finish():
             # This event lacks its blank line. Where it is cut as well, it is no garbage but
@@ -79,7 +78,7 @@ class StreamReader:
                 if body is not None:
                     yield body
         if not (self.done or self._finished):
-            raise self._broken_off()
+            raise self._incomplete()
 
     def _decided(self, start: bytes) -> bytes:
         """The bytes to read now, once it is clear whether they are an event stream."""
@@ -98,7 +97,7 @@ class StreamReader:
         body = self._body
         if body is None or len(body) + len(chunk) > MAX_BODY_BYTES:
             raise InvalidResponseError(
-                f"The answer is larger than {MAX_BODY_BYTES:,} bytes; it was dropped."
+                f"The response is larger than {MAX_BODY_BYTES:,} bytes; it was dropped."
             )
         body += chunk
 
@@ -109,34 +108,35 @@ class StreamReader:
             self.done = True
             return None
         try:
-            body = decoded(event.data)
+            body = decode(event.data)
         except ValueError:
             body = None
         if event.name == b"error" or is_error(body):
-            raise error_within(event.data, self._headers, what="The stream reported an error")
+            raise map_error_body(event.data, self._info, what="The stream reported an error")
         if not isinstance(body, dict):
-            raise error_within(
-                event.data, self._headers, what="The stream holds an event that is no JSON object"
+            raise map_error_body(
+                event.data, self._info, what="The stream holds an event that is not a JSON object"
             )
         self._finished = self._finished or _finishes(body)
         return body
 
-    def _broken_off(self) -> AzurePhi3Error:
-        given = request_id(self._headers)
+    def _incomplete(self) -> AzurePhi3Error:
+        info = self._info
         head = self._head.removeprefix(BOM_UTF8).lstrip()
         if self._seen or _begins_a_field(head):
             return InterruptedStreamError(
                 "The stream broke off: neither a finish_reason nor [DONE] came. "
                 "The text until then is in `partial`; the same request may succeed again.",
-                status_code=200,
-                request_id=given,
+                status_code=info.status_code,
+                request_id=info.request_id,
                 partial=None if self._seen else "",
             )
-        shown = head.decode("utf-8", errors="replace")
+        text = head.decode("utf-8", errors="replace")
         return InvalidResponseError(
-            f"The server answered 200 with text that is no event stream: {shown!r}",
-            status_code=200,
-            request_id=given,
+            f"The server answered {info.status_code} with text that is not an event stream: "
+            f"{text!r}. Check that the endpoint is the model's own.",
+            status_code=info.status_code,
+            request_id=info.request_id,
         )
 
 
@@ -147,7 +147,7 @@ def _begins_a_field(head: bytes) -> bool:
 
 def _is_json(data: bytes) -> bool:
     try:
-        decoded(data)
+        decode(data)
     except ValueError:
         return False
     return True

@@ -1,4 +1,4 @@
-"""An answer's chunks as the events of LangChain's streaming protocol."""
+"""Writes a response's chunks as the events of LangChain's streaming protocol (version v3)."""
 
 import json
 from collections.abc import Sequence
@@ -7,27 +7,22 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
-from langchain_core.version import VERSION
 
 from langchain_azure_phi3._types import Json
 
-# Since LangChain 1.7 a piece of a call is told once ("tool-call-delta"); before, each piece came
-# with all that was known of the call.
-CURRENT = tuple(int(part) for part in VERSION.split(".")[:2]) >= (1, 7)
-
-# What grows in a block, and what an event with a piece of it is called.
-_GROWING = {
+# The field of a block that grows, and the type of an event with a piece of it.
+_DELTAS = {
     "text": ("text", "text-delta"),
     "reasoning": ("reasoning", "reasoning-delta"),
     "tool_call_chunk": ("args", "tool-call-delta"),
 }
-_WORDS = ("text", 0)
-_START = {"provider": "model_provider", "model": "model_name"}
+_TEXT_KEY = ("text", 0)
+_START_METADATA = {"provider": "model_provider", "model": "model_name"}
 
 
 @dataclass(slots=True)
 class _Block:
-    """A content block that is still written, and the pieces of what grows in it."""
+    """A content block that is still growing, and its pieces."""
 
     index: int
     content: Json
@@ -35,119 +30,130 @@ class _Block:
 
 
 class EventWriter:
-    """Tells an answer as events: `feed` it each chunk, then `finish` it.
+    """Converts chunks to events: `feed` it each chunk, then `finish` it.
 
-    They are the events that LangChain would make of the same chunks for
-    `stream_events(version="v3")`, but that a call whose arguments are JSON and no object is an
-    invalid one, as everywhere else: LangChain's own end in a ValidationError.
+    The events are those that LangChain would make of the same chunks for
+    `stream_events(version="v3")`, with one exception: a call whose arguments are JSON but not an
+    object is an invalid call, as everywhere else; LangChain's own conversion raises a
+    ValidationError.
 
-    Nearly all chunks hold words and nothing else; these are told without looking for more. Others
-    are taken apart as `content_blocks` does it.
+    Nearly all chunks hold only text, and take a short cut. Others are split as `content_blocks`
+    splits them.
 
     Args:
-        message_id: What the message is called; empty where that is left to LangChain.
+        message_id: The id of the message; empty to leave it to LangChain.
     """
 
     def __init__(self, message_id: str = "") -> None:
         self._message_id = message_id
-        self._began = False
+        self._has_begun = False
         self._blocks: dict[Any, _Block] = {}
-        self._words: _Block | None = None
+        self._text_block: _Block | None = None
         self._metadata: Json = {}
-        self._kept: Json = {}
+        self._additional_kwargs: Json = {}
         self._usage: Json = {}
 
     def feed(self, chunk: ChatGenerationChunk) -> Sequence[Json]:
-        """The events that one chunk gives."""
+        """The events of one chunk."""
         message = cast("AIMessageChunk", chunk.message)
         if chunk.generation_info:
             self._metadata.update(chunk.generation_info)
         self._metadata.update(message.response_metadata)
-        words, text = self._words, message.content
+        block, text = self._text_block, message.content
         if (
-            words is None
+            block is None
             or not isinstance(text, str)
             or message.additional_kwargs
             or message.tool_call_chunks
             or message.usage_metadata
         ):
-            return self._told(message)
+            return self._message_events(message)
         if not text:
             return ()
-        words.pieces.append(text)
-        told = {"type": "text-delta", "text": text}
-        return ({"event": "content-block-delta", "index": words.index, "delta": told},)
-
-    def _told(self, message: AIMessageChunk) -> list[Json]:
-        """The events of a chunk that may hold anything."""
-        events = [] if self._began else [self._start(message)]
-        self._began = True
-        for key, value in message.additional_kwargs.items():
-            texts = isinstance(value, str)
-            self._kept[key] = self._kept.get(key, "") + value if texts else value
-        for position, block in enumerate(message.content_blocks):
-            events += self._piece(position, dict(block))
-        if message.usage_metadata:
-            self._usage = dict(message.usage_metadata)
-        self._words = self._blocks.get(_WORDS)
-        return events
-
-    def _start(self, message: AIMessageChunk) -> Json:
-        told = message.response_metadata
-        start: Json = {"event": "message-start", "role": "ai", "id": self._message_id}
-        if found := {ours: told[theirs] for ours, theirs in _START.items() if theirs in told}:
-            start["metadata"] = found
-        return start
-
-    def _piece(self, position: int, block: Json) -> list[Json]:
-        """A block's start, where it is new, and what was added to it."""
-        kind = block["type"]
-        grows, delta = _GROWING.get(kind, (None, ""))
-        key = block.get("index", (kind, position))
-        events = []
-        if (found := self._blocks.get(key)) is None:
-            found = self._blocks[key] = _Block(len(self._blocks), block)
-            empty = {} if grows is None else {grows: ""}
-            events.append(_event("start", found, content={**block, **empty}))
-        else:
-            found.content |= {name: value for name, value in block.items() if value is not None}
-        if grows is not None and (piece := block[grows]):
-            found.pieces.append(piece)
-            events.append(_event("delta", found, delta={"type": delta, grows: piece}))
-        return events
+        block.pieces.append(text)
+        delta = {"type": "text-delta", "text": text}
+        return ({"event": "content-block-delta", "index": block.index, "delta": delta},)
 
     def finish(self) -> Sequence[Json]:
-        """The end of each block, and of the message; nothing, where there was no chunk."""
-        if not self._began:
+        """The end of each block and of the message; nothing if there was no chunk."""
+        if not self._has_begun:
             return ()
-        events = [_event("finish", each, content=_whole(each)) for each in self._blocks.values()]
-        ends = {"usage": self._usage, "metadata": self._metadata, "additional_kwargs": self._kept}
-        last = {name: value for name, value in ends.items() if value}
-        return [*events, {"event": "message-finish", **last}]
+        events = [
+            _event("finish", each, content=_complete_block(each)) for each in self._blocks.values()
+        ]
+        fields = {
+            "usage": self._usage,
+            "metadata": self._metadata,
+            "additional_kwargs": self._additional_kwargs,
+        }
+        given = {name: value for name, value in fields.items() if value}
+        return [*events, {"event": "message-finish", **given}]
+
+    def _message_events(self, message: AIMessageChunk) -> list[Json]:
+        """The events of a chunk that may hold anything."""
+        events = [] if self._has_begun else [self._start_event(message)]
+        self._has_begun = True
+        for key, value in message.additional_kwargs.items():
+            known = self._additional_kwargs.get(key, "")
+            self._additional_kwargs[key] = known + value if isinstance(value, str) else value
+        for position, block in enumerate(message.content_blocks):
+            events += self._block_events(position, dict(block))
+        if message.usage_metadata:
+            self._usage = dict(message.usage_metadata)
+        self._text_block = self._blocks.get(_TEXT_KEY)
+        return events
+
+    def _start_event(self, message: AIMessageChunk) -> Json:
+        metadata = message.response_metadata
+        event: Json = {"event": "message-start", "role": "ai", "id": self._message_id}
+        found = {name: metadata[key] for name, key in _START_METADATA.items() if key in metadata}
+        return {**event, "metadata": found} if found else event
+
+    def _block_events(self, position: int, block: Json) -> list[Json]:
+        """The start of a new block, and the piece that is added to it."""
+        block_type = block["type"]
+        growing, delta_type = _DELTAS.get(block_type, (None, ""))
+        key = block.get("index", (block_type, position))
+        events = []
+        if (known := self._blocks.get(key)) is None:
+            known = self._blocks[key] = _Block(len(self._blocks), block)
+            empty = {} if growing is None else {growing: ""}
+            events.append(_event("start", known, content={**block, **empty}))
+        else:
+            known.content |= {name: value for name, value in block.items() if value is not None}
+        if growing is not None and (piece := block[growing]):
+            known.pieces.append(piece)
+            events.append(_event("delta", known, delta={"type": delta_type, growing: piece}))
+        return events
 
 
-def _event(name: str, block: _Block, **more: Json) -> Json:
-    return {"event": f"content-block-{name}", "index": block.index, **more}
+def _event(name: str, block: _Block, **fields: Json) -> Json:
+    return {"event": f"content-block-{name}", "index": block.index, **fields}
 
 
-def _whole(block: _Block) -> Json:
-    content, grown = block.content, "".join(block.pieces)
+def _complete_block(block: _Block) -> Json:
+    content, value = block.content, "".join(block.pieces)
     match content["type"]:
-        case "text" | "reasoning" as kind:
-            return {**content, kind: grown}
+        case "text" | "reasoning" as key:
+            return {**content, key: value}
         case "tool_call_chunk":
-            return _call(content["id"], content["name"], grown)
+            return _tool_call(content["id"], content["name"], value)
     return content
 
 
-def _call(identity: str | None, name: str | None, args: str) -> Json:
+def _tool_call(call_id: str | None, name: str | None, args: str) -> Json:
     try:
-        found = json.loads(args or "{}")
-    except json.JSONDecodeError:
-        why = "Failed to parse tool call arguments as JSON"
+        arguments = json.loads(args or "{}")
+    except (json.JSONDecodeError, RecursionError):
+        error = "Failed to parse tool call arguments as JSON"
     else:
-        if isinstance(found, dict):
-            return {"type": "tool_call", "id": identity or "", "name": name or "", "args": found}
-        why = "Tool call arguments are no JSON object"
-    told = {"id": identity, "name": name, "args": args}
-    return {"type": "invalid_tool_call", **told, "error": why}
+        if isinstance(arguments, dict):
+            return {"type": "tool_call", "id": call_id or "", "name": name or "", "args": arguments}
+        error = "Tool call arguments are not a JSON object"
+    return {
+        "type": "invalid_tool_call",
+        "id": call_id,
+        "name": name,
+        "args": args,
+        "error": error,
+    }

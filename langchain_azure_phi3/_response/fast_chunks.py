@@ -1,4 +1,4 @@
-"""LangChain's chunks of words, made without validating each: there is one for every token."""
+"""Builds LangChain's chunks of plain text without validating each: a stream has one per token."""
 
 from typing import TypeVar
 
@@ -14,11 +14,11 @@ _MESSAGE = dict(vars(AIMessageChunk(content="")))
 _CHUNK = dict(vars(ChatGenerationChunk(message=AIMessageChunk(content=""))))
 
 
-def words(text: str, metadata: Json) -> ChatGenerationChunk:
+def text_chunk(text: str, metadata: Json) -> ChatGenerationChunk:
     """A chunk that holds text and metadata, and nothing else.
 
-    It is what LangChain's constructors give for them, in half their time: they would check types
-    that are known here. What can be changed later is made anew for each.
+    It equals what LangChain's constructors return for them, in half their time: they would check
+    types that are known here. Mutable values are new for each chunk.
     """
     message = {
         **_MESSAGE,
@@ -29,18 +29,17 @@ def words(text: str, metadata: Json) -> ChatGenerationChunk:
         "invalid_tool_calls": [],
         "tool_call_chunks": [],
     }
-    made = _constructed(AIMessageChunk, message, {"content", "response_metadata"}, {})
-    return _constructed(
-        ChatGenerationChunk, {**_CHUNK, "text": text, "message": made}, {"text", "message"}, None
-    )
+    message_chunk = _construct(AIMessageChunk, message, {"content", "response_metadata"}, {})
+    fields = {**_CHUNK, "text": text, "message": message_chunk}
+    return _construct(ChatGenerationChunk, fields, {"text", "message"}, None)
 
 
-def _constructed(cls: type[Model], fields: Json, given: set[str], extra: Json | None) -> Model:
-    # As pydantic's own `model_construct`, which asks every field for its default.
-    made = cls.__new__(cls)
-    put = object.__setattr__
-    put(made, "__dict__", fields)
-    put(made, "__pydantic_fields_set__", given)
-    put(made, "__pydantic_extra__", extra)
-    put(made, "__pydantic_private__", None)
-    return made
+def _construct(cls: type[Model], fields: Json, given: set[str], extra: Json | None) -> Model:
+    # As pydantic's own `model_construct`, which looks up the default of every field.
+    model = cls.__new__(cls)
+    set_attribute = object.__setattr__
+    set_attribute(model, "__dict__", fields)
+    set_attribute(model, "__pydantic_fields_set__", given)
+    set_attribute(model, "__pydantic_extra__", extra)
+    set_attribute(model, "__pydantic_private__", None)
+    return model

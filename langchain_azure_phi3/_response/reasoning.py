@@ -1,7 +1,7 @@
-"""Thoughts told apart from the answer.
+"""Separates reasoning from the rest of the text.
 
-Phi-4-reasoning and Phi-4-mini-reasoning write `<think>...</think>` before they answer. Some chat
-templates put the opening tag into the prompt, so that only the closing one is written.
+Phi-4-reasoning and Phi-4-mini-reasoning write `<think>...</think>` before the response. Some chat
+templates put the opening tag into the prompt, so that the model writes only the closing one.
 """
 
 from collections.abc import Callable
@@ -11,33 +11,36 @@ _CLOSE = "</think>"
 
 
 class ReasoningParser:
-    """Reads one answer; each reading is `(thoughts, answer)`, to pass on now."""
+    """Parses one response; each result is `(reasoning, text)`, to pass on now."""
 
-    def __init__(self, *, opened: bool = False) -> None:
-        """`opened`: the prompt ended with `<think>`, so the answer begins within thoughts.
+    def __init__(self, *, starts_in_reasoning: bool = False) -> None:
+        """Start a response.
 
-        An answer that opens the tag all the same is read as if the prompt had not.
+        Args:
+            starts_in_reasoning: Whether the prompt ended with `<think>`, so that the response
+                begins within the reasoning. A response that opens the tag itself is parsed as if
+                the prompt had not.
         """
-        self._opened = opened
-        self._mode: Callable[[str], tuple[str, str]] = self._beginning
+        self._starts_in_reasoning = starts_in_reasoning
+        self._state: Callable[[str], tuple[str, str]] = self._at_start
         self._space: list[str] = []  # before the first word
         self._tag = ""  # what may be the beginning of a tag
 
     def feed(self, text: str) -> tuple[str, str]:
-        """Read a piece of the answer."""
+        """Parse a piece of the response."""
         text, self._tag = self._tag + text, ""
-        return self._mode(text)
+        return self._state(text)
 
     def finish(self) -> tuple[str, str]:
-        """Read the end: thoughts that were never closed are thoughts still."""
+        """Parse the end; reasoning that was never closed is still reasoning."""
         rest = "".join(self._space) + self._tag
         self._space, self._tag = [], ""
-        begins = self._mode == self._beginning
-        if self._mode == self._thinking or (begins and self._opened):
+        is_at_start = self._state == self._at_start
+        if self._state == self._in_reasoning or (is_at_start and self._starts_in_reasoning):
             return rest, ""
-        return "", "" if self._mode == self._after_thoughts else rest
+        return "", "" if self._state == self._after_reasoning else rest
 
-    def _beginning(self, text: str) -> tuple[str, str]:
+    def _at_start(self, text: str) -> tuple[str, str]:
         word = text.lstrip()
         self._space.append(text[: len(text) - len(word)])
         if len(word) < len(_OPEN) and _OPEN.startswith(word):
@@ -45,30 +48,30 @@ class ReasoningParser:
             return "", ""
         if word.startswith(_OPEN):
             self._space.clear()
-            self._mode = self._thinking
-            return self._thinking(word[len(_OPEN) :])
+            self._state = self._in_reasoning
+            return self._in_reasoning(word[len(_OPEN) :])
         text = "".join(self._space) + word
         self._space.clear()
-        self._mode = self._thinking if self._opened else self._answering
-        return self._mode(text)
+        self._state = self._in_reasoning if self._starts_in_reasoning else self._in_text
+        return self._state(text)
 
-    def _thinking(self, text: str) -> tuple[str, str]:
-        thoughts, tag, answer = text.partition(_CLOSE)
+    def _in_reasoning(self, text: str) -> tuple[str, str]:
+        reasoning, tag, rest = text.partition(_CLOSE)
         if tag:
-            self._mode = self._after_thoughts
-            return thoughts, self._after_thoughts(answer)[1]
+            self._state = self._after_reasoning
+            return reasoning, self._after_reasoning(rest)[1]
         start = len(text) - _overlap(text, _CLOSE)
         self._tag = text[start:]
         return text[:start], ""
 
-    def _after_thoughts(self, text: str) -> tuple[str, str]:
-        """Blank lines, and the space before the first word, are dropped."""
-        answer = text.lstrip()
-        if answer:
-            self._mode = self._answering
-        return "", answer
+    def _after_reasoning(self, text: str) -> tuple[str, str]:
+        """Drop blank lines, and the space before the first word."""
+        rest = text.lstrip()
+        if rest:
+            self._state = self._in_text
+        return "", rest
 
-    def _answering(self, text: str) -> tuple[str, str]:
+    def _in_text(self, text: str) -> tuple[str, str]:
         return "", text
 
 

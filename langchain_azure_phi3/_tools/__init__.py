@@ -1,1 +1,1 @@
-"""Tools and formats described in the prompt, and tool calls and objects read from text."""
+"""Tools and formats described in the prompt; tool calls and objects parsed from text."""

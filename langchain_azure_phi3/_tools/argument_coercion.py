@@ -1,156 +1,148 @@
-"""Arguments as a small model writes them, made to fit the tool's schema or refused.
+"""Arguments as small models write them, coerced to the tool's schema and validated.
 
-Nothing is filled in: a missing argument is the model's to give. What is changed has one meaning
-only (`"3"` where an integer is asked for), or none (an argument that the tool does not have).
+Only what has one meaning is coerced (`"3"` where the schema has an integer), and arguments that
+the tool does not have are dropped. Nothing is filled in: missing arguments are an error.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from itertools import islice
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from langchain_azure_phi3._tools.schema_validation import errors, is_sound, validator
+from langchain_azure_phi3._tools.schema_validation import CompiledSchema, compile_schema
 from langchain_azure_phi3._tools.tools import normalize_name, properties_of
 from langchain_azure_phi3._types import Json
 
-if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
-
-_MAX_PROBLEMS = 3
-_MAX_PROBLEM_LENGTH = 200
+_MAX_ERRORS = 3
+_MAX_ERROR_LENGTH = 200
 _MAX_DEPTH = 32
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?([eE][+-]?\d{1,2})?")
 _BOOLEANS = {"true": True, "false": False}
-_NOTHING = ("null", "none")
-_ALTERNATIVES = ("anyOf", "oneOf")
+_NULL_WORDS = ("null", "none")
 
 
 class ArgumentCoercer:
     """Fits arguments to one tool's schema.
 
-    A schema that is none, or that refers to one that is not here, is the tool's author's mistake:
-    nothing is changed or held against the model for it.
+    A schema that is not valid, or that refers to one that is not there, is a mistake of the tool's
+    author: nothing is changed or held against the model for it.
     """
 
     def __init__(self, schema: Json) -> None:
         self._schema = schema if "type" in schema else {"type": "object", **schema}
-        self._validators: dict[int, Validator] = {}
-        # What became of a value under a schema, by their ids; the value is kept, for its id's sake.
-        self._fits: dict[tuple[int, int], tuple[Any, Any]] = {}
-        self._is_sound: bool | None = None
 
-    def coerced(self, arguments: Json) -> Json:
+    def coerce(self, arguments: Json) -> Json:
         """The arguments, coerced where that is unambiguous, without invented ones."""
-        if not self._can_be_used():
+        if compile_schema(self._schema, self._schema) is None:
             return arguments
-        coerced = self._fit(arguments, self._schema, 0)
-        self._fits.clear()
+        coerced = _Coercion(self._schema).coerce(arguments, self._schema, 0)
         return coerced if isinstance(coerced, dict) else arguments
 
-    def problem(self, arguments: Json) -> str | None:
-        """What the schema has against these arguments; `None` if nothing."""
-        if not self._can_be_used():
-            return None
-        problems = list(self._problems(arguments, self._schema))
-        return "; ".join(problems) if problems else None
+    def validate(self, arguments: Json) -> str | None:
+        """What is wrong with the arguments, a sentence without its full stop; `None` if nothing."""
+        compiled = compile_schema(self._schema, self._schema)
+        errors = [] if compiled is None else compiled.errors(arguments, _MAX_ERRORS)
+        return "; ".join(map(_shorten, errors)) if errors else None
 
-    def _can_be_used(self) -> bool:
-        if self._is_sound is None:
-            self._is_sound = is_sound(self._schema)
-        return self._is_sound
 
-    def _problems(self, value: Any, schema: Json) -> Iterator[str]:
-        for error in islice(errors(self._validator(schema), value), _MAX_PROBLEMS):
-            where = "".join(f"[{part!r}]" for part in error.absolute_path)
-            message = f"{where}: {error.message}" if where else error.message
-            yield message[:_MAX_PROBLEM_LENGTH]
+class _Coercion:
+    """One coercion of arguments, in which each part is fitted to the same branches only once."""
 
-    def _validator(self, schema: Json) -> "Validator":
-        known = self._validators.get(id(schema))
-        if known is None:
-            known = self._validators[id(schema)] = validator(schema, self._schema)
-        return known
+    def __init__(self, root: Json) -> None:
+        self._root = root
+        # By the ids of value and schema; the value is kept, so that no other one gets its id.
+        self._branches: dict[tuple[int, int], tuple[Any, Any]] = {}
+        self._compiled: dict[int, CompiledSchema | None] = {}
 
-    def _accepts(self, value: Any, schema: Json) -> bool:
-        return next(self._problems(value, schema), None) is None
-
-    def _fit(self, value: Any, schema: Any, depth: int) -> Any:
-        schema = _resolved(schema, self._schema)
+    def coerce(self, value: Any, schema: Any, depth: int) -> Any:
+        """The value as a schema has it, as far as that is unambiguous."""
+        schema = _resolve(schema, self._root)
         if not isinstance(schema, dict) or depth > _MAX_DEPTH:
             return value
-        for key in _ALTERNATIVES:
+        for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list):
-                return self._fit_one_of(value, schema, schema[key], depth)
-        value = _coerced(value, schema)
+                return self._coerce_to_branch(value, schema, schema[key], depth)
+        value = _coerce_type(value, schema)
         if isinstance(value, dict):
-            return self._fit_object(value, schema, depth)
+            return self._coerce_object(value, schema, depth)
         if isinstance(value, list):
-            return [self._fit(item, schema.get("items"), depth + 1) for item in value]
+            return [self.coerce(item, schema.get("items"), depth + 1) for item in value]
         return value
 
-    def _fit_one_of(self, value: Any, schema: Json, branches: list[Any], depth: int) -> Any:
-        """The value fitted to the first branch that takes it, as it is if possible."""
+    def _coerce_to_branch(self, value: Any, schema: Json, branches: list[Any], depth: int) -> Any:
         key = id(value), id(schema)
-        known = self._fits.get(key)  # not twice: another thread may clear it meanwhile
-        if known is None:
-            known = self._fits[key] = value, self._tried(value, schema, branches, depth)
-        return known[1]
+        if key not in self._branches:
+            self._branches[key] = value, self._first_fitting(value, schema, branches, depth)
+        return self._branches[key][1]
 
-    def _tried(self, value: Any, schema: Json, branches: list[Any], depth: int) -> Any:
-        if self._accepts(value, schema) and not isinstance(value, dict | list):
+    def _first_fitting(self, value: Any, schema: Json, branches: list[Any], depth: int) -> Any:
+        """The value coerced to the first branch that accepts it; unchanged if it can stay."""
+        if not isinstance(value, dict | list) and self._accepts(value, schema):
             return value
         for branch in branches:
-            attempt = self._fit(value, branch, depth + 1)
-            if isinstance(branch, dict) and self._accepts(attempt, branch):
-                return attempt
+            coerced = self.coerce(value, branch, depth + 1)
+            if isinstance(branch, dict) and self._accepts(coerced, branch):
+                return coerced
         return value
 
-    def _fit_object(self, value: Json, schema: Json, depth: int) -> Json:
+    def _coerce_object(self, value: Json, schema: Json, depth: int) -> Json:
         if not isinstance(schema.get("properties"), dict):
-            return {} if depth == 0 and not _is_open(schema) else value
+            return {} if depth == 0 and not _allows_more(schema) else value
         properties = properties_of(schema)
         coerced: Json = {}
-        for name, given in _renamed(value, properties).items():
+        for name, given in _match_keys(value, properties).items():
             if name not in properties:
-                if _is_open(schema):
+                if _allows_more(schema):
                     coerced[name] = given
                 continue
-            argument = self._fit(given, properties[name], depth + 1)
-            if argument is None and self._means_absent(name, schema):
+            argument = self.coerce(given, properties[name], depth + 1)
+            if argument is None and self._null_means_omitted(name, schema):
                 continue
             coerced[name] = argument
         return coerced
 
-    def _means_absent(self, name: str, schema: Json) -> bool:
-        """Whether null says "not given" here, as small models write it for what they leave out."""
+    def _null_means_omitted(self, name: str, schema: Json) -> bool:
+        """Whether null means "not given", as small models write it for what they leave out."""
         own = schema["properties"][name]
         required = name in schema.get("required", ())
         return not required and isinstance(own, dict) and not self._accepts(None, own)
 
+    def _accepts(self, value: Any, schema: Json) -> bool:
+        if id(schema) not in self._compiled:
+            self._compiled[id(schema)] = compile_schema(schema, self._root)
+        compiled = self._compiled[id(schema)]
+        return compiled is None or compiled.accepts(value)
 
-def _is_open(schema: Json) -> bool:
-    """Whether a schema allows, in so many words, properties that it does not list."""
+
+def _shorten(error: str) -> str:
+    """An error without the middle of a long value: its place stands before, the reason after."""
+    if len(error) <= _MAX_ERROR_LENGTH:
+        return error
+    return f"{error[: _MAX_ERROR_LENGTH // 2]}...{error[-_MAX_ERROR_LENGTH // 2 :]}"
+
+
+def _allows_more(schema: Json) -> bool:
+    """Whether a schema explicitly allows properties that it does not list."""
     more = schema.get("additionalProperties", False)
     return more is not False or any(
         key in schema for key in ("patternProperties", "allOf", "anyOf", "oneOf", "$ref")
     )
 
 
-def _renamed(value: Json, properties: Json) -> Json:
-    """The object with its keys spelt as the schema spells them, where that is unmistakable."""
-    spelt: dict[str, list[str]] = {}
+def _match_keys(value: Json, properties: Json) -> Json:
+    """The object with its keys spelled as in the schema, where that is unambiguous."""
+    spellings: dict[str, list[str]] = {}
     for name in properties:
-        spelt.setdefault(normalize_name(name), []).append(name)
-    renamed: Json = {}
+        spellings.setdefault(normalize_name(name), []).append(name)
+    matched: Json = {}
     for name, given in value.items():
-        similar = spelt.get(normalize_name(name), [])
+        similar = spellings.get(normalize_name(name), [])
         target = similar[0] if name not in properties and len(similar) == 1 else name
-        renamed[name if target in value else target] = given
-    return renamed
+        matched[name if target in value else target] = given
+    return matched
 
 
-def _resolved(schema: Any, root: Json) -> Any:
+def _resolve(schema: Any, root: Json) -> Any:
     """The schema that a local reference names; the reference itself if it names none."""
     for _ in range(_MAX_DEPTH):
         reference = schema.get("$ref") if isinstance(schema, dict) else None
@@ -171,35 +163,37 @@ def _types(schema: Json) -> tuple[str, ...]:
     return (declared,) if isinstance(declared, str) else tuple(declared)
 
 
-def _coerced(value: Any, schema: Json) -> Any:
-    """The value as the type that the schema asks for, where it can only mean that."""
+def _coerce_type(value: Any, schema: Json) -> Any:
+    """The value as the schema's type, if it can only mean that."""
     choices = schema.get("enum")
     if isinstance(choices, list):
-        return _chosen(value, choices)
+        return _match_enum(value, choices)
     types = _types(schema)
-    if not types or _is_of(value, types):
+    if not types or _is_of_type(value, types):
         return int(value) if types == ("integer",) and isinstance(value, float) else value
-    for wanted in types:
-        coerced = _COERCIONS[wanted](value) if wanted in _COERCIONS else None
+    for name in types:
+        coerced = _COERCIONS[name](value) if name in _COERCIONS else None
         if coerced is not None:
             return coerced
-    if "null" in types and isinstance(value, str) and value.strip().casefold() in _NOTHING:
+    if "null" in types and isinstance(value, str) and value.strip().casefold() in _NULL_WORDS:
         return None
-    return _wrapped(value, schema) if "array" in types and value is not None else value
+    return _wrap_in_list(value, schema) if "array" in types and value is not None else value
 
 
-def _wrapped(value: Any, schema: Json) -> list[Any]:
-    return [_coerced(value, schema["items"]) if isinstance(schema.get("items"), dict) else value]
+def _wrap_in_list(value: Any, schema: Json) -> list[Any]:
+    return [
+        _coerce_type(value, schema["items"]) if isinstance(schema.get("items"), dict) else value
+    ]
 
 
-def _chosen(value: Any, choices: list[Any]) -> Any:
-    """The one choice that reads like the value."""
+def _match_enum(value: Any, choices: list[Any]) -> Any:
+    """The choice that differs from the value only in what models get wrong; else the value."""
     if value in choices or isinstance(value, dict | list | bool) or value is None:
         return value
-    like = [
+    matches = [
         choice for choice in choices if normalize_name(str(choice)) == normalize_name(str(value))
     ]
-    return like[0] if len(like) == 1 else value
+    return matches[0] if len(matches) == 1 else value
 
 
 _PYTHON_TYPES: dict[str, Callable[[Any], bool]] = {
@@ -216,7 +210,7 @@ _PYTHON_TYPES: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def _is_of(value: Any, types: tuple[str, ...]) -> bool:
+def _is_of_type(value: Any, types: tuple[str, ...]) -> bool:
     return any(name in _PYTHON_TYPES and _PYTHON_TYPES[name](value) for name in types)
 
 
@@ -241,7 +235,7 @@ def _string(value: Any) -> str | None:
     return json.dumps(value) if written else None
 
 
-def _structure(kind: type) -> Callable[[Any], Any]:
+def _structure(type_: type) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         if not isinstance(value, str):
             return None
@@ -249,7 +243,7 @@ def _structure(kind: type) -> Callable[[Any], Any]:
             parsed = json.loads(value, strict=False)
         except (ValueError, RecursionError):
             return None
-        return parsed if isinstance(parsed, kind) else None
+        return parsed if isinstance(parsed, type_) else None
 
     return read
 

@@ -1,12 +1,12 @@
-"""A JSON object asked for in words, and found in what a model wrote."""
+"""JSON objects: the prompts for one, and the parser that finds it in an answer."""
 
 import re
 from collections.abc import Iterator
 
 from langchain_azure_phi3._tools.argument_coercion import ArgumentCoercer
+from langchain_azure_phi3._tools.quoting import quote_rejected
 from langchain_azure_phi3._tools.schema_compaction import compact_schema, to_compact_json
 from langchain_azure_phi3._tools.tool_call_formats import parse_lenient_json
-from langchain_azure_phi3._tools.tool_prompt import quote_rejected
 from langchain_azure_phi3._tools.tools import properties_of
 from langchain_azure_phi3._types import Json
 
@@ -17,52 +17,52 @@ _SCHEMA_KEYS = frozenset({"properties", "type", "required", "title", "descriptio
 
 
 def instructions(schema: Json) -> str:
-    """The text that asks for an object which fits `schema`; `{}` asks for any object."""
-    only = "Answer with one JSON object only, without any other words."
+    """The text that requests an object which fits `schema`; `{}` requests any object."""
+    request = "Answer with one JSON object only, without any other words."
     if not schema:
-        return only
-    return f"{only} It must fit this JSON schema:\n{to_compact_json(compact_schema(schema))}"
+        return request
+    return f"{request} It must fit this JSON schema:\n{to_compact_json(compact_schema(schema))}"
 
 
 def correction(problem: str, wrote: str) -> str:
-    """The user's turn that asks again, with what was wrong."""
-    said = quote_rejected(wrote, _MAX_QUOTED)
-    return f"{said}\n{problem}\nWrite the corrected JSON object only."
+    """The user turn that asks for a corrected object."""
+    quoted = quote_rejected(wrote, _MAX_QUOTED)
+    return f"{quoted}\n{problem}\nWrite the corrected JSON object only."
 
 
 class ObjectExtractor:
-    """Finds the object that fits one schema."""
+    """Finds the object that fits one schema in answers."""
 
     def __init__(self, schema: Json) -> None:
         self._schema = schema
-        self._checker = ArgumentCoercer(schema)
+        self._coercer = ArgumentCoercer(schema)
 
     def read(self, text: str) -> tuple[Json | None, str]:
-        """The object, and nothing; or `None`, and what is wrong with the text."""
+        """The object and an empty string; or `None` and what is wrong, for the model."""
         problem = "The answer holds no JSON object."
         for candidate in _candidates(text):
             value = parse_lenient_json(candidate)
             if not isinstance(value, dict):
                 continue
-            found, wrong = self._fitting(value)
+            found, error = self._fit(value)
             if found is not None:
                 return found, ""
-            problem = wrong
+            problem = error
         return None, problem
 
-    def _fitting(self, value: Json) -> tuple[Json | None, str]:
+    def _fit(self, value: Json) -> tuple[Json | None, str]:
         if self._is_echo(value):
-            # Some models fill the values in where the schema had its descriptions.
+            # Some models repeat the schema and put the values in place of its properties.
             inner = value.get("properties")
             value = inner if isinstance(inner, dict) else value
-            wrong = "That is the schema itself. Write an object that fits it."
+            error = "That is the schema itself. Write an object that fits it."
         else:
-            wrong = ""
+            error = ""
         if not self._schema:
             return value, ""
-        coerced = self._checker.coerced(value)
-        problem = self._checker.problem(coerced)
-        return (None, wrong or f"{problem}.") if problem is not None else (coerced, "")
+        coerced = self._coercer.coerce(value)
+        problem = self._coercer.validate(coerced)
+        return (None, error or f"{problem}.") if problem is not None else (coerced, "")
 
     def _is_echo(self, value: Json) -> bool:
         return (
@@ -73,7 +73,7 @@ class ObjectExtractor:
 
 
 def _candidates(text: str) -> Iterator[str]:
-    """The pieces of a text that may be the object, the likeliest first."""
+    """The pieces of a text that may be the object, the most likely first."""
     for found in _FENCED.finditer(text):
         fenced = found[1].strip()
         if fenced.startswith("{"):

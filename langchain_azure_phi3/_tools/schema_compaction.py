@@ -1,4 +1,4 @@
-"""A JSON schema in as few tokens as a model needs to follow it."""
+"""JSON schemas written with few tokens."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 
-# For validators and documentation, not for the writer of arguments.
+# For validators and documentation, not for a model that writes arguments.
 _DROPPED = frozenset({"title", "$schema", "$id", "$comment", "$defs", "definitions", "examples"})
 _DEFINITIONS = ("$defs", "definitions")
 _NAMED_SCHEMAS = frozenset({"properties", "patternProperties"})
@@ -16,22 +16,22 @@ _MAX_INLINED = 600
 
 
 def compact_schema(schema: Json) -> Json:
-    """The schema without what a model can do without; definitions inlined where they are small.
+    """The schema without what a model does not need, and with small definitions inlined.
 
-    Kept are types, descriptions, enums, formats, bounds and what is required. Definitions that
-    are long, or that lead back to themselves, stay definitions.
+    Types, descriptions, enums, formats, bounds and required names stay. Definitions that are long
+    or recursive stay definitions.
     """
     definitions = _Definitions(schema)
-    compacted: Json = definitions.compacted(schema)
-    kept = definitions.used_by(compacted)
-    return {**compacted, "$defs": kept} if kept else compacted
+    compacted: Json = definitions.compact(schema)
+    used = definitions.used_by(compacted)
+    return {**compacted, "$defs": used} if used else compacted
 
 
 def to_compact_json(value: Any) -> str:
-    """JSON without white space, in the letters that the user wrote.
+    """JSON without white space and without escapes for letters.
 
     Raises:
-        InvalidInputError: A schema holds what JSON cannot.
+        InvalidInputError: The schema holds a value that JSON cannot represent.
     """
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -47,19 +47,19 @@ class _Definitions:
         self._compacted: dict[str, Json] = {}
         self._circular: dict[str, bool] = {}
 
-    def compacted(self, schema: Any) -> Any:
+    def compact(self, schema: Any) -> Any:
         """A part of the schema, with small definitions in place of references."""
         if not isinstance(schema, dict):
             return schema
         reference = schema.get("$ref")
         if isinstance(reference, str):
-            return self._referred(schema, reference)
+            return self._inline(schema, reference)
         kept = {
-            key: self._value(key, value)
+            key: self._compact_value(key, value)
             for key, value in schema.items()
             if not _is_dropped(key, value, schema)
         }
-        return _unwrapped(kept)
+        return _unwrap(kept)
 
     def used_by(self, schema: Json) -> Json:
         """The definitions to which a compacted schema still refers."""
@@ -69,31 +69,31 @@ class _Definitions:
             reference = waiting.pop()
             name = reference.rpartition("/")[2]
             if name not in used and _definition(reference, self._root) is not None:
-                used[name] = self._known(reference)
+                used[name] = self._compact_definition(reference)
                 waiting.extend(_references(used[name]))
         return used
 
-    def _value(self, key: str, value: Any) -> Any:
+    def _compact_value(self, key: str, value: Any) -> Any:
         if key in _NAMED_SCHEMAS and isinstance(value, dict):
-            return {name: self.compacted(own) for name, own in value.items()}
+            return {name: self.compact(inner) for name, inner in value.items()}
         if key in _LISTED_SCHEMAS and isinstance(value, list):
-            return [self.compacted(branch) for branch in value]
+            return [self.compact(branch) for branch in value]
         if key == "description" and isinstance(value, str):
             return " ".join(value.split())
-        return self.compacted(value) if key in ("items", "additionalProperties") else value
+        return self.compact(value) if key in ("items", "additionalProperties") else value
 
-    def _referred(self, schema: Json, reference: str) -> Json:
-        beside = self.compacted({key: value for key, value in schema.items() if key != "$ref"})
-        referring: Json = {"$ref": reference, **beside}
+    def _inline(self, schema: Json, reference: str) -> Json:
+        siblings = self.compact({key: value for key, value in schema.items() if key != "$ref"})
+        referring: Json = {"$ref": reference, **siblings}
         if _definition(reference, self._root) is None or self._is_circular(reference):
             return referring
-        inlined: Json = {**self._known(reference), **beside}
+        inlined: Json = {**self._compact_definition(reference), **siblings}
         return referring if len(to_compact_json(inlined)) > _MAX_INLINED else inlined
 
-    def _known(self, reference: str) -> Json:
+    def _compact_definition(self, reference: str) -> Json:
         if reference not in self._compacted:
             target = _definition(reference, self._root)
-            self._compacted[reference] = self.compacted(target)
+            self._compacted[reference] = self.compact(target)
         return self._compacted[reference]
 
     def _is_circular(self, reference: str) -> bool:
@@ -118,8 +118,8 @@ def _is_dropped(key: str, value: Any, schema: Json) -> bool:
     )
 
 
-def _unwrapped(schema: Json) -> Json:
-    """Without the detours of generated schemas: "or null" of an option, "all of" one schema."""
+def _unwrap(schema: Json) -> Json:
+    """The schema without redundant unions of generated ones: "or null", "all of" one schema."""
     for key in ("anyOf", "oneOf", "allOf"):
         branches = schema.get(key)
         if not isinstance(branches, list):

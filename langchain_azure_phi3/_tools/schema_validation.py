@@ -1,113 +1,147 @@
-"""Values checked by jsonschema, which is imported with the first: it takes a tenth of a second."""
+"""JSON values checked against JSON schemas, by `jsonschema-rs`, which is imported when needed.
+
+Nothing is fetched: a schema that refers to another one that it does not contain is not used. Work
+grows in step with the value: patterns have a bounded number of steps, and of `anyOf` and `oneOf`
+each branch is tried once for each part of the value.
+"""
 
 import json
-from collections.abc import Callable, Iterator
-from functools import cache, lru_cache
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from langchain_azure_phi3._types import Json
 
 if TYPE_CHECKING:
-    from jsonschema.protocols import Validator
+    import jsonschema_rs
+
+# Others would be fetched. https://json-schema.org/specification-links
+_DIALECTS = frozenset(
+    (
+        *(f"http://json-schema.org/draft-0{number}/schema" for number in (4, 6, 7)),
+        *(f"https://json-schema.org/draft/{name}/schema" for name in ("2019-09", "2020-12")),
+    )
+)
+_DEFINITIONS = ("$schema", "$defs", "definitions")
+_MAX_CACHED = 512
+# As in serde_json: the validator is recursive, and threads have small stacks.
+_MAX_DEPTH = 128
 
 
-def is_sound(schema: Json) -> bool:
-    """Whether it is a schema at all."""
-    return _is_sound(json.dumps(schema, default=str))
+def compile_schema(schema: Json, root: Json) -> "CompiledSchema | None":
+    """A schema ready for use; `None` if it is not valid, or refers to one that is not there.
+
+    Args:
+        schema: The schema; may be a part of another one.
+        root: The schema that it is a part of, whose definitions it may use; may be itself.
+    """
+    document = {key: root[key] for key in _DEFINITIONS if key in root} | schema
+    dialect = document.get("$schema")
+    if isinstance(dialect, str) and dialect.rstrip("#") not in _DIALECTS:
+        del document["$schema"]
+    return _compile(json.dumps(document, default=str))
 
 
-@lru_cache(maxsize=256)
-def _is_sound(written: str) -> bool:
-    # Looking takes milliseconds, and each answer with a call asks anew.
-    return _library().is_sound(json.loads(written))
-
-
-def validator(schema: Json, root: Json) -> "Validator":
-    """For a part of a schema, which may use the whole one's definitions."""
-    return _library().validator(schema, root)
-
-
-def errors(validator: "Validator", value: Any) -> Iterator[Any]:
-    """What a schema has against a value; nothing where it refers to one that is not here."""
-    library = _library()
-    # The one part of a validator that reaches every depth as it is; formats are not checked, so
-    # that it is free to hold which alternatives were tried.
-    notes = library.notes()
-    notes.tried = {}
+@lru_cache(maxsize=_MAX_CACHED)
+def _compile(document: str) -> "CompiledSchema | None":
     try:
-        yield from validator.evolve(format_checker=notes).iter_errors(value)
-    except (library.Unresolvable, RecursionError, ValueError):
-        return  # ValueError: from an address that is none
+        return CompiledSchema(json.loads(document))
+    except ValueError:
+        return None
 
 
-class _Library:
-    """Of jsonschema, what is used here."""
+class CompiledSchema:
+    """One schema, with what checks values against it."""
 
-    def __init__(self) -> None:
-        from jsonschema import Draft202012Validator, FormatChecker
-        from jsonschema.exceptions import SchemaError, ValidationError
-        from jsonschema.validators import extend, validator_for
-        from referencing import Registry
-        from referencing.exceptions import Unresolvable
+    def __init__(self, document: Json) -> None:
+        """Compile a schema.
 
-        self.Unresolvable: type[Exception] = Unresolvable
-        self.notes: Callable[[], Any] = lambda: FormatChecker(())
-        self._error: Callable[[str], Exception] = ValidationError
-        self._schema_error: type[Exception] = SchemaError
-        self._kind_of: Callable[..., Any] = validator_for
-        self._default = Draft202012Validator
-        self._registry = Registry()  # empty: a remote reference is never fetched
-        self._extend: Callable[..., Any] = extend
-        self._extended = cache(self._with_alternatives)
-
-    def _kind(self, schema: Json) -> Any:
-        return self._kind_of(schema, default=self._default)
-
-    def is_sound(self, schema: Json) -> bool:
-        """Whether it is a schema at all."""
-        try:
-            self._kind(schema).check_schema(schema)
-        except (self._schema_error, AttributeError, TypeError):
-            return False  # the last two: its `$schema` is no text
-        return True
-
-    def validator(self, schema: Json, root: Json) -> "Validator":
-        """For a part of a schema, which may use the whole one's definitions."""
-        whole = {key: root[key] for key in ("$defs", "definitions") if key in root} | schema
-        # It is followed here; jsonschema would go on with a kind of its own.
-        whole.pop("$schema", None)
-        made: Validator = self._extended(self._kind(root))(whole, registry=self._registry)
-        return made
-
-    def _with_alternatives(self, kind: Any) -> Any:
-        """A kind of validator that tries each alternative once.
-
-        jsonschema tries those of a schema that contains itself again for each way to get there:
-        minutes for a syntax tree of eight levels.
+        Raises:
+            ValueError: It is not a valid schema, or refers to one that is not there.
         """
-        return self._extend(kind, {"anyOf": self._any_of, "oneOf": self._one_of})
+        self._document = document
+        self._validator = _validator(document)
 
-    def _any_of(self, validator: Any, branches: Any, value: Any, _: Any) -> Iterator[Exception]:
-        if not any(_is_valid(validator, branch, value) for branch in branches):
-            yield self._error(f"{value!r} is not valid under any of the given schemas")
+    def accepts(self, value: Any) -> bool:
+        """Whether a value is valid."""
+        return not _is_too_deep(value) and self._validator.is_valid(_without_surrogates(value))
 
-    def _one_of(self, validator: Any, branches: Any, value: Any, _: Any) -> Iterator[Exception]:
-        valid = [branch for branch in branches if _is_valid(validator, branch, value)]
-        if len(valid) == 0:
-            yield self._error(f"{value!r} is not valid under any of the given schemas")
-        if len(valid) > 1:
-            listed = ", ".join(map(repr, valid))
-            yield self._error(f"{value!r} is valid under each of {listed}")
+    def errors(self, value: Any, limit: int) -> list[str]:
+        """The first errors of a value, each with its place; none where it is valid."""
+        if _is_too_deep(value):
+            return ["This is nested too deeply"]
+        if self.accepts(value):
+            return []
+        found = self._explainer.iter_errors(_without_surrogates(value))
+        return [_with_place(error) for error in islice(found, limit)]
+
+    @cached_property
+    def _explainer(self) -> "jsonschema_rs.Validator":
+        """A validator whose work grows with the value also where it lists errors.
+
+        That of `jsonschema-rs` lists the errors of all branches, and of all branches within them:
+        for a syntax tree of eight levels it takes a minute.
+        """
+        keywords = {keyword: _branches(keyword, self._document) for keyword in ("anyOf", "oneOf")}
+        return _validator(self._document, keywords=keywords)
 
 
-def _is_valid(validator: Any, schema: Any, value: Any) -> bool:
-    tried: dict[tuple[int, int], bool] = validator.format_checker.tried
-    key = id(value), id(schema)
-    if key not in tried:
-        tried[key] = next(validator.descend(value, schema), None) is None
-    return tried[key]
+def _validator(document: Json, **options: Any) -> "jsonschema_rs.Validator":
+    import jsonschema_rs
+
+    return jsonschema_rs.validator_for(
+        document, validate_formats=False, retriever=_refuse_to_fetch, **options
+    )
 
 
-@cache
-def _library() -> _Library:
-    return _Library()
+def _refuse_to_fetch(uri: str) -> Any:
+    raise ValueError(f"{uri} is not part of the schema.")
+
+
+def _branches(keyword: str, document: Json) -> type:
+    """The keyword `anyOf` or `oneOf`, which says whether its branches fit, and not why not."""
+
+    class Branches:
+        def __init__(self, _: Json, branches: list[Any], path: list[str | int]) -> None:
+            self._branches = branches
+
+        def validate(self, value: Any) -> None:
+            if self._accept(keyword, value):
+                return
+            shown = json.dumps(value, ensure_ascii=False)
+            if keyword == "oneOf" and self._accept("anyOf", value):
+                raise ValueError(f"{shown} is valid under more than one of the given schemas")
+            raise ValueError(f"{shown} is not valid under any of the given schemas")
+
+        def _accept(self, keyword: str, value: Any) -> bool:
+            compiled = compile_schema({keyword: self._branches}, document)
+            return compiled is None or compiled.accepts(value)
+
+    return Branches
+
+
+def _with_place(error: "jsonschema_rs.ValidationError") -> str:
+    place = "".join(f"[{part!r}]" for part in error.instance_path)
+    return f"{place}: {error.message}" if place else error.message
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [inner for outer in level for inner in _children(outer)]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _without_surrogates(value: Any) -> Any:
+    """The value with lone surrogates, which JSON can write and Rust cannot hold, replaced."""
+    text = json.dumps(value, ensure_ascii=False)
+    return value if text.isascii() else json.loads(text.encode("utf-8", "replace"))

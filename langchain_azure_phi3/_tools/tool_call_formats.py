@@ -1,4 +1,4 @@
-"""The shapes in which models write a call as JSON, read as one thing."""
+"""Tool calls as JSON, in all forms in which models write them, normalized."""
 
 import json
 import re
@@ -10,8 +10,8 @@ from langchain_azure_phi3._tools.argument_coercion import ArgumentCoercer
 from langchain_azure_phi3._tools.tools import Call, Tool, Toolbox, properties_of
 from langchain_azure_phi3._types import Json
 
-# Keys that hold a tool's name, and those that hold its arguments, in order of trust. "action" and
-# "action_input" are LangChain's own JSON agents', which models have read; "args" and "tool" too.
+# Keys that hold a tool's name, and those that hold its arguments, most reliable first. "action" and
+# "action_input" are those of LangChain's JSON agents, which models have seen in training.
 NAME_KEYS = ("name", "tool_name", "function_name", "tool", "action", "recipient_name", "function")
 ARGUMENT_KEYS = (
     "arguments",
@@ -27,53 +27,54 @@ WRAPPER_KEYS = ("tool_calls", "tool_call", "function_call", "function")
 OTHER_KEYS = ("type", "id", "index")
 CALL_TYPES = ("function", "function_call", "tool_call", "tool_use")
 
-# What stands in a tool's description and not in a call of it.
+# Keys of a tool's description that no call has.
 _SCHEMA_KEYS = frozenset({"properties", "$defs", "$schema"})
 _TRIPLE_QUOTED = re.compile(r'"""(.*?)"""', re.DOTALL)
 _MAX_WRAPPERS = 4
+_MAX_ENCODINGS = 3  # models encode arguments twice, rarely more often
 
 
 class CallNormalizer:
-    """Reads calls of the tools on offer out of JSON."""
+    """Reads calls of the available tools from JSON."""
 
     def __init__(self, tools: Toolbox, *, only_tool: Tool | None = None) -> None:
-        """`sole`: the one tool whose arguments may stand alone, without its name."""
+        """`only_tool`: the tool whose arguments may stand alone, without its name."""
         self._tools = tools
-        self._sole = only_tool
-        self._checkers: dict[str, ArgumentCoercer] = {}
+        self._only_tool = only_tool
+        self._coercers: dict[str, ArgumentCoercer] = {}
 
     def calls(self, raw: str, *, marked: bool) -> tuple[Call, ...]:
-        """The calls that a JSON object is; none when it is only data.
+        """The calls in a JSON object; none when it is only data.
 
         Args:
-            raw: The object's text; need not be quite JSON.
-            marked: Whether it was marked as a call, so that what is wrong with it is an error.
+            raw: The object's text, which may be nearly JSON.
+            marked: Whether it is marked as a call, so that a mistake in it is an error.
         """
         value = parse_lenient_json(raw)
         if not isinstance(value, dict):
             return (Call("", None, raw, "This is not a JSON object."),) if marked else ()
         found = tuple(
-            self._checked(name, arguments, raw)
+            self._build_call(name, arguments, raw)
             for name, arguments in self._pairs(value, marked=marked, depth=0)
         )
         if found:
             return found
-        bare = self._bare(value, raw)
-        if bare is not None:
-            return (bare,)
-        return (self._unnamed(raw),) if marked else ()
+        call = self._arguments_only(value, raw)
+        if call is not None:
+            return (call,)
+        return (self._missing_name(raw),) if marked else ()
 
-    def _bare(self, value: Json, raw: str) -> Call | None:
-        """The object as the arguments of the only tool that may be called."""
-        if self._sole is None or _is_description(value):
+    def _arguments_only(self, value: Json, raw: str) -> Call | None:
+        """The object as the arguments of the only tool that may be called, if it fits them."""
+        if self._only_tool is None or _is_description(value):
             return None
-        call = self._checked(self._sole.name, value, raw)
-        properties = properties_of(self._sole.parameters)
+        call = self._build_call(self._only_tool.name, value, raw)
+        properties = properties_of(self._only_tool.parameters)
         is_meant = call.error is None and (bool(call.arguments) or not value)
         return call if is_meant or (properties and value.keys() <= properties.keys()) else None
 
     def _pairs(self, value: Any, *, marked: bool, depth: int) -> Iterator[tuple[str, Any]]:
-        """Every (name, arguments) that stands in a value, through its wrappers."""
+        """Every (name, arguments) in a value, also inside wrappers."""
         if depth > _MAX_WRAPPERS:
             return
         if isinstance(value, list):
@@ -81,26 +82,26 @@ class CallNormalizer:
                 yield from self._pairs(item, marked=marked, depth=depth + 1)
         if not isinstance(value, dict):
             return
-        named = self._named(value, marked=marked)
-        if named is not None:
-            yield named
+        pair = self._name_and_arguments(value, marked=marked)
+        if pair is not None:
+            yield pair
             return
         for key in WRAPPER_KEYS:
             if isinstance(value.get(key), dict | list):
                 yield from self._pairs(value[key], marked=marked, depth=depth + 1)
                 return
-        yield from self._keyed(value)
+        yield from self._name_as_key(value)
 
-    def _named(self, value: Json, *, marked: bool) -> tuple[str, Any] | None:
+    def _name_and_arguments(self, value: Json, *, marked: bool) -> tuple[str, Any] | None:
         for key in NAME_KEYS:
             name = value.get(key)
             if not isinstance(name, str):
                 continue
             tool = self._tools.find(name)
             arguments = self._arguments(value, key, tool)
-            if tool is None and not (marked and arguments is not _NONE_GIVEN):
+            if tool is None and not (marked and arguments is not _NO_ARGUMENTS):
                 continue
-            if arguments is _NO_CALL and not marked:
+            if arguments is _NOT_A_CALL and not marked:
                 continue
             return name, arguments
         return None
@@ -109,17 +110,17 @@ class CallNormalizer:
         for key in ARGUMENT_KEYS:
             if key in value:
                 echo = key == "parameters" and "description" in value
-                return _NO_CALL if echo and _is_description(value[key]) else value[key]
+                return _NOT_A_CALL if echo and _is_description(value[key]) else value[key]
         rest = {
             key: given for key, given in value.items() if key != name_key and key not in OTHER_KEYS
         }
         if not rest:
-            return {} if tool is not None else _NONE_GIVEN
-        # {"name": "get_weather", "city": "Paris"}: the arguments beside the name.
+            return {} if tool is not None else _NO_ARGUMENTS
+        # {"name": "get_weather", "city": "Paris"}: the arguments next to the name.
         properties = {} if tool is None else properties_of(tool.parameters)
-        return rest if rest.keys() & properties.keys() else _NO_CALL
+        return rest if rest.keys() & properties.keys() else _NOT_A_CALL
 
-    def _keyed(self, value: Json) -> Iterator[tuple[str, Any]]:
+    def _name_as_key(self, value: Json) -> Iterator[tuple[str, Any]]:
         """{"get_weather": {"city": "Paris"}}: Phi-4-mini's, in onnxruntime-genai#1334."""
         if value and all(
             self._tools.find(name) is not None and isinstance(given, dict)
@@ -127,70 +128,74 @@ class CallNormalizer:
         ):
             yield from value.items()
 
-    def _checked(self, name: str, arguments: Any, raw: str) -> Call:
+    def _build_call(self, name: str, arguments: Any, raw: str) -> Call:
         tool = self._tools.find(name)
         if tool is None:
-            known = ", ".join(tool.name for tool in self._tools.tools)
-            return Call(name, _object(arguments), raw, f"There is no tool {name!r}, only: {known}.")
-        given = _object(arguments)
+            names = ", ".join(tool.name for tool in self._tools.tools)
+            return Call(
+                name, to_object(arguments), raw, f"There is no tool {name!r}, only: {names}."
+            )
+        given = to_object(arguments)
         if given is None:
             return Call(tool.name, None, raw, "The arguments are not a JSON object.")
-        checker = self._checkers.get(tool.name)
-        if checker is None:
-            checker = self._checkers[tool.name] = ArgumentCoercer(tool.parameters)
-        coerced = checker.coerced(given)
-        return Call(tool.name, coerced, raw, checker.problem(coerced))
+        coercer = self._coercers.get(tool.name)
+        if coercer is None:
+            coercer = self._coercers[tool.name] = ArgumentCoercer(tool.parameters)
+        coerced = coercer.coerce(given)
+        return Call(tool.name, coerced, raw, coercer.validate(coerced))
 
-    def _unnamed(self, raw: str) -> Call:
-        known = ", ".join(tool.name for tool in self._tools.tools)
-        return Call("", None, raw, f"The call names no tool. There are: {known}.")
+    def _missing_name(self, raw: str) -> Call:
+        names = ", ".join(tool.name for tool in self._tools.tools)
+        return Call("", None, raw, f"The call names no tool. There are: {names}.")
 
 
 class _Absent:
     """Why there are no arguments."""
 
 
-_NONE_GIVEN = _Absent()
-_NO_CALL = _Absent()
+_NO_ARGUMENTS = _Absent()
+_NOT_A_CALL = _Absent()
 
 
 def _is_description(value: Any) -> bool:
-    """Whether an object is a schema: the tool described again rather than called."""
+    """Whether an object is a schema: the tool's description repeated rather than a call."""
     return isinstance(value, dict) and (
         bool(value.keys() & _SCHEMA_KEYS) and value.get("type") in ("object", None)
     )
 
 
-def _object(arguments: Any) -> Json | None:
+def to_object(arguments: Any) -> Json | None:
     """Arguments as an object, also from a JSON string, from null and from a list of one."""
-    if isinstance(arguments, str):
+    if arguments is None:
+        return {}
+    for _ in range(_MAX_ENCODINGS):
+        if not isinstance(arguments, str):
+            break
         text = arguments.strip()
         arguments = {} if text in ("", "null", "None") else parse_lenient_json(text)
-    elif arguments is None:
-        return {}
     if isinstance(arguments, list) and len(arguments) <= 1:
         arguments = arguments[0] if arguments else {}
     return arguments if isinstance(arguments, dict) else None
 
 
 def parse_lenient_json(text: str) -> Any:
-    """The JSON value that a text is or nearly is; `None` where it is neither."""
+    """The JSON value of a text that is JSON or nearly so; `None` if it is neither."""
     try:
         return json.loads(text, strict=False)
     except (ValueError, RecursionError):
-        return _repaired(_TRIPLE_QUOTED.sub(lambda quoted: json.dumps(quoted[1]), text))
+        return _repair(_TRIPLE_QUOTED.sub(lambda quoted: json.dumps(quoted[1]), text))
 
 
-def _repaired(text: str) -> Any:
+def _repair(text: str) -> Any:
     try:
-        return _repair()(text, return_objects=True, skip_json_loads=True)
+        return _repair_json()(text, return_objects=True, skip_json_loads=True)
     except (ValueError, RecursionError):
         return None
 
 
 @cache
-def _repair() -> Any:
-    """The library for almost-JSON, imported when the first call needs it."""
+def _repair_json() -> Any:
+    """json-repair's function, imported when a text first needs it."""
     from json_repair import repair_json
 
     return repair_json

@@ -1,58 +1,30 @@
 """Tool calls found in text, while it streams.
 
-Text is held back only while it may still become a call, and no character is looked at twice but
-the few that may begin a marker. Not passed on, besides the calls themselves: what marks or
-separates them (tags, fences, brackets, commas, white space), and control tokens of the chat
-template at the beginning, at the end or beside a call.
+`Lexer` cuts the answer into tokens and holds back only what may still become a marker; the parser
+decides which tokens are text and which belong to calls, by a table of `(state, token)`. Text is
+held back only while it may still become a call. Not passed on, besides the calls themselves: what
+marks or separates them (tags, fences, brackets, commas, white space), and control tokens of the
+chat template at the beginning, at the end or next to a call.
 """
 
-import re
 from collections.abc import Callable, Iterable
+from enum import IntEnum, auto
 from typing import NamedTuple
 
-from langchain_azure_phi3._tools.json_scanner import CallClassifier, JsonScanner
+from langchain_azure_phi3._tools.call_candidate import CandidateObject, Nesting
+from langchain_azure_phi3._tools.call_classifier import CallClassifier, CallKeys
+from langchain_azure_phi3._tools.json_scanner import JsonScanner
+from langchain_azure_phi3._tools.lexer import (
+    CALL_LANGUAGES,
+    JSON_LANGUAGES,
+    Lexer,
+    Token,
+    TokenType,
+)
 from langchain_azure_phi3._tools.tool_call_formats import CallNormalizer
 from langchain_azure_phi3._tools.tools import Call, Tool, Toolbox
 
 TRUNCATED = "The answer broke off inside this call."
-
-# Phi-4-mini was trained on <|tool_call|>, which its hosts' templates rename; vLLM's template for
-# it asks for functools; Foundry Local and servers for other models use the tags without bars.
-_TAGS = ("tool_call", "tool_calls", "function_call", "function_calls", "functioncall")
-_PLAIN_TAGS = (*_TAGS, "tools", "response")
-_OPENERS = (
-    *(f"<|{tag}|>" for tag in _TAGS),
-    *(f"<{tag}>" for tag in _PLAIN_TAGS),
-    "functools",
-)
-_CLOSERS = (
-    *(f"<|/{tag}|>" for tag in _TAGS),
-    *(f"</|{tag}|>" for tag in _TAGS),
-    *(f"</{tag}>" for tag in _PLAIN_TAGS),
-)
-_CONTROLS = (
-    "<|end|>",
-    "<|endoftext|>",
-    "<|assistant|>",
-    "<|user|>",
-    "<|im_end|>",
-    "<|im_start|>",
-    "</s>",
-)
-_FENCE = "```"
-_MARKERS = (*_OPENERS, *_CLOSERS, *_CONTROLS, _FENCE)
-_LONGEST_MARKER = max(map(len, _MARKERS))
-
-_MARKED_LANGUAGES = frozenset(
-    {"tool_call", "tool_calls", "tool_use", "tool", "function_call", "function", "functools"}
-)
-_LANGUAGES = _MARKED_LANGUAGES | {"", "json", "jsonc", "json5", "text", "plaintext"}
-
-_WORTH_A_LOOK = re.compile(r"[<`{\[]|f(?=u|\Z)")
-_IN_WORD = re.compile(r"\w")
-_SPACE = re.compile(r"\s*")
-_SEPARATORS = re.compile(r"[\s,;}\]]*")
-_WORD = re.compile(r"[\w+#.-]*")
 
 
 class ParseResult(NamedTuple):
@@ -67,307 +39,344 @@ class ParseResult(NamedTuple):
     calls: tuple[Call, ...] = ()
 
 
+class State(IntEnum):
+    """Where in an answer the parser is."""
+
+    START = auto()  # before anything, or after a control token: a call may begin
+    TEXT = auto()
+    AFTER_CALL = auto()
+    OPENED = auto()  # after a tag, a fence or a bracket: a call, or it was text
+    LANGUAGE = auto()  # after the backticks of a fence
+    OBJECT = auto()  # in an object that may be a call
+    DATA = auto()  # in JSON that is no call, with no calls inside
+    CODE = auto()  # in a fenced block that holds no call
+
+
 class ToolCallParser:
-    """Reads one answer."""
+    """Parses one answer."""
 
     def __init__(self, tools: Iterable[Tool], *, required: bool) -> None:
-        """`demanded`: a call must come, so that the arguments of an only tool are one too."""
-        self._tools = Toolbox(tools)
-        only = self._tools.tools[0] if len(self._tools.tools) == 1 else None
-        self._sole = only if required else None
-        self._demanded = required
-        self._forms = CallNormalizer(self._tools, only_tool=self._sole)
-        self._mode: Callable[[str, int], int] = self._between
-        self._pending = ""  # the beginning of a marker, at most
-        self._held: list[str] = []  # read, but not known to be text
-        self._object: list[str] = []  # the pieces of the object being read
-        self._inside: list[str] = []  # what is open around it: "tag", "fence", "array"
-        self._is_marked = False
-        self._after_call = False
-        self._last_told = ""
-        self._is_over = False
-        self._brackets = JsonScanner()
-        self._probe = self._new_probe()
-        self._text: list[str] = []
-        self._calls: list[Call] = []
+        """Parse calls of these tools.
+
+        Args:
+            tools: The tools that may be called.
+            required: Whether the answer must be a call, so that the bare arguments of an only
+                tool are one too.
+        """
+        toolbox = Toolbox(tools)
+        only_tool = toolbox.tools[0] if required and len(toolbox.tools) == 1 else None
+        self._required = required
+        self._keys = CallKeys.of(toolbox, only_tool)
+        self._normalizer = CallNormalizer(toolbox, only_tool=only_tool)
+        self._lexer = Lexer()
+        self._state = State.START
+        self._held: list[Token] = []  # read, but not known to be text
+        self._nesting = Nesting()
+        self._object = CandidateObject(JsonScanner())
+        self._output = _Output()
 
     def feed(self, text: str) -> ParseResult:
-        """Read a piece of the answer."""
-        self._read(text)
-        return self._reading()
+        """Parse a piece of the answer."""
+        if self._state is State.TEXT and self._lexer.pass_through(text):
+            self._output.emit(text)
+        else:
+            self._lexer.feed(text)
+            self._parse()
+        return self._output.take()
 
     def finish(self, *, truncated: bool = False) -> ParseResult:
-        """Read the end; `cut_off`: the answer was not complete, as at the limit of tokens."""
-        self._is_over = True
-        self._read("")
-        if self._mode == self._within_object:
-            self._finish_object(truncated=truncated)
-        if self._mode == self._between:
-            self._finish_between()
-        else:
-            self._refuse()
-        return self._reading()
+        """Parse the end; `truncated`: the answer is incomplete, as at the limit of tokens."""
+        self._lexer.end()
+        self._parse()
+        self._handle(Token(TokenType.TRUNCATED if truncated else TokenType.END))
+        return self._output.take()
 
-    def _reading(self) -> ParseResult:
-        reading = ParseResult("".join(self._text), tuple(self._calls))
-        self._text, self._calls = [], []
-        return reading
+    def _parse(self) -> None:
+        while not self._lexer.is_empty:
+            token = _NEXT_TOKEN[self._state](self)
+            if token is None:
+                return
+            self._handle(token)
 
-    def _read(self, text: str) -> None:
-        text = self._pending + text
-        at = 0
-        while at < len(text):
-            mode = self._mode
-            following = mode(text, at)
-            if following == at and self._mode == mode:
-                break
-            at = following
-        self._pending = text[at:]
+    def _handle(self, token: Token) -> None:
+        self._state = _TRANSITIONS[self._state][token.type](self, token)
 
-    # Each mode reads on from an index and gives the next; the same one when it needs more text.
+    # Transitions: each takes a token and gives the next state.
 
-    def _plain(self, text: str, at: int) -> int:
-        """Ordinary text, up to what may begin a call."""
-        found = _WORTH_A_LOOK.search(text, at)
-        start = len(text) if found is None else found.start()
-        self._tell(text[at:start])
-        if start == len(text):
-            return start
-        is_within_word = text[start] == "f" and _IN_WORD.match(self._last_told) is not None
-        following = None if is_within_word else self._begin(text, start)
-        if following is None:
-            self._tell(text[start])
-            return start + 1
-        return following
+    def _emit(self, token: Token) -> State:
+        self._output.emit(token.text)
+        return self._state
 
-    def _between(self, text: str, at: int) -> int:
-        """Before anything, after a call or after a control token: what follows decides."""
-        filler = _SEPARATORS if self._after_call else _SPACE
-        end = self._hold(text, at, filler)
-        if "]" in text[at:end] and "array" in self._inside:
-            del self._inside[self._inside.index("array") :]
-        if end == len(text):
-            return end
-        following = self._begin(text, end)
-        if following is not None:
-            return following
-        self._release_between()
-        return end
+    def _hold(self, token: Token) -> State:
+        self._held.append(token)
+        return self._state
 
-    def _opened(self, text: str, at: int) -> int:
-        """After a marker, a fence or a bracket: an object, or it was nothing."""
-        end = self._hold(text, at, _SPACE)
-        marker = self._marker(text, end) if end < len(text) else None
-        if marker is None:
-            return end
-        if marker in _OPENERS or marker == _FENCE or (not marker and text[end] in "{["):
-            return self._enter(text, end, marker)
-        self._refuse()
-        return end
+    def _hold_at_start(self, token: Token) -> State:
+        self._held.append(token)
+        return State.START
 
-    def _language(self, text: str, at: int) -> int:
-        """After the backticks of a fence: the word that tells whether it may hold a call."""
-        end = _word_end(text, at)
-        word = text[at:end].casefold()
-        may_go_on = end == len(text) and not self._is_over
-        if may_go_on and any(language.startswith(word) for language in _LANGUAGES):
-            return at
-        self._inside.append("fence")
-        if word not in _LANGUAGES:
-            self._refuse()
-            return at
-        self._is_marked = self._is_marked or word in _MARKED_LANGUAGES
-        self._held.append(text[at:end])
-        self._mode = self._opened
-        return end
+    def _hold_separators(self, token: Token) -> State:
+        if "]" in token.text:
+            self._nesting.close_arrays()
+        return self._hold(token)
 
-    def _within_object(self, text: str, at: int) -> int:
-        """An object that may be a call."""
-        end = self._brackets.read(text, at, self._probe)
-        is_data = self._probe.classification == "data"
-        if self._is_marked and is_data and not self._brackets.closed:
-            end = self._brackets.read(text, end)
-        self._object.append(text[at:end])
-        if self._brackets.closed:
-            self._complete()
-        elif self._brackets.exceeds_max_depth or (is_data and not self._is_marked):
-            self._refuse()
-        elif end < len(text):
-            return self._at_odd_character(text, end)
-        return end
+    def _open_tag(self, token: Token) -> State:
+        self._nesting.open(token.type, marked=True)
+        self._held.append(token)
+        return State.OPENED
 
-    def _at_odd_character(self, text: str, at: int) -> int:
-        """What JSON does not contain: the object's end, if it ends what is around the object."""
-        marker = "]" if text[at] == "]" else self._marker(text, at)
-        if marker is None:
-            return at
-        ends = {"]": "array" in self._inside, _FENCE: "fence" in self._inside, "": False}
-        if ends.get(marker, True):
-            self._complete()
-            return at
-        self._brackets.skip(text[at])
-        self._object.append(text[at])
-        return at + 1
+    def _open_array(self, token: Token) -> State:
+        self._nesting.open(token.type)
+        self._held.append(token)
+        return State.OPENED
 
-    def _within_data(self, text: str, at: int) -> int:
-        """JSON that is no call, whose inside is none either."""
-        end = self._brackets.read(text, at)
-        self._tell(text[at:end])
-        if self._brackets.closed or self._brackets.exceeds_max_depth:
-            self._mode = self._plain
-        elif end < len(text):
-            marker = "" if text[end] == "]" else self._marker(text, end)
-            if marker:
-                self._mode = self._plain
-            elif marker is not None:
-                self._brackets.skip(text[end])
-                self._tell(text[end])
-                return end + 1
-        return end
+    def _open_fence(self, token: Token) -> State:
+        self._held.append(token)
+        return State.LANGUAGE
 
-    def _within_code(self, text: str, at: int) -> int:
-        """A fenced block that holds no call, up to its end."""
-        end = text.find(_FENCE, at)
-        if end >= 0:
-            self._mode = self._plain
-            self._tell(text[at : end + len(_FENCE)])
-            return end + len(_FENCE)
-        ticks = 0 if self._is_over else len(text) - len(text.rstrip("`"))
-        end = max(at, len(text) - ticks)
-        self._tell(text[at:end])
-        return end
+    def _close_fence(self, token: Token) -> State:
+        """A fence after a call: the end of its own, or another one."""
+        if TokenType.FENCE not in self._nesting:
+            return self._open_fence(token)
+        self._nesting.close_all()
+        return State.AFTER_CALL
 
-    def _begin(self, text: str, at: int) -> int | None:
-        """Enter what begins here; `None` if nothing does, the same index to wait for more."""
-        marker = self._marker(text, at)
-        if marker is None:
-            return at
-        if marker in _CONTROLS or marker in _CLOSERS:
-            self._held.append(marker)
-            self._mode = self._between
-            return at + len(marker)
-        if marker == _FENCE and self._after_call and "fence" in self._inside:
-            self._inside.clear()
-            return at + len(_FENCE)
-        if marker or text[at] in "{[":
-            return self._enter(text, at, marker)
-        return None
+    def _open_language(self, token: Token) -> State:
+        language = token.text.casefold()
+        self._nesting.open(TokenType.FENCE, marked=language in CALL_LANGUAGES)
+        self._held.append(token)
+        return State.OPENED if language in JSON_LANGUAGES else self._reject()
 
-    def _enter(self, text: str, at: int, marker: str) -> int:
-        """Enter a tag, a fence, an array or an object."""
-        if not marker and text[at] == "{":
-            self._object = []
-            self._brackets, self._probe = JsonScanner(), self._new_probe()
-            self._mode = self._within_object
-            return at
-        opened = marker or "["
-        self._held.append(opened)
-        if marker == _FENCE:
-            self._mode = self._language
-        else:
-            self._inside.append("tag" if marker else "array")
-            self._is_marked = self._is_marked or marker != ""
-            self._mode = self._opened
-        return at + len(opened)
+    def _open_object(self, _: Token) -> State:
+        marked = self._nesting.marked
+        classifier = CallClassifier(self._keys, any_name=self._required or marked)
+        self._object = CandidateObject(JsonScanner(classifier), marked=marked)
+        return State.OBJECT
 
-    def _complete(self) -> None:
-        """The object is whole: a call, or text after all."""
-        raw = "".join(self._object)
-        marked = self._is_marked or self._demanded
-        calls = self._forms.calls(raw, marked=marked)
-        if not calls:
-            self._refuse()
-            return
-        self._took(calls)
+    def _extend_object(self, token: Token) -> State:
+        self._object.pieces.append(token.text)
+        if self._object.scanner.closed:
+            return self._complete()
+        return self._reject() if self._object.is_settled else State.OBJECT
 
-    def _took(self, calls: Iterable[Call]) -> None:
-        self._calls.extend(calls)
+    def _extend_data(self, token: Token) -> State:
+        self._output.emit(token.text)
+        return State.TEXT if self._object.scanner.is_settled else State.DATA
+
+    def _end_object(self, token: Token) -> State:
+        """A marker that ends what is around the object ends the object."""
+        self._lexer.rewind(len(token.text))
+        return self._complete()
+
+    def _end_enclosed_object(self, token: Token) -> State:
+        """A bracket or a fence does so only where one is open."""
+        opened = TokenType.ARRAY_START if token.type is TokenType.ARRAY_END else token.type
+        return self._end_object(token) if opened in self._nesting else self._skip_in_object(token)
+
+    def _skip_in_object(self, token: Token) -> State:
+        self._object.pieces.append(self._skip(token))
+        return State.OBJECT
+
+    def _skip_in_data(self, token: Token) -> State:
+        self._output.emit(self._skip(token))
+        return State.DATA
+
+    def _skip(self, token: Token) -> str:
+        """Read the first character of what turned out to be no marker here."""
+        self._lexer.rewind(len(token.text) - 1)
+        self._object.scanner.skip(token.text[0])
+        return token.text[0]
+
+    def _end_data(self, token: Token) -> State:
+        self._lexer.rewind(len(token.text))
+        return State.TEXT
+
+    def _end_code(self, token: Token) -> State:
+        self._output.emit(token.text)
+        return State.TEXT
+
+    def _reject_opened(self, token: Token) -> State:
+        self._lexer.rewind(len(token.text))
+        return self._reject()
+
+    def _release(self, _: Token) -> State:
+        """Text follows: emit what stood before it, without what belongs to a call."""
+        held = "".join(token.text for token in self._held)
+        if self._state is State.AFTER_CALL:
+            held = "" if self._output.is_blank else held[len(held.rstrip()) :]
+        elif self._output.last_char == "":
+            held = "".join(t.text for t in self._held if t.type is TokenType.SPACE)
+        self._output.emit(held)
+        return self._leave(State.CODE if TokenType.FENCE in self._nesting else State.TEXT)
+
+    def _end_at_start(self, token: Token) -> State:
+        """The answer ends: drop control tokens, keep an answer of mere white space."""
+        return self._release(token) if self._output.last_char == "" else self._end(token)
+
+    def _end(self, _: Token) -> State:
+        return self._leave(State.TEXT)
+
+    def _end_in_object(self, _: Token) -> State:
+        """The answer ends within an object: a call without its last brackets, or half a call."""
+        if not self._object.may_be_call:
+            return self._reject()
+        return self._accept_truncated() if self._object.scanner.truncated else self._complete()
+
+    def _truncate_object(self, _: Token) -> State:
+        return self._accept_truncated() if self._object.may_be_call else self._reject()
+
+    # What transitions have in common.
+
+    def _complete(self) -> State:
+        """The object is complete: a call, or text after all."""
+        marked = self._nesting.marked or self._required
+        calls = self._normalizer.calls("".join(self._object.pieces), marked=marked)
+        return self._accept(calls) if calls else self._reject()
+
+    def _accept_truncated(self) -> State:
+        name, raw = self._object.name, "".join(self._object.pieces)
+        tool = self._keys.tools.find(name)
+        return self._accept([Call(name if tool is None else tool.name, None, raw, TRUNCATED)])
+
+    def _accept(self, calls: Iterable[Call]) -> State:
+        self._output.calls.extend(calls)
         self._held.clear()
-        self._object = []
-        self._after_call = True
-        self._is_marked = bool(self._inside)
-        self._mode = self._between
+        self._nesting.mark_following()
+        return State.AFTER_CALL
 
-    def _refuse(self) -> None:
-        """What was held is text; so is the rest of a fence or of other JSON."""
-        is_json = self._mode == self._within_object and self._probe.has_quotes
-        arrays = self._inside.count("array")
-        self._tell("".join(self._held) + "".join(self._object))
+    def _reject(self) -> State:
+        """What was held is text; so is the rest of a fenced block or of other JSON."""
+        self._output.emit("".join(token.text for token in self._held))
+        if self._state is not State.OBJECT:
+            return self._leave(State.CODE if TokenType.FENCE in self._nesting else State.TEXT)
+        self._output.emit("".join(self._object.pieces))
+        if TokenType.FENCE in self._nesting:
+            return self._leave(State.CODE)
+        is_json = self._object.read_as_data(arrays=self._nesting.arrays)
+        return self._leave(State.DATA if is_json else State.TEXT)
+
+    def _leave(self, state: State) -> State:
         self._held.clear()
-        self._object = []
-        if "fence" in self._inside:
-            self._mode = self._within_code
-        elif is_json:
-            self._brackets.within(arrays)
-            self._mode = self._plain if self._brackets.closed else self._within_data
-        else:
-            self._mode = self._plain
-        self._leave()
+        self._nesting = Nesting()
+        return state
 
-    def _leave(self) -> None:
-        self._inside.clear()
-        self._is_marked = False
-        self._after_call = False
 
-    def _release_between(self) -> None:
-        """Text follows: pass on what stood before it, without what belongs to a call."""
-        held = "".join(self._held)
-        if self._after_call:
-            is_apart = self._last_told == "" or self._last_told.isspace()
-            held = "" if is_apart else held[len(held.rstrip()) :]
-        elif self._last_told == "":
-            held = "".join(piece for piece in self._held if piece not in _MARKERS)
-        self._held.clear()
-        self._mode = self._within_code if "fence" in self._inside else self._plain
-        self._tell(held)
-        self._leave()
+class _Output:
+    """What was found since it was last taken."""
 
-    def _finish_between(self) -> None:
-        """The end follows: drop control tokens and what follows a call, keep mere space."""
-        if not self._after_call and self._last_told == "":
-            self._release_between()
-        self._held.clear()
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.last_char = ""  # of all text that was ever emitted
+        self._text: list[str] = []
 
-    def _finish_object(self, *, truncated: bool) -> None:
-        """The end came within an object: a call without its last brackets, or half a call."""
-        if not self._is_marked and self._probe.classification != "call":
-            return
-        if not truncated and not self._brackets.truncated:
-            self._complete()
-            return
-        tool = self._tools.find(self._probe.name)
-        name = self._probe.name if tool is None else tool.name
-        self._took([Call(name, None, "".join(self._object), TRUNCATED)])
+    @property
+    def is_blank(self) -> bool:
+        """Whether nothing, or white space, was emitted last."""
+        return self.last_char == "" or self.last_char.isspace()
 
-    def _new_probe(self) -> CallClassifier:
-        return CallClassifier(
-            self._tools, only_tool=self._sole, any_name=self._demanded or self._is_marked
-        )
-
-    def _hold(self, text: str, at: int, filler: re.Pattern[str]) -> int:
-        found = filler.match(text, at)
-        end = at if found is None else found.end()
-        if end > at:
-            self._held.append(text[at:end])
-        return end
-
-    def _tell(self, text: str) -> None:
+    def emit(self, text: str) -> None:
+        """Add text."""
         if text:
             self._text.append(text)
-            self._last_told = text[-1]
+            self.last_char = text[-1]
 
-    def _marker(self, text: str, at: int) -> str | None:
-        """The marker at an index, empty if there is none, `None` if more text must tell."""
-        if text[at] not in "<`f":
-            return ""
-        for marker in _MARKERS:
-            if text.startswith(marker, at):
-                return marker
-        rest = text[at : at + _LONGEST_MARKER]
-        is_open = len(text) - at < _LONGEST_MARKER and not self._is_over
-        return None if is_open and any(m.startswith(rest) for m in _MARKERS) else ""
+    def take(self) -> ParseResult:
+        """Hand over what was found."""
+        result = ParseResult("".join(self._text), tuple(self.calls))
+        self._text, self.calls = [], []
+        return result
 
 
-def _word_end(text: str, at: int) -> int:
-    found = _WORD.match(text, at)
-    return at if found is None else found.end()
+# How each state reads its next token.
+_NEXT_TOKEN: dict[State, Callable[[ToolCallParser], Token | None]] = {
+    State.START: lambda parser: parser._lexer.opening(),
+    State.TEXT: lambda parser: parser._lexer.text(),
+    State.AFTER_CALL: lambda parser: parser._lexer.opening(after_call=True),
+    State.OPENED: lambda parser: parser._lexer.opening(),
+    State.LANGUAGE: lambda parser: parser._lexer.language(),
+    State.OBJECT: lambda parser: parser._lexer.json(parser._object),
+    State.DATA: lambda parser: parser._lexer.json(parser._object.scanner),
+    State.CODE: lambda parser: parser._lexer.code(),
+}
+
+_Transition = Callable[[ToolCallParser, Token], State]
+
+_BEGINNINGS: dict[TokenType, _Transition] = {
+    TokenType.OPENER: ToolCallParser._open_tag,
+    TokenType.FENCE: ToolCallParser._open_fence,
+    TokenType.ARRAY_START: ToolCallParser._open_array,
+    TokenType.OBJECT_START: ToolCallParser._open_object,
+}
+
+# All tokens that each state can meet, and what they do there.
+_TRANSITIONS: dict[State, dict[TokenType, _Transition]] = {
+    State.START: {
+        **_BEGINNINGS,
+        TokenType.SPACE: ToolCallParser._hold,
+        TokenType.CLOSER: ToolCallParser._hold,
+        TokenType.CONTROL: ToolCallParser._hold,
+        TokenType.OTHER: ToolCallParser._release,
+        TokenType.END: ToolCallParser._end_at_start,
+        TokenType.TRUNCATED: ToolCallParser._end_at_start,
+    },
+    State.TEXT: {
+        **_BEGINNINGS,
+        TokenType.TEXT: ToolCallParser._emit,
+        TokenType.CLOSER: ToolCallParser._hold_at_start,
+        TokenType.CONTROL: ToolCallParser._hold_at_start,
+        TokenType.END: ToolCallParser._end,
+        TokenType.TRUNCATED: ToolCallParser._end,
+    },
+    State.AFTER_CALL: {
+        **_BEGINNINGS,
+        TokenType.SPACE: ToolCallParser._hold_separators,
+        TokenType.CLOSER: ToolCallParser._hold,
+        TokenType.CONTROL: ToolCallParser._hold,
+        TokenType.FENCE: ToolCallParser._close_fence,
+        TokenType.OTHER: ToolCallParser._release,
+        TokenType.END: ToolCallParser._end,
+        TokenType.TRUNCATED: ToolCallParser._end,
+    },
+    State.OPENED: {
+        **_BEGINNINGS,
+        TokenType.SPACE: ToolCallParser._hold,
+        TokenType.CLOSER: ToolCallParser._reject_opened,
+        TokenType.CONTROL: ToolCallParser._reject_opened,
+        TokenType.OTHER: ToolCallParser._reject_opened,
+        TokenType.END: ToolCallParser._reject_opened,
+        TokenType.TRUNCATED: ToolCallParser._reject_opened,
+    },
+    State.LANGUAGE: {
+        TokenType.LANGUAGE: ToolCallParser._open_language,
+        TokenType.END: ToolCallParser._reject_opened,
+        TokenType.TRUNCATED: ToolCallParser._reject_opened,
+    },
+    State.OBJECT: {
+        TokenType.JSON: ToolCallParser._extend_object,
+        TokenType.OPENER: ToolCallParser._end_object,
+        TokenType.CLOSER: ToolCallParser._end_object,
+        TokenType.CONTROL: ToolCallParser._end_object,
+        TokenType.FENCE: ToolCallParser._end_enclosed_object,
+        TokenType.ARRAY_END: ToolCallParser._end_enclosed_object,
+        TokenType.CHARACTER: ToolCallParser._skip_in_object,
+        TokenType.END: ToolCallParser._end_in_object,
+        TokenType.TRUNCATED: ToolCallParser._truncate_object,
+    },
+    State.DATA: {
+        TokenType.JSON: ToolCallParser._extend_data,
+        TokenType.OPENER: ToolCallParser._end_data,
+        TokenType.CLOSER: ToolCallParser._end_data,
+        TokenType.CONTROL: ToolCallParser._end_data,
+        TokenType.FENCE: ToolCallParser._end_data,
+        TokenType.ARRAY_END: ToolCallParser._skip_in_data,
+        TokenType.CHARACTER: ToolCallParser._skip_in_data,
+        TokenType.END: ToolCallParser._end,
+        TokenType.TRUNCATED: ToolCallParser._end,
+    },
+    State.CODE: {
+        TokenType.TEXT: ToolCallParser._emit,
+        TokenType.FENCE: ToolCallParser._end_code,
+        TokenType.END: ToolCallParser._end,
+        TokenType.TRUNCATED: ToolCallParser._end,
+    },
+}

@@ -1,4 +1,4 @@
-"""What a call asks of the answer: tools, which of them, and a format."""
+"""The tools and the format that one call requests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from langchain_azure_phi3.errors import InvalidInputError
 
 NONE, AUTO, ANY = "none", "auto", "any"
 
-# LangChain's words for "some tool, whichever": https://docs.langchain.com, "Forcing tool calls".
+# "any" is LangChain's word for "some tool": https://docs.langchain.com, "Forcing tool calls".
 _CHOICES: Mapping[Any, str] = {
     None: AUTO,
     "auto": AUTO,
@@ -24,13 +24,13 @@ _CHOICES: Mapping[Any, str] = {
 
 @dataclass(frozen=True, slots=True)
 class OutputSpec:
-    """The tools and the format that one call asks for.
+    """The tools and the format that one call requests.
 
     Attributes:
-        tools: On offer, in the wire's form.
+        tools: In the form of the API.
         choice: `"auto"`, `"any"`, or the name of the tool that must be called.
-        response_format: The wire's `response_format`.
-        parallel: Whether several calls may come at once; `None` where nobody said.
+        response_format: In the form of the API.
+        parallel: Whether one answer may hold several calls; `None` for the default.
     """
 
     tools: tuple[Json, ...] = ()
@@ -40,32 +40,32 @@ class OutputSpec:
 
     @property
     def allowed_tools(self) -> tuple[Tool, ...]:
-        """The tools that may be called: all, or the one that must be."""
+        """The tools that may be called: all, or the one that must be called."""
         tools = tuple(Tool.from_wire(tool) for tool in self.tools)
         return tuple(t for t in tools if t.name == self.choice) or tools
 
     @property
     def requires_tool_call(self) -> bool:
-        """Whether an answer without a call is none."""
+        """Whether an answer without a tool call is rejected."""
         return bool(self.tools) and self.choice != AUTO
 
     @property
     def requires_json(self) -> bool:
-        """Whether the format is another than text."""
+        """Whether the answer must be JSON."""
         return self.response_format is not None and self.response_format.get("type") != "text"
 
     @property
     def schema(self) -> Json | None:
-        """The JSON schema that the answer must fit; `{}` for any object, `None` for words."""
+        """The JSON schema of the answer; `{}` for any object, `None` for text."""
         if not self.requires_json or self.response_format is None:
             return None
-        described = self.response_format.get("json_schema")
-        schema = described.get("schema") if isinstance(described, dict) else None
+        definition = self.response_format.get("json_schema")
+        schema = definition.get("schema") if isinstance(definition, dict) else None
         return schema if isinstance(schema, dict) else {}
 
     @property
     def native_fields(self) -> Json:
-        """The payload's fields, for a deployment that knows them."""
+        """The payload's fields for a deployment that has native tools and formats."""
         fields: Json = {}
         if self.tools:
             fields["tools"] = list(self.tools)
@@ -78,7 +78,7 @@ class OutputSpec:
 
     @property
     def prompted_fields(self) -> Json:
-        """The payload's fields where the rest is asked for in words: a format that is text."""
+        """The payload's fields where the prompt describes tools and formats: a text format only."""
         if self.response_format is None or self.requires_json:
             return {}
         return {"response_format": self.response_format}
@@ -88,12 +88,12 @@ _WIRE_CHOICES: Mapping[str, str] = {NONE: "none", AUTO: "auto", ANY: "required"}
 
 
 def tool_choice_field(choice: str) -> str | Json:
-    """The wire's `tool_choice` for what `chosen` gives."""
+    """The payload's `tool_choice` for a result of `parse_tool_choice`."""
     return _WIRE_CHOICES.get(choice) or function_choice(choice)
 
 
 def function_choice(name: str) -> Json:
-    """The wire's way to demand one tool."""
+    """The `tool_choice` that requires one tool."""
     return {"type": "function", "function": {"name": name}}
 
 
@@ -103,44 +103,44 @@ def parse_output_spec(
     response_format: Json | None = None,
     parallel: bool | None = None,
 ) -> OutputSpec:
-    """What a call's keyword arguments ask for.
+    """The tools and the format that a call's keyword arguments request.
 
     Raises:
-        InvalidInputError: `tool_choice` names no tool on offer, or demands one where none is.
+        InvalidInputError: `tool_choice` names an unknown tool, or requires one where there is none.
     """
-    allowed_tools = tuple(tools or ())
-    choice = parse_tool_choice(tool_choice, [_name(tool) for tool in allowed_tools])
+    bound_tools = tuple(tools or ())
+    choice = parse_tool_choice(tool_choice, [_function_name(tool) for tool in bound_tools])
     return OutputSpec(
-        tools=() if choice == NONE else allowed_tools,
+        tools=() if choice == NONE else bound_tools,
         choice=AUTO if choice == NONE else choice,
         response_format=response_format,
         parallel=parallel,
     )
 
 
-def _name(tool: Json) -> str:
+def _function_name(tool: Json) -> str:
     function = tool.get("function")
     name = function.get("name") if isinstance(function, dict) else None
     if not isinstance(name, str) or not isinstance(function, dict):
         raise InvalidInputError(
-            f"A tool of type {tool.get('type')!r} is none that a Phi can call. Bind functions, "
-            "pydantic models, BaseTools or JSON schemas."
+            f"Unsupported tool type {tool.get('type')!r}. Bind functions, pydantic models, "
+            "BaseTools or JSON schemas."
         )
-    for key, kind in (("description", str), ("parameters", dict)):
-        if not isinstance(function.get(key), kind | None):
-            raise InvalidInputError(f"The {key} of the tool {name!r} must be a {kind.__name__}.")
+    for key, type_ in (("description", str), ("parameters", dict)):
+        if not isinstance(function.get(key), type_ | None):
+            raise InvalidInputError(f"The {key} of the tool {name!r} must be a {type_.__name__}.")
     return name
 
 
 def parse_tool_choice(tool_choice: Any, names: Sequence[str]) -> str:
-    """One of `"none"`, `"auto"`, `"any"` and the names.
+    """A `tool_choice` as one of `"none"`, `"auto"`, `"any"` and the tools' names.
 
     Args:
         tool_choice: As LangChain and OpenAI write it: a word, a name, an object or a bool.
-        names: The tools on offer.
+        names: The names of the bound tools.
 
     Raises:
-        InvalidInputError: It is no such thing, or names no tool on offer.
+        InvalidInputError: It has another form, or names a tool that is not bound.
     """
     choice = tool_choice
     if isinstance(choice, dict):
@@ -153,9 +153,11 @@ def parse_tool_choice(tool_choice: Any, names: Sequence[str]) -> str:
     if isinstance(choice, str | bool | None) and choice in _CHOICES:
         found = _CHOICES[choice]
         if found == ANY and not names:
-            raise InvalidInputError("tool_choice demands a call, but no tool is bound.")
+            raise InvalidInputError(
+                "tool_choice requires a tool call, but no tool is bound. Bind one."
+            )
         return found
     raise InvalidInputError(
-        f"tool_choice={tool_choice!r} names no tool that is bound. Bound are: "
-        f"{', '.join(names) or 'none'}; 'auto', 'any' and 'none' are possible as well."
+        f"tool_choice={tool_choice!r} does not name a bound tool. Bound tools: "
+        f"{', '.join(names) or 'none'}. 'auto', 'any' and 'none' are possible as well."
     )

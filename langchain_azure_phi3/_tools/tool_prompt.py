@@ -1,19 +1,22 @@
-"""Tools described in words, for models that take none on the wire.
+"""Prompts that describe tools and formats, for models that take none in the request.
 
-Written for a model of four billion parameters with 4,096 tokens of context: every sentence is one
-that such a model needs.
+They are written for a model of four billion parameters with 4,096 tokens of context: every
+sentence is one that such a model needs.
 """
 
 import json
 from collections.abc import Iterable, Sequence
 
+from langchain_azure_phi3._tools import json_extraction
+from langchain_azure_phi3._tools.quoting import quote_rejected
 from langchain_azure_phi3._tools.schema_compaction import compact_schema, to_compact_json
+from langchain_azure_phi3._tools.tool_choice import ANY, AUTO, OutputSpec
 from langchain_azure_phi3._tools.tools import Tool
 from langchain_azure_phi3._types import Json
 
 # Trained on tools: the list between <|tool|> tags at the end of the system turn, calls as an array
 # between <|tool_call|> tags (model card and chat template of Phi-4-mini-instruct; llama.cpp#12288).
-# The others were not trained on tools (ollama#9647), and know JSON.
+# The others were not trained on tools (ollama#9647), but can write JSON.
 _TRAINED = ("phi-4-mini", "phi-4-multimodal")
 
 _MAX_QUOTED = 300
@@ -23,65 +26,69 @@ _AUTO = (
     "The result comes in the next message; answer from it.\n"
     "If you need no tool, answer in ordinary words, without JSON."
 )
-_DEMANDED = (
+_REQUIRED = (
     "You must call {which} now. Write only the call, with no other words:\n{form}\n{arguments}"
 )
 _ARGUMENTS = "Use only the arguments listed; give all that are required."
 
 
 def instructions(tools: Sequence[Tool], *, choice: str, tool_format: str) -> str:
-    """The text, for the system turn's end, that tells a model its tools and how to call one.
+    """The end of the system prompt: the tools, and how to call one.
 
     Args:
-        tools: Those on offer.
+        tools: The tools that may be called.
         choice: `"auto"`, `"any"`, or the name of the tool that must be called.
-        tool_format: The model's family or name in the catalogue, such as `"phi-4-mini"`.
+        tool_format: The model's family or name in the catalog, such as `"phi-4-mini"`.
     """
-    named = [tool for tool in tools if tool.name == choice]
-    listed = _listed(named or tools, tool_format)
-    text = _how(choice, tool_format)
+    required = [tool for tool in tools if tool.name == choice]
+    descriptions = _describe_tools(required or tools, tool_format)
+    text = _describe_calls(choice, tool_format)
     if is_trained(tool_format):
-        return f"{text}\n{listed}"
-    return f"You have these tools:\n{listed}\n\n{text}"
+        return f"{text}\n{descriptions}"
+    return f"You have these tools:\n{descriptions}\n\n{text}"
+
+
+def output_instructions(spec: OutputSpec, tool_format: str) -> str:
+    """The end of the system prompt for all that a call requests; empty if it requests nothing."""
+    texts = []
+    if spec.tools:
+        texts.append(instructions(spec.allowed_tools, choice=spec.choice, tool_format=tool_format))
+    if spec.schema is not None and not spec.requires_tool_call:
+        text = json_extraction.instructions(spec.schema)
+        texts.append(f"When you call no tool: {text}" if spec.tools else text)
+    return "\n\n".join(texts)
 
 
 def format_tool_calls(calls: Iterable[tuple[str, Json]], tool_format: str) -> str:
-    """An assistant's turn that made these calls, each `(name, arguments)`, as it had to."""
-    written = [
+    """The assistant turn with these calls, each `(name, arguments)`, in the prompted form."""
+    texts = [
         json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
         for name, arguments in calls
     ]
     if is_trained(tool_format):
-        return f"<|tool_call|>[{', '.join(written)}]<|/tool_call|>"
-    return "\n".join(written)
+        return f"<|tool_call|>[{', '.join(texts)}]<|/tool_call|>"
+    return "\n".join(texts)
 
 
 def format_tool_result(name: str, content: str, *, is_error: bool = False) -> str:
-    """A tool's result as a user says it; several can stand in one turn, a line apart."""
-    said = f"The tool {name} failed" if is_error else f"Result of the tool {name}"
-    return f"{said}:\n{content}" if content.strip() else f"{said}, without any text."
+    """A tool's result for a user turn, which can hold several, one per line."""
+    heading = f"The tool {name} failed" if is_error else f"Result of the tool {name}"
+    return f"{heading}:\n{content}" if content.strip() else f"{heading}, without any text."
 
 
 def correction(problem: str, *, wrote: str = "", choice: str, tool_format: str) -> str:
-    """The user's turn that asks again.
+    """The user turn that asks for a corrected call.
 
     Args:
         problem: What was wrong, a sentence.
-        wrote: The text to quote as wrong; long ones are shortened.
+        wrote: The rejected text to quote; shortened if it is long.
         choice: As for `instructions`.
         tool_format: As for `instructions`.
     """
-    asked = f"Write the corrected call only, with no other words:\n{_form(choice, tool_format)}"
-    return f"{quote_rejected(wrote, _MAX_QUOTED)}\n{problem}\n{asked}"
-
-
-def quote_rejected(wrote: str, longest: int) -> str:
-    """The beginning of a correction; quotes so many characters at most."""
-    quoted = wrote.strip()
-    if quoted == "":
-        return "That cannot be used."
-    shown = quoted if len(quoted) <= longest else f"{quoted[:longest]}..."
-    return f"That cannot be used. You wrote:\n{shown}"
+    request = (
+        f"Write the corrected call only, with no other words:\n{_call_form(choice, tool_format)}"
+    )
+    return f"{quote_rejected(wrote, _MAX_QUOTED)}\n{problem}\n{request}"
 
 
 def is_trained(tool_format: str) -> bool:
@@ -89,33 +96,33 @@ def is_trained(tool_format: str) -> bool:
     return tool_format.casefold().startswith(_TRAINED)
 
 
-def _how(choice: str, tool_format: str) -> str:
-    form = _form(choice, tool_format)
-    if choice == "auto":
+def _describe_calls(choice: str, tool_format: str) -> str:
+    form = _call_form(choice, tool_format)
+    if choice == AUTO:
         several = (
             "Several calls go into the one list."
             if is_trained(tool_format)
             else "Several calls: one on each line."
         )
         return _AUTO.format(form=form, several=several, arguments=_ARGUMENTS)
-    which = "one of the tools" if choice == "any" else f"the tool {choice}"
-    return _DEMANDED.format(which=which, form=form, arguments=_ARGUMENTS)
+    which = "one of the tools" if choice == ANY else f"the tool {choice}"
+    return _REQUIRED.format(which=which, form=form, arguments=_ARGUMENTS)
 
 
-def _form(choice: str, tool_format: str) -> str:
-    """How to write a call. Without real values: small models copy those of an example."""
-    name = "TOOL" if choice in ("auto", "any") else choice
+def _call_form(choice: str, tool_format: str) -> str:
+    """How to write a call; without real values, which small models copy."""
+    name = "TOOL" if choice in (AUTO, ANY) else choice
     return format_tool_calls([(name, {"ARGUMENT": "VALUE"})], tool_format)
 
 
-def _listed(tools: Sequence[Tool], tool_format: str) -> str:
-    described = [to_compact_json(_description(tool)) for tool in tools]
+def _describe_tools(tools: Sequence[Tool], tool_format: str) -> str:
+    descriptions = [to_compact_json(_describe_tool(tool)) for tool in tools]
     if is_trained(tool_format):
-        return f"<|tool|>[{','.join(described)}]<|/tool|>"
-    return "\n".join(described)
+        return f"<|tool|>[{','.join(descriptions)}]<|/tool|>"
+    return "\n".join(descriptions)
 
 
-def _description(tool: Tool) -> Json:
+def _describe_tool(tool: Tool) -> Json:
     description = " ".join(tool.description.split())
     # Pydantic repeats a model's docstring in its schema.
     parameters = {
@@ -123,5 +130,5 @@ def _description(tool: Tool) -> Json:
         for key, value in compact_schema(tool.parameters).items()
         if (key, value) != ("description", description)
     }
-    told = {"description": description} if description else {}
-    return {"name": tool.name, **told, "parameters": parameters}
+    optional = {"description": description} if description else {}
+    return {"name": tool.name, **optional, "parameters": parameters}

@@ -1,4 +1,4 @@
-"""A tool that a model may call, and a call that it wrote."""
+"""A tool that a model may call, and a call that a model wrote."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -6,18 +6,18 @@ from typing import Self
 
 from langchain_azure_phi3._types import Json
 
-# What models put before a tool's name: OpenAI's namespace, in which its tools are listed.
+# What models put before a tool's name: the namespace in which OpenAI lists tools.
 _NAMESPACES = ("functions.", "function.", "tools.")
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool as the model is told of it.
+    """A tool as it is described to the model.
 
     Attributes:
         name: What a call names.
-        description: When and for what to use it, in words; may be empty.
-        parameters: The JSON schema of its arguments, an object's.
+        description: When and for what to use it; may be empty.
+        parameters: The JSON schema of its arguments, which are an object.
     """
 
     name: str
@@ -26,7 +26,7 @@ class Tool:
 
     @classmethod
     def from_wire(cls, openai_tool: Json) -> Self:
-        """The tool that `{"type": "function", "function": {...}}` describes."""
+        """The tool of OpenAI's form, `{"type": "function", "function": {...}}`."""
         function = openai_tool["function"]
         return cls(
             name=function["name"],
@@ -37,13 +37,13 @@ class Tool:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call of a tool, found in what a model wrote.
+    """One tool call found in a text.
 
     Attributes:
-        name: The tool's own name where it is known, else what the model wrote (may be empty).
-        arguments: What to call it with; `None` where no arguments could be read.
-        raw: The model's text of the call. Calls that came in one JSON object share it.
-        error: Why the call cannot be made, in words for the model; `None` when it can.
+        name: The tool's own name if it is known, else what the model wrote; may be empty.
+        arguments: The arguments; `None` if none could be read.
+        raw: The text of the call. Calls in one JSON object share it.
+        error: Why the call is not valid, a sentence for the model; `None` if it is.
     """
 
     name: str
@@ -53,41 +53,41 @@ class Call:
 
 
 class Toolbox:
-    """The tools on offer, found by what a model calls them."""
+    """The available tools, found by the names that models write."""
 
     def __init__(self, tools: Iterable[Tool]) -> None:
         self.tools = tuple(tools)
-        self._exact = {tool.name: tool for tool in self.tools}
-        self._loose: dict[str, list[Tool]] = {}
+        self._by_name = {tool.name: tool for tool in self.tools}
+        self._by_normalized_name: dict[str, list[Tool]] = {}
         for tool in self.tools:
-            self._loose.setdefault(normalize_name(tool.name), []).append(tool)
+            self._by_normalized_name.setdefault(normalize_name(tool.name), []).append(tool)
 
     def find(self, name: str) -> Tool | None:
-        """The tool so named, exactly or else unmistakably; `None` if there is none."""
-        exact = self._exact.get(name)
+        """The tool of that name, or the only one of a similar name; `None` if there is none."""
+        exact = self._by_name.get(name)
         if exact is not None:
             return exact
-        similar = self._loose.get(normalize_name(name), [])
+        similar = self._by_normalized_name.get(normalize_name(name), [])
         return similar[0] if len(similar) == 1 else None
 
     def may_become(self, beginning: str) -> bool:
-        """Whether a name that begins so can still be that of a tool."""
-        written = beginning.strip().casefold()
-        if any(namespace.startswith(written) for namespace in _NAMESPACES):
+        """Whether a name with this beginning can still be that of a tool."""
+        prefix = beginning.strip().casefold()
+        if any(namespace.startswith(prefix) for namespace in _NAMESPACES):
             return True
         start = normalize_name(beginning)
-        return any(name.startswith(start) for name in self._loose)
+        return any(name.startswith(start) for name in self._by_normalized_name)
 
 
 def properties_of(schema: Json) -> Json:
-    """The schemas of an object's properties, by name; none where its author wrote no such thing."""
+    """The schemas of an object's properties, by name; empty if `properties` is not an object."""
     found = schema.get("properties")
-    named = found if isinstance(found, dict) else {}
-    return {name: own for name, own in named.items() if isinstance(name, str)}
+    properties = found if isinstance(found, dict) else {}
+    return {name: schema for name, schema in properties.items() if isinstance(name, str)}
 
 
 def normalize_name(name: str) -> str:
-    """A name without what models get wrong: case, dashes, OpenAI's namespace."""
+    """A name without what models get wrong: case, dashes and OpenAI's namespace."""
     plain = name.strip().casefold()
     for namespace in _NAMESPACES:
         plain = plain.removeprefix(namespace)

@@ -1,4 +1,4 @@
-"""`doctor` tells the truth about every kind of server, and about everything that can be wrong."""
+"""The doctor describes each type of server, and each thing that can be wrong with it."""
 
 import json
 import socket
@@ -11,19 +11,21 @@ from typing import Any
 
 import pytest
 
-from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
-from langchain_azure_phi3._doctor.doctor import examine
-from langchain_azure_phi3._doctor.report import Finding, Report
+from langchain_azure_phi3 import (
+    ChatAzurePhi3,
+    DoctorReport,
+    Finding,
+    InvalidInputError,
+    diagnose,
+)
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator, Prompt
 from tests.certificates import certified
 
-Examine = Callable[..., Report]
-
 
 @pytest.fixture(autouse=True)
 def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of this machine are not what is tested."""
+    """Proxies of this machine would answer instead."""
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -34,35 +36,35 @@ def start() -> Iterator[Callable[..., Emulator]]:
     """Start emulators; the arguments are theirs."""
     with ExitStack() as running:
 
-        def started(*models: str, **options: Any) -> Emulator:
+        def enter(*models: str, **options: Any) -> Emulator:
             return running.enter_context(Emulator(*models, **options))
 
-        yield started
+        yield enter
 
 
-def examined(phi: Emulator, **given: Any) -> Report:
+def report_on(phi: Emulator, **kwargs: Any) -> DoctorReport:
     """The report on an emulator."""
-    return examine({"endpoint": phi.endpoint, "credential": phi.key, **given}, timeout=5)
+    return diagnose({"endpoint": phi.endpoint, "credential": phi.key, **kwargs}, timeout=5)
 
 
-def found(report: Report, step: str) -> Finding:
-    """What one step found."""
+def step_of(report: DoctorReport, step: str) -> Finding:
+    """The finding of one step."""
     (finding,) = [finding for finding in report.findings if finding.step == step]
     return finding
 
 
-def outcomes(report: Report) -> dict[str, str]:
-    """How each step went."""
+def outcomes(report: DoctorReport) -> dict[str, str]:
+    """The outcome of each step."""
     return {finding.step: finding.outcome for finding in report.findings}
 
 
-# What each dialect has, as its rows in the emulator's table and the sources behind them say.
-DIALECTS: dict[str, dict[str, Any]] = {
-    "serverless": {"info": True, "usage": "ok"},
+# What each type of server has, as in the emulator's table and its sources.
+SERVER_TYPES: dict[str, dict[str, Any]] = {
+    "serverless": {"info": True},
     "managed-2024-05": {"route": "/v1/chat/completions", "stream": "no"},
-    "managed-2024-06": {"info": True, "stream_usage": True, "logprobs": False},
-    "managed-2026-07": {"info": True, "stream_usage": True, "logprobs": False},
-    "foundation-model-serve": {"stream_usage": True, "logprobs": False},
+    "managed-2024-06": {"info": True, "stream_usage": True},
+    "managed-2026-07": {"info": True, "stream_usage": True},
+    "foundation-model-serve": {"stream_usage": True},
     "foundry": {"info": True, "named": True, "stream_usage": True},
     "openai-v1": {"named": True},
     "azure-openai": {},
@@ -72,173 +74,143 @@ DIALECTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_dialect_is_described_as_it_is(dialect: str, start: Callable[..., Emulator]) -> None:
-    """Route, information, stream, usage and extras, each as that kind of server has them."""
-    has = DIALECTS[dialect]
-    phi = start("Phi-3-mini-4k-instruct", dialect=dialect)
-    report = examined(phi, model="Phi-3-mini-4k-instruct" if "named" in has else None)
-
-    assert report.usable
-    assert has.get("route", "/chat/completions") in found(report, "route").found
-    assert ("ok" if has.get("info") else "no") == found(report, "/info").outcome
-    assert has.get("stream", "ok") == found(report, "stream").outcome
-    assert has.get("stream_usage", False) == ("stream_usage" in report.constructor)
-    assert "ok" == found(report, "extra parameters").outcome
-    assert "no" == found(report, "tools").outcome
-    assert "one was called" in found(report, "tools").means
-    assert "no" == found(report, "JSON mode").outcome
-    assert "no" == found(report, "image").outcome
-
-
-@pytest.mark.parametrize("dialect", DIALECTS)
-def test_the_constructor_call_works_as_printed(
+@pytest.mark.parametrize("dialect", SERVER_TYPES)
+def test_the_report_describes_each_server_type(
     dialect: str, start: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is Python; it answers; and its streams say what they cost, if anything can make them."""
-    phi = start("Phi-3-mini-4k-instruct", dialect=dialect)
+    """Each capability, and a constructor call that works as printed."""
+    has = SERVER_TYPES[dialect]
+    phi = start("Phi-3-mini-4k-instruct", server_type=dialect)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
-    name = "Phi-3-mini-4k-instruct" if "named" in DIALECTS[dialect] else None
-    report = examine({"endpoint": phi.endpoint, "model": name}, timeout=5)
+    name = "Phi-3-mini-4k-instruct" if "named" in has else None
+    report = diagnose({"endpoint": phi.endpoint, "model": name}, timeout=5)
 
-    made: dict[str, Any] = {"ChatAzurePhi3": ChatAzurePhi3}
-    exec(report.call, made)  # noqa: S102
-    chunks = list(made["model"].stream("Hi"))
+    assert report.usable
+    assert has.get("route", "/chat/completions") in step_of(report, "route").detail
+    assert has.get("stream_usage", False) == ("stream_usage" in report.constructor)
+    assert "the model called one" in step_of(report, "tools").advice
+    expected = {
+        "/info": "ok" if has.get("info") else "no",
+        "stream": has.get("stream", "ok"),
+        "extra parameters": "ok",
+        "tools": "no",
+        "JSON mode": "no",
+        "image": "no",
+    }
+    assert expected.items() <= outcomes(report).items()
+
+    namespace: dict[str, Any] = {"ChatAzurePhi3": ChatAzurePhi3}
+    exec(report.call, namespace)  # noqa: S102
+    chunks = list(namespace["model"].stream("Hi"))
     assert "scripted stand-in" in "".join(chunk.text for chunk in chunks)
     assert any(chunk.usage_metadata for chunk in chunks)
 
 
-def test_the_models_own_name_is_found_and_used(start: Callable[..., Emulator]) -> None:
-    """So that the package knows its limits."""
-    report = examined(start("Phi-4"))
+def test_the_reported_model_name_is_recommended(start: Callable[..., Emulator]) -> None:
+    """Another name than that is pointed out, because no error would."""
+    phi = start("Phi-4")
 
-    assert '"Phi-4"' == report.constructor["model"]
-
-
-def test_another_name_than_the_deployments_is_told(start: Callable[..., Emulator]) -> None:
-    """The one thing that no error would ever tell."""
-    report = examined(start("Phi-4"), model="Phi-3-mini-4k-instruct")
-
-    assert "That is not Phi-3-mini-4k-instruct" in found(report, "/info").means
+    assert '"Phi-4"' == report_on(phi).constructor["model"]
+    other = report_on(phi, model="Phi-3-mini-4k-instruct")
+    assert "This is not Phi-3-mini-4k-instruct" in step_of(other, "/info").advice
 
 
-@pytest.mark.parametrize("dialect", ["foundry", "openai-v1", "github", "ollama"])
-def test_a_missing_name_is_asked_for(dialect: str, start: Callable[..., Emulator]) -> None:
-    """Where one endpoint has several models."""
-    report = examined(start(dialect=dialect))
+def test_a_missing_model_name_is_requested(start: Callable[..., Emulator]) -> None:
+    """Where one endpoint serves several models."""
+    for dialect in ("foundry", "openai-v1", "github", "ollama"):
+        report = report_on(start(server_type=dialect))
 
-    assert not report.usable
-    assert "failed" == found(report, "completion").outcome
-    assert "--model" in found(report, "completion").means
-
-
-@pytest.mark.parametrize(
-    ("dialect", "path"), [("foundry", "/models"), ("openai-v1", "/openai/v1"), ("ollama", "")]
-)
-def test_a_server_whose_address_lacks_its_path_is_found(
-    dialect: str, path: str, start: Callable[..., Emulator]
-) -> None:
-    """The chat model itself looks under /v1, so that Ollama's address is good as it is."""
-    phi = start("Phi-4", dialect=dialect)
-    host = phi.endpoint.removesuffix(phi.base)
-    report = examine({"endpoint": host, "credential": phi.key, "model": "Phi-4"}, timeout=5)
-
-    assert report.usable
-    assert phi.endpoint in found(report, "route").found
-    assert f'"{host}{path}"' == report.constructor["endpoint"]
+        assert not report.usable
+        assert "failed" == step_of(report, "completion").outcome
+        assert "--model" in step_of(report, "completion").advice
 
 
-def test_tools_on_the_wire_are_found_and_used(start: Callable[..., Emulator]) -> None:
-    """A server that was started with a tool parser."""
-    report = examined(start("Phi-4", dialect="openai-server", tools="native"), model="Phi-4")
+def test_the_path_of_a_bare_host_is_found(start: Callable[..., Emulator]) -> None:
+    """The chat model itself tries /v1, so Ollama's address needs no path."""
+    for dialect, path in (("foundry", "/models"), ("openai-v1", "/openai/v1"), ("ollama", "")):
+        phi = start("Phi-4", server_type=dialect)
+        host = phi.endpoint.removesuffix(phi.base)
+        report = diagnose({"endpoint": host, "credential": phi.key, "model": "Phi-4"}, timeout=5)
 
-    assert "ok" == found(report, "tools").outcome
+        assert report.usable
+        assert phi.endpoint in step_of(report, "route").detail
+        assert f'"{host}{path}"' == report.constructor["endpoint"]
+
+
+def test_native_tools_are_recommended_where_supported(start: Callable[..., Emulator]) -> None:
+    """By a server that was started with a tool parser."""
+    report = report_on(start("Phi-4", server_type="openai-server", tools="native"), model="Phi-4")
+
+    assert "ok" == step_of(report, "tools").outcome
     assert '"native"' == report.constructor["tool_calling"]
-    assert "ok" == found(report, "JSON mode").outcome
+    assert "ok" == step_of(report, "JSON mode").outcome
 
 
-def test_a_flood_of_white_space_in_json_mode_is_recognised(start: Callable[..., Emulator]) -> None:
-    """What serverless Phi-3 did (PhiCookBook#73)."""
-    report = examined(start(json_mode="flood"))
+def test_white_space_in_json_mode_is_recognized(start: Callable[..., Emulator]) -> None:
+    """As serverless Phi-3 answered (PhiCookBook#73)."""
+    report = report_on(start(json_mode="flood"))
 
-    assert "only white space" in found(report, "JSON mode").found
-    assert "no" == found(report, "JSON mode").outcome
-
-
-def test_a_picture_is_taken_by_a_model_with_eyes(start: Callable[..., Emulator]) -> None:
-    """And its price told."""
-    report = examined(start("Phi-3-vision-128k-instruct"))
-
-    assert "ok" == found(report, "image").outcome
-    assert "tokens" in found(report, "image").found
+    assert "only white space" in step_of(report, "JSON mode").detail
+    assert "no" == step_of(report, "JSON mode").outcome
 
 
-@pytest.mark.parametrize("model", [None, "Phi-4"])
-def test_a_text_only_model_is_recognised(model: str | None, start: Callable[..., Emulator]) -> None:
-    """By the catalogue, without asking; else by asking."""
-    phi = start("Phi-4", dialect="openai-server")
-    report = examined(phi, model=model)
+def test_image_support_is_recognized(start: Callable[..., Emulator]) -> None:
+    """With its cost; a text-only model by the catalog, without a request, or else by one."""
+    vision = step_of(report_on(start("Phi-3-vision-128k-instruct")), "image")
+    assert "ok" == vision.outcome
+    assert "tokens" in vision.detail
 
-    asked_for_it = any(b"image_url" in request.body for request in phi.requests)
-    assert "no" == found(report, "image").outcome
-    assert (model is None) == asked_for_it
-
-
-def test_a_wrong_key_is_a_failed_sign_in(start: Callable[..., Emulator]) -> None:
-    """The route is there, which is said too; nothing more is tried."""
-    phi = start()
-    report = examine({"endpoint": phi.endpoint, "credential": "not-the-key"}, timeout=5)
-
-    assert not report.usable
-    assert ("ok", "failed") == (found(report, "route").outcome, found(report, "sign-in").outcome)
-    assert "401" in found(report, "sign-in").found
-    assert {"skipped"} == {found(report, step).outcome for step in ("completion", "tools", "image")}
+    for model in (None, "Phi-4"):
+        phi = start("Phi-4", server_type="openai-server")
+        assert "no" == step_of(report_on(phi, model=model), "image").outcome
+        requested = any(b"image_url" in request.body for request in phi.requests)
+        assert (model is None) == requested
 
 
-def test_a_missing_key_is_a_failed_sign_in(
+def test_a_rejected_credential_fails_the_sign_in(
     start: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Though serverless endpoints answer 400 to it."""
+    """The route works, which is reported too; serverless endpoints answer 400 to a missing key."""
     for name in ("AZURE_INFERENCE_CREDENTIAL", "AZUREAI_ENDPOINT_KEY"):
         monkeypatch.delenv(name, raising=False)
-    report = examine({"endpoint": start().endpoint}, timeout=5)
+    endpoint = start().endpoint
+    wrong = diagnose({"endpoint": endpoint, "credential": "not-the-key"}, timeout=5)
+    missing = diagnose({"endpoint": endpoint}, timeout=5)
 
-    assert "failed" == found(report, "sign-in").outcome
-    assert "None was given" in found(report, "sign-in").means
-
-
-def test_a_refused_connection_is_told() -> None:
-    """Before any question is asked."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    report = examine({"endpoint": f"http://127.0.0.1:{port}", "credential": "k"}, timeout=5)
-
-    assert "failed" == found(report, "connection").outcome
-    assert "refuses" in found(report, "connection").found
-    assert "skipped" == found(report, "completion").outcome
+    for report in (wrong, missing):
+        assert not report.usable
+        expected = {"route": "ok", "sign-in": "failed", "completion": "skipped", "image": "skipped"}
+        assert expected.items() <= outcomes(report).items()
+    assert "401" in step_of(wrong, "sign-in").detail
+    assert "none was given" in step_of(missing, "sign-in").advice
 
 
-def test_a_name_that_nobody_has_is_told() -> None:
-    """RFC 2606 reserves `.invalid` for that."""
-    endpoint = "https://phi.eastus2.models.ai.azure.invalid"
-    report = examine({"endpoint": endpoint, "credential": "k"}, timeout=5)
+def test_connection_problems_are_found_before_requests() -> None:
+    """A closed port, and a name that cannot exist: RFC 2606 reserves `.invalid`."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    refused = diagnose({"endpoint": f"http://127.0.0.1:{port}", "credential": "k"}, timeout=5)
+    host = "phi.eastus2.models.ai.azure.invalid"
+    unknown = diagnose({"endpoint": f"https://{host}", "credential": "k"}, timeout=5)
 
-    assert "failed" == found(report, "name resolution").outcome
-    assert "phi.eastus2.models.ai.azure.invalid" in found(report, "name resolution").found
-    assert "skipped" == found(report, "completion").outcome
+    assert "failed" == step_of(refused, "connection").outcome
+    assert f"refuses port {port}" in step_of(refused, "connection").detail
+    assert "failed" == step_of(unknown, "name resolution").outcome
+    assert host in step_of(unknown, "name resolution").detail
+    assert ["skipped"] * 2 == [step_of(r, "completion").outcome for r in (refused, unknown)]
 
 
 @contextmanager
 def secured(certificate: Path) -> Iterator[str]:
-    """A server with that certificate, which answers nothing."""
+    """A server with that certificate, which never answers."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    listening = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
         while True:
             try:
-                raw, _ = listening.accept()
+                raw, _ = listener.accept()
             except OSError:
                 return
             try:
@@ -248,313 +220,286 @@ def secured(certificate: Path) -> Iterator[str]:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    yield f"https://127.0.0.1:{listening.getsockname()[1]}"
-    listening.shutdown(socket.SHUT_RDWR)
-    listening.close()
+    yield f"https://127.0.0.1:{listener.getsockname()[1]}"
+    listener.shutdown(socket.SHUT_RDWR)
+    listener.close()
     thread.join()
 
 
-def test_an_unknown_certificate_is_told(tmp_path: Path) -> None:
-    """With where to name an authority, and without advice to look away."""
+def test_an_untrusted_certificate_is_explained(tmp_path: Path) -> None:
+    """With how to trust an authority, and no advice to disable verification."""
     with secured(certified(tmp_path / "both.pem")) as endpoint:
-        report = examine({"endpoint": endpoint, "credential": "k"}, timeout=5)
+        report = diagnose({"endpoint": endpoint, "credential": "k"}, timeout=5)
 
-    assert "failed" == found(report, "TLS").outcome
-    assert "self-signed certificate" in found(report, "TLS").found
-    assert "SSL_CERT_FILE" in found(report, "TLS").means
-
-
-@pytest.mark.parametrize(
-    ("made", "means"), [({"days": -2}, "must renew it"), ({"name": "x.invalid"}, "another host")]
-)
-def test_a_known_certificate_that_is_not_valid_is_told(
-    made: dict[str, Any], means: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each with what can be done about it: naming an authority would not help."""
-    certificate = certified(tmp_path / "both.pem", **made)
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    with secured(certificate) as endpoint:
-        report = examine({"endpoint": endpoint, "credential": "k"}, timeout=5)
-
-    assert "failed" == found(report, "TLS").outcome
-    assert means in found(report, "TLS").means
-    assert "SSL_CERT_FILE" not in found(report, "TLS").means
+    assert "failed" == step_of(report, "TLS").outcome
+    assert "self-signed certificate" in step_of(report, "TLS").detail
+    assert "SSL_CERT_FILE" in step_of(report, "TLS").advice
 
 
-def test_a_certificate_named_in_the_environment_is_trusted(
+def test_invalid_trusted_certificates_are_explained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the chat model trusts it; who issued it, and until when it is good, is told."""
+    """Expired or for another host: trusting another authority would not help."""
+    cases = (({"days": -2}, "must renew it"), ({"name": "x.invalid"}, "another host"))
+    for options, advice in cases:
+        certificate = certified(tmp_path / "both.pem", **options)  # type: ignore[arg-type]
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        with secured(certificate) as endpoint:
+            report = diagnose({"endpoint": endpoint, "credential": "k"}, timeout=5)
+
+        assert "failed" == step_of(report, "TLS").outcome
+        assert advice in step_of(report, "TLS").advice
+        assert "SSL_CERT_FILE" not in step_of(report, "TLS").advice
+
+
+def test_certificates_of_the_environment_are_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by the chat model; the issuer and the last day are reported."""
     certificate = certified(tmp_path / "both.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with secured(certificate) as endpoint:
-        report = examine({"endpoint": endpoint, "credential": "k"}, timeout=5)
+        report = diagnose({"endpoint": endpoint, "credential": "k"}, timeout=5)
 
-    assert "ok" == found(report, "TLS").outcome
-    assert "Nobody" in found(report, "TLS").found
-    assert "failed" == found(report, "route").outcome  # it answers no question
+    assert "ok" == step_of(report, "TLS").outcome
+    assert "Nobody" in step_of(report, "TLS").detail
+    assert "failed" == step_of(report, "route").outcome  # the server never answers
 
 
-def test_a_port_without_tls_is_told(start: Callable[..., Emulator]) -> None:
-    """`https` where `http` is spoken."""
+def test_a_port_without_tls_is_explained(start: Callable[..., Emulator]) -> None:
+    """`https` for a server of `http`."""
     endpoint = start().endpoint.replace("http://", "https://")
-    report = examine({"endpoint": endpoint, "credential": "k"}, timeout=5)
+    report = diagnose({"endpoint": endpoint, "credential": "k"}, timeout=5)
 
-    assert "failed" == found(report, "TLS").outcome
-    assert "http" in found(report, "TLS").means
-
-
-@pytest.mark.parametrize("variable", ["https_proxy", "all_proxy"])
-def test_a_proxy_is_told_without_its_password(
-    variable: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What lies behind it cannot be looked at from here."""
-    monkeypatch.setenv(variable, "http://me:secret@127.0.0.1:9")
-    endpoint = "https://phi.eastus2.models.ai.azure.invalid"
-    report = examine({"endpoint": endpoint, "credential": "k"}, timeout=5)
-
-    assert "skipped" == found(report, "name resolution").outcome
-    assert "127.0.0.1:9" in found(report, "name resolution").found
-    assert "secret" not in report.as_json()
+    assert "failed" == step_of(report, "TLS").outcome
+    assert "http" in step_of(report, "TLS").advice
 
 
-FAULTS: dict[str, tuple[dict[str, Any], str, str]] = {
-    "a web page": ({"kind": "html"}, "route", "Something else than a model"),
-    "a retired deployment": ({"status": 404}, "route", "retired on 2025-08-30"),
-    "a forbidden deployment": ({"status": 403}, "sign-in", "may not ask"),
-    "a busy deployment": ({"status": 429, "retry_after": 60}, "completion", "no room"),
-    "a broken deployment": ({"status": 500}, "completion", "not well"),
-    "a closed connection": ({"kind": "refuse"}, "route", "without an answer"),
-    "a silent deployment": ({"kind": "hang"}, "completion", "--timeout"),
-}
+def test_a_proxy_is_reported_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connectivity behind it cannot be checked from here."""
+    for variable in ("https_proxy", "all_proxy"):
+        monkeypatch.setenv(variable, "http://me:secret@127.0.0.1:9")
+        endpoint = "https://phi.eastus2.models.ai.azure.invalid"
+        report = diagnose({"endpoint": endpoint, "credential": "k"}, timeout=5)
+        monkeypatch.delenv(variable)
+
+        assert "skipped" == step_of(report, "name resolution").outcome
+        assert "127.0.0.1:9" in step_of(report, "name resolution").detail
+        assert "secret" not in report.as_json()
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_every_failure_is_blamed_on_its_step(fault: str, start: Callable[..., Emulator]) -> None:
-    """And explained; the deployment is not called usable."""
-    how, step, means = FAULTS[fault]
-    phi = start()
-    phi.fail(**how, times=9)
-    report = examine({"endpoint": phi.endpoint, "credential": phi.key}, timeout=1)
-
-    failed = [finding for finding in report.findings if finding.outcome == "failed"]
-    assert [step] == [finding.step for finding in failed]
-    assert means in failed[0].means
-    assert not report.usable
+FAULTS: tuple[tuple[dict[str, Any], str, str], ...] = (
+    ({"name": "html"}, "route", "web page"),
+    ({"status": 404}, "route", "retired on 2025-08-30"),
+    ({"status": 403}, "sign-in", "no permission"),
+    ({"status": 429, "retry_after": 60}, "completion", "rate limit"),
+    ({"status": 500}, "completion", "internal error"),
+    ({"name": "refuse"}, "route", "without an answer"),
+    ({"name": "hang"}, "completion", "--timeout"),
+)
 
 
-# The questions in their order: /info, completion, stream and its usage, extras, tools twice,
+def test_each_failure_is_explained_at_its_step(start: Callable[..., Emulator]) -> None:
+    """And the deployment is not called usable."""
+    for fault, step, advice in FAULTS:
+        phi = start()
+        phi.fail(**fault, times=9)
+        report = diagnose({"endpoint": phi.endpoint, "credential": phi.key}, timeout=1)
+
+        failed = [finding for finding in report.findings if finding.outcome == "failed"]
+        assert [step] == [finding.step for finding in failed]
+        assert advice in failed[0].advice
+        assert not report.usable
+
+
+# The requests in order: /info, completion, stream and its usage, extra parameters, tools twice,
 # JSON mode, image.
-def faulty(phi: Emulator, number: int, **fault: Any) -> None:
-    """Let the question of that number fail, and no other."""
-    phi.fail(**fault, spared=number)
+def fail_request(phi: Emulator, number: int, **fault: Any) -> None:
+    """Make the request of that number fail, and no other."""
+    phi.fail(**fault, skip=number)
 
 
 EXTRAS_REFUSED = {"detail": "Extra parameters ['logprobs'] are not allowed."}
 
 
-def test_refused_extras_are_told(start: Callable[..., Emulator]) -> None:
-    """By a server that refuses them with the header too."""
+def test_refused_extra_parameters_are_reported(start: Callable[..., Emulator]) -> None:
+    """By a server that refuses them despite the header."""
     phi = start()
-    faulty(phi, 4, status=400, body=EXTRAS_REFUSED)
-    report = examined(phi)
+    fail_request(phi, 4, status=400, body=EXTRAS_REFUSED)
+    report = report_on(phi)
 
-    assert "no" == found(report, "extra parameters").outcome
-    assert "not allowed" in found(report, "extra parameters").found
-    assert "model_extras" in found(report, "extra parameters").means
-
-
-def test_a_local_servers_missing_model_is_not_called_retired(
-    start: Callable[..., Emulator],
-) -> None:
-    """Ollama has what was pulled; Azure's calendar is none of its business."""
-    report = examined(start(dialect="ollama"), model="phi3")
-
-    assert "failed" == found(report, "route").outcome
-    assert "retired" not in found(report, "route").means
+    assert "no" == step_of(report, "extra parameters").outcome
+    assert "not allowed" in step_of(report, "extra parameters").detail
+    assert "model_extras" in step_of(report, "extra parameters").advice
 
 
-def test_a_score_route_is_not_blamed_for_what_it_cannot_say(
-    start: Callable[..., Emulator],
-) -> None:
-    """It counts nothing, and answers a text-only model's picture with an empty object."""
-    phi = start(dialect="managed-2024-05")
-    report = examine(
-        {"endpoint": f"{phi.endpoint}/score", "credential": phi.key, "api": "score"}, timeout=5
-    )
+def test_local_models_are_not_called_retired(start: Callable[..., Emulator]) -> None:
+    """Ollama has what was pulled; Azure's retirement dates do not apply."""
+    report = report_on(start(server_type="ollama"), model="phi3")
 
-    assert "invoke() has it" not in found(report, "usage in streams").means
-    assert "no" == found(report, "image").outcome
-    assert "text-only" in found(report, "image").means
+    assert "failed" == step_of(report, "route").outcome
+    assert "retired" not in step_of(report, "route").advice
 
 
-def test_a_stream_that_breaks_is_told_and_avoided(start: Callable[..., Emulator]) -> None:
-    """As the server of late 2025 breaks every one."""
-    phi = start()
-    faulty(phi, 2, kind="cut", after=2)
-    report = examined(phi)
-
-    assert report.usable
-    assert "failed" == found(report, "stream").outcome
-    assert "True" == report.constructor["disable_streaming"]
-    assert "skipped" == found(report, "usage in streams").outcome
-
-
-def test_streams_that_never_tell_their_cost_are_told(start: Callable[..., Emulator]) -> None:
-    """And nothing is advised that would not help."""
-    phi = start(usage_in_streams="none")
-    faulty(phi, 4, status=400, body=EXTRAS_REFUSED)
-    report = examined(phi)
-
-    assert "no" == found(report, "usage in streams").outcome
-    assert "refused" in found(report, "usage in streams").found
-    assert "stream_usage" not in report.constructor
-
-
-def test_a_json_mode_that_hangs_is_recognised(start: Callable[..., Emulator]) -> None:
-    """What Phi-3.5-vision did (PhiCookBook#231)."""
-    phi = start()
-    faulty(phi, 7, kind="hang")
-    report = examine({"endpoint": phi.endpoint, "credential": phi.key}, timeout=1)
-
-    assert "hangs" in found(report, "JSON mode").found
-
-
-@pytest.mark.parametrize(("number", "step"), [(4, "extra parameters"), (7, "JSON mode")])
-def test_a_failure_on_the_way_is_not_taken_for_a_lack(
-    number: int, step: str, start: Callable[..., Emulator]
-) -> None:
-    """A rate limit says nothing about extras or JSON."""
-    phi = start()
-    faulty(phi, number, status=429)
-    report = examined(phi)
-
-    assert report.usable
-    assert "failed" == found(report, step).outcome
-
-
-def test_the_older_route_is_examined_for_what_it_has(start: Callable[..., Emulator]) -> None:
-    """`/score` takes neither extras nor formats nor tools; streams come in one piece."""
-    report = examined(start(dialect="managed-2024-05"), api="score")
+def test_the_score_route_is_checked(start: Callable[..., Emulator]) -> None:
+    """It accepts neither extras, formats nor tools, streams in one chunk, and reports no usage."""
+    phi = start(server_type="managed-2024-05")
+    report = report_on(phi, endpoint=f"{phi.endpoint}/score", api="score")
 
     assert report.usable
     assert '"score"' == report.constructor["api"]
-    assert "skipped" == found(report, "extra parameters").outcome
-    assert "skipped" == found(report, "JSON mode").outcome
-    assert "one was called" in found(report, "tools").means
+    expected = {"extra parameters": "skipped", "JSON mode": "skipped", "image": "no"}
+    assert expected.items() <= outcomes(report).items()
+    assert "the model called one" in step_of(report, "tools").advice
+    assert "invoke() has it" not in step_of(report, "usage in streams").advice
+    assert "Text-only" in step_of(report, "image").advice
 
 
-def test_a_token_is_told_from_a_key(start: Callable[..., Emulator]) -> None:
-    """The call names the class of the credential, and the token is not shown."""
+def test_broken_streams_are_reported_and_avoided(start: Callable[..., Emulator]) -> None:
+    """As the server of late 2025 breaks each one."""
+    phi = start()
+    fail_request(phi, 2, name="cut", after=2)
+    report = report_on(phi)
+
+    assert report.usable
+    assert "failed" == step_of(report, "stream").outcome
+    assert "True" == report.constructor["disable_streaming"]
+    assert "skipped" == step_of(report, "usage in streams").outcome
+
+
+def test_missing_usage_in_streams_is_reported(start: Callable[..., Emulator]) -> None:
+    """Without advice that would not help."""
+    phi = start(usage_in_streams="none")
+    fail_request(phi, 4, status=400, body=EXTRAS_REFUSED)
+    report = report_on(phi)
+
+    assert "no" == step_of(report, "usage in streams").outcome
+    assert "refused" in step_of(report, "usage in streams").detail
+    assert "stream_usage" not in report.constructor
+
+
+def test_a_hanging_json_mode_is_recognized(start: Callable[..., Emulator]) -> None:
+    """As Phi-3.5-vision hung (PhiCookBook#231)."""
+    phi = start()
+    fail_request(phi, 7, name="hang")
+    report = diagnose({"endpoint": phi.endpoint, "credential": phi.key}, timeout=1)
+
+    assert "hangs" in step_of(report, "JSON mode").detail
+
+
+def test_temporary_failures_are_not_missing_capabilities(start: Callable[..., Emulator]) -> None:
+    """A rate limit says nothing about extra parameters or JSON mode."""
+    for number, step in ((4, "extra parameters"), (7, "JSON mode")):
+        phi = start()
+        fail_request(phi, number, status=429)
+        report = report_on(phi)
+
+        assert report.usable
+        assert "failed" == step_of(report, step).outcome
+
+
+class SignedIn:
+    """A credential like those of azure-identity."""
+
+    def get_token(self, *scopes: str, **_: Any) -> Any:
+        """A token."""
+        return type("Token", (), {"token": "a-token-of-entra", "expires_on": 9e9})
+
+
+def test_credentials_are_never_shown(start: Callable[..., Emulator]) -> None:
+    """Neither a token, nor a key that the server repeats in its answer."""
     phi = start(key="a-token-of-entra")
-
-    class Signed:
-        """Like a credential of azure-identity."""
-
-        def get_token(self, *scopes: str, **_: Any) -> Any:
-            return type("Token", (), {"token": phi.key, "expires_on": 9e9})
-
-    report = examine(
-        {
-            "endpoint": phi.endpoint,
-            "credential": Signed(),
-            "credential_scopes": ["https://ml.azure.com/.default"],
-        },
-        timeout=5,
-    )
-
-    assert "Entra ID token" in found(report, "sign-in").found
-    assert "Signed()" == report.constructor["credential"]
+    scopes = ["https://ml.azure.com/.default"]
+    report = report_on(phi, credential=SignedIn(), credential_scopes=scopes)
+    assert "Entra ID token" in step_of(report, "sign-in").detail
+    assert "SignedIn()" == report.constructor["credential"]
     assert "a-token-of-entra" not in report.as_json()
 
-
-def test_the_key_is_never_shown(start: Callable[..., Emulator]) -> None:
-    """Not even when a server quotes it where nobody expects it."""
     phi = start(key="a-very-secret-key")
     phi.script(*["Your key is a-very-secret-key."] * 20)
-    report = examined(phi)
-
-    assert "Your key is ***." in found(report, "completion").found
+    report = report_on(phi)
+    assert "Your key is ***." in step_of(report, "completion").detail
     assert "a-very-secret-key" not in report.as_text(100) + report.as_json() + repr(report)
 
 
-def test_the_command_prints_the_report_and_says_whether_it_is_usable(
+def test_the_command_prints_the_report(
     phi: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the environment's endpoint and key."""
+    """Of the environment's endpoint; the exit status tells whether it is usable."""
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
     usable = main(["doctor", "--timeout", "5"])
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     phi.fail(status=404, times=9)
     unusable = main(["doctor", "--timeout", "5"])
 
     assert (0, 1) == (usable, unusable)
-    assert "model = ChatAzurePhi3(" in told
-    assert "# The key comes from AZURE_INFERENCE_CREDENTIAL." in told
+    assert "model = ChatAzurePhi3(" in printed
+    assert "# The key comes from AZURE_INFERENCE_CREDENTIAL." in printed
     assert "See route above." in capsys.readouterr().out
 
 
-def test_findings_are_told_as_they_come(
+def test_findings_are_printed_as_they_arrive(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of an endpoint that hangs, people see at once what was found before."""
-    told = []
+    """While an endpoint hangs, the earlier findings are visible."""
+    printed = []
 
     def hang(prompt: Prompt) -> str:
-        told.append(capsys.readouterr().out)
+        printed.append(capsys.readouterr().out)
         return "Slow."
 
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "k")
-    with Emulator(key="k", persona=hang) as slow:
+    with Emulator(key="k", responder=hang) as slow:
         main(["doctor", slow.endpoint])
 
-    assert "connection" in told[0]
-    assert "completion" not in told[0]
-    assert "completion" in told[1]
+    assert "connection" in printed[0]
+    assert "completion" not in printed[0]
+    assert "completion" in printed[1]
 
 
-def test_the_command_speaks_json(
+def test_the_command_prints_json(
     phi: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """For programs: everything that people are told."""
+    """For programs: the entire report."""
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
     status = main(["doctor", phi.endpoint, "--json"])
 
-    told = json.loads(capsys.readouterr().out)
-    assert (0, True) == (status, told["usable"])
-    assert {"step": "tools", "outcome": "no"}.items() <= told["findings"][10].items()
-    assert phi.endpoint == json.loads(told["constructor"]["endpoint"])
+    report = json.loads(capsys.readouterr().out)
+    assert (0, True) == (status, report["usable"])
+    assert {"step", "outcome", "detail", "advice"} == report["findings"][10].keys()
+    assert {"step": "tools", "outcome": "no"}.items() <= report["findings"][10].items()
+    assert phi.endpoint == json.loads(report["constructor"]["endpoint"])
 
 
-def test_a_missing_endpoint_is_refused(
+def test_a_missing_endpoint_is_an_error(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As the chat model refuses it."""
+    """The same as the chat model raises."""
     for name in ("AZURE_INFERENCE_ENDPOINT", "AZUREAI_ENDPOINT_URL"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(InvalidInputError, match="There is no endpoint"):
-        examine({})
+    with pytest.raises(InvalidInputError, match="AZURE_INFERENCE_ENDPOINT"):
+        diagnose({})
 
     assert 1 == main(["doctor"])
     assert "AZURE_INFERENCE_ENDPOINT" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("columns", [60, 80, 100, 120])
-def test_the_report_fits_the_terminal(columns: int, start: Callable[..., Emulator]) -> None:
+def test_the_report_fits_the_terminal(start: Callable[..., Emulator]) -> None:
     """Apart from URLs, which are not broken."""
-    lines = examined(start()).as_text(columns).splitlines()
+    report = report_on(start())
+    for columns in (60, 80, 100, 120):
+        lines = report.as_text(columns).splitlines()
+        assert [] == [line for line in lines if len(line) > columns and "http://" not in line]
 
-    assert [] == [line for line in lines if len(line) > columns and "http://" not in line]
 
+def test_each_step_is_reported_once_in_order(start: Callable[..., Emulator]) -> None:
+    """Whether it succeeds or fails."""
+    steps = ["name resolution", "connection", "TLS", "route", "sign-in", "/info", "completion"]
+    steps += ["stream", "usage in streams", "extra parameters", "tools", "JSON mode", "image"]
+    usable = outcomes(report_on(start()))
+    refused = outcomes(diagnose({"endpoint": "http://127.0.0.1:9", "credential": "k"}, timeout=1))
 
-def test_every_step_is_told_once_and_in_order(start: Callable[..., Emulator]) -> None:
-    """Whether it went well or not."""
-    expected = ["name resolution", "connection", "TLS", "route", "sign-in", "/info", "completion"]
-    expected += ["stream", "usage in streams", "extra parameters", "tools", "JSON mode", "image"]
-    well = outcomes(examined(start()))
-    badly = outcomes(examine({"endpoint": "http://127.0.0.1:9", "credential": "k"}, timeout=1))
-
-    assert expected == list(well)
-    assert [step for step in expected if step in badly] == list(badly)
-    assert expected[3:] == list(badly)[-10:]
+    assert steps == list(usable)
+    assert [step for step in steps if step in refused] == list(refused)
+    assert steps[3:] == list(refused)[-10:]

@@ -2,6 +2,8 @@
 
 import re
 import runpy
+import subprocess
+import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
@@ -35,19 +37,36 @@ WITH_BLOCKS = [path for path in DOCUMENTS if any(blocks_of(path))]
 
 @pytest.mark.parametrize("path", WITH_BLOCKS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_python_blocks_run(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """As pasted, with endpoint and key in the environment; they print what `# ->` shows."""
+    """With the endpoint and key in the environment; each prints what its `# ->` comments show."""
     for heading, code in blocks_of(path):
         with Emulator() as phi, pytest.MonkeyPatch.context() as patch:
             patch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
             patch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
             # Models that a block registers are gone in the next one.
-            patch.setattr(models, "_catalogue", models._catalogue)
+            patch.setattr(models, "_catalog", models._catalog)
 
             exec(compile(code, f"<{heading}>", "exec"), {"__name__": "__main__"})  # noqa: S102
 
-            printed = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+            printed = [line for line in capsys.readouterr().out.splitlines() if line.strip() != ""]
             assert printed != [], heading
             assert OUTPUT.findall(code) in ([], printed), heading
+
+
+TEST_FILE = re.compile(r"^```py\n# (test_\w+\.py)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def test_documented_test_file_passes(tmp_path: Path) -> None:
+    """Saved under the name in its first line."""
+    page = (ROOT / "docs" / "how-to" / "testing.md").read_text(encoding="utf-8")
+    for name, code in TEST_FILE.findall(page):
+        (tmp_path / name).write_text(code, encoding="utf-8")
+
+    pytest_run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run(  # noqa: S603
+        pytest_run, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_first_page_links_every_page() -> None:

@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = "\n\n".join(
         (
             _summary(load, options),
-            report.fates_table(load.endings),
+            report.faults_table(load.endings),
             report.levels_table(load.levels, levels),
         )
     )
@@ -116,7 +116,7 @@ def _summary(load: _LoadResult, options: argparse.Namespace) -> str:
     return report.summary(
         load.endings,
         concurrency=options.concurrency,
-        threads_asked=load.thread_calls,
+        thread_calls=load.thread_calls,
         instances=options.instances,
         seconds=load.seconds,
     )

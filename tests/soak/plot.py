@@ -16,8 +16,8 @@ def draw(samples: Sequence[Sample]) -> str:
     samples = samples[:: max(1, len(samples) // _POINTS)]
     seconds = [sample.seconds for sample in samples]
     panels = (
-        ("connections open at the server", [float(s.connections) for s in samples], "#2f81f7"),
-        ("memory of the process, MiB", [s.memory / _MIB for s in samples], "#d9730d"),
+        ("open server connections", [float(s.connections) for s in samples], "#2f81f7"),
+        ("process memory, MiB", [s.memory / _MIB for s in samples], "#d9730d"),
     )
     parts = [
         _panel(title, seconds, values, color, top=30 + place * (_HEIGHT + _GAP))
@@ -27,7 +27,7 @@ def draw(samples: Sequence[Sample]) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
         f'width="{_WIDTH}" height="{height}" role="img" font-family="sans-serif" font-size="12">\n'
-        "<title>What a run under load holds, over time</title>\n" + "\n".join(parts) + "\n</svg>\n"
+        "<title>Resources in use under load, over time</title>\n" + "\n".join(parts) + "\n</svg>\n"
     )
 
 

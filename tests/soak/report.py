@@ -1,4 +1,4 @@
-"""The figures of a run as Markdown."""
+"""The results of a run as Markdown."""
 
 import os
 import platform
@@ -7,63 +7,62 @@ from datetime import UTC, datetime
 
 from tests.markdown import table
 from tests.soak.evaluation import Endings, Level
-from tests.soak.faults import FAULTS
-from tests.soak.faults import NO_FAULT as PEACE
+from tests.soak.faults import FAULTS, NO_FAULT
 
 BEGIN, END = "<!-- soak: written by make soak -->", "<!-- end -->"
 
 _MIB = 2**20
 _NAMES = {
-    "connections": "connections open at the server",
-    "files": "files and sockets open",
+    "connections": "open server connections",
+    "files": "open files and sockets",
     "threads": "threads",
     "memory": "memory, MiB (median)",
-    "objects": "Python objects (end of half)",
+    "objects": "Python objects (at the end)",
 }
 
 
 def summary(
-    endings: Endings, *, concurrency: int, threads_asked: int, instances: int, seconds: float
+    endings: Endings, *, concurrency: int, thread_calls: int, instances: int, seconds: float
 ) -> str:
-    """What was done, on what, and when."""
-    questions = endings.ends.total()
-    answered = endings.ends[PEACE.name]
+    """What the run did, when, and on which machine."""
+    calls = endings.ends.total()
+    complete = endings.ends[NO_FAULT.name]
     return (
-        f"{questions:,} questions at {concurrency} at once, half of them streamed, "
-        f"{threads_asked:,} from threads and {questions - threads_asked:,} from one event loop, in "
-        f"{endings.requests.total():,} requests and {seconds:,.0f} seconds: {answered:,} ended in "
-        f"their own answer, {questions - answered:,} in the error of the fault that they met, "
-        f"{len(endings.wrong):,} in anything else. Before, {instances:,} models were made, used "
-        f"and forgotten, every tenth also in an event loop of its own. Measured on "
+        f"{calls:,} calls, {concurrency} at a time, half of them streamed, "
+        f"{thread_calls:,} from threads and {calls - thread_calls:,} from one event loop, "
+        f"sent {endings.requests.total():,} requests in {seconds:,.0f} seconds. {complete:,} calls "
+        f"returned their own response, {calls - complete:,} raised the error for their fault, "
+        f"and {len(endings.wrong):,} did anything else. Before the load, the run created, used and "
+        f"discarded {instances:,} models, every tenth also in a separate event loop. Measured on "
         f"{datetime.now(UTC):%Y-%m-%d} on {os.cpu_count()} cores, {platform.system()}, Python "
         f"{platform.python_version()}."
     )
 
 
-def fates_table(endings: Endings) -> str:
-    """What requests met, and how many questions ended there."""
+def faults_table(endings: Endings) -> str:
+    """The number of requests for each fault, and of calls that ended with it."""
     return table(
-        ("what a request met", "requests", "questions that ended there", "with"),
+        ("fault", "requests", "calls that ended with it", "result"),
         (
             (
-                fate.name,
-                f"{endings.requests[fate.name]:,}",
-                f"{endings.ends[fate.name]:,}",
-                "the answer" if fate.error is None else f"`{fate.error.__name__}`",
+                "none" if fault is NO_FAULT else fault.name,
+                f"{endings.requests[fault.name]:,}",
+                f"{endings.ends[fault.name]:,}",
+                "the response" if fault.error is None else f"`{fault.error.__name__}`",
             )
-            for fate in (PEACE, *FAULTS)
+            for fault in (NO_FAULT, *FAULTS)
         ),
     )
 
 
 def levels_table(load: Sequence[Level], instances: Sequence[Level]) -> str:
-    """What was held in each half of the two parts, and what was left of it."""
+    """The peak of each resource in each half of the two parts, and what was left open."""
     of_load, of_instances = ({level.name: level for level in part} for part in (load, instances))
     return table(
         (
-            "peak of a half",
-            *("load, first half", "second half", "left"),
-            *("instances, first half", "second half", "left"),
+            "peak",
+            *("load, first half", "second half", "left open"),
+            *("instances, first half", "second half", "left open"),
         ),
         (
             (title, *_cells(of_load.get(name)), *_cells(of_instances.get(name)))

@@ -9,8 +9,7 @@ import pytest
 pytest.importorskip("llama_cpp")
 pytest.importorskip("gguf")
 
-from langchain_azure_phi3 import BadRequestError, ChatAzurePhi3, ContentFilterError
-from langchain_azure_phi3._doctor.doctor import examine
+from langchain_azure_phi3 import BadRequestError, ChatAzurePhi3, ContentFilterError, diagnose
 from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.call_modes import CALL_MODES, call_model
 from tests.third_party import phi3_gguf
@@ -94,8 +93,8 @@ def test_upstream_errors_are_internal_errors(upstream: str) -> None:
 
 def test_doctor_reports_a_usable_endpoint(phi: Emulator) -> None:
     """Random weights call no tools, and the report says so."""
-    report = examine({"endpoint": phi.endpoint, "credential": phi.key}, timeout=60)
+    report = diagnose({"endpoint": phi.endpoint, "credential": phi.key}, timeout=60)
 
     assert report.usable
     tools = next(finding for finding in report.findings if finding.step == "tools")
-    assert "the model called none" in tools.means
+    assert "the model called none" in tools.advice

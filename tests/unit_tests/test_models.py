@@ -1,4 +1,4 @@
-"""What the catalogue says of each Phi, against the facts written out here once more."""
+"""The catalog's entries against facts that are repeated here, and lookups by name."""
 
 from threading import Thread
 from typing import get_type_hints
@@ -15,25 +15,25 @@ from langchain_azure_phi3.models import (
     register_model,
 )
 
-# name, context, longest answer, modalities, pictures a turn and a conversation, tokenizer,
-# system messages, thinks
+# name, context, longest answer, modalities, images per message and conversation, tokenizer,
+# system messages, reasoning
 FACTS = """
-Phi-3-mini-4k-instruct      4096    4096   text              -  -  llama-32k  honoured  no
-Phi-3-mini-128k-instruct    131072  4096   text              -  -  llama-32k  honoured  no
+Phi-3-mini-4k-instruct      4096    4096   text              -  -  llama-32k  supported no
+Phi-3-mini-128k-instruct    131072  4096   text              -  -  llama-32k  supported no
 Phi-3-small-8k-instruct     8192    4096   text              -  -  cl100k     verbatim  no
 Phi-3-small-128k-instruct   131072  4096   text              -  -  cl100k     verbatim  no
 Phi-3-medium-4k-instruct    4096    4096   text              -  -  llama-32k  dropped   no
 Phi-3-medium-128k-instruct  131072  4096   text              -  -  llama-32k  dropped   no
 Phi-3-vision-128k-instruct  131072  4096   text+image        1  1  llama-32k  verbatim  no
-Phi-3.5-mini-instruct       131072  4096   text              -  -  llama-32k  honoured  no
-Phi-3.5-MoE-instruct        131072  4096   text              -  -  llama-32k  honoured  no
-Phi-3.5-vision-instruct     131072  4096   text+image        -  -  llama-32k  honoured  no
-Phi-4                       16384   16384  text              -  -  cl100k     honoured  no
-Phi-4-mini-instruct         131072  4096   text              -  -  o200k      honoured  no
-Phi-4-multimodal-instruct   131072  4096   text+image+audio  -  -  o200k      honoured  no
-Phi-4-mini-reasoning        131072  -      text              -  -  o200k      honoured  yes
-Phi-4-reasoning             32768   -      text              -  -  cl100k     honoured  yes
-Phi-4-reasoning-plus        32768   -      text              -  -  cl100k     honoured  yes
+Phi-3.5-mini-instruct       131072  4096   text              -  -  llama-32k  supported no
+Phi-3.5-MoE-instruct        131072  4096   text              -  -  llama-32k  supported no
+Phi-3.5-vision-instruct     131072  4096   text+image        -  -  llama-32k  supported no
+Phi-4                       16384   16384  text              -  -  cl100k     supported no
+Phi-4-mini-instruct         131072  4096   text              -  -  o200k      supported no
+Phi-4-multimodal-instruct   131072  4096   text+image+audio  -  -  o200k      supported no
+Phi-4-mini-reasoning        131072  -      text              -  -  o200k      supported yes
+Phi-4-reasoning             32768   -      text              -  -  cl100k     supported yes
+Phi-4-reasoning-plus        32768   -      text              -  -  cl100k     supported yes
 """
 ROWS = [line.split() for line in FACTS.strip().splitlines()]
 
@@ -72,117 +72,98 @@ ALIASES = {
 
 
 @pytest.fixture
-def untouched_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Registrations of one test are gone in the next."""
-    monkeypatch.setattr(models, "_catalogue", models._catalogue)
+def restored_catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registrations end with the test."""
+    monkeypatch.setattr(models, "_catalog", models._catalog)
 
 
-def _optional(text: str) -> int | None:
+def optional_int(text: str) -> int | None:
+    """A number of the table, or `-`."""
     return None if text == "-" else int(text)
 
 
-@pytest.mark.parametrize("facts", ROWS, ids=[row[0] for row in ROWS])
-def test_a_row_says_what_azure_says(facts: list[str]) -> None:
+def test_entries_match_the_published_facts() -> None:
     """Context, answer length, modalities and the rest, model by model."""
-    name, context, max_output, modalities, turn, conversation, tokenizer, system, thinks = facts
-
-    row = find_model(name)
-
-    assert row is not None
-    assert row == PhiModel(
-        name=name,
-        context=int(context),
-        max_output=_optional(max_output),
-        modalities=tuple(modalities.split("+")),  # type: ignore[arg-type]
-        images_a_turn=_optional(turn),
-        images_a_conversation=_optional(conversation),
-        tokenizer=tokenizer,  # type: ignore[arg-type]
-        system_messages=system,  # type: ignore[arg-type]
-        reasoning=thinks == "yes",
-        native_tools=False,
-        response_formats=("text",),
-        tool_prompt="phi-4-mini" if name == "Phi-4-mini-instruct" else "plain",
-        licence="MIT",
-        open_weights=True,
-        # Not in the table above: checked in tests of their own, or prose.
-        aliases=row.aliases,
-        image_crops=row.image_crops,
-        released=row.released,
-        retired=row.retired,
-        replacement=row.replacement,
-        source=row.source,
-    )
-
-
-def test_the_catalogue_holds_these_models_and_no_other() -> None:
-    """A row that nobody checked would be a claim without a test."""
     assert [row.name for row in list_models()] == [facts[0] for facts in ROWS]
+    for name, context, max_output, modalities, message, conversation, *rest in ROWS:
+        tokenizer, system, reasoning = rest
+        row = find_model(name)
+
+        assert row is not None
+        assert row == PhiModel(
+            name=name,
+            context=int(context),
+            max_output=optional_int(max_output),
+            modalities=tuple(modalities.split("+")),  # type: ignore[arg-type]
+            images_per_message=optional_int(message),
+            images_per_conversation=optional_int(conversation),
+            tokenizer=tokenizer,  # type: ignore[arg-type]
+            system_message_support=system,  # type: ignore[arg-type]
+            reasoning=reasoning == "yes",
+            native_tools=False,
+            response_formats=("text",),
+            tool_prompt="phi-4-mini" if name == "Phi-4-mini-instruct" else "plain",
+            license="MIT",
+            open_weights=True,
+            # Checked by other tests, or prose.
+            aliases=row.aliases,
+            image_crops=row.image_crops,
+            released=row.released,
+            retired=row.retired,
+            replacement=row.replacement,
+            source=row.source,
+        )
 
 
-def test_serverless_phi_3_is_retired_and_phi_4_is_not() -> None:
-    """The day is the same for all of them: 2025-08-30."""
-    retired = {row.name: row.retired for row in list_models()}
-
-    assert retired == {name: "2025-08-30" if name.startswith("Phi-3") else None for name in retired}
-
-
-def test_every_replacement_is_a_living_model() -> None:
-    """Nobody is sent from one retired model to another."""
+def test_retired_models_name_a_current_replacement() -> None:
+    """Serverless Phi-3 ended on 2025-08-30; nobody is sent to another retired model."""
+    for row in list_models():
+        assert row.retired == ("2025-08-30" if row.name.startswith("Phi-3") else None)
     replacements = {row.replacement for row in list_models() if row.retired is not None}
 
     assert replacements == {"Phi-4", "Phi-4-mini-instruct", "Phi-4-multimodal-instruct"}
 
 
-@pytest.mark.parametrize(
-    "name", [None, "", "gpt-4o", "phi-2", "phi-3.7", "phi-4-mini-flash", "phi-4-gpu-edition"]
-)
-def test_nothing_is_assumed_about_an_unknown_name(name: str | None) -> None:
-    """Not even that the nearest relative is meant."""
-    assert find_model(name) is None
+def test_unknown_names_are_not_guessed() -> None:
+    """Not even for names that are similar to known ones."""
+    unknown = ("", "gpt-4o", "phi-2", "phi-3.7", "phi-4-mini-flash", "phi-4-gpu-edition")
+
+    assert [find_model(name) for name in (None, *unknown)] == [None] * 7
 
 
-@pytest.mark.parametrize(("alias", "name"), ALIASES.items())
-def test_a_model_is_found_under_every_name_it_answers_to(alias: str, name: str) -> None:
-    """The names of `/info`, Ollama, Hugging Face, GitHub Models, Foundry Local, and typing."""
-    row = find_model(alias)
-
-    assert row is not None
-    assert row.name == name
+def test_models_are_found_by_their_aliases() -> None:
+    """Names of `/info`, Ollama, Hugging Face, GitHub Models and Foundry Local; typing variants."""
+    for alias, name in ALIASES.items():
+        row = find_model(alias)
+        assert (alias, name) == (alias, row and row.name)
 
 
-def test_no_two_rows_share_a_name() -> None:
-    """An alias that two rows claim would go to the later one, silently."""
+def test_no_two_models_share_a_name() -> None:
+    """The later one would silently win."""
     claimed = [models._key(name) for row in list_models() for name in {row.name, *row.aliases}]
 
     assert sorted(claimed) == sorted(set(claimed))
 
 
-def test_a_registered_model_is_found_by_name_and_alias(untouched_catalogue: None) -> None:
-    """Users bring models that this package has never heard of."""
-    mine = PhiModel(
+def test_registered_models_are_found(restored_catalog: None) -> None:
+    """By name and alias; a known name replaces its entry."""
+    custom = PhiModel(
         name="My-Phi", aliases=("house-model",), context=1, tokenizer="o200k", source="me"
     )
+    shorter = PhiModel(name="phi-4", context=8_192, tokenizer="cl100k", source="our deployment")
     assert find_model("house-model") is None
 
-    register_model(mine)
-
-    assert find_model("my phi") == mine
-    assert find_model("House-Model") == mine
-    assert list_models()[-1] == mine
-
-
-def test_registering_a_known_name_replaces_its_row(untouched_catalogue: None) -> None:
-    """A deployment with a shorter context is still a Phi-4."""
-    shorter = PhiModel(name="phi-4", context=8_192, tokenizer="cl100k", source="our deployment")
-
     register_model(shorter)
+    register_model(custom)
 
+    assert [find_model(name) for name in ("my phi", "House-Model")] == [custom, custom]
     assert find_model("microsoft/Phi-4") == shorter
-    assert len(list_models()) == len(ROWS)
+    assert list_models()[-1] == custom
+    assert len(list_models()) == len(ROWS) + 1
 
 
-def test_registrations_from_many_threads_are_all_kept(untouched_catalogue: None) -> None:
-    """None overwrites another that happened at the same time."""
+def test_registrations_from_many_threads_are_kept(restored_catalog: None) -> None:
+    """None overwrites another at the same time."""
     rows = [
         PhiModel(name=f"mine-{n}-x", context=n, tokenizer="o200k", source="me") for n in range(40)
     ]
@@ -195,14 +176,19 @@ def test_registrations_from_many_threads_are_all_kept(untouched_catalogue: None)
     assert [find_model(row.name) for row in rows] == rows
 
 
-@pytest.mark.parametrize("row", list_models(), ids=[row.name for row in list_models()])
-def test_a_profile_has_only_keys_that_langchain_knows(row: PhiModel) -> None:
-    """LangChain warns about others."""
-    assert model_profile(row).keys() <= get_type_hints(ModelProfile).keys()
+def test_profiles_use_langchains_keys() -> None:
+    """LangChain warns about others. Unknown values are left out, and each profile is a new dict."""
+    for row in list_models():
+        profile = model_profile(row)
+        assert profile.keys() <= get_type_hints(ModelProfile).keys()
+        assert ("max_output_tokens" in profile) == (row.max_output is not None)
+        assert ("status" in profile) == (row.retired is not None)
+        profile["max_input_tokens"] = 1
+        assert model_profile(row)["max_input_tokens"] == row.context
 
 
-def test_a_profile_says_what_the_row_says() -> None:
-    """In LangChain's words."""
+def test_a_profile_contains_the_models_facts() -> None:
+    """Under LangChain's names."""
     row = find_model("Phi-3-vision-128k-instruct")
     assert row is not None
 
@@ -228,24 +214,8 @@ def test_a_profile_says_what_the_row_says() -> None:
     }
 
 
-def test_a_profile_leaves_out_what_is_not_known() -> None:
-    """No answer length is published for the reasoning models, and they are not retired."""
-    row = find_model("Phi-4-reasoning")
-    assert row is not None
-
-    assert {"max_output_tokens", "status"}.isdisjoint(model_profile(row))
-
-
-def test_a_profile_is_the_callers_own() -> None:
-    """Changing one changes no other."""
-    row = list_models()[0]
-    model_profile(row)["max_input_tokens"] = 1
-
-    assert model_profile(row)["max_input_tokens"] == 4_096
-
-
-def test_the_models_that_take_pictures_are_named() -> None:
-    """For messages that say where to go."""
+def test_models_that_accept_images_are_listed() -> None:
+    """For error messages that recommend one."""
     assert models.models_accepting("image") == (
         "Phi-3-vision-128k-instruct",
         "Phi-3.5-vision-instruct",

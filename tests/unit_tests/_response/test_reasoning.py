@@ -1,8 +1,7 @@
-"""Thoughts and answers, however the tags arrive."""
+"""Reasoning is separated from the text, wherever the stream is cut."""
 
 from collections.abc import Iterable
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,10 +9,11 @@ from langchain_azure_phi3._response.reasoning import ReasoningParser
 from tests.growth import grows_linearly
 
 
-def _read(pieces: Iterable[str], *, opened: bool = False) -> tuple[str, str]:
-    reader = ReasoningParser(opened=opened)
-    readings = [*(reader.feed(piece) for piece in pieces), reader.finish()]
-    return "".join(thoughts for thoughts, _ in readings), "".join(text for _, text in readings)
+def parse(pieces: Iterable[str], *, starts_in_reasoning: bool = False) -> tuple[str, str]:
+    """The reasoning and the text of a response in pieces."""
+    parser = ReasoningParser(starts_in_reasoning=starts_in_reasoning)
+    results = [*(parser.feed(piece) for piece in pieces), parser.finish()]
+    return "".join(reasoning for reasoning, _ in results), "".join(text for _, text in results)
 
 
 _ANSWERS = [
@@ -38,15 +38,12 @@ _ANSWERS = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "opened", "expected"), _ANSWERS)
-def test_thoughts_are_told_from_the_answer(
-    answer: str, opened: bool, expected: tuple[str, str]
-) -> None:
-    """Read whole, by the character, and cut at each place."""
-    assert expected == _read([answer], opened=opened)
-    assert expected == _read(answer, opened=opened)
-    for place in range(len(answer)):
-        assert expected == _read([answer[:place], answer[place:]], opened=opened), place
+def test_reasoning_is_separated_at_every_cut() -> None:
+    """Parsed at once, by the character, and cut at each point."""
+    for answer, starts, expected in _ANSWERS:
+        cuts = [[answer[:cut], answer[cut:]] for cut in range(len(answer) + 1)]
+        for pieces in ([answer], list(answer), *cuts):
+            assert parse(pieces, starts_in_reasoning=starts) == expected, pieces
 
 
 _PIECES = st.lists(
@@ -55,30 +52,31 @@ _PIECES = st.lists(
 
 
 @settings(deadline=None, max_examples=500)
-@given(pieces=_PIECES, opened=st.booleans())
-def test_cuts_do_not_matter(pieces: list[str], opened: bool) -> None:
-    """Arbitrary text in arbitrary pieces reads as it does whole."""
+@given(pieces=_PIECES, starts=st.booleans())
+def test_cuts_do_not_change_the_result(pieces: list[str], starts: bool) -> None:
+    """Of any text in any pieces."""
     text = "".join(pieces)
 
-    assert _read([text], opened=opened) == _read(pieces, opened=opened)
-    assert _read([text], opened=opened) == _read(text, opened=opened)
+    complete = parse([text], starts_in_reasoning=starts)
+    assert parse(pieces, starts_in_reasoning=starts) == complete
+    assert parse(text, starts_in_reasoning=starts) == complete
 
 
-def test_an_answer_without_tags_is_passed_on_at_once() -> None:
-    """Nothing is held."""
-    reader = ReasoningParser()
+def test_text_without_tags_is_passed_on() -> None:
+    """At once; nothing is held."""
+    parser = ReasoningParser()
 
-    assert [reader.feed(t) for t in ("No", " <", "b>")] == [("", "No"), ("", " <"), ("", "b>")]
+    assert [parser.feed(t) for t in ("No", " <", "b>")] == [("", "No"), ("", " <"), ("", "b>")]
 
 
-def test_thoughts_stream_as_they_come() -> None:
+def test_reasoning_streams_as_it_comes() -> None:
     """Only what may be a tag is held."""
-    reader = ReasoningParser()
-    reader.feed("<think>")
+    parser = ReasoningParser()
+    parser.feed("<think>")
 
-    assert [reader.feed(t) for t in ("Hm", "</", "b>")] == [("Hm", ""), ("", ""), ("</b>", "")]
+    assert [parser.feed(t) for t in ("Hm", "</", "b>")] == [("Hm", ""), ("", ""), ("</b>", "")]
 
 
-def test_work_grows_with_the_length_of_the_thoughts() -> None:
+def test_work_grows_linearly_with_the_reasoning() -> None:
     """Fed by the character; four times the text takes about four times as long, not sixteen."""
-    assert grows_linearly(lambda size: _read("<think>" + "<" * size), 100_000)
+    assert grows_linearly(lambda size: parse("<think>" + "<" * size), 100_000)

@@ -1,0 +1,308 @@
+"""The HTTP clients that all models of a process share: one for threads, one for each event loop."""
+
+import asyncio
+import atexit
+import logging
+import os
+import ssl
+import threading
+import weakref
+from collections.abc import AsyncGenerator
+from functools import cache, lru_cache
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any
+from urllib.request import getproxies
+
+import httpx
+
+if TYPE_CHECKING:
+    from langchain_azure_phi3._http.aiohttp_transport import AiohttpTransport
+
+logger = logging.getLogger(__name__)
+
+LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=1000, keepalive_expiry=30.0)
+
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 180.0  # the longest that managed compute lets a request take
+DEFAULT_TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=None)
+
+_url = lru_cache(maxsize=256)(httpx.URL)
+
+
+def build_request(
+    method: str,
+    url: str,
+    *,
+    headers: httpx.Headers,
+    content: bytes,
+    timeout: httpx.Timeout = DEFAULT_TIMEOUT,
+) -> httpx.Request:
+    """A request of these parts and nothing else."""
+    return httpx.Request(
+        method,
+        _url(url),
+        headers=headers,
+        stream=httpx.ByteStream(content),  # httpx would look again for headers that are missing
+        extensions={"timeout": timeout.as_dict()},
+    )
+
+
+class LeanClient:
+    """Sends requests over one transport.
+
+    It leaves out what `httpx.Client` adds to each request: cookies, redirects, event hooks, and
+    the merging of URLs, parameters and headers. That takes a third of a call. Tools that watch or
+    replace `httpx.HTTPTransport` or httpcore still see every request.
+    """
+
+    def __init__(self, transport: httpx.BaseTransport) -> None:
+        self._transport = transport
+
+    build_request = staticmethod(build_request)
+
+    def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
+        """The open response to a signed request."""
+        response = self._transport.handle_request(request)
+        response.request = request
+        if logger.isEnabledFor(logging.DEBUG):
+            _log(response)
+        return response
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+
+class AsyncLeanClient:
+    """The same for one event loop."""
+
+    def __init__(self, transport: "AiohttpTransport") -> None:
+        self._transport = transport
+
+    build_request = staticmethod(build_request)
+
+    async def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
+        """The open response to a signed request."""
+        response = await self._transport.handle_async_request(request)
+        response.request = request
+        if logger.isEnabledFor(logging.DEBUG):
+            _log(response)
+        return response
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._transport.aclose()
+
+    def abandon(self) -> None:
+        """Let go of the connections of a loop that has ended."""
+        self._transport.abandon()
+
+
+Client = httpx.Client | LeanClient
+AsyncClient = httpx.AsyncClient | AsyncLeanClient
+
+
+def _log(response: httpx.Response) -> None:
+    request = response.request
+    url = request.url.copy_with(query=None)  # a gateway's query may hold a key
+    logger.debug("%s %s: %s", request.method, url, response.status_code)
+
+
+@cache
+def ssl_context() -> ssl.SSLContext:
+    """The certificates that httpx trusts, read once: they take longer than a connection."""
+    context = httpx.create_ssl_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+# -- sharing -------------------------------------------------------------------------------------
+
+
+class _SharedClient:
+    """A client, and how many requests are under way on it."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.users = 0
+        self.is_retired = False
+
+
+class _SharedAsyncClient:
+    """The same for one event loop, with what closes it when the loop ends."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self.client = client
+        self.users = 0
+        self.is_retired = False
+        self.lifetime = _close_with_loop(client)
+
+
+class _Shared:
+    """What the models of one process share."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.sync: _SharedClient | None = None
+        self.by_loop: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _SharedAsyncClient] = (
+            weakref.WeakKeyDictionary()
+        )
+
+
+_shared = _Shared()
+_inherited: list[_Shared] = []
+
+
+class BorrowedClient:
+    """The user's own client, or the process's, for the time of one request."""
+
+    def __init__(self, own: httpx.Client | None) -> None:
+        self._own = own
+        self._borrowed: _SharedClient | None = None
+
+    def __enter__(self) -> Client:
+        if self._own is not None:
+            return self._own
+        shared = _shared
+        with shared.lock:
+            if shared.sync is None:
+                shared.sync = _SharedClient(_make_client())
+            self._borrowed = borrowed = shared.sync
+            borrowed.users += 1
+        return borrowed.client
+
+    def __exit__(self, *_: object) -> None:
+        borrowed = self._borrowed
+        if borrowed is None:
+            return
+        with _shared.lock:
+            borrowed.users -= 1
+            is_last = borrowed.is_retired and borrowed.users == 0
+        if is_last:
+            borrowed.client.close()
+
+
+class BorrowedAsyncClient:
+    """The user's own client, or the running loop's: connections cannot outlive their loop."""
+
+    def __init__(self, own: httpx.AsyncClient | None) -> None:
+        self._own = own
+        self._borrowed: _SharedAsyncClient | None = None
+
+    async def __aenter__(self) -> AsyncClient:
+        if self._own is not None:
+            return self._own
+        self._borrowed = borrowed = await _client_of_loop()
+        borrowed.users += 1
+        return borrowed.client
+
+    async def __aexit__(self, *_: object) -> None:
+        borrowed = self._borrowed
+        if borrowed is None:
+            return
+        borrowed.users -= 1
+        if borrowed.is_retired and borrowed.users == 0:
+            await borrowed.lifetime.aclose()
+
+
+async def _client_of_loop() -> _SharedAsyncClient:
+    loop = asyncio.get_running_loop()
+    with _shared.lock:
+        known = _shared.by_loop.get(loop)
+        if known is not None:
+            return known
+        _abandon_ended_loops()
+        shared = _SharedAsyncClient(_make_async_client())
+        _shared.by_loop[loop] = shared
+    await anext(shared.lifetime)
+    return shared
+
+
+def _abandon_ended_loops() -> None:
+    """Forget loops that were closed without `shutdown_asyncgens`."""
+    for loop in [loop for loop in _shared.by_loop if loop.is_closed()]:
+        client = _shared.by_loop.pop(loop).client
+        if isinstance(client, AsyncLeanClient):
+            client.abandon()
+
+
+def close_shared() -> None:
+    """Close the process's client: now, or when the last response under way has been read."""
+    with _shared.lock:
+        shared, _shared.sync = _shared.sync, None
+        if shared is None:
+            return
+        shared.is_retired = True
+        is_idle = shared.users == 0
+    if is_idle:
+        shared.client.close()
+
+
+async def aclose_shared() -> None:
+    """Close the running loop's client: now, or when the last response under way has been read."""
+    with _shared.lock:
+        shared = _shared.by_loop.pop(asyncio.get_running_loop(), None)
+    if shared is None:
+        return
+    shared.is_retired = True
+    if shared.users == 0:
+        await shared.lifetime.aclose()
+
+
+async def _close_with_loop(client: AsyncClient) -> AsyncGenerator[None, None]:
+    """Close `client` with its loop.
+
+    A loop closes its suspended async generators before it ends (`shutdown_asyncgens`, which
+    `asyncio.run` and every runner calls): the only hook that still runs inside the loop.
+    """
+    try:
+        yield
+    finally:
+        await client.aclose()
+
+
+def _make_client() -> Client:
+    if _has_proxy():
+        return httpx.Client(limits=LIMITS, timeout=DEFAULT_TIMEOUT, cookies=_no_cookies())
+    return LeanClient(httpx.HTTPTransport(verify=ssl_context(), limits=LIMITS))
+
+
+def _make_async_client() -> AsyncClient:
+    if _has_proxy():
+        return httpx.AsyncClient(limits=LIMITS, timeout=DEFAULT_TIMEOUT, cookies=_no_cookies())
+    # Imported here: aiohttp takes as long to import as all of this package.
+    from langchain_azure_phi3._http.aiohttp_transport import AiohttpTransport
+
+    return AsyncLeanClient(AiohttpTransport(LIMITS))
+
+
+def _has_proxy() -> bool:
+    # httpx's own clients know them all: SOCKS, credentials, exceptions.
+    return any(scheme in getproxies() for scheme in ("all", "http", "https"))
+
+
+def _no_cookies() -> CookieJar:
+    # Load balancers set cookies; those of one deployment must not follow another's requests.
+    return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+
+
+def _close_at_exit() -> None:
+    close_shared()
+    for shared in list(_shared.by_loop.values()):
+        if isinstance(shared.client, AsyncLeanClient):
+            shared.client.abandon()
+
+
+def _reset_after_fork() -> None:
+    """Start anew in a forked child: it must not write into its parent's connections.
+
+    They are kept, not closed: closing them would unregister them from the parent's selectors.
+    """
+    global _shared
+    _inherited.append(_shared)
+    _shared = _Shared()
+
+
+atexit.register(_close_at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_reset_after_fork)

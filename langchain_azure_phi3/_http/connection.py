@@ -1,0 +1,234 @@
+"""How to reach one deployment: its requests, and what their failures mean."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.metadata import version
+
+import httpx
+
+from langchain_azure_phi3._http.auth import Auth
+from langchain_azure_phi3._http.error_mapping import map_error_response
+from langchain_azure_phi3._http.json_codec import encode
+from langchain_azure_phi3._http.redaction import find_secrets, redact
+from langchain_azure_phi3._http.retries import RetryPolicy
+from langchain_azure_phi3._http.retry_state import Quota
+from langchain_azure_phi3._http.routes import Route
+from langchain_azure_phi3._types import Json, ResponseInfo
+from langchain_azure_phi3.errors import (
+    AzurePhi3Error,
+    ConnectionFailedError,
+    InterruptedStreamError,
+    InvalidInputError,
+    InvalidResponseError,
+    RequestTimeoutError,
+)
+
+_USER_AGENT = f"langchain-azure-phi3/{version('langchain-azure-phi3')}"
+_DEPLOYMENT = "azureml-model-deployment"
+
+
+@dataclass(frozen=True, slots=True, repr=False)  # headers may hold a gateway's key
+class HttpRequest:
+    """A request that is not signed yet, for as many attempts as it takes.
+
+    Attributes:
+        parts: The arguments of a client's `build_request` besides the URL.
+        quota: What shares its rate limit; begins with its URL.
+        alternate_url: Where the deployment may be instead.
+    """
+
+    parts: Json
+    quota: Quota
+    alternate_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How to reach one deployment.
+
+    Attributes:
+        route: Its URLs and what it accepts.
+        auth: What signs a request.
+        headers: Sent with every request.
+        timeout: Seconds to connect, and for each read and write; `None` for the client's own.
+        retries: Whether and when to try again.
+    """
+
+    route: Route
+    auth: Auth
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout: tuple[float, float] | None = None
+    retries: RetryPolicy = field(default_factory=RetryPolicy)
+
+    def chat_request(self, payload: Json, headers: Mapping[str, str]) -> HttpRequest:
+        """The request for a completion."""
+        content = encode(payload)
+        merged = httpx.Headers(
+            self._stream_headers if payload.get("stream") else self._json_headers
+        )
+        if headers:
+            merged.update(headers)
+        merged["content-length"] = str(len(content))
+        quota = (
+            self.route.chat_url,
+            headers.get(_DEPLOYMENT) or self._deployment,
+            str(payload.get("model", "")),
+            self.auth.identity,
+        )
+        parts = {"method": "POST", "headers": merged, "content": content, **self._timeouts}
+        return HttpRequest(parts, quota, self.route.alternate_url)
+
+    def info_request(self, model: str | None, headers: Mapping[str, str]) -> HttpRequest:
+        """The request for information on a model."""
+        endpoint_type = self.route.endpoint_type
+        url = httpx.URL(self.route.info_url)
+        if endpoint_type.info_version is not None and model is not None:
+            url = url.copy_set_param("model_deployment", model)
+            if url.params.get("api-version") == endpoint_type.api_version:
+                url = url.copy_set_param("api-version", endpoint_type.info_version)
+        merged = httpx.Headers(self._json_headers)
+        merged.update(headers)
+        quota = (str(url), "", model or "", self.auth.identity)
+        parts = {"method": "GET", "headers": merged, "content": b"", **self._timeouts}
+        return HttpRequest(parts, quota)
+
+    # Made once: httpx takes as long for headers as for the request.
+
+    @cached_property
+    def _json_headers(self) -> httpx.Headers:
+        return self._base_headers("application/json")
+
+    @cached_property
+    def _stream_headers(self) -> httpx.Headers:
+        return self._base_headers("text/event-stream, application/json")
+
+    def _base_headers(self, accept: str) -> httpx.Headers:
+        names = {
+            "host": httpx.URL(self.route.chat_url).netloc.decode(),
+            "content-type": "application/json",
+            "accept": accept,
+            # A small compressed body may decompress to more than the memory holds.
+            "accept-encoding": "identity",
+            "user-agent": _USER_AGENT,
+            **{name.lower(): value for name, value in self.headers.items()},
+        }
+        with SENDING:
+            return httpx.Headers(names)
+
+    @cached_property
+    def _deployment(self) -> str:
+        return {name.lower(): value for name, value in self.headers.items()}.get(_DEPLOYMENT, "")
+
+    @cached_property
+    def _timeouts(self) -> Json:
+        if self.timeout is None:
+            return {}
+        connect, read = self.timeout
+        # Waiting in our own queue is not a failure of the network.
+        return {"timeout": httpx.Timeout(read, connect=connect, pool=None)}
+
+    def failure(self, info: ResponseInfo, content: bytes) -> AzurePhi3Error:
+        """The exception for a response that is not a success."""
+        return map_error_response(info, content, advice=self._advice())
+
+    @cached_property
+    def redacting(self) -> "RedactSecrets":
+        """A context that no error leaves with a secret in it."""
+        return RedactSecrets(self)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no error may show, at the moment: tokens are replaced."""
+        return find_secrets(self.auth.secrets, (*self.headers.items(), *self.route.query))
+
+    def _advice(self) -> Mapping[int, str]:
+        """What to check, by status: for this type of endpoint, and with what was sent."""
+        advice = dict(self.route.endpoint_type.advice)
+        for status in (401, 403):
+            advice[status] = f"{self.auth.describe()} {advice[status]}"
+        if self.route.guessed:
+            name = self.route.endpoint_type.name
+            advice[404] += f" From its URL this was taken for: {name}; api= decides."
+        return advice
+
+
+class RedactSecrets:
+    """A context that no error leaves with a secret in it.
+
+    Not a generator: it is entered for each request.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
+        if isinstance(problem, AzurePhi3Error):
+            redact(problem, self._connection.secrets)
+
+
+class MapHttpxErrors:
+    """Translates what httpx raises, in the one place where that is done.
+
+    Not a generator: it is entered several times for each request.
+    """
+
+    def __init__(self, *, receiving: bool) -> None:
+        """`receiving`: a successful response has begun, so that its rest is what is missing."""
+        self._receiving = receiving
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
+        if isinstance(problem, UnicodeEncodeError | httpx.LocalProtocolError):
+            # Both quote the header, which may be a secret.
+            raise InvalidInputError(
+                "The request cannot be sent: a header holds characters that HTTP cannot carry."
+            ) from None
+        if isinstance(problem, httpx.RequestError):
+            _strip_auth(problem)
+            raise _to_phi_error(problem, receiving=self._receiving) from problem
+        if isinstance(problem, httpx.InvalidURL | httpx.CookieConflict):
+            raise InvalidInputError(f"The request cannot be sent: {problem}.") from problem
+
+
+SENDING, RECEIVING = MapHttpxErrors(receiving=False), MapHttpxErrors(receiving=True)
+
+_TIMEOUT_CODES: Mapping[type[httpx.RequestError], str] = {
+    httpx.ConnectTimeout: "connect_timeout",
+    httpx.WriteTimeout: "write_timeout",
+}
+
+
+def _to_phi_error(problem: httpx.RequestError, *, receiving: bool) -> AzurePhi3Error:
+    reason = (str(problem) or type(problem).__name__).rstrip(".")
+    if isinstance(problem, httpx.TimeoutException):
+        what = "The next part of the response" if receiving else "The server's response"
+        return RequestTimeoutError(
+            f"{what} did not come in time ({type(problem).__name__}). "
+            "`timeout` sets the seconds to wait; a busy deployment may need more.",
+            code=_TIMEOUT_CODES.get(type(problem), "read_timeout"),
+        )
+    if isinstance(problem, httpx.DecodingError):
+        return InvalidResponseError(f"The response cannot be decompressed: {reason}.")
+    if receiving:
+        return InterruptedStreamError(
+            f"The connection broke in the middle of the response: {reason}. "
+            "The text until then is in `partial`; the same request may succeed again."
+        )
+    if isinstance(problem, httpx.UnsupportedProtocol):
+        return InvalidInputError(f"The request cannot be sent: {reason}.")
+    return ConnectionFailedError(
+        f"Connection failed: {reason}. Check the endpoint's host name, the network and any proxy."
+    )
+
+
+def _strip_auth(problem: httpx.RequestError) -> None:
+    """Leave no credential on an exception: httpx keeps the signed request there."""
+    request = getattr(problem, "_request", None)
+    if request is not None:
+        problem.request = httpx.Request(request.method, request.url.copy_with(query=None))

@@ -1,0 +1,208 @@
+"""Bodies of responses: read in bounded pieces, and a connection reused only if nothing is left.
+
+No caller may receive another caller's response. httpcore checks that an idle connection has
+received nothing before it reuses one, but not that nothing followed the response in the same
+packet: such bytes stay in the HTTP parser and would be read as the next response. So they are
+looked for when a response is closed. Neither httpx nor httpcore shows the parser publicly; where
+it cannot be found, connections are closed after each response.
+"""
+
+import asyncio
+import time
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import httpx
+
+from langchain_azure_phi3._types import ResponseInfo
+
+MAX_ERROR_BYTES = 1_048_576
+
+# After the last event of a stream: how long, and for how many bytes, the end of its body is
+# waited for.
+DRAIN_SECONDS = 0.5
+DRAIN_BYTES = 65_536
+
+_PIECE_BYTES = 65_536
+_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib.decompressobj: detect the header
+
+
+# The first that is present is the one that support asks for.
+_REQUEST_IDS = (
+    "apim-request-id",
+    "x-ms-request-id",
+    "x-request-id",
+    "x-github-request-id",
+    "azureml-model-session",
+    "x-ms-client-request-id",
+)
+
+
+def response_info(response: httpx.Response) -> ResponseInfo:
+    """The facts about a response besides its body."""
+    # A plain dict: httpx's own headers take ten times as long to look one up.
+    headers = {}
+    for name, value in response.headers.raw:
+        headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+    request_id = None
+    for known in _REQUEST_IDS:
+        if request_id := headers.get(known):
+            break
+    return ResponseInfo(response.status_code, request_id or None, headers)
+
+
+def iter_body(response: httpx.Response, headers: Mapping[str, str]) -> Iterator[bytes]:
+    """The body as it arrives; httpx's own iterators add two generators to each piece.
+
+    Args:
+        response: An open response.
+        headers: Its headers, by name in lower case.
+    """
+    chunks = iter(response.stream)  # type: ignore[arg-type]
+    if "content-encoding" not in headers:
+        return chunks
+    decompress = _decompressor(headers["content-encoding"])
+    return (piece for chunk in chunks for piece in decompress(chunk))
+
+
+def aiter_body(response: httpx.Response, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
+    """The same in an event loop."""
+    chunks = aiter(response.stream)  # type: ignore[arg-type]
+    if "content-encoding" not in headers:
+        return chunks
+    decompress = _decompressor(headers["content-encoding"])
+    return (piece async for chunk in chunks for piece in decompress(chunk))
+
+
+def _decompressor(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
+    """Decompresses a chunk into small pieces, so that whoever counts them can stop in time.
+
+    Requests accept no compression. Some gateways compress all the same, with gzip.
+
+    Raises:
+        httpx.DecodingError: The body has another encoding.
+    """
+    encoding = encoding.strip().lower()
+    if encoding in ("", "identity"):
+        return lambda chunk: iter((chunk,))
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        raise httpx.DecodingError(f"the encoding {encoding[:40]!r} was not requested")
+    stream = zlib.decompressobj(_GZIP_OR_ZLIB)
+
+    def decompress(chunk: bytes) -> Iterator[bytes]:
+        try:
+            while piece := stream.decompress(chunk, _PIECE_BYTES):
+                yield piece
+                chunk = stream.unconsumed_tail
+        except zlib.error as problem:
+            raise httpx.DecodingError(str(problem)) from None
+
+    return decompress
+
+
+def read_error(response: httpx.Response, headers: Mapping[str, str]) -> bytes:
+    """The body of an error, cut after `MAX_ERROR_BYTES`; empty if its encoding is unknown."""
+    content = bytearray()
+    with suppress(httpx.DecodingError):
+        for piece in iter_body(response, headers):
+            content += piece
+            if len(content) > MAX_ERROR_BYTES:
+                break
+    return bytes(content[:MAX_ERROR_BYTES])
+
+
+async def aread_error(response: httpx.Response, headers: Mapping[str, str]) -> bytes:
+    """The same in an event loop."""
+    content = bytearray()
+    with suppress(httpx.DecodingError):
+        async for piece in aiter_body(response, headers):
+            content += piece
+            if len(content) > MAX_ERROR_BYTES:
+                break
+    return bytes(content[:MAX_ERROR_BYTES])
+
+
+def close(response: httpx.Response, chunks: Iterator[bytes] | None = None) -> None:
+    """Give the connection back, or close it where it cannot be reused.
+
+    Args:
+        response: An open response.
+        chunks: The iterator that its body was read from, if any.
+    """
+    if not _is_clean(response):
+        response.extensions["network_stream"].close()
+    if isinstance(chunks, Generator):
+        chunks.close()
+    response.close()
+
+
+async def aclose(response: httpx.Response, chunks: AsyncIterator[bytes] | None = None) -> None:
+    """The same in an event loop."""
+    if not _is_clean(response):
+        await response.extensions["network_stream"].aclose()
+    if isinstance(chunks, AsyncGenerator):
+        await chunks.aclose()
+    await response.aclose()
+
+
+def finish(response: httpx.Response, chunks: Iterator[bytes]) -> None:
+    """Read what follows the last event of a stream, so that its connection can be reused; close.
+
+    Args:
+        response: A response whose events have all been read.
+        chunks: The iterator that they were read from; httpcore ends the response with it.
+    """
+    parser = _http11_parser(response)
+    if parser is not None:
+        with suppress(Exception):  # no error here matters: the response is complete
+            _drain(parser, response.extensions["network_stream"])
+    close(response, chunks)
+
+
+def _drain(parser: Any, network: Any) -> None:
+    """Read the end of the body, in `DRAIN_SECONDS` or not at all.
+
+    The parser is fed here because httpcore would wait for the whole read timeout.
+    """
+    import h11
+
+    end, size = time.monotonic() + DRAIN_SECONDS, 0
+    while size <= DRAIN_BYTES:
+        event = parser.next_event()
+        if event is h11.NEED_DATA:
+            data = network.read(_PIECE_BYTES, timeout=max(0.001, end - time.monotonic()))
+            size += len(data)
+            parser.receive_data(data)
+        elif not isinstance(event, h11.Data):
+            return
+
+
+async def afinish(response: httpx.Response, chunks: AsyncIterator[bytes]) -> None:
+    """The same in an event loop, where a timeout can end any wait."""
+    size = 0
+    with suppress(TimeoutError, httpx.TransportError):
+        async with asyncio.timeout(DRAIN_SECONDS):
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > DRAIN_BYTES:
+                    break
+    await aclose(response, chunks)
+
+
+def _is_clean(response: httpx.Response) -> bool:
+    """Whether nothing arrived after the response, so that its connection can be reused."""
+    extensions = response.extensions
+    if "network_stream" not in extensions or extensions.get("http_version") == b"HTTP/2":
+        return True
+    parser = _http11_parser(response)
+    return parser is not None and not parser.trailing_data[0]
+
+
+def _http11_parser(response: httpx.Response) -> Any:
+    """The `h11.Connection` beneath a response of httpx's own transports, or `None`."""
+    stream: Any = response.stream
+    while stream is not None and not hasattr(stream, "_connection"):
+        stream = getattr(stream, "_httpcore_stream", None) or getattr(stream, "_stream", None)
+    return getattr(getattr(stream, "_connection", None), "_h11_state", None)

@@ -1,0 +1,327 @@
+"""Builds the request: settings, messages and a call's arguments in, the wire's JSON out. No I/O."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from langchain_core.messages import BaseMessage
+
+from langchain_azure_phi3._request.conversation import ConversationOptions, to_wire_messages
+from langchain_azure_phi3._request.parameters import validate_call
+from langchain_azure_phi3._request.score_route import to_score_request
+from langchain_azure_phi3._tools.tool_choice import OutputSpec, parse_output_spec
+from langchain_azure_phi3._tools.tool_prompt import output_instructions
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.errors import InvalidInputError
+from langchain_azure_phi3.models import PhiModel, find_model
+from langchain_azure_phi3.tokens import TokenCounter
+
+OnContentFilter = Literal["raise", "return"]
+SystemMessageMode = Literal["auto", "system", "user"]
+ToolCalling = Literal["auto", "native", "prompted"]
+
+_NO_OUTPUT_SPEC = OutputSpec()
+
+# The request's schema in the Azure AI Model Inference API. Everything else is an "extra
+# parameter": refused with 400 unless the header extra-parameters says what to do with it.
+_SCHEMA = frozenset(
+    {"messages", "model", "stream", "stop", "temperature", "top_p", "max_tokens", "seed"}
+    | {"presence_penalty", "frequency_penalty", "response_format", "tools", "tool_choice"}
+)
+# What the package itself writes.
+_RESERVED = frozenset({"messages", "stream"})
+
+# Arguments of a call that are not fields of the payload as they are.
+_NOT_FIELDS = frozenset(
+    {"model", "model_extras", "extra_parameters", "stop", "stream", "max_corrections"}
+    | {"tools", "tool_choice", "parallel_tool_calls", "response_format"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointFeatures:
+    """What the endpoint accepts, as far as it shapes a request.
+
+    Attributes:
+        name: What error messages call this type of endpoint.
+        model_field: Whether `model` is sent: several servers answer 404 to an unexpected one.
+        native_parameters: Parameters beyond the API's schema that need no extra header.
+        has_tools: Whether it accepts `tools` for any model at all.
+        converts_system_messages: Whether it turns system messages into user messages itself.
+        is_score_route: Whether it is Azure Machine Learning's own `/score` route.
+    """
+
+    name: str = "endpoint"
+    model_field: Literal["omitted", "optional", "required"] = "optional"
+    native_parameters: frozenset[str] = frozenset()
+    has_tools: bool = True
+    converts_system_messages: bool = False
+    is_score_route: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestSettings:
+    """The settings of a model that shape its requests; the fields are the constructor's.
+
+    Attributes:
+        endpoint: What the endpoint accepts.
+        parameters: The model's own sampling parameters, those that are set.
+        resize_image: Applied to each image part, if given.
+    """
+
+    endpoint: EndpointFeatures = field(default_factory=EndpointFeatures)
+    model: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    stop: Sequence[str] | None = None
+    response_format: Json | None = None
+    extra_parameters: str | None = None
+    deployment: str | None = None
+    stream_usage: bool | None = None
+    tool_calling: ToolCalling = "auto"
+    system_message_mode: SystemMessageMode = "auto"
+    max_corrections: int = 1
+    fit_max_tokens: bool = False
+    tokenizer: Any = None
+    on_content_filter: OnContentFilter = "raise"
+    resize_image: Callable[[Json], Json] | None = None
+
+    def uses_native_tools(self, name: str | None, model: PhiModel | None) -> bool:
+        """Whether tools and formats go on the wire; auto: for no Phi, since none is known to."""
+        if self.tool_calling != "auto":
+            return self.tool_calling == "native"
+        if not self.endpoint.has_tools:
+            return False
+        return name is not None if model is None else model.native_tools
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One request, and how to read its response.
+
+    Attributes:
+        payload: The chat completion's JSON, before a route's own form.
+        headers: The headers that follow from the payload.
+        model: The name of the model or deployment, if there is one.
+        phi: The Phi that it is; `None` for an unknown model.
+        max_prompt_tokens: A bound that the prompt's tokens do not exceed by the lowest estimate;
+            `None` where they have to be counted.
+        output: The tools and the format that are requested by prompt; `None` where they go on the
+            wire, or where there are none.
+        max_corrections: How often a missing call or object is requested again.
+        on_content_filter: Whether a filtered completion raises or is returned.
+        is_score_route: Whether request and response have the form of the `/score` route.
+    """
+
+    payload: Json
+    headers: Mapping[str, str]
+    model: str | None = None
+    phi: PhiModel | None = None
+    max_prompt_tokens: int | None = None
+    output: OutputSpec | None = None
+    max_corrections: int = 0
+    on_content_filter: OnContentFilter = "raise"
+    is_score_route: bool = False
+
+    @property
+    def tool_format(self) -> str:
+        """How the model writes tool calls."""
+        return "plain" if self.phi is None else self.phi.tool_prompt
+
+    @property
+    def parses_reasoning(self) -> bool:
+        """Whether the text may hold reasoning."""
+        return self.phi is None or self.phi.reasoning
+
+    def wire_payload(self, payload: Json) -> Json:
+        """A payload in the form that the route expects."""
+        return to_score_request(payload) if self.is_score_route else payload
+
+
+def build_request(
+    settings: RequestSettings,
+    messages: Sequence[BaseMessage],
+    call: Mapping[str, Any],
+    *,
+    stream: bool = False,
+) -> ChatRequest:
+    """The request for a conversation.
+
+    Args:
+        settings: The model's settings.
+        messages: The conversation.
+        call: The call's own arguments, which win over the model's.
+        stream: Whether to request a stream.
+
+    Raises:
+        InvalidInputError: Something cannot be sent to this deployment.
+        ContextLengthError: The conversation cannot fit into the model's context.
+    """
+    arguments = validate_call(call) if call else {}
+    name = arguments.get("model") or settings.model
+    model = find_model(name)
+    is_native = settings.uses_native_tools(name, model)
+    output = _output_spec(settings, arguments, name, is_native=is_native)
+    conversation = to_wire_messages(
+        messages, _conversation_options(settings, model, output, is_native=is_native)
+    )
+    payload: Json = {
+        "messages": conversation.messages,
+        **payload_fields(settings.parameters, arguments),
+        **_output_fields(output, is_native=is_native),
+        **_model_field(settings.endpoint, name),
+    }
+    if stops := merge_stops(settings.stop, arguments.get("stop")):
+        payload["stop"] = stops
+    if stream:
+        payload |= _stream_fields(settings, payload)
+    corrections = arguments.get("max_corrections")
+    return ChatRequest(
+        payload=payload,
+        headers=request_headers(
+            payload,
+            settings.endpoint.native_parameters,
+            arguments.get("extra_parameters") or settings.extra_parameters,
+            settings.deployment,
+        ),
+        model=name,
+        phi=model,
+        max_prompt_tokens=None if "tools" in payload else conversation.max_tokens,
+        output=None if is_native or output is _NO_OUTPUT_SPEC else output,
+        max_corrections=settings.max_corrections if corrections is None else corrections,
+        on_content_filter=settings.on_content_filter,
+        is_score_route=settings.endpoint.is_score_route,
+    )
+
+
+def fit_to_context(request: ChatRequest, settings: RequestSettings) -> ChatRequest:
+    """The request, with `max_tokens` lowered to what the prompt leaves if `fit_max_tokens` is on.
+
+    Raises:
+        ContextLengthError: The prompt cannot fit into the model's context.
+    """
+    phi, tokens = request.phi, request.max_prompt_tokens
+    if phi is None:
+        return request
+    if tokens is not None and tokens < phi.context and not settings.fit_max_tokens:
+        return request
+    counter = TokenCounter(phi, settings.tokenizer)
+    payload = counter.fit_max_tokens(request.payload, lower=settings.fit_max_tokens)
+    return replace(request, payload=payload)
+
+
+def _output_spec(
+    settings: RequestSettings, arguments: Mapping[str, Any], name: str | None, *, is_native: bool
+) -> OutputSpec:
+    tools = arguments.get("tools")
+    response_format = arguments.get("response_format") or settings.response_format
+    if not tools and response_format is None and arguments.get("tool_choice") is None:
+        return _NO_OUTPUT_SPEC
+    output = parse_output_spec(
+        tools,
+        arguments.get("tool_choice"),
+        response_format,
+        arguments.get("parallel_tool_calls"),
+    )
+    if output.requires_json and tools is None and not is_native:
+        raise InvalidInputError(
+            f"{name or 'A Phi deployment'} has no JSON mode: it would write empty lines until "
+            "max_tokens, or hang. Use with_structured_output(...), or force it with "
+            "model_extras={'response_format': ...}."
+        )
+    return output
+
+
+def _output_fields(output: OutputSpec, *, is_native: bool) -> Json:
+    if output is _NO_OUTPUT_SPEC:
+        return {}
+    return output.native_fields if is_native else output.prompted_fields
+
+
+def _conversation_options(
+    settings: RequestSettings, model: PhiModel | None, output: OutputSpec, *, is_native: bool
+) -> ConversationOptions:
+    mode = settings.system_message_mode
+    drops_system = model is not None and model.system_message_support == "dropped"
+    folds = drops_system and not settings.endpoint.converts_system_messages
+    tool_format = "plain" if model is None else model.tool_prompt
+    is_prompted = not is_native and output is not _NO_OUTPUT_SPEC
+    return ConversationOptions(
+        model=model,
+        tool_format=None if is_native else tool_format,
+        instructions=output_instructions(output, tool_format) if is_prompted else "",
+        folds_system_messages=folds if mode == "auto" else mode == "user",
+        resize_image=settings.resize_image,
+    )
+
+
+def _model_field(endpoint: EndpointFeatures, name: str | None) -> Json:
+    if endpoint.model_field == "required" and name is None:
+        raise InvalidInputError(
+            f"A {endpoint.name} needs model=, the name of the deployment to call."
+        )
+    return {} if endpoint.model_field == "omitted" or name is None else {"model": name}
+
+
+def _stream_fields(settings: RequestSettings, payload: Json) -> Json:
+    if payload.get("n", 1) != 1:
+        raise InvalidInputError(
+            "A stream carries one completion: use generate() for n > 1, or leave n out."
+        )
+    if "stream_options" in payload:
+        return {"stream": True}
+    is_native = "stream_options" in settings.endpoint.native_parameters
+    wants_usage = is_native if settings.stream_usage is None else settings.stream_usage
+    return {"stream": True, **({"stream_options": {"include_usage": True}} if wants_usage else {})}
+
+
+def payload_fields(defaults: Mapping[str, Any], call: Mapping[str, Any]) -> Json:
+    """The payload's fields besides messages: the call's before the model's, without nulls.
+
+    Raises:
+        InvalidInputError: Two of them contradict each other, or `model_extras` sets a reserved one.
+    """
+    fields: Json = {}
+    extras: Json = {}
+    for parameters in (defaults, call):
+        for key, value in parameters.items():
+            if key == "model_extras":
+                extras |= value or {}
+            elif value is not None and key not in _NOT_FIELDS:
+                fields[key] = value
+    if reserved := _RESERVED & extras.keys():
+        raise InvalidInputError(f"model_extras cannot set {', '.join(sorted(reserved))}.")
+    if fields.get("top_logprobs") is not None and not fields.get("logprobs"):
+        raise InvalidInputError("top_logprobs needs logprobs=True.")
+    # The user's own extras are sent as they are, nulls included.
+    return fields | extras
+
+
+def merge_stops(of_model: Sequence[str] | None, of_call: Sequence[str] | None) -> list[str]:
+    """The stop sequences of the model and of the call together, each once.
+
+    An empty list in the call switches the model's off.
+    """
+    if of_call is not None and not of_call:
+        return []
+    return list(dict.fromkeys([*(of_model or ()), *(of_call or ())]))
+
+
+def request_headers(
+    payload: Json, native: frozenset[str], extra_parameters: str | None, deployment: str | None
+) -> dict[str, str]:
+    """The headers that follow from a payload.
+
+    Args:
+        payload: The request's JSON.
+        native: Parameters that the endpoint accepts beyond the schema.
+        extra_parameters: The user's own value of the header `extra-parameters`.
+        deployment: The deployment behind an online endpoint that has several.
+    """
+    headers = {}
+    if extra_parameters is not None:
+        headers["extra-parameters"] = extra_parameters
+    elif not _SCHEMA.union(native).issuperset(payload):
+        headers["extra-parameters"] = "pass-through"
+    if deployment is not None:
+        headers["azureml-model-deployment"] = deployment
+    return headers

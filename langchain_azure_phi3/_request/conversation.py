@@ -1,0 +1,365 @@
+"""Writes a conversation as the wire's messages, in one pass."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
+
+from langchain_azure_phi3._request.anthropic_blocks import from_anthropic_blocks
+from langchain_azure_phi3._request.content import (
+    message_tool_calls,
+    split_media,
+    text_content,
+    user_content,
+)
+from langchain_azure_phi3._tools.tool_call_formats import parse_lenient_json
+from langchain_azure_phi3._tools.tool_prompt import format_tool_calls, format_tool_result
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.errors import InvalidInputError
+from langchain_azure_phi3.models import Modality, PhiModel, models_accepting
+
+# Roles that LangChain users write, where the API's own name differs. Managed compute answers 422
+# to `developer`.
+_ROLES = {"human": "user", "ai": "assistant", "developer": "system"}
+
+_MODALITIES: dict[str, Modality] = {
+    "image_url": "image",
+    "input_audio": "audio",
+    "audio_url": "audio",
+}
+
+# The processors of the vision models insert these where an image or audio belongs. In the text of
+# a user, or of a document that a tool found, one would claim an image that is not there.
+_PLACEHOLDER = re.compile(r"<\|((?:image|audio)_[0-9]+)\|>")
+
+
+# What chat templates add at most: to a message, and to a conversation.
+_MAX_MESSAGE_TOKENS = 4
+_MAX_TEMPLATE_TOKENS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationOptions:
+    """How a conversation is written for one deployment.
+
+    Attributes:
+        model: The Phi that is deployed; `None` for an unknown one, of which nothing is limited.
+        tool_format: How tool calls and results are written as text; `None` where the deployment
+            accepts them as messages of their own.
+        instructions: Text for the end of the first system message: tools and formats by prompt.
+        folds_system_messages: Whether the text of system messages goes in front of the user message
+            that follows, for models whose chat template drops the system role.
+        resize_image: Applied to each image part, if given.
+    """
+
+    model: PhiModel | None = None
+    tool_format: str | None = None
+    instructions: str = ""
+    folds_system_messages: bool = False
+    resize_image: Callable[[Json], Json] | None = None
+
+
+class WireConversation(NamedTuple):
+    """A conversation as it is sent.
+
+    Attributes:
+        messages: The wire's `messages`.
+        max_tokens: Their characters, and what a chat template adds at most: no estimate that is
+            meant to be too low exceeds it. `None` where they hold more than plain text.
+    """
+
+    messages: list[Json]
+    max_tokens: int | None
+
+
+def to_wire_messages(
+    messages: Sequence[BaseMessage], options: ConversationOptions
+) -> WireConversation:
+    """The wire's `messages` for a conversation.
+
+    Consecutive messages of one role stay apart. Images and audio that tools return go into user
+    messages after their results, because tool messages hold only text.
+
+    Raises:
+        InvalidInputError: There is no message, or one holds what the deployment does not accept.
+    """
+    writer = _ConversationWriter(options)
+    for message in messages:
+        writer.add(message)
+    return writer.finish()
+
+
+class _ConversationWriter:
+    """Takes LangChain messages one at a time and collects wire messages."""
+
+    def __init__(self, options: ConversationOptions) -> None:
+        self._options = options
+        self._instructions = options.instructions
+        self._wire: list[Json] = []
+        self._system_texts: list[str] = []  # folded, for the next user message
+        self._result_texts: list[str] = []  # prompted results, for one user message
+        self._result_media: list[Json] = []  # user messages with what native tools returned
+        self._calls = _CallIds()
+        self._images_at: list[int] = []  # which wire messages hold images
+        self._max_tokens: int | None = _MAX_TEMPLATE_TOKENS
+
+    def add(self, message: BaseMessage) -> None:
+        """Write one message."""
+        if isinstance(message.content, str):
+            self._add(message)
+        else:
+            for each in from_anthropic_blocks(message):
+                self._add(each)
+
+    def finish(self) -> WireConversation:
+        """The conversation of all that was added."""
+        if self._result_texts or self._result_media:
+            self._flush_results()
+        if self._system_texts:
+            self._append({"role": "user", "content": ""})
+        if not self._wire:
+            raise InvalidInputError("There is no message to send: pass at least one.")
+        if self._images_at:
+            self._drop_older_images()
+            self._resize_images()
+        return WireConversation(self._wire, self._max_tokens)
+
+    def _add(self, message: BaseMessage) -> None:
+        if isinstance(message, ToolMessage | FunctionMessage):
+            self._add_result(message)
+            return
+        if self._result_texts or self._result_media:
+            self._flush_results()
+        content = message.content
+        if isinstance(message, HumanMessage):
+            plain = content if isinstance(content, str) else user_content(message)
+            wire: Json = {"role": "user", "content": plain}
+        elif isinstance(message, AIMessage):
+            wire = self._assistant(message)
+        elif isinstance(message, SystemMessage):
+            plain = content if isinstance(content, str) else text_content(message)
+            wire = {"role": "system", "content": plain}
+        elif isinstance(message, ChatMessage):
+            role = _ROLES.get(message.role, message.role)
+            plain = user_content(message) if role == "user" else text_content(message)
+            wire = {"role": role, "content": plain}
+        else:
+            raise InvalidInputError(
+                f"A {type(message).__name__} cannot be sent to a model: it has no role."
+            )
+        if message.name:
+            wire["name"] = message.name
+        self._append(wire)
+
+    def _assistant(self, message: AIMessage) -> Json:
+        # "" rather than null: some images answer 400 to a call without content.
+        text = text_content(message, separator="")
+        calls = []
+        for call_id, name, arguments in message_tool_calls(message):
+            calls.append((self._calls.add(call_id, name), name, arguments))
+        if not calls:
+            return {"role": "assistant", "content": text}
+        if (tool_format := self._options.tool_format) is not None:
+            prompted = format_tool_calls(
+                [(name, _arguments(arguments)) for _, name, arguments in calls], tool_format
+            )
+            return {
+                "role": "assistant",
+                "content": f"{text}\n{prompted}" if text.strip() else prompted,
+            }
+        functions = [
+            {"id": each, "type": "function", "function": {"name": name, "arguments": arguments}}
+            for each, name, arguments in calls
+        ]
+        return {"role": "assistant", "content": text, "tool_calls": functions}
+
+    def _add_result(self, message: ToolMessage | FunctionMessage) -> None:
+        text, media = split_media(message)
+        call_id = getattr(message, "tool_call_id", None) or self._calls.match(message.name)
+        if self._options.tool_format is not None:
+            name = self._calls.names.get(call_id) or message.name or "that was called"
+            is_error = getattr(message, "status", None) == "error"
+            self._result_texts.append(format_tool_result(name, text, is_error=is_error))
+            # A user message ends where a tool returns media, so that each message holds the
+            # images of one tool at most: Phi-3-vision accepts one image in a message.
+            if media:
+                text = "\n\n".join(self._result_texts)
+                self._result_texts = []
+                self._append({"role": "user", "content": [_text_part(text), *media]})
+            return
+        wire = {"role": "tool", "tool_call_id": call_id, "content": text}
+        if message.name:
+            wire["name"] = message.name
+        self._append(wire)
+        if media:
+            caption = _text_part(f"What {message.name or 'the tool'} returned:")
+            self._result_media.append({"role": "user", "content": [caption, *media]})
+
+    def _flush_results(self) -> None:
+        if self._result_texts:
+            content = "\n\n".join(self._result_texts)
+            self._result_texts = []
+            self._append({"role": "user", "content": content})
+        for wire in self._result_media:
+            self._append(wire)
+        self._result_media = []
+
+    def _append(self, wire: Json) -> None:
+        if self._instructions:
+            wire = self._with_instructions(wire)
+        role = wire["role"]
+        if self._options.folds_system_messages:
+            if role == "system":
+                self._system_texts.append(wire["content"])
+                return
+            if role == "user" and self._system_texts:
+                text = "\n\n".join(filter(None, self._system_texts))
+                wire["content"] = _prepend(text, wire["content"])
+                self._system_texts = []
+        if isinstance(wire["content"], list):
+            self._check_media(wire["content"])
+        model = self._options.model
+        if model is not None and model.modalities != ("text",):
+            wire["content"] = _without_placeholders(wire["content"])
+        self._wire.append(wire)
+        if self._max_tokens is not None:
+            is_plain = isinstance(wire["content"], str) and "tool_calls" not in wire
+            size = len(wire["content"]) + _MAX_MESSAGE_TOKENS
+            self._max_tokens = self._max_tokens + size if is_plain else None
+
+    def _with_instructions(self, wire: Json) -> Json:
+        """The first message, with the instructions at the end of a system message before it."""
+        text = self._take_instructions()
+        if wire["role"] == "system":
+            given = wire["content"]
+            return {**wire, "content": f"{given}\n\n{text}" if given else text}
+        self._append({"role": "system", "content": text})
+        return wire
+
+    def _take_instructions(self) -> str:
+        text, self._instructions = self._instructions, ""
+        return text
+
+    def _check_media(self, parts: list[Json]) -> None:
+        """Refuse what the model does not accept, and note where images are."""
+        model = self._options.model
+        images = 0
+        for part in parts:
+            modality = _MODALITIES.get(part["type"])
+            if modality is None:
+                continue
+            if model is not None and modality not in model.modalities:
+                raise InvalidInputError(
+                    f"{model.name} takes no {modality}; use one of "
+                    f"{', '.join(models_accepting(modality))}."
+                )
+            images += modality == "image"
+        limit = None if model is None else model.images_per_message
+        if model is not None and limit is not None and images > limit:
+            raise InvalidInputError(
+                f"{model.name} takes {limit} image(s) in a message, this one has {images}; "
+                "join them into one image, or send each in a message of its own."
+            )
+        if images:
+            self._images_at.append(len(self._wire))
+
+    def _drop_older_images(self) -> None:
+        """Keep the newest images of a conversation that has more than the model accepts.
+
+        Azure's how-to promises for Phi-3-vision that "only the last image is retained in context";
+        the servers refuse a conversation with two instead. A message that held nothing but an
+        older image stays as an empty one, so that the messages still alternate.
+        """
+        model = self._options.model
+        limit = None if model is None else model.images_per_conversation
+        if limit is None:
+            return
+        for index in reversed(self._images_at):
+            parts = self._wire[index]["content"]
+            images = [at for at, part in enumerate(parts) if part["type"] == "image_url"]
+            dropped = set(images[: max(0, len(images) - limit)])
+            limit -= len(images) - len(dropped)
+            if dropped:
+                kept = [part for at, part in enumerate(parts) if at not in dropped]
+                self._wire[index]["content"] = kept or ""
+
+    def _resize_images(self) -> None:
+        resize = self._options.resize_image
+        if resize is None:
+            return
+        for index in self._images_at:
+            wire = self._wire[index]
+            wire["content"] = [
+                resize(part) if part["type"] == "image_url" else part
+                for part in wire["content"] or ()
+            ] or ""
+
+
+class _CallIds:
+    """Ids of the conversation's tool calls, generated for those that have none.
+
+    Attributes:
+        names: The tool of each call, by the call's id.
+    """
+
+    def __init__(self) -> None:
+        self.names: dict[str, str] = {}
+        self._generated: list[str] = []  # ids of calls whose result has not come
+
+    def add(self, call_id: str | None, name: str) -> str:
+        """The id of a call: its own, or a generated one, unique within the conversation."""
+        if call_id:
+            self.names[call_id] = name
+            return call_id
+        number = len(self.names)
+        while (generated := f"call_{name}_{number}") in self.names:
+            number += 1
+        self._generated.append(generated)
+        self.names[generated] = name
+        return generated
+
+    def match(self, name: str | None) -> str:
+        """The id generated for the oldest call of a tool that still lacks its result."""
+        for call_id in self._generated:
+            if self.names[call_id] == name:
+                self._generated.remove(call_id)
+                return call_id
+        return f"call_{name}"
+
+
+def _arguments(arguments: str) -> Json:
+    found = parse_lenient_json(arguments)
+    return found if isinstance(found, dict) else {"": arguments}
+
+
+def _text_part(text: str) -> Json:
+    return {"type": "text", "text": text}
+
+
+def _prepend(text: str, content: str | list[Json]) -> str | list[Json]:
+    if not text or not content:
+        return text or content
+    if isinstance(content, str):
+        return f"{text}\n\n{content}"
+    return [_text_part(text), *content]
+
+
+def _without_placeholders(content: str | list[Json]) -> Any:
+    if isinstance(content, str):
+        return _PLACEHOLDER.sub(r"<\1>", content)
+    return [
+        {**part, "text": _PLACEHOLDER.sub(r"<\1>", part["text"])}
+        if part["type"] == "text"
+        else part
+        for part in content
+    ]

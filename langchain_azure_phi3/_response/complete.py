@@ -1,0 +1,185 @@
+"""Reads complete responses. Pure."""
+
+from typing import Any, NamedTuple
+
+from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import invalid_tool_call, tool_call
+from langchain_core.outputs import ChatGeneration
+
+from langchain_azure_phi3._request.build import ChatRequest
+from langchain_azure_phi3._response.content_blocks import PROVIDER
+from langchain_azure_phi3._response.score_route import from_score_response
+from langchain_azure_phi3._response.text_parser import parse_text
+from langchain_azure_phi3._response.wire_response import (
+    additional_kwargs,
+    choice_logprobs,
+    choice_message,
+    content_text,
+    invalid_arguments_text,
+    is_truncated,
+    new_tool_call_id,
+    parse_usage,
+    reasoning_content,
+    response_metadata,
+    sorted_choices,
+    str_or_none,
+    tool_calls,
+)
+from langchain_azure_phi3._tools.tools import Call
+from langchain_azure_phi3._types import Json, ResponseInfo
+from langchain_azure_phi3.errors import (
+    ContentFilterError,
+    FilterResult,
+    InvalidResponseError,
+)
+
+
+class Completion(NamedTuple):
+    """A complete response.
+
+    Attributes:
+        generations: One for each choice.
+        usage: The tokens of this request.
+        unmet_requirement: What the first choice that misses it lacks of what was required.
+        raw_text: The text of that choice.
+    """
+
+    generations: list[ChatGeneration]
+    usage: UsageMetadata | None
+    unmet_requirement: str | None = None
+    raw_text: str = ""
+
+
+def parse_completion(body: Json, info: ResponseInfo, request: ChatRequest) -> Completion:
+    """The generations of a complete response.
+
+    Raises:
+        ContentFilterError: A choice was filtered and `on_content_filter` is `"raise"`.
+        InvalidResponseError: There is no choice, or one without a message.
+    """
+    if request.is_score_route:
+        body = from_score_response(body, info)
+    choices = sorted_choices(body)
+    if not choices:
+        raise InvalidResponseError(
+            "The response holds no choices.",
+            status_code=info.status_code,
+            request_id=info.request_id,
+            body=body,
+        )
+    usage = parse_usage(body)
+    metadata: Json = {"model_provider": PROVIDER}
+    if request.model is not None:
+        metadata["model_name"] = request.model
+    metadata |= response_metadata(body, info)
+    generations = []
+    unmet, raw_text = None, ""
+    for choice in choices:
+        message = choice_message(choice, body, info)
+        if request.on_content_filter == "raise" and _is_filtered(choice):
+            raise content_filter_error(
+                choice.get("content_filter_results"), content_text(message), usage, info, body
+            )
+        generation, problem, raw = _parse_choice(choice, message, request, dict(metadata))
+        generations.append(generation)
+        if unmet is None and problem is not None:
+            unmet, raw_text = problem, raw
+    return Completion(generations, usage, unmet, raw_text)
+
+
+def _parse_choice(
+    choice: Json, message: Json, request: ChatRequest, metadata: Json
+) -> tuple[ChatGeneration, str | None, str]:
+    text, reasoning = content_text(message), reasoning_content(message)
+    problem, raw = None, ""
+    truncated = is_truncated(choice.get("finish_reason"))
+    valid: list[ToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    if message.get("tool_calls"):
+        valid, invalid = tool_calls(message, truncated=truncated)
+    if request.output is not None or request.parses_reasoning:
+        parsed, problem, raw = parse_text(
+            text,
+            request.output,
+            parses_reasoning=request.parses_reasoning,
+            truncated=truncated,
+        )
+        text, reasoning = parsed.text, reasoning + parsed.reasoning
+        errors = _add_prompted_calls(parsed.calls, valid, invalid)
+        metadata |= requirement_metadata(problem, errors)
+    generation = ChatGeneration(
+        message=AIMessage(
+            content=text,
+            tool_calls=valid,
+            invalid_tool_calls=invalid,
+            additional_kwargs=additional_kwargs(reasoning, message),
+            response_metadata=metadata,
+        ),
+        generation_info=_generation_info(choice),
+    )
+    return generation, problem, raw
+
+
+def _add_prompted_calls(
+    calls: tuple[Call, ...], valid: list[ToolCall], invalid: list[InvalidToolCall]
+) -> dict[str, str]:
+    """Add calls found in the text; the errors of invalid ones, by id."""
+    errors = {}
+    for call in calls:
+        call_id = new_tool_call_id()
+        if call.error is None:
+            valid.append(tool_call(name=call.name, args=call.arguments or {}, id=call_id))
+            continue
+        errors[call_id] = call.error
+        args = invalid_arguments_text(call.arguments, call.raw)
+        invalid.append(invalid_tool_call(name=call.name, args=args, id=call_id, error=call.error))
+    return errors
+
+
+def requirement_metadata(unmet: str | None, errors: dict[str, str]) -> Json:
+    """Metadata on what was required and did not come, and on why calls are invalid."""
+    found: Json = {}
+    if unmet is not None:
+        # `unmet` is the former name of the key.
+        found["unmet_requirement"] = found["unmet"] = unmet
+    if errors:
+        found["tool_call_errors"] = errors
+    return found
+
+
+def content_filter_error(
+    filters: Any,
+    partial: str,
+    usage: UsageMetadata | None,
+    info: ResponseInfo,
+    body: Json | None = None,
+) -> ContentFilterError:
+    """The error for a completion that the service filtered."""
+    error = ContentFilterError(
+        "The completion was filtered by the service's content management policy. "
+        "The text before that is in `partial`; on_content_filter='return' returns it instead.",
+        status_code=info.status_code,
+        code="content_filter",
+        request_id=info.request_id,
+        body=body,
+        partial=partial,
+        usage_metadata=usage,
+    )
+    error.stage = "completion"
+    error.filters = FilterResult.read(filters)
+    return error
+
+
+def _is_filtered(choice: Json) -> bool:
+    return choice.get("finish_reason") == "content_filter"
+
+
+def _generation_info(choice: Json) -> Json:
+    info: Json = {}
+    if (reason := str_or_none(choice.get("finish_reason"))) is not None:
+        info["finish_reason"] = reason
+    info |= choice_logprobs(choice)
+    if isinstance(choice.get("content_filter_results"), dict):
+        info["content_filter_results"] = choice["content_filter_results"]
+    return info

@@ -1,0 +1,137 @@
+"""Repeats a request whose response lacks the tool call or the object that was required."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from langchain_core.messages import AIMessage
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.outputs import ChatGenerationChunk, ChatResult
+
+from langchain_azure_phi3._request.build import ChatRequest
+from langchain_azure_phi3._response.complete import Completion, parse_completion
+from langchain_azure_phi3._response.stream_assembler import StreamAssembler
+from langchain_azure_phi3._response.wire_response import parse_usage, to_token_usage, total_usage
+from langchain_azure_phi3._tools import json_extraction, tool_prompt
+from langchain_azure_phi3._types import Json, ResponseInfo
+from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError
+
+_LLM_OUTPUT_KEYS = ("model_provider", "model_name")
+
+
+class CorrectionLoop:
+    """Owns the payload and the remaining tries of one request.
+
+    Send `payload` as long as `needs_request`. Hand each complete response to `read`; or for each
+    stream call `start_stream`, `feed` for every JSON object, and `finish_stream`. The next payload
+    then quotes what was wrong.
+
+    Attributes:
+        needs_request: Whether the payload is to be sent (again).
+    """
+
+    def __init__(self, request: ChatRequest) -> None:
+        self.needs_request = True
+        self._request = request
+        self._payload = request.payload
+        self._remaining = request.max_corrections if request.output is not None else 0
+        self._usage: UsageMetadata | None = None  # of the attempts so far
+        self._assembler: StreamAssembler  # of the stream that is open
+        self._held: list[ChatGenerationChunk] = []
+
+    @property
+    def payload(self) -> Json:
+        """The payload to send, in the form that the route expects."""
+        return self._request.wire_payload(self._payload)
+
+    def read(self, body: Json, info: ResponseInfo) -> ChatResult | None:
+        """The result of a complete response; `None` where the request is to be repeated.
+
+        Raises:
+            ContentFilterError: A choice was filtered and `on_content_filter` is `"raise"`.
+            InvalidResponseError: There is no choice, or one without a message.
+        """
+        try:
+            completion = parse_completion(body, info, self._request)
+        except AzurePhi3Error as error:
+            error.usage_metadata = total_usage(self._usage, parse_usage(body))
+            raise
+        self._usage = total_usage(self._usage, completion.usage)
+        if completion.unmet_requirement is not None and self._remaining > 0:
+            self._start_correction(completion.unmet_requirement, completion.raw_text)
+            return None
+        self.needs_request = False
+        return _to_result(completion, self._usage)
+
+    @contextmanager
+    def start_stream(self) -> Iterator[None]:
+        """Start the next stream, and attach what was received to an error that ends it."""
+        self._assembler = StreamAssembler(self._request)
+        self._held = []
+        try:
+            yield
+        except AzurePhi3Error as error:
+            has_begun = self._assembler.has_choice or isinstance(error, InterruptedStreamError)
+            if error.partial is None and has_begun:
+                error.partial = self._assembler.received_text
+            if error.usage_metadata is None:
+                error.usage_metadata = total_usage(self._usage, self._assembler.usage)
+            raise
+
+    def feed(self, body: Json, info: ResponseInfo) -> list[ChatGenerationChunk]:
+        """The chunks to emit for one JSON object of the stream.
+
+        Chunks are held back while a correction could still take them back.
+        """
+        chunks = self._assembler.feed(body, info)
+        if self._remaining == 0:
+            return chunks
+        self._held += chunks
+        if self._assembler.is_holding:
+            return []
+        held, self._held = self._held, []
+        return held
+
+    def finish_stream(self) -> list[ChatGenerationChunk]:
+        """The last chunks of the stream; none where the request is to be repeated.
+
+        Raises:
+            ContentFilterError: The completion was filtered and `on_content_filter` is `"raise"`.
+            InvalidResponseError: The stream held no choice.
+        """
+        assembler = self._assembler
+        chunks = self._held + assembler.finish(self._usage)
+        if assembler.unmet_requirement is not None and self._remaining > 0:
+            self._usage = total_usage(self._usage, assembler.usage)
+            self._start_correction(assembler.unmet_requirement, assembler.raw_text)
+            return []
+        self.needs_request = False
+        return chunks
+
+    def _start_correction(self, problem: str, raw_text: str) -> None:
+        output = self._request.output
+        if output is not None and output.requires_tool_call:
+            prompt = tool_prompt.correction(
+                problem,
+                wrote=raw_text,
+                choice=output.choice,
+                tool_format=self._request.tool_format,
+            )
+        else:
+            prompt = json_extraction.correction(problem, raw_text)
+        added = [{"role": "assistant", "content": raw_text}, {"role": "user", "content": prompt}]
+        self._payload = {**self._payload, "messages": [*self._payload["messages"], *added]}
+        self._remaining -= 1
+
+
+def _to_result(completion: Completion, usage: UsageMetadata | None) -> ChatResult:
+    first = completion.generations[0].message
+    # The figure is of the whole request. It stands on one message only, so that a sum over the
+    # messages stays right.
+    if isinstance(first, AIMessage):
+        first.usage_metadata = usage
+    # Only keys that a stream has as well: LangChain copies these into response_metadata.
+    metadata = first.response_metadata
+    llm_output: Json = {key: metadata[key] for key in _LLM_OUTPUT_KEYS if key in metadata}
+    if usage is not None:
+        llm_output["token_usage"] = to_token_usage(usage)
+    return ChatResult(generations=completion.generations, llm_output=llm_output)

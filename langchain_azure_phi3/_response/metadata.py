@@ -1,0 +1,44 @@
+"""The `response_metadata` of a stream's chunks."""
+
+from typing import Any
+
+from langchain_azure_phi3._response.content_blocks import PROVIDER
+from langchain_azure_phi3._response.wire_response import response_metadata
+from langchain_azure_phi3._types import Json, ResponseInfo
+
+_FIELDS = ("model", "id", "system_fingerprint", "prompt_filter_results", "prompt_annotations")
+
+
+class ResponseMetadata:
+    """Collects metadata from a stream and emits each key once.
+
+    LangChain concatenates strings that several chunks repeat.
+    """
+
+    def __init__(self) -> None:
+        self._emitted: set[str] = set()
+        self._pending: Json = {}
+        self._last_fields: tuple[Any, ...] | None = None
+
+    def add(self, body: Json, info: ResponseInfo) -> None:
+        """Take in what a chunk of the wire states; nearly all repeat the same."""
+        fields = tuple(map(body.get, _FIELDS))
+        if fields == self._last_fields:
+            return
+        self._last_fields = fields
+        for key, value in response_metadata(body, info).items():
+            if key not in self._emitted:
+                self._pending[key] = value
+
+    def set_default(self, key: str, value: Any) -> None:
+        """Set a key that the server did not state."""
+        if key not in self._emitted and value is not None:
+            self._pending.setdefault(key, value)
+
+    def take(self) -> Json:
+        """The metadata of the next chunk: the provider, and what was not emitted yet."""
+        if not self._pending:
+            return {"model_provider": PROVIDER}
+        pending, self._pending = self._pending, {}
+        self._emitted.update(pending)
+        return {"model_provider": PROVIDER, **pending}

@@ -1,0 +1,320 @@
+"""Assembles a stream's JSON objects into LangChain's chunks, in order."""
+
+from dataclasses import dataclass, field
+
+from langchain_core.messages import AIMessageChunk
+from langchain_core.messages.ai import UsageMetadata
+from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
+from langchain_core.outputs import ChatGenerationChunk
+
+from langchain_azure_phi3._request.build import ChatRequest
+from langchain_azure_phi3._response.complete import content_filter_error, requirement_metadata
+from langchain_azure_phi3._response.fast_chunks import text_chunk
+from langchain_azure_phi3._response.metadata import ResponseMetadata
+from langchain_azure_phi3._response.score_route import from_score_response
+from langchain_azure_phi3._response.text_parser import ParsedText, TextParser
+from langchain_azure_phi3._response.wire_response import (
+    additional_kwargs,
+    choice_logprobs,
+    choice_message,
+    content_text,
+    invalid_arguments_text,
+    is_truncated,
+    new_tool_call_id,
+    parse_arguments,
+    parse_usage,
+    reasoning_content,
+    sorted_choices,
+    str_or_none,
+    to_token_usage,
+    tool_call_chunks,
+    total_usage,
+)
+from langchain_azure_phi3._tools.schema_compaction import to_compact_json
+from langchain_azure_phi3._tools.tools import Call
+from langchain_azure_phi3._types import Json, ResponseInfo
+from langchain_azure_phi3.errors import InvalidResponseError
+
+
+class StreamAssembler:
+    """Assembles one stream: `feed` it each JSON object, then `finish` it.
+
+    Text is passed on as it arrives. The finish reason, the usage and everything else that is only
+    known at the end come in one last chunk, because usage may follow the finish reason in a chunk
+    of its own.
+
+    Attributes:
+        usage: The tokens of this stream, as far as the server reported them.
+    """
+
+    def __init__(self, request: ChatRequest) -> None:
+        self.usage: UsageMetadata | None = None
+        self._request = request
+        self._parser: TextParser | None = None
+        if request.output is not None or request.parses_reasoning:
+            self._parser = TextParser(request.output, parses_reasoning=request.parses_reasoning)
+        self._metadata = ResponseMetadata()
+        self._received = _ReceivedText()
+        self._finish: Json = {}
+        self._info: ResponseInfo | None = None
+        self._has_choice = False
+        self._calls = _StreamedCalls()
+
+    @property
+    def has_choice(self) -> bool:
+        """Whether the stream has begun to answer."""
+        return self._has_choice
+
+    @property
+    def received_text(self) -> str:
+        """The text so far, as it was received."""
+        return self._received.text
+
+    @property
+    def is_holding(self) -> bool:
+        """Whether text is held back because something required has not come yet."""
+        return self._parser is not None and self._parser.is_holding
+
+    @property
+    def unmet_requirement(self) -> str | None:
+        """After `finish`, what the response lacks of what was required."""
+        return None if self._parser is None else self._parser.unmet_requirement
+
+    @property
+    def raw_text(self) -> str:
+        """The text to quote to the model in a correction."""
+        return "" if self._parser is None else self._parser.raw_text
+
+    def feed(self, body: Json, info: ResponseInfo) -> list[ChatGenerationChunk]:
+        """The chunks that one JSON object of the stream adds."""
+        self._info = info
+        if self._request.is_score_route:
+            body = from_score_response(body, info)
+        if body.get("usage") is not None and (usage := parse_usage(body)) is not None:
+            self.usage = usage  # the last figure wins: some servers repeat a running total
+        self._metadata.add(body, info)
+        choice = _only_choice(sorted_choices(body))
+        if choice is None:
+            return []
+        chunk = self._feed_choice(choice, _choice_delta(choice, body, info))
+        return [] if chunk is None else [chunk]
+
+    def finish(self, previous_usage: UsageMetadata | None = None) -> list[ChatGenerationChunk]:
+        """The chunks at the end of the stream.
+
+        Args:
+            previous_usage: The tokens of the attempts that this one corrects.
+
+        Raises:
+            ContentFilterError: The completion was filtered and `on_content_filter` is `"raise"`.
+            InvalidResponseError: The stream held no choice.
+        """
+        info = self._info if self._info is not None else ResponseInfo()
+        if not self._has_choice:
+            raise InvalidResponseError(
+                "The stream ended without a choice.",
+                status_code=info.status_code,
+                request_id=info.request_id,
+            )
+        reason = self._finish.get("finish_reason")
+        truncated = is_truncated(reason)
+        if reason == "content_filter" and self._request.on_content_filter == "raise":
+            filters = self._finish.get("content_filter_results")
+            raise content_filter_error(filters, self.received_text, None, info)
+        parts = [ParsedText("", self._received.finish())]
+        if self._parser is not None:
+            parts = [self._parser.feed(parts[0].text), self._parser.finish(truncated=truncated)]
+            if self._parser.unmet_requirement is not None:
+                parts.append(self._parser.flush())
+        chunks = [self._chunk(part, [], {}, {}) for part in parts]
+        last = self._last_chunk(total_usage(previous_usage, self.usage), truncated=truncated)
+        return [*(chunk for chunk in chunks if chunk is not None), last]
+
+    def _feed_choice(self, choice: Json, delta: Json) -> ChatGenerationChunk | None:
+        if not self._has_choice:
+            self._has_choice = _has_content(choice)
+        if choice.get("finish_reason") or choice.get("content_filter_results"):
+            self._read_end(choice)
+        text = self._received.add(content_text(delta))
+        if self._parser is None or not text:
+            parsed = ParsedText("", text)
+        else:
+            parsed = self._parser.feed(text)
+        if reasoning := reasoning_content(delta):
+            parsed = ParsedText(reasoning + parsed.reasoning, parsed.text, parsed.calls)
+        native = tool_call_chunks(delta) if delta.get("tool_calls") else []
+        logprobs = choice_logprobs(choice) if choice.get("logprobs") else {}
+        return self._chunk(parsed, native, logprobs, delta)
+
+    def _chunk(
+        self, parsed: ParsedText, native: list[ToolCallChunk], logprobs: Json, delta: Json
+    ) -> ChatGenerationChunk | None:
+        reasoning, text, calls = parsed
+        kwargs = additional_kwargs(reasoning, delta)
+        if not (native or calls or kwargs or logprobs):
+            return text_chunk(text, self._metadata.take()) if text else None
+        pieces = [*self._calls.feed(native), *map(self._calls.add, calls)]
+        return ChatGenerationChunk(
+            message=AIMessageChunk(
+                content=text,
+                tool_call_chunks=pieces,
+                additional_kwargs=kwargs,
+                response_metadata=self._metadata.take(),
+            ),
+            generation_info=logprobs or None,
+        )
+
+    def _last_chunk(self, usage: UsageMetadata | None, *, truncated: bool) -> ChatGenerationChunk:
+        self._metadata.set_default("model_name", self._request.model)
+        metadata = self._metadata.take()
+        calls = self._calls.finish(truncated=truncated)
+        metadata |= requirement_metadata(self.unmet_requirement, self._calls.errors)
+        if usage is not None:
+            metadata["token_usage"] = to_token_usage(usage)
+        return ChatGenerationChunk(
+            message=AIMessageChunk(
+                content="",
+                tool_call_chunks=calls,
+                response_metadata=metadata,
+                usage_metadata=usage,
+                chunk_position="last",
+            ),
+            generation_info=self._finish or None,
+        )
+
+    def _read_end(self, choice: Json) -> None:
+        reason = str_or_none(choice.get("finish_reason"))
+        # Azure ends a filtered stream with one more chunk, whose reason may be `stop`.
+        if reason is not None and self._finish.get("finish_reason") != "content_filter":
+            self._finish["finish_reason"] = reason
+        results = choice.get("content_filter_results")
+        if isinstance(results, dict):
+            known = self._finish.get("content_filter_results", {})
+            self._finish["content_filter_results"] = known | results
+
+
+@dataclass(slots=True)
+class _NativeCall:
+    """A native call that is still being received: its id, and the pieces of its arguments."""
+
+    id: str
+    arguments: list[str] = field(default_factory=list)
+
+
+class _StreamedCalls:
+    """Numbers a stream's tool calls and gives ids to those that have none.
+
+    The arguments of native calls are emitted at the end, when it is known whether they are complete
+    and whether they have to be repaired: LangChain would run what it received so far.
+    """
+
+    def __init__(self) -> None:
+        self.errors: dict[str, str] = {}  # why calls are invalid, by their ids
+        self._prompted = 0
+        self._native: dict[int | None, _NativeCall] = {}
+
+    def feed(self, pieces: list[ToolCallChunk]) -> list[ToolCallChunk]:
+        """The chunks that open new native calls, among pieces of native calls."""
+        opened = []
+        for piece in pieces:
+            index = piece["index"]
+            if (call := self._native.get(index)) is None:
+                call_id = piece["id"] or new_tool_call_id()
+                call = self._native[index] = _NativeCall(call_id)
+                opened.append(tool_call_chunk(name=piece["name"], args="", id=call_id, index=index))
+            call.arguments.append(piece["args"] or "")
+        return opened
+
+    def add(self, call: Call) -> ToolCallChunk:
+        """A call found in the text, as a chunk."""
+        index, self._prompted = self._prompted, self._prompted + 1
+        call_id = new_tool_call_id()
+        if call.error is None:
+            args = to_compact_json(call.arguments)
+        else:
+            self.errors[call_id] = call.error
+            args = invalid_arguments_text(call.arguments, call.raw)
+        return tool_call_chunk(name=call.name, args=args, id=call_id, index=index)
+
+    def finish(self, *, truncated: bool) -> list[ToolCallChunk]:
+        """The arguments of the native calls."""
+        chunks = []
+        last = next(reversed(self._native), None)
+        for index, call in self._native.items():
+            raw = "".join(call.arguments)
+            arguments, error = parse_arguments(raw, truncated=truncated and index == last)
+            if error is not None:
+                self.errors[call.id] = error
+                args = invalid_arguments_text(None, raw)
+            else:
+                args = to_compact_json(arguments) if raw else ""
+            chunks.append(tool_call_chunk(name=None, args=args, id=None, index=index))
+        return chunks
+
+
+class _ReceivedText:
+    """The text of a stream, as it was received.
+
+    JSON writes a character beyond U+FFFF as two escapes, and some servers split a stream between
+    them. Halves are joined; one that stays alone becomes U+FFFD.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()  # a list of pieces would take ten times the memory
+        self._half = ""
+
+    @property
+    def text(self) -> str:
+        """All text so far."""
+        return self._bytes.decode()
+
+    def add(self, text: str) -> str:
+        """A piece of text, with the half before it, and without one at its end."""
+        if self._half or not text.isascii():
+            text, self._half = self._half + text, ""
+            if text and "\ud800" <= text[-1] <= "\udbff":
+                text, self._half = text[:-1], text[-1]
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        self._bytes += text.encode()
+        return text
+
+    def finish(self) -> str:
+        """What stands for a half that stayed alone."""
+        half, self._half = self._half, ""
+        return self.add("\ufffd") if half else ""
+
+
+def _only_choice(choices: list[Json]) -> Json | None:
+    """The choice of a stream, whatever its index: some servers count up, or write strings.
+
+    Of several choices it is the first one: requests for more than one are not streamed.
+    """
+    return choices[0] if choices else None
+
+
+def _choice_delta(choice: Json, body: Json, info: ResponseInfo) -> Json:
+    """What a choice adds.
+
+    A complete `message`, from a server that ignores `stream`, is taken as one delta. Where both
+    are present, the one that holds something is used.
+
+    Raises:
+        InvalidResponseError: The choice is a complete one without a message.
+    """
+    delta, message = choice.get("delta"), choice.get("message")
+    if isinstance(delta, dict) and (not isinstance(message, dict) or _holds_output(delta)):
+        return delta
+    return choice_message(choice, body, info) if "message" in choice else {}
+
+
+def _holds_output(delta: Json) -> bool:
+    return any(
+        delta.get(key) for key in ("content", "tool_calls", "reasoning_content", "reasoning")
+    )
+
+
+def _has_content(choice: Json) -> bool:
+    """Whether a choice of a stream holds a delta, a message or a finish reason."""
+    return str_or_none(choice.get("finish_reason")) is not None or any(
+        isinstance(choice.get(key), dict) for key in ("delta", "message")
+    )

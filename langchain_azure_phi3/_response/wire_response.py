@@ -1,0 +1,292 @@
+"""Reads the wire's response JSON: choices, text, tool calls and usage, as servers vary them."""
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from langchain_core.messages import InvalidToolCall
+from langchain_core.messages.ai import (
+    InputTokenDetails,
+    OutputTokenDetails,
+    UsageMetadata,
+    add_usage,
+)
+from langchain_core.messages.tool import (
+    ToolCall,
+    ToolCallChunk,
+    invalid_tool_call,
+    tool_call,
+    tool_call_chunk,
+)
+from langchain_core.utils.json import parse_partial_json
+
+from langchain_azure_phi3._tools.json_scanner import is_closed_json
+from langchain_azure_phi3._tools.tool_call_formats import to_object
+from langchain_azure_phi3._types import Json, ResponseInfo
+from langchain_azure_phi3.errors import InvalidResponseError
+
+TRUNCATED_REASONS = frozenset({"length", "max_tokens", "model_length"})
+"""Finish reasons of a response that was cut off: OpenAI's, Anthropic's and Mistral's words."""
+
+TRUNCATED_CALL = "max_tokens cut off this call: its arguments are incomplete."
+
+_INPUT_DETAILS = {"cached_tokens": "cache_read", "audio_tokens": "audio"}
+_OUTPUT_DETAILS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio"}
+
+
+def parse_usage(body: Json) -> UsageMetadata | None:
+    """LangChain's token counts of a response or chunk; `None` where the server gave none."""
+    counts = body.get("usage")
+    if not isinstance(counts, dict):
+        return None
+    given = _int_or_none(counts.get("prompt_tokens"))
+    produced = _int_or_none(counts.get("completion_tokens"))
+    total = _int_or_none(counts.get("total_tokens"))
+    if given is None and produced is None and total is None:
+        return None
+    if given is None:
+        given = max(0, (total or 0) - (produced or 0))
+    if produced is None:
+        produced = max(0, (total or given) - given)
+    usage = UsageMetadata(
+        input_tokens=given,
+        output_tokens=produced,
+        total_tokens=given + produced if total is None else total,
+    )
+    if details := _details(counts.get("prompt_tokens_details"), _INPUT_DETAILS):
+        usage["input_token_details"] = InputTokenDetails(**details)  # type: ignore[typeddict-item]
+    if details := _details(counts.get("completion_tokens_details"), _OUTPUT_DETAILS):
+        usage["output_token_details"] = OutputTokenDetails(**details)  # type: ignore[typeddict-item]
+    return usage
+
+
+def to_token_usage(usage: UsageMetadata) -> dict[str, int]:
+    """The counts under the wire's names, where LangChain's older callbacks look for them."""
+    return {
+        "prompt_tokens": usage["input_tokens"],
+        "completion_tokens": usage["output_tokens"],
+        "total_tokens": usage["total_tokens"],
+    }
+
+
+def total_usage(
+    previous: UsageMetadata | None, usage: UsageMetadata | None
+) -> UsageMetadata | None:
+    """The tokens of an attempt together with those of the attempts before it."""
+    if previous is None or usage is None:
+        return usage if previous is None else previous
+    return add_usage(previous, usage)
+
+
+def sorted_choices(body: Json) -> list[Json]:
+    """The response's choices, in the order of their indexes."""
+    found = body.get("choices")
+    if not isinstance(found, list):
+        return []
+    if len(found) == 1 and isinstance(found[0], dict):  # nearly always
+        return found
+    return sorted(
+        (choice for choice in found if isinstance(choice, dict)),
+        key=lambda choice: _int_or_none(choice.get("index")) or 0,
+    )
+
+
+def choice_message(choice: Json, body: Json, info: ResponseInfo) -> Json:
+    """The message of a choice in a complete response.
+
+    Raises:
+        InvalidResponseError: The choice holds no message.
+    """
+    message = choice.get("message")
+    if isinstance(message, dict):
+        return message
+    # Managed-compute server 0.1.8 answers any failure inside it with content_filter and no message.
+    if choice.get("finish_reason") == "content_filter":
+        return {}
+    raise InvalidResponseError(
+        "The response holds a choice without a message.",
+        status_code=info.status_code,
+        request_id=info.request_id,
+        body=body,
+    )
+
+
+def content_text(message: Json) -> str:
+    """The text of a message or delta.
+
+    Some gateways send parts, and some decode JSON that the model wrote: none of it is lost.
+    """
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    if content is None:
+        return ""
+    if isinstance(content, list) and all(isinstance(part, str | dict) for part in content):
+        return "".join(map(_part_text, content))
+    return _part_text(content)
+
+
+def reasoning_content(message: Json) -> str:
+    """Reasoning that a server gives apart from the text.
+
+    `reasoning_content` is the field of Azure (api-version 2025-04-01) and of vLLM before 0.11,
+    `reasoning` that of later ones and of Ollama.
+    """
+    for key in ("reasoning_content", "reasoning"):
+        reasoning = message.get(key)
+        if isinstance(reasoning, str) and reasoning:
+            return reasoning
+    return ""
+
+
+def additional_kwargs(reasoning: str, message: Json) -> Json:
+    """The `additional_kwargs` of a message: its reasoning, and a refusal that the model wrote."""
+    found: Json = {"reasoning_content": reasoning} if reasoning else {}
+    if refusal := str_or_none(message.get("refusal")):
+        found["refusal"] = refusal
+    return found
+
+
+def is_truncated(finish_reason: Any) -> bool:
+    """Whether a finish reason means that the response was cut off."""
+    return isinstance(finish_reason, str) and finish_reason in TRUNCATED_REASONS
+
+
+def choice_logprobs(choice: Json) -> Json:
+    """The log probabilities of a choice, as a field of metadata."""
+    found = choice.get("logprobs")
+    return {"logprobs": found} if isinstance(found, dict) else {}
+
+
+def response_metadata(body: Json, info: ResponseInfo) -> Json:
+    """What a response states about itself, without empty names (Azure's filter chunk has some)."""
+    found = {
+        "model_name": str_or_none(body.get("model")),
+        "id": str_or_none(body.get("id")),
+        "request_id": info.request_id,
+        "system_fingerprint": str_or_none(body.get("system_fingerprint")),
+        "prompt_filter_results": body.get("prompt_filter_results")
+        or body.get("prompt_annotations"),
+    }
+    return {key: value for key, value in found.items() if value}
+
+
+def tool_calls(
+    message: Json, *, truncated: bool = False
+) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    """The native calls of a complete message: valid ones, and invalid ones with the reason.
+
+    Args:
+        message: The message.
+        truncated: Whether the response was cut off, so that the last call may be incomplete.
+    """
+    valid: list[ToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    calls = list(_raw_tool_calls(message))
+    for call in calls:
+        function = call["function"]
+        name = str_or_none(function.get("name")) or ""
+        raw = _arguments_chunk(function.get("arguments")) or ""
+        call_id = str_or_none(call.get("id")) or new_tool_call_id()
+        arguments, error = parse_arguments(raw, truncated=truncated and call is calls[-1])
+        if arguments is not None:
+            valid.append(tool_call(name=name, args=arguments, id=call_id))
+        else:
+            invalid.append(invalid_tool_call(name=name, args=raw, id=call_id, error=error))
+    return valid, invalid
+
+
+def parse_arguments(raw: str, *, truncated: bool) -> tuple[Json | None, str | None]:
+    """The arguments of a native call, repaired if they are almost JSON; or what is wrong with them.
+
+    Incomplete arguments are never repaired: an agent would run half of them.
+    """
+    try:
+        arguments = json.loads(raw or "{}", strict=False)
+    except (ValueError, RecursionError):
+        arguments = None
+    if isinstance(arguments, dict) and (raw or not truncated):
+        return arguments, None
+    if truncated:
+        return None, TRUNCATED_CALL
+    arguments = to_object(raw) if is_closed_json(raw) else None
+    if arguments is None:
+        return None, "The arguments are not a JSON object."
+    return arguments, None
+
+
+def tool_call_chunks(delta: Json) -> list[ToolCallChunk]:
+    """The pieces of native calls in a delta."""
+    return [
+        tool_call_chunk(
+            name=str_or_none(call["function"].get("name")),
+            args=_arguments_chunk(call["function"].get("arguments")),
+            id=str_or_none(call.get("id")),
+            index=position if (index := _int_or_none(call.get("index"))) is None else index,
+        )
+        for position, call in enumerate(_raw_tool_calls(delta))  # complete messages have no index
+    ]
+
+
+def new_tool_call_id() -> str:
+    """An id for a call that the server gave none, unique across responses."""
+    return f"call_{uuid.uuid4().hex[:24]}"
+
+
+def invalid_arguments_text(arguments: Json | None, raw: str) -> str:
+    """The arguments of an invalid call, as text that does not parse as an object.
+
+    LangChain parses the arguments of a merged stream again, and considers a call valid when they
+    are an object, whatever is wrong with it. An object is therefore written as a JSON string.
+    """
+    text = raw if arguments is None else json.dumps(arguments, ensure_ascii=False)
+    try:
+        is_object = isinstance(parse_partial_json(text), dict)
+    except (ValueError, RecursionError):
+        is_object = False
+    return json.dumps(text, ensure_ascii=False) if is_object or not text else text
+
+
+def str_or_none(value: Any) -> str | None:
+    """A field's string, or `None` where it holds none."""
+    return value if isinstance(value, str) and value else None
+
+
+def _part_text(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, dict) and isinstance(part.get("text"), str):
+        return str(part["text"])
+    if isinstance(part, dict) and part.get("type") is not None:  # an image, or a citation
+        return ""
+    return json.dumps(part, ensure_ascii=False)
+
+
+def _details(given: Any, names: dict[str, str]) -> dict[str, int]:
+    if not isinstance(given, dict):
+        return {}
+    found = {ours: _int_or_none(given.get(theirs)) for theirs, ours in names.items()}
+    return {name: count for name, count in found.items() if count is not None}
+
+
+def _int_or_none(value: Any) -> int | None:
+    """A count that servers write as a number, a numeric string, or null."""
+    try:
+        return int(value) if value is not None else None
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _arguments_chunk(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _raw_tool_calls(message: Json) -> Iterator[Json]:
+    """Azure writes "no calls" as null, as an empty list, or not at all."""
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        if isinstance(call, dict) and isinstance(call.get("function"), dict):
+            yield call

@@ -1,0 +1,203 @@
+"""Tokens of an answer that may hold tool calls, found while the answer streams.
+
+The lexer looks at each character once, apart from the few that may begin a marker, and holds back
+only what may still become one. Where a marker counts depends on the parser's state: the parser
+calls the method for its state, `text`, `opening`, `language`, `json` or `code`.
+"""
+
+import re
+from enum import IntEnum, auto
+from typing import NamedTuple, Protocol
+
+
+class TokenType(IntEnum):
+    """What a piece of an answer is."""
+
+    TEXT = auto()
+    SPACE = auto()  # white space; after a call also what separates calls
+    OPENER = auto()  # a tag or word before calls
+    CLOSER = auto()  # a tag after calls
+    CONTROL = auto()  # a control token of the chat template
+    FENCE = auto()
+    LANGUAGE = auto()  # the word after a fence; may be empty
+    OBJECT_START = auto()  # empty: the brace belongs to the JSON that follows
+    ARRAY_START = auto()
+    ARRAY_END = auto()
+    JSON = auto()
+    CHARACTER = auto()  # one that might have begun a marker within JSON, but did not
+    OTHER = auto()  # empty: what follows begins nothing
+    END = auto()
+    TRUNCATED = auto()  # the end of an incomplete answer
+
+
+class Token(NamedTuple):
+    """A piece of an answer."""
+
+    type: TokenType
+    text: str = ""
+
+
+class JsonReader(Protocol):
+    """What `Lexer.json` needs to know of the JSON value that is being read."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more of the value is needed."""
+
+    def read(self, text: str, at: int) -> int:
+        """Read on from an index; the index of the first character that was not read."""
+
+
+# Phi-4-mini was trained on <|tool_call|>, which its hosts' templates rename; vLLM's template for
+# it asks for functools; Foundry Local and servers for other models use the tags without bars.
+_TAGS = ("tool_call", "tool_calls", "function_call", "function_calls", "functioncall")
+_PLAIN_TAGS = (*_TAGS, "tools", "response")
+_FENCE = "```"
+_MARKERS: dict[str, TokenType] = {
+    **dict.fromkeys((f"<|{tag}|>" for tag in _TAGS), TokenType.OPENER),
+    **dict.fromkeys((f"<{tag}>" for tag in _PLAIN_TAGS), TokenType.OPENER),
+    "functools": TokenType.OPENER,
+    **dict.fromkeys((f"<|/{tag}|>" for tag in _TAGS), TokenType.CLOSER),
+    **dict.fromkeys((f"</|{tag}|>" for tag in _TAGS), TokenType.CLOSER),
+    **dict.fromkeys((f"</{tag}>" for tag in _PLAIN_TAGS), TokenType.CLOSER),
+    **dict.fromkeys(
+        (
+            *("<|end|>", "<|endoftext|>", "<|assistant|>", "<|user|>"),
+            *("<|im_end|>", "<|im_start|>", "</s>"),
+        ),
+        TokenType.CONTROL,
+    ),
+    _FENCE: TokenType.FENCE,
+}
+_MARKER = re.compile("|".join(map(re.escape, _MARKERS)))
+_LONGEST_MARKER = max(map(len, _MARKERS))
+_MARKER_STARTS = frozenset(
+    marker[:length] for marker in _MARKERS for length in range(1, len(marker))
+)
+
+# The languages of fenced blocks that may hold a call; the first ones say that they do.
+CALL_LANGUAGES = frozenset(
+    {"tool_call", "tool_calls", "tool_use", "tool", "function_call", "function", "functools"}
+)
+JSON_LANGUAGES = CALL_LANGUAGES | {"", "json", "jsonc", "json5", "text", "plaintext"}
+
+_MAY_BEGIN_CALL = re.compile(r"[<`{\[]|f(?=u|\Z)")
+_IN_WORD = re.compile(r"\w")
+_SPACE = re.compile(r"\s+")
+_SEPARATORS = re.compile(r"[\s,;}\]]+")
+_WORD = re.compile(r"[\w+#.-]*")
+
+
+class Lexer:
+    """Cuts an answer into tokens; each method gives the next one, or `None` to wait for text."""
+
+    def __init__(self) -> None:
+        self._text = ""
+        self._at = 0
+        self._before = ""  # the character before the text
+        self._ended = False
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether all text was read."""
+        return self._at == len(self._text)
+
+    def feed(self, text: str) -> None:
+        """Append a piece of the answer."""
+        if self._at:
+            self._before = self._text[self._at - 1]
+        self._text = self._text[self._at :] + text
+        self._at = 0
+
+    def end(self) -> None:
+        """Wait for nothing more."""
+        self._ended = True
+
+    def rewind(self, length: int) -> None:
+        """Give the last characters back."""
+        self._at -= length
+
+    def pass_through(self, text: str) -> bool:
+        """Take a piece of ordinary text as read, if nothing in it or before it may begin a call."""
+        if self._at < len(self._text) or _MAY_BEGIN_CALL.search(text) is not None:
+            return False
+        self.feed(text)
+        self._at = len(text)
+        return True
+
+    def text(self) -> Token | None:
+        """Ordinary text, up to what may begin a call, or that."""
+        text, at = self._text, self._at
+        found = _MAY_BEGIN_CALL.search(text, at)
+        if found is None:
+            return self._take(TokenType.TEXT, len(text))
+        start = found.start()
+        if start > at:
+            return self._take(TokenType.TEXT, start)
+        before = text[at - 1] if at else self._before
+        if text[at] == "f" and _IN_WORD.match(before):
+            return self._take(TokenType.TEXT, at + 1)
+        return self._mark(TokenType.TEXT)
+
+    def opening(self, *, after_call: bool = False) -> Token | None:
+        """Where a call may begin: white space, a marker, a bracket, or `OTHER`."""
+        filler = _SEPARATORS if after_call else _SPACE
+        found = filler.match(self._text, self._at)
+        if found is not None:
+            return self._take(TokenType.SPACE, found.end())
+        token = self._mark(TokenType.OTHER)
+        if token is None or token.type is not TokenType.OTHER:
+            return token
+        self.rewind(len(token.text))
+        return Token(TokenType.OTHER)
+
+    def language(self) -> Token | None:
+        """The word after a fence, once it is complete or cannot become a language of calls."""
+        found = _WORD.match(self._text, self._at)
+        end = self._at if found is None else found.end()
+        word = self._text[self._at : end].casefold()
+        may_go_on = end == len(self._text) and not self._ended
+        if may_go_on and any(language.startswith(word) for language in JSON_LANGUAGES):
+            return None
+        return self._take(TokenType.LANGUAGE, end)
+
+    def code(self) -> Token | None:
+        """The inside of a fenced block, or the fence after it."""
+        text, at = self._text, self._at
+        if text.startswith(_FENCE, at):
+            return self._take(TokenType.FENCE, at + len(_FENCE))
+        end = text.find(_FENCE, at)
+        if end < 0:
+            end = len(text) if self._ended else len(text.rstrip("`"))
+        return self._take(TokenType.TEXT, end) if end > at else None
+
+    def json(self, reader: JsonReader) -> Token | None:
+        """As much as the reader takes, or what stopped it: a marker, a `]`, or a character."""
+        end = reader.read(self._text, self._at)
+        if end > self._at or reader.is_settled:
+            return self._take(TokenType.JSON, end)
+        if self._text[self._at] == "]":
+            return self._take(TokenType.ARRAY_END, self._at + 1)
+        return self._mark(TokenType.CHARACTER)
+
+    def _mark(self, otherwise: TokenType) -> Token | None:
+        """The marker or bracket at the current place, or one character of another type."""
+        text, at = self._text, self._at
+        char = text[at]
+        if char == "{":
+            return Token(TokenType.OBJECT_START)
+        if char == "[":
+            return self._take(TokenType.ARRAY_START, at + 1)
+        if char in "<`f":
+            found = _MARKER.match(text, at)
+            if found is not None:
+                return self._take(_MARKERS[found[0]], found.end())
+            rest = text[at : at + _LONGEST_MARKER]
+            if at + len(rest) == len(text) and not self._ended and rest in _MARKER_STARTS:
+                return None
+        return self._take(otherwise, at + 1)
+
+    def _take(self, token_type: TokenType, end: int) -> Token:
+        token = Token(token_type, self._text[self._at : end])
+        self._at = end
+        return token

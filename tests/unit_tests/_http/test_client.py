@@ -1,0 +1,208 @@
+"""The HTTP clients that all models of a process share."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import httpx
+import pytest
+
+from langchain_azure_phi3 import ChatAzurePhi3
+from langchain_azure_phi3._http import client
+from langchain_azure_phi3._http.client import (
+    AsyncClient,
+    BorrowedAsyncClient,
+    BorrowedClient,
+    Client,
+    aclose_shared,
+    close_shared,
+)
+from langchain_azure_phi3.emulator import Emulator
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is shared yet; what other tests share is left alone."""
+    monkeypatch.setattr(client, "_shared", client._Shared())
+
+
+class Closing:
+    """A client that remembers whether it was closed."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+
+    def close(self) -> None:
+        """Remember it."""
+        self.is_closed = True
+
+    async def aclose(self) -> None:
+        """Remember it."""
+        self.is_closed = True
+
+
+@pytest.fixture
+def _watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients whose end can be seen."""
+    monkeypatch.setattr(client, "_make_client", Closing)
+    monkeypatch.setattr(client, "_make_async_client", Closing)
+
+
+async def borrowed() -> AsyncClient:
+    """The loop's client, given back at once."""
+    async with BorrowedAsyncClient(None) as found:
+        return found
+
+
+def test_all_threads_share_one_client() -> None:
+    """Even if they all come first."""
+    found: list[Client] = []
+
+    def borrow() -> None:
+        with BorrowedClient(None) as shared:
+            found.append(shared)
+
+    threads = [threading.Thread(target=borrow) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert 8 == len(found)
+    assert 1 == len({id(each) for each in found})
+
+
+async def test_closing_without_a_client_is_harmless() -> None:
+    """A process that sent nothing ends as quietly."""
+    close_shared()
+    await aclose_shared()
+
+
+@pytest.mark.usefixtures("_watched")
+async def test_a_client_closes_after_its_last_response() -> None:
+    """The response is read to its end; the next request gets another client."""
+    with BorrowedClient(None) as sync:
+        close_shared()
+        with BorrowedClient(None) as other:
+            assert other is not sync
+        assert not sync.is_closed  # type: ignore[union-attr]
+    async with BorrowedAsyncClient(None) as asynchronous:
+        await aclose_shared()
+        assert await borrowed() is not asynchronous
+        assert not asynchronous.is_closed  # type: ignore[union-attr]
+
+    assert sync.is_closed  # type: ignore[union-attr]
+    assert asynchronous.is_closed  # type: ignore[union-attr]
+    assert not other.is_closed  # type: ignore[union-attr]
+    close_shared()
+    assert other.is_closed  # type: ignore[union-attr]
+
+
+async def test_own_clients_are_never_closed() -> None:
+    """They are used as they are."""
+    with httpx.Client() as own, BorrowedClient(own) as sync:
+        close_shared()
+        assert sync is own
+        assert not own.is_closed
+    async with httpx.AsyncClient() as mine, BorrowedAsyncClient(mine) as asynchronous:
+        await aclose_shared()
+        assert asynchronous is mine
+        assert not mine.is_closed
+
+
+@pytest.mark.usefixtures("_watched")
+def test_each_loop_has_its_own_client() -> None:
+    """It ends with its loop; a loop that was closed without cleaning up is forgotten."""
+
+    async def both() -> tuple[AsyncClient, AsyncClient]:
+        return await borrowed(), await borrowed()
+
+    first, again = asyncio.run(both())
+    other, _ = asyncio.run(both())
+
+    assert first is again
+    assert first is not other
+    assert first.is_closed  # type: ignore[union-attr]
+    assert other.is_closed  # type: ignore[union-attr]
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(borrowed())
+    loop.close()
+    asyncio.run(borrowed())
+    assert loop not in client._shared.by_loop
+
+
+UNCLEAN = """
+    import asyncio, os, sys
+    from langchain_azure_phi3 import ChatAzurePhi3
+
+    model = ChatAzurePhi3()
+    for _ in range(2):  # the second finds the first's loop closed
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(model.ainvoke("Hi"))
+        loop.close()
+    kept = asyncio.new_event_loop()  # never closed
+    kept.run_until_complete(model.ainvoke("Hi"))
+    if sys.argv[1] == "fork":
+        if os.fork():
+            os.wait()
+        print(model.invoke("Hi").text != "", asyncio.run(model.ainvoke("Hi")).text != "")
+"""
+
+
+@pytest.mark.parametrize("how", ["exit", "fork"])
+def test_abandoned_loops_leave_no_warnings(phi: Emulator, how: str) -> None:
+    """Notebooks and servers end without closing their loops, and fork."""
+    environment = {
+        **os.environ,
+        "AZURE_INFERENCE_ENDPOINT": phi.endpoint,
+        "AZURE_INFERENCE_CREDENTIAL": phi.key,
+    }
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", textwrap.dedent(UNCLEAN), how],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert ("", 0) == (done.stderr, done.returncode)
+    assert done.stdout == ("True True\n" * 2 if how == "fork" else "")
+
+
+def test_proxies_are_left_to_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It knows those of the environment, of all types."""
+    monkeypatch.setattr(client, "getproxies", lambda: {"https": "http://127.0.0.1:9"})
+    for made in (client._make_client(), client._make_async_client()):
+        assert isinstance(made, httpx.Client | httpx.AsyncClient)
+        assert made.timeout == client.DEFAULT_TIMEOUT
+    monkeypatch.setattr(client, "getproxies", lambda: {"no": "127.0.0.1"})
+    assert isinstance(client._make_client(), client.LeanClient)
+    assert isinstance(client._make_async_client(), client.AsyncLeanClient)
+
+
+@pytest.mark.usefixtures("over_httpx")
+def test_an_own_async_client_keeps_sync_timeouts(phi: Emulator) -> None:
+    """Behind a proxy, calls in threads wait longer than httpx's five seconds."""
+    with BorrowedClient(None) as shared:
+        assert isinstance(shared, httpx.Client)
+        sent: list[httpx.Request] = []
+        shared.event_hooks["request"].append(sent.append)
+        own = httpx.AsyncClient()
+        model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, http_async_client=own)
+        model.invoke("Hi")
+        assert client.READ_SECONDS == sent[0].extensions["timeout"]["read"]
+
+
+def test_a_forked_child_starts_anew() -> None:
+    """It must not write into its parent's connections, nor close them."""
+    with BorrowedClient(None):
+        known = client._shared
+    client._reset_after_fork()
+
+    assert client._shared is not known
+    assert client._shared.sync is None
+    assert client._inherited.pop() is known
