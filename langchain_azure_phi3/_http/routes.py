@@ -46,8 +46,8 @@ _BY_HOST: tuple[tuple[str, EndpointType, str | None], ...] = (
     ("models.github.ai", GITHUB, None),
 )
 
-# Python's resolver fails on other lengths with a UnicodeError (RFC 1035, 2.3.4). Not more is asked
-# of names: underscores are common.
+# Python's resolver fails on other lengths with a UnicodeError (RFC 1035, 2.3.4).
+# Nothing else is checked: underscores are common.
 _LABEL = re.compile(r"[^\s%]{1,63}")
 
 _BY_PATH = (
@@ -72,7 +72,7 @@ class Route:
     Attributes:
         endpoint_type: What it accepts.
         base: The endpoint without query and known suffixes: fit for traces and cache keys.
-        chat_url: Where completions are asked for.
+        chat_url: Where completions are requested.
         info_url: Where the model tells its name.
         loopback: Whether the host is this machine.
         alternate_url: Where else completions may be: servers of one type differ by age.
@@ -116,7 +116,7 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
     if version is not None:
         query = _with_version(query, version)
     tail = f"?{urlencode(query)}" if query else ""
-    # Where /v1 is an older chat route, /info and /score lie beside it.
+    # Where /v1 is an older chat route, /info and /score lie next to it.
     root = base.removesuffix("/v1") if endpoint_type.has_info_route else base
     chat, alternate = (f"{base}/chat/completions{tail}", _alternate_url(endpoint_type, base, tail))
     return Route(

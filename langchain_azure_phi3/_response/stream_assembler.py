@@ -127,8 +127,9 @@ class StreamAssembler:
             if self._parser.unmet_requirement is not None:
                 parts.append(self._parser.flush())
         chunks = [self._chunk(part, [], {}, {}) for part in parts]
-        last = self._last_chunk(total_usage(previous_usage, self.usage), truncated=truncated)
-        return [*(chunk for chunk in chunks if chunk is not None), last]
+        chunks.append(self._arguments_chunk(truncated=truncated))
+        chunks.append(self._last_chunk(total_usage(previous_usage, self.usage)))
+        return [chunk for chunk in chunks if chunk is not None]
 
     def _feed_choice(self, choice: Json, delta: Json) -> ChatGenerationChunk | None:
         if not self._has_choice:
@@ -164,17 +165,25 @@ class StreamAssembler:
             generation_info=logprobs or None,
         )
 
-    def _last_chunk(self, usage: UsageMetadata | None, *, truncated: bool) -> ChatGenerationChunk:
+    def _arguments_chunk(self, *, truncated: bool) -> ChatGenerationChunk | None:
+        # Not the last chunk: LangChain takes the calls there for complete ones.
+        calls = self._calls.finish(truncated=truncated)
+        if not calls:
+            return None
+        message = AIMessageChunk(
+            content="", tool_call_chunks=calls, response_metadata=self._metadata.take()
+        )
+        return ChatGenerationChunk(message=message)
+
+    def _last_chunk(self, usage: UsageMetadata | None) -> ChatGenerationChunk:
         self._metadata.set_default("model_name", self._request.model)
         metadata = self._metadata.take()
-        calls = self._calls.finish(truncated=truncated)
         metadata |= requirement_metadata(self.unmet_requirement, self._calls.errors)
         if usage is not None:
             metadata["token_usage"] = to_token_usage(usage)
         return ChatGenerationChunk(
             message=AIMessageChunk(
                 content="",
-                tool_call_chunks=calls,
                 response_metadata=metadata,
                 usage_metadata=usage,
                 chunk_position="last",

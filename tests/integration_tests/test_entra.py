@@ -30,7 +30,7 @@ from langchain_azure_phi3 import (
 )
 from langchain_azure_phi3.emulator import Emulator
 from tests.certificates import certified
-from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 from tests.integration_tests.entra import SECRET, TENANT, Entra, serving
 from tests.raw_server import serving as serving_bytes
 
@@ -111,12 +111,12 @@ async def test_sync_credentials_sign_on_both_paths(
     entra: Entra, credential: ClientSecretCredential
 ) -> None:
     """Once for two questions, with the scope of the place."""
-    for colour in COLOURS:
+    for mode in CALL_MODES:
         phi = emulated(entra)
         model = placed(phi, MANAGED, credential)
 
-        assert (await ask(model, colour, "Hi")).text
-        assert (await ask(model, colour, "Hi")).text
+        assert (await call_model(model, mode, "Hi")).text
+        assert (await call_model(model, mode, "Hi")).text
 
         assert [ML] == entra.scopes
         assert {"Bearer a-token-of-entra-id"} == {r.headers["authorization"] for r in phi.requests}
@@ -127,10 +127,10 @@ async def test_an_async_credential_signs_on_the_async_path(
     entra: Entra, async_credential: AsyncClientSecretCredential
 ) -> None:
     """The same, awaited."""
-    for colour in ["ainvoke", "astream"]:
+    for mode in ["ainvoke", "astream"]:
         model = placed(emulated(entra), MANAGED, async_credential)
 
-        assert (await ask(model, colour, "Hi")).text
+        assert (await call_model(model, mode, "Hi")).text
         assert [ML] == entra.scopes
 
 
@@ -138,13 +138,13 @@ async def test_async_credentials_are_refused_in_threads(
     entra: Entra, async_credential: AsyncClientSecretCredential
 ) -> None:
     """It says what to use instead."""
-    for colour in ["invoke", "stream"]:
+    for mode in ["invoke", "stream"]:
         model = placed(emulated(entra), MANAGED, async_credential)
 
         with pytest.raises(
             InvalidInputError, match="Use ainvoke and astream, or a sync credential"
         ):
-            await ask(model, colour, "Hi")
+            await call_model(model, mode, "Hi")
 
 
 async def test_many_calls_wait_for_one_token(
@@ -257,7 +257,7 @@ def everything_in(failure: BaseException) -> str:
 
 async def test_a_refused_sign_in_is_an_authentication_error(entra: Entra, pem: Path) -> None:
     """With Entra ID's reason and without the secret, which azure-core's exception holds."""
-    for colour in COLOURS:
+    for mode in CALL_MODES:
         with signed_out(entra, pem) as credential:
             entra.refusal = {
                 "error": "invalid_client",
@@ -267,7 +267,7 @@ async def test_a_refused_sign_in_is_an_authentication_error(entra: Entra, pem: P
             model = placed(phi, MANAGED, credential)
 
             with pytest.raises(AuthenticationError, match="AADSTS7000215") as caught:
-                await ask(model, colour, "Hi")
+                await call_model(model, mode, "Hi")
 
             assert caught.value.__context__ is None
             assert caught.value.__cause__ is None
@@ -275,7 +275,7 @@ async def test_a_refused_sign_in_is_an_authentication_error(entra: Entra, pem: P
             assert not caught.value.is_retryable
             assert phi.requests == []
             entra.refusal = None
-            assert (await ask(model, colour, "Hi")).text
+            assert (await call_model(model, mode, "Hi")).text
 
 
 async def test_a_refused_async_sign_in_too(
@@ -365,14 +365,14 @@ def challenge(claims: str = CLAIMS) -> dict[str, str]:
 
 async def test_a_challenge_is_answered_once_with_its_claims(entra: Entra, pem: Path) -> None:
     """Continuous access evaluation; the next questions use the new token."""
-    for colour in COLOURS:
+    for mode in CALL_MODES:
         with signed_out(entra, pem) as credential:
             phi = emulated(entra)
             phi.fail(status=401, headers=challenge())
             model = placed(phi, MANAGED, credential)
 
-            assert (await ask(model, colour, "Hi")).text
-            assert (await ask(model, colour, "Hi")).text
+            assert (await call_model(model, mode, "Hi")).text
+            assert (await call_model(model, mode, "Hi")).text
 
             assert len(phi.requests) == 3
             first, second = entra.asked
@@ -397,7 +397,7 @@ class Renewing:
 @pytest.mark.usefixtures("each_transport")
 async def test_challenges_are_answered_over_every_transport(phi: Emulator) -> None:
     """The refusal is read to its end, so that its connection can be used again."""
-    for colour in COLOURS:
+    for mode in CALL_MODES:
         phi.requests.clear()
         phi.fail(status=401, headers=challenge())
         credential = Renewing(phi.key)
@@ -405,7 +405,7 @@ async def test_challenges_are_answered_over_every_transport(phi: Emulator) -> No
             endpoint=phi.endpoint, credential=credential, credential_scopes=["https://x/.default"]
         )
 
-        assert (await ask(model, colour, "Hi")).text
+        assert (await call_model(model, mode, "Hi")).text
         assert [{}, {"claims": CLAIMS, "enable_cae": True}] == credential.asked
         assert 2 == len(phi.requests)
         assert phi.open_connections <= 1
@@ -419,7 +419,7 @@ async def test_challenges_are_answered_over_every_transport(phi: Emulator) -> No
 @pytest.mark.usefixtures("each_transport")
 async def test_a_broken_challenge_is_a_failed_connection() -> None:
     """It may be tried again; its connection is closed."""
-    for colour in COLOURS:
+    for mode in CALL_MODES:
         head = f"HTTP/1.1 401 No\r\nwww-authenticate: {challenge()['www-authenticate']}\r\n"
         with serving_bytes(f"{head}content-length: 99\r\n\r\nhalf".encode()) as address:
             model = ChatAzurePhi3(
@@ -429,7 +429,7 @@ async def test_a_broken_challenge_is_a_failed_connection() -> None:
                 max_retries=0,
             )
             with pytest.raises(ConnectionFailedError):
-                await ask(model, colour, "Hi")
+                await call_model(model, mode, "Hi")
 
 
 async def test_an_async_credential_answers_a_challenge(

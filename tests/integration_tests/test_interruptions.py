@@ -18,7 +18,7 @@ from langchain_azure_phi3 import (
     ServerError,
 )
 from langchain_azure_phi3.emulator import Emulator
-from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 from tests.raw_server import serving
 
 TEXT = "Grüße 😀!"
@@ -32,11 +32,11 @@ def get_weather(city: str) -> str:
     return f"Rain in {city}."
 
 
-async def read(model: Any, colour: str) -> tuple[str, AzurePhi3Error | None]:
+async def read(model: Any, mode: str) -> tuple[str, AzurePhi3Error | None]:
     """The text that a stream gave, and the error that ended it."""
     texts: list[str] = []
     try:
-        if colour == "stream":
+        if mode == "stream":
             texts.extend(chunk.text for chunk in model.stream("Hi"))
         else:
             async for chunk in model.astream("Hi"):
@@ -92,9 +92,9 @@ def _is_json(data: bytes) -> bool:
 
 
 @pytest.mark.parametrize("tools", [False, True], ids=["plain", "tools"])
-@pytest.mark.parametrize("colour", STREAMS)
+@pytest.mark.parametrize("mode", STREAMS)
 @pytest.mark.parametrize("kind", ["cut", "reset", "end"])
-async def test_streams_cut_at_any_byte_are_interrupted(kind: Any, colour: str, tools: bool) -> None:
+async def test_streams_cut_at_any_byte_are_interrupted(kind: Any, mode: str, tools: bool) -> None:
     """Within an event, a field, a character of four bytes; `partial` is all that came.
 
     Text that was held back, because it may have become a call, is in it too.
@@ -112,7 +112,7 @@ async def test_streams_cut_at_any_byte_are_interrupted(kind: Any, colour: str, t
         phi.script(said)
         phi.fail(name=kind, after_bytes=after)
 
-        text, error = await read(asked, colour)
+        text, error = await read(asked, mode)
 
         assert isinstance(error, InterruptedStreamError), after
         assert text_in(whole[:after], cleanly=kind == "end") == error.partial, after
@@ -122,7 +122,7 @@ async def test_streams_cut_at_any_byte_are_interrupted(kind: Any, colour: str, t
 
 async def test_responses_cut_at_any_byte_are_errors() -> None:
     """Cut short by the network, or by a proxy that counts its length anew."""
-    for colour in ["invoke", "ainvoke"]:
+    for mode in ["invoke", "ainvoke"]:
         for kind, error in [
             ("cut", InterruptedStreamError),
             ("reset", InterruptedStreamError),
@@ -134,7 +134,7 @@ async def test_responses_cut_at_any_byte_are_errors() -> None:
                 phi.script(TEXT)
                 phi.fail(name=kind, after_bytes=after)
                 with pytest.raises(error):
-                    await ask(model, colour, "Hi")
+                    await call_model(model, mode, "Hi")
             await model.http_async_client.aclose()  # type: ignore[union-attr]
 
 
@@ -154,7 +154,7 @@ PLACES = {
 async def test_streams_cut_on_a_socket_are_interrupted(phi: Emulator, model: ChatAzurePhi3) -> None:
     """By FIN, by reset, and by a last chunk in good order."""
     for place in PLACES:
-        for colour in STREAMS:
+        for mode in STREAMS:
             for kind in ["cut", "reset", "end"]:
                 phi.requests.clear()
                 whole = body_of(phi, TEXT, stream=True)
@@ -163,7 +163,7 @@ async def test_streams_cut_on_a_socket_are_interrupted(phi: Emulator, model: Cha
                 phi.fail(name=kind, after_bytes=after)
                 phi.requests.clear()
 
-                text, error = await read(model, colour)
+                text, error = await read(model, mode)
 
                 assert isinstance(error, InterruptedStreamError)
                 assert text == error.partial == text_in(whole[:after], cleanly=kind == "end")
@@ -181,7 +181,7 @@ UNTIL_CLOSED = HEAD.format("text/event-stream", "connection: close").encode()
 @pytest.mark.usefixtures("each_transport")
 async def test_broken_framing_is_an_interruption() -> None:
     """Below the events, HTTP itself breaks off."""
-    for colour in STREAMS:
+    for mode in STREAMS:
         for resets in [False, True]:
             for answer, later in [
                 (CHUNKED + b"3a\r\n" + EVENT + b"\r\n40\r\n" + EVENT[:20], b""),
@@ -193,7 +193,7 @@ async def test_broken_framing_is_an_interruption() -> None:
             ]:
                 with serving(answer, later, resets=resets) as address:
                     model = ChatAzurePhi3(endpoint=address, timeout=5, max_retries=0)
-                    text, error = await read(model, colour)
+                    text, error = await read(model, mode)
 
                 assert isinstance(error, InterruptedStreamError)
                 assert "Hi" == text == error.partial
@@ -202,13 +202,13 @@ async def test_broken_framing_is_an_interruption() -> None:
 @pytest.mark.usefixtures("each_transport")
 async def test_short_bodies_are_errors(phi: Emulator, model: ChatAzurePhi3) -> None:
     """Even where what came is JSON, as with `short`."""
-    for colour in ["invoke", "ainvoke"]:
+    for mode in ["invoke", "ainvoke"]:
         for kind in ["short", "cut", "reset"]:
             phi.requests.clear()
             phi.fail(name=kind, after_bytes=50)
 
             with pytest.raises(InterruptedStreamError) as caught:
-                await ask(model, colour, "Hi")
+                await call_model(model, mode, "Hi")
 
             assert caught.value.is_retryable
             assert 1 == len(phi.requests)
@@ -244,7 +244,7 @@ SHAPES: dict[str, tuple[Any, type[AzurePhi3Error]]] = {
 async def test_errors_in_mid_stream_keep_the_text(phi: Emulator, model: ChatAzurePhi3) -> None:
     """Text that was held back, because it may have become a call, is in `partial` too."""
     for shape in SHAPES:
-        for colour in STREAMS:
+        for mode in STREAMS:
             for tools in [False, True]:
                 phi.requests.clear()
                 body, expected = SHAPES[shape]
@@ -253,9 +253,7 @@ async def test_errors_in_mid_stream_keep_the_text(phi: Emulator, model: ChatAzur
                 phi.script(said)
                 phi.fail(name="event", after=4, body=event)
 
-                text, error = await read(
-                    model.bind_tools([get_weather]) if tools else model, colour
-                )
+                text, error = await read(model.bind_tools([get_weather]) if tools else model, mode)
 
                 assert type(error) is expected
                 assert error.partial
@@ -279,12 +277,14 @@ NO_ANSWERS: dict[str, Any] = {
 async def test_empty_responses_are_not_corrected(phi: Emulator, model: ChatAzurePhi3) -> None:
     """It is no call that did not come: nothing is asked again."""
     for fault in NO_ANSWERS:
-        for colour in COLOURS:
+        for mode in CALL_MODES:
             for choice in ["auto", "any"]:
                 phi.requests.clear()
                 phi.fail(**NO_ANSWERS[fault])
 
                 with pytest.raises(ServerError if fault == "an error" else InvalidResponseError):
-                    await ask(model.bind_tools([get_weather], tool_choice=choice), colour, "Hi")
+                    await call_model(
+                        model.bind_tools([get_weather], tool_choice=choice), mode, "Hi"
+                    )
 
                 assert 1 == len(phi.requests)

@@ -29,7 +29,7 @@ from langchain_azure_phi3 import (
 )
 from langchain_azure_phi3.emulator import Emulator
 from tests.certificates import certified
-from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 from tests.raw_server import serving
 
 QUESTION = "How many languages are in the world?"
@@ -70,10 +70,14 @@ def test_one_model_works_in_loops_and_threads(model: ChatAzurePhi3) -> None:
     """Loops in threads, side by side, with sync calls between."""
 
     def life(number: int) -> list[str]:
-        async def ask() -> str:
+        async def call_model() -> str:
             return (await model.ainvoke(f"async {number}")).text
 
-        return [asyncio.run(ask()), model.invoke(f"sync {number}").text, asyncio.run(ask())]
+        return [
+            asyncio.run(call_model()),
+            model.invoke(f"sync {number}").text,
+            asyncio.run(call_model()),
+        ]
 
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(life, range(12)))
@@ -101,11 +105,11 @@ WHOLE = HEAD + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in (SAID
 @pytest.mark.usefixtures("each_transport")
 async def test_tls_works(known_certificate: Path) -> None:
     """From a server whose certificate is known."""
-    for colour in COLOURS:
-        answer = WHOLE + b"0\r\n\r\n" if "stream" in colour else COMPLETION
+    for mode in CALL_MODES:
+        answer = WHOLE + b"0\r\n\r\n" if "stream" in mode else COMPLETION
         with serving(answer, certificate=known_certificate) as address:
             model = ChatAzurePhi3(endpoint=address, credential="k", timeout=5)
-            assert "Hi" == (await ask(model, colour, "Hi")).text
+            assert "Hi" == (await call_model(model, mode, "Hi")).text
             await model.aclose()
             model.close()
 
@@ -113,23 +117,23 @@ async def test_tls_works(known_certificate: Path) -> None:
 @pytest.mark.usefixtures("each_transport", "known_certificate")
 async def test_unknown_certificates_are_refused(tmp_path: Path) -> None:
     """Before the key is sent."""
-    for colour in COLOURS:
+    for mode in CALL_MODES:
         stranger = certified(tmp_path / "stranger.pem")
         with serving(b"", certificate=stranger) as address:
             model = ChatAzurePhi3(endpoint=address, credential="k", timeout=5, max_retries=0)
             with pytest.raises(ConnectionFailedError, match="certificate verify failed"):
-                await ask(model, colour, "Hi")
+                await call_model(model, mode, "Hi")
 
 
 async def test_long_messages_arrive_complete(phi: Emulator, model: ChatAzurePhi3) -> None:
     """In more packets than one, and of more than aiohttp sends at once without a warning."""
-    for colour in ["invoke", "ainvoke"]:
+    for mode in ["invoke", "ainvoke"]:
         phi.requests.clear()
         question = "ß" * 700_000
         unlimited = model.model_copy(update={"model": "an-unknown-phi"})
 
         with suppress(AzurePhi3Error):  # no Phi reads that much
-            await ask(unlimited, colour, question)
+            await call_model(unlimited, mode, question)
 
         assert question == phi.requests[-1].json["messages"][-1]["content"]
 
@@ -166,7 +170,7 @@ def test_thousands_of_models_leave_nothing_behind(phi: Emulator) -> None:
 
 
 async def test_models_can_be_copied_and_pickled(phi: Emulator) -> None:
-    """The copy works as the original does, in both colours."""
+    """The copy works as the original does, in both modes."""
     for travel in [
         copy.copy,
         copy.deepcopy,
@@ -189,7 +193,7 @@ PROCESSES = """
 
     from langchain_azure_phi3 import ChatAzurePhi3
 
-    def ask(model, results):
+    def call_model(model, results):
         results.put(model.invoke("from a child").text)
 
     if __name__ == "__main__":
@@ -197,7 +201,7 @@ PROCESSES = """
         context = multiprocessing.get_context(sys.argv[1])
         model.invoke("from the parent")  # a connection that a fork would inherit
         results = context.Queue()
-        children = [context.Process(target=ask, args=(model, results)) for _ in range(3)]
+        children = [context.Process(target=call_model, args=(model, results)) for _ in range(3)]
         for child in children:
             child.start()
         texts = [results.get(timeout=60) for _ in children] + [model.invoke("again").text]
@@ -257,7 +261,7 @@ def test_abandoned_streams_release_their_connections(slow: Emulator, slowly: Cha
 async def test_leaving_an_async_stream_releases_its_connection(
     slow: Emulator, slowly: ChatAzurePhi3
 ) -> None:
-    """The same in the other colour."""
+    """The same in the other mode."""
     async with aclosing(slowly.astream(QUESTION)) as chunks:  # type: ignore[type-var]
         await anext(aiter(chunks))
 
@@ -267,7 +271,7 @@ async def test_leaving_an_async_stream_releases_its_connection(
 async def test_forgotten_streams_release_their_connections(
     slow: Emulator, slowly: ChatAzurePhi3
 ) -> None:
-    """Collected as garbage, half-read, in both colours."""
+    """Collected as garbage, half-read, in both modes."""
     chunks = slowly.stream(QUESTION)
     next(iter(chunks))
     del chunks
@@ -303,15 +307,15 @@ async def test_canceled_tasks_release_their_connections(
 
 
 async def test_silent_servers_are_a_timeout(phi: Emulator) -> None:
-    """After the read timeout: before the answer, and in the middle of it; in all colours."""
+    """After the read timeout: before the answer, and in the middle of it; in all modes."""
     for kind in ["stall", "hang"]:
         model = ChatAzurePhi3(
             endpoint=phi.endpoint, credential=phi.key, timeout=(5, 0.2), max_retries=0
         )
-        for colour in COLOURS:
-            phi.fail(name=kind, after=2 if kind == "stall" and "stream" in colour else 0)
+        for mode in CALL_MODES:
+            phi.fail(name=kind, after=2 if kind == "stall" and "stream" in mode else 0)
             with pytest.raises(RequestTimeoutError):
-                await ask(model, colour, QUESTION)
+                await call_model(model, mode, QUESTION)
 
         assert await asettled(lambda: phi.open_connections, 0)
 

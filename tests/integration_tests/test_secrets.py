@@ -20,7 +20,7 @@ from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from langchain_azure_phi3 import AzurePhi3Error, ChatAzurePhi3, InvalidInputError
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator
-from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 from tests.raw_server import serving
 
 CANARY = "canary/7d1f+0a93c5e8b246"
@@ -208,7 +208,7 @@ EVENTS = {
 OCCASIONS = ("success", *FAILURES, *EVENTS)
 # Each occasion in two ways and with two credentials; over all, each way with each credential.
 PAIRS = [
-    (occasion, COLOURS[(n + shift) % 4], tuple(CREDENTIALS)[(n // 4 + shift) % 3])
+    (occasion, CALL_MODES[(n + shift) % 4], tuple(CREDENTIALS)[(n // 4 + shift) % 3])
     for n, occasion in enumerate(OCCASIONS)
     for shift in (0, 1)
 ]
@@ -218,14 +218,14 @@ def test_the_pairs_cover_both_paths() -> None:
     """Each occasion in threads and in loops; each way with each credential."""
     for occasion in OCCASIONS:
         assert {True, False} == {c.startswith("a") for o, c, _ in PAIRS if o == occasion}
-    assert 12 == len({(colour, credential) for _, colour, credential in PAIRS})
+    assert 12 == len({(mode, credential) for _, mode, credential in PAIRS})
 
 
-@pytest.mark.parametrize(("occasion", "colour", "credential"), PAIRS)
+@pytest.mark.parametrize(("occasion", "mode", "credential"), PAIRS)
 async def test_no_secret_is_shown_anywhere(
     phi: Emulator,
     occasion: str,
-    colour: str,
+    mode: str,
     credential: str,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -241,12 +241,12 @@ async def test_no_secret_is_shown_anywhere(
     error = None
 
     try:
-        await ask(made(phi, credential), colour, "Hi", config=watched.config)
+        await call_model(made(phi, credential), mode, "Hi", config=watched.config)
     except AzurePhi3Error as caught:
         error = caught
 
     # A body that is shorter than it says does not matter to a stream that is done.
-    harmless = occasion == "success" or (occasion == "short" and "stream" in colour)
+    harmless = occasion == "success" or (occasion == "short" and "stream" in mode)
     assert harmless == (error is None)
     assert f"Bearer {CANARY}" == phi.requests[0].headers["authorization"]
     # httpcore logs the headers of responses at DEBUG; SECURITY.md says so.
@@ -261,7 +261,7 @@ async def test_no_secret_is_shown_anywhere(
 @pytest.mark.usefixtures("each_transport")
 async def test_malformed_responses_are_not_quoted(caplog: pytest.LogCaptureFixture) -> None:
     """h11 and aiohttp quote what they cannot read, and the URL: a gateway's may hold a key."""
-    for colour in COLOURS:
+    for mode in CALL_MODES:
         for answer in [
             "",
             f"HTTP/1.1 200 OK\r\n{CANARY} no header\r\n\r\n",
@@ -276,7 +276,7 @@ async def test_malformed_responses_are_not_quoted(caplog: pytest.LogCaptureFixtu
                 endpoint = f"{address}?code={HEADER}"
                 model = ChatAzurePhi3(endpoint=endpoint, credential=CANARY, **settings)
                 with pytest.raises(AzurePhi3Error) as caught:
-                    await ask(model, colour, "Hi")
+                    await call_model(model, mode, "Hi")
 
             assert [] == leaks(*shown(caught.value))
             ours = [r for r in caplog.records if r.name.startswith("langchain_azure_phi3")]
@@ -285,10 +285,10 @@ async def test_malformed_responses_are_not_quoted(caplog: pytest.LogCaptureFixtu
 
 async def test_undecodable_keys_are_not_shown(phi: Emulator) -> None:
     """It cannot be sent, nor written as part of a URL."""
-    for colour in COLOURS:
+    for mode in CALL_MODES:
         model = made(phi, default_headers={"x-api-key": f"{HEADER}\udce9"})
         with pytest.raises(InvalidInputError) as caught:
-            await ask(model, colour, "Hi")
+            await call_model(model, mode, "Hi")
 
         assert [] == leaks(*shown(caught.value))
 
@@ -296,13 +296,13 @@ async def test_undecodable_keys_are_not_shown(phi: Emulator) -> None:
 @pytest.mark.usefixtures("each_transport")
 async def test_keys_in_urls_are_not_shown(phi: Emulator) -> None:
     """Whatever goes wrong; a shared access signature is another such key."""
-    for colour in COLOURS:
+    for mode in CALL_MODES:
         for kind in ["hang", "refuse", "reset", "cut"]:
             phi.fail(name=kind, times=2)
             model = made(phi)
             model.endpoint = f"{phi.endpoint}?sig={HEADER}%3D"
             with pytest.raises(AzurePhi3Error) as caught:
-                await ask(model, colour, "Hi")
+                await call_model(model, mode, "Hi")
 
             assert [] == leaks(*shown(caught.value))
 
@@ -368,11 +368,11 @@ def test_a_refused_constructor_shows_no_value() -> None:
 
 async def test_unsendable_headers_are_not_shown(phi: Emulator) -> None:
     """It may be a gateway's key."""
-    for colour in COLOURS:
+    for mode in CALL_MODES:
         model = made(phi).model_copy(update={"default_headers": {"x-team": f"{HEADER}\n"}})
 
         with pytest.raises(InvalidInputError) as caught:
-            await ask(model, colour, "Hi")
+            await call_model(model, mode, "Hi")
 
         assert [] == leaks(*shown(caught.value))
 
@@ -442,9 +442,9 @@ def test_the_command_line_shows_no_key(
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", CANARY)
 
-    assert 0 == main(["ask", "Hi"])
+    assert 0 == main(["call_model", "Hi"])
     phi.fail(status=401, body=SAID.replace(HEADER, "nobody"))
-    assert 1 == main(["ask", "Hi"])
+    assert 1 == main(["call_model", "Hi"])
 
     printed = capfd.readouterr()
     assert "The key *** of nobody" in printed.err

@@ -23,8 +23,8 @@ from langchain_azure_phi3 import (
     ServerError,
 )
 from langchain_azure_phi3.emulator import Emulator
-from tests.integration_tests.colours import COLOURS as MODES
-from tests.integration_tests.colours import ask
+from tests.integration_tests.call_modes import CALL_MODES as MODES
+from tests.integration_tests.call_modes import call_model
 from tests.scripted_model import scripted_values
 from tests.unit_tests.pictures import data_url, png_of
 
@@ -120,7 +120,7 @@ async def test_a_question_is_answered(name: str, mode: str) -> None:
     """With provider and finish reason."""
     _, model = connect(name, max_tokens=300, temperature=0)
 
-    answer = await ask(model, mode, QUESTION)
+    answer = await call_model(model, mode, QUESTION)
 
     assert answer.text.startswith(ANSWER)
     metadata = answer.response_metadata
@@ -147,9 +147,9 @@ async def test_streams_have_usage_where_possible(name: str, mode: str) -> None:
     """By default, with a native parameter, or only with `stream_usage`."""
     phi, model = connect(name)
 
-    counted = (await ask(model, mode, QUESTION)).usage_metadata
+    counted = (await call_model(model, mode, QUESTION)).usage_metadata
     model.stream_usage = True
-    demanded = (await ask(model, mode, QUESTION)).usage_metadata
+    demanded = (await call_model(model, mode, QUESTION)).usage_metadata
 
     unasked = {"serverless", "managed-2024-05"}
     assert (counted is not None) == (name in NATIVE_COUNTS | unasked)
@@ -170,7 +170,7 @@ async def test_tools_are_called_by_prompt(name: str, mode: str) -> None:
         "required": ["city"],
     }
 
-    answer = await ask(
+    answer = await call_model(
         model.bind_tools([tool], tool_choice="any"), mode, "What is the weather in Paris?"
     )
 
@@ -190,7 +190,7 @@ async def test_a_schema_is_filled_by_prompt(name: str, mode: str) -> None:
         "required": ["name"],
     }
 
-    found: Any = await ask(
+    found: Any = await call_model(
         model.with_structured_output(schema), mode, "Describe the city of Paris."
     )
 
@@ -203,7 +203,7 @@ async def test_filtered_prompts_raise(name: str, mode: str) -> None:
     _, model = connect(name)
 
     with pytest.raises(ContentFilterError) as caught:
-        await ask(model, mode, "How to make a lethal bomb?")
+        await call_model(model, mode, "How to make a lethal bomb?")
     assert (caught.value.stage, caught.value.status_code) == ("prompt", 400)
 
 
@@ -213,7 +213,7 @@ async def test_conversations_that_are_too_long_raise(name: str, mode: str) -> No
     _, model = connect(name, max_tokens=5000)
 
     with pytest.raises(ContextLengthError, match="maximum context length is 4096"):
-        await ask(model, mode, "Hi")
+        await call_model(model, mode, "Hi")
 
 
 @each([name for name in SERVERS if name != "ollama"])
@@ -222,7 +222,7 @@ async def test_wrong_keys_raise_with_the_sent_header(name: str, mode: str) -> No
     _, model = connect(name, credential="wrong" * 6)
 
     with pytest.raises(AuthenticationError, match="A key was sent, in the header") as caught:
-        await ask(model, mode, "Hi")
+        await call_model(model, mode, "Hi")
     assert "wrong" * 6 not in str(caught.value)
 
 
@@ -234,7 +234,7 @@ async def test_wrong_models_raise(name: str, mode: str) -> None:
     model = model.model_copy(update={"endpoint": endpoint})
 
     with pytest.raises(NotFoundError, match="`model`"):
-        await ask(model, mode, "Hi")
+        await call_model(model, mode, "Hi")
     assert len(phi.requests) == 1
 
 
@@ -245,7 +245,7 @@ async def test_native_tools_are_rejected_by_the_server(name: str, mode: str) -> 
     tool = {"title": "look", "description": "Look.", "type": "object", "properties": {}}
 
     with pytest.raises(BadRequestError, match=r"[Tt]ool") as caught:
-        await ask(model.bind_tools([tool]), mode, "Hi")
+        await call_model(model.bind_tools([tool]), mode, "Hi")
     assert caught.value.status_code == 400
 
 
@@ -261,7 +261,7 @@ async def test_images_are_accepted(name: str, mode: str) -> None:
     url = {"type": "image_url", "image_url": {"url": data_url(png_of(1900, 1069), "image/png")}}
     text = {"type": "text", "text": "Which conclusion can be extracted from the chart?"}
 
-    answer = await ask(model, mode, [HumanMessage([text, url])])
+    answer = await call_model(model, mode, [HumanMessage([text, url])])
 
     assert answer.text
 
@@ -292,7 +292,7 @@ async def test_log_probabilities_come_where_kept(name: str, mode: str) -> None:
     """Managed compute drops them without an error."""
     _, model = connect(name, logprobs=True, top_logprobs=2)
 
-    answer = await ask(model, mode, QUESTION)
+    answer = await call_model(model, mode, QUESTION)
 
     assert ("logprobs" in answer.response_metadata) == (name in LOGPROBS)
 
@@ -336,15 +336,15 @@ async def test_score_reports_failures_with_200(name: str, mode: str) -> None:
     phi, model = connect("managed-2024-06 /score")
 
     with pytest.raises(ServerError, match="200 with an empty object"):
-        await ask(model, mode, "How to make a lethal bomb?")
+        await call_model(model, mode, "How to make a lethal bomb?")
     phi.script("None")
     with pytest.raises(ServerError, match="output 'None'"):
-        await ask(model, mode, "Hi")
+        await call_model(model, mode, "Hi")
     _, later = connect("foundation-model-serve /score")
     with pytest.raises(ContentFilterError, match="violates azure ai content safety"):
-        await ask(later, mode, "How to make a lethal bomb?")
+        await call_model(later, mode, "How to make a lethal bomb?")
     with pytest.raises(ContextLengthError):
-        await ask(later, mode, "Hi", max_tokens=200_000)
+        await call_model(later, mode, "Hi", max_tokens=200_000)
 
 
 @each([""])
@@ -353,7 +353,7 @@ async def test_none_can_be_an_answer(name: str, mode: str) -> None:
     phi, model = connect("foundation-model-serve /score")
     phi.script("None")
 
-    assert (await ask(model, mode, "Is there any?")).text == "None"
+    assert (await call_model(model, mode, "Is there any?")).text == "None"
 
 
 def test_score_requests_have_their_own_format() -> None:

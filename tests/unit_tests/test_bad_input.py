@@ -28,7 +28,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from pydantic import BaseModel
 
 from langchain_azure_phi3 import AzurePhi3Error, ChatAzurePhi3, InvalidInputError
-from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 from tests.unit_tests.scripted import STREAM, Scripted, model_on
 
 # -- calls ---------------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ def call(
         method = "invoke"  # objects do not stream
     parsing = (OutputParserException,) if output in STRUCTURED_OUTPUTS else ()
     try:
-        result = asyncio.run(ask(with_output(model, output), method, question, **kwargs))
+        result = asyncio.run(call_model(with_output(model, output), method, question, **kwargs))
     except (AzurePhi3Error, *parsing) as error:
         check_error(error)
         return error
@@ -205,7 +205,7 @@ MESSAGES = st.one_of(
     instances_of(ChatMessage, content=CONTENT, role=TEXT | st.sampled_from(["user", "developer"])),
     instances_of(RemoveMessage, id=TEXT),
 )
-METHOD = st.sampled_from(COLOURS)
+METHOD = st.sampled_from(CALL_MODES)
 COMPLETION = {"choices": [{"index": 0, "message": {"content": "Hi."}, "finish_reason": "stop"}]}
 ANSWER = [json.dumps(COMPLETION).encode()]
 
@@ -518,10 +518,10 @@ def test_native_calls_without_ids_get_different_ones() -> None:
     message = {"content": "", "tool_calls": [native_call("f"), native_call("f")]}
     body = to_json({"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})
     calls = []
-    for method in COLOURS:
+    for method in CALL_MODES:
         calls += call(model_on(Scripted([body])), "plain", method).tool_calls
 
-    assert [made["name"] for made in calls] == ["f"] * 2 * len(COLOURS)
+    assert [made["name"] for made in calls] == ["f"] * 2 * len(CALL_MODES)
     assert len({made["id"] for made in calls if made["id"]}) == len(calls)
 
 

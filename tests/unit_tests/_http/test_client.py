@@ -173,7 +173,7 @@ def test_abandoned_loops_leave_no_warnings(phi: Emulator, how: str) -> None:
     assert done.stdout == ("True True\n" * 2 if how == "fork" else "")
 
 
-def test_proxies_are_left_to_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_are_left_to_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows those of the environment, of all types."""
     monkeypatch.setattr(client, "getproxies", lambda: {"https": "http://127.0.0.1:9"})
     for made in (client._make_client(), client._make_async_client()):
@@ -181,7 +181,9 @@ def test_proxies_are_left_to_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
         assert made.timeout == client.DEFAULT_TIMEOUT
     monkeypatch.setattr(client, "getproxies", lambda: {"no": "127.0.0.1"})
     assert isinstance(client._make_client(), client.LeanClient)
-    assert isinstance(client._make_async_client(), client.AsyncLeanClient)
+    direct = client._make_async_client()
+    assert isinstance(direct, client.AsyncLeanClient)
+    await direct.aclose()
 
 
 @pytest.mark.usefixtures("over_httpx")
