@@ -166,7 +166,7 @@ def test_serve_refuses_invalid_arguments(capsys: pytest.CaptureFixture[str]) -> 
     """An unknown model, and faults that do not exist or exceed all requests."""
     cases = (
         ("--model", "gpt-4", "Phi-3-mini-4k-instruct"),
-        ("--faults", "lies=0.1", "'lies' is unknown; use one of"),
+        ("--faults", "lies=0.1", "'lies' is unknown. Use one of"),
         ("--faults", "429=0.7,503=0.7", "0.3"),
     )
     for option, value, message in cases:

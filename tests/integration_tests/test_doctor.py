@@ -129,7 +129,7 @@ def test_the_path_of_a_bare_host_is_found(start: Callable[..., Emulator]) -> Non
     """The chat model itself tries /v1, so Ollama's address needs no path."""
     for dialect, path in (("foundry", "/models"), ("openai-v1", "/openai/v1"), ("ollama", "")):
         phi = start("Phi-4", server_type=dialect)
-        host = phi.endpoint.removesuffix(phi.base)
+        host = phi.endpoint.removesuffix(phi.base_path)
         report = diagnose({"endpoint": host, "credential": phi.key, "model": "Phi-4"}, timeout=5)
 
         assert report.usable

@@ -242,7 +242,9 @@ print(*(set(sys.modules) - before))
     output = subprocess.check_output([sys.executable, "-c", code], text=True)  # noqa: S603
 
     package, folder, _ = PLUGIN.split(".")
-    assert set(output.split()) == {package, f"{package}.{folder}", PLUGIN}
+    # The package registers its old modules, which import nothing by themselves.
+    old = {f"{package}.{name}" for name in ("_deprecated", "catalogue", "diagnosis", "doctor")}
+    assert set(output.split()) - old == {package, f"{package}.{folder}", PLUGIN}
 
 
 def test_the_fixtures_are_listed_with_what_they_do(run: Runner) -> None:

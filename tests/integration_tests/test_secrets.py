@@ -442,9 +442,9 @@ def test_the_command_line_shows_no_key(
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", CANARY)
 
-    assert 0 == main(["call_model", "Hi"])
+    assert 0 == main(["ask", "Hi"])
     phi.fail(status=401, body=SAID.replace(HEADER, "nobody"))
-    assert 1 == main(["call_model", "Hi"])
+    assert 1 == main(["ask", "Hi"])
 
     printed = capfd.readouterr()
     assert "The key *** of nobody" in printed.err

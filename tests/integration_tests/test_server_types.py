@@ -26,7 +26,7 @@ from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.call_modes import CALL_MODES as MODES
 from tests.integration_tests.call_modes import call_model
 from tests.scripted_model import scripted_values
-from tests.unit_tests.pictures import data_url, png_of
+from tests.unit_tests.images import data_url, png_of
 
 ML = "https://phi.eastus2.inference.ml.azure.com"
 QUESTION = [
@@ -388,7 +388,7 @@ def test_score_requests_have_their_own_format() -> None:
 @pytest.mark.parametrize(
     ("settings", "asked", "match"),
     [
-        ({}, {"n": 2}, "gives one answer"),
+        ({}, {"n": 2}, "returns one completion"),
         (
             {"tool_calling": "native"},
             {"tools": [{"type": "function", "function": {"name": "look"}}]},

@@ -30,7 +30,7 @@ NAMES = {
     "aclosing": "closing",
     "aclose": "close",
     "asyncio": "time",
-    "asynchronous": "sync",
+    "async_": "sync",
     "_agenerate": "_generate",
     "_astream": "_stream",
     "_astream_chat_model_events": "_stream_chat_model_events",

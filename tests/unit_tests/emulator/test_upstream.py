@@ -20,7 +20,7 @@ from tests.unit_tests.emulator.conftest import (
     MakeClient,
 )
 from tests.unit_tests.emulator.local_model import LocalModel, running
-from tests.unit_tests.pictures import png_of
+from tests.unit_tests.images import png_of
 
 UNREACHABLE = "http://127.0.0.1:9/v1"
 
