@@ -183,7 +183,13 @@ ANSWERS: dict[str, tuple[tuple[str, ...], dict[str, Any], str | None, dict[str, 
     "two prompted calls": (MINI, {}, f"{WEATHER}\n{SUM}", {}, TOOLS),
     "native call": (MINI, {"tools": "native"}, None, {"tool_calling": "native"}, TOOLS),
     "object": (MINI, {}, '{"city": "Paris"}', {}, {"tools": [], "response_format": Report}),
-    "filtered answer": (MINI, {"include_filter_results": True}, None, {"on_content_filter": "return"}, None),
+    "filtered answer": (
+        MINI,
+        {"include_filter_results": True},
+        None,
+        {"on_content_filter": "return"},
+        None,
+    ),
 }
 
 
