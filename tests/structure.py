@@ -235,9 +235,9 @@ def pass_locations() -> tuple[str, ...]:
 
     A pass is a loop or comprehension that runs once more for each message that is added, in a
     function that does not. It is found by comparing the executed lines of a short and a long
-    conversation. `map` over own functions counts too; loops within C functions do not. Not counted
-    is LangChain's hook that converts a call's input, before there is a request: it looks for images,
-    which LangChain's tracing would refuse or copy.
+    conversation. `map` over own functions counts too; loops within C functions do not.
+    LangChain's hook that converts a call's input is not counted. It runs before there is a request
+    and looks for images, which LangChain's tracing would refuse or copy.
     """
     short, long = _LoopTrace(20), _LoopTrace(120)
 
