@@ -25,8 +25,9 @@ from langchain_azure_phi3._http.client import (
 )
 from langchain_azure_phi3._http.connection import RECEIVING, SENDING, Connection, HttpRequest
 from langchain_azure_phi3._http.error_mapping import parse_completion
+from langchain_azure_phi3._http.json_body import MAX_BODY_BYTES
 from langchain_azure_phi3._http.retry_state import RetryState
-from langchain_azure_phi3._http.stream_decoder import MAX_BODY_BYTES, StreamDecoder
+from langchain_azure_phi3._http.stream_decoder import StreamDecoder
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import AzurePhi3Error, InvalidResponseError
 
