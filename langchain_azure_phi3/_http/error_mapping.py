@@ -1,14 +1,16 @@
 """Failed responses as exceptions: error bodies have a dozen shapes."""
 
+import ast
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_azure_phi3._http import context_overflow
-from langchain_azure_phi3._http.json_codec import decode_lenient, is_cut_off
+from langchain_azure_phi3._http.json_codec import decode_lenient, is_cut_off, iter_values
 from langchain_azure_phi3._http.retries import parse_retry_after
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import (
@@ -52,6 +54,7 @@ _STATUS = re.compile(r"[1-5][0-9]{2}")
 _SHOWN = 500
 _HEAD = 10_000  # of a page, in which its title is looked for
 _REPORTED = "The response reports an error"
+_ERROR_KEYS = frozenset({"error", "message", "code", "innererror", "detail"})
 _NOT_STREAMED = "If it happens again, ask without streaming: disable_streaming=True."
 
 
@@ -259,9 +262,18 @@ def _with_details(error: AzurePhi3Error, details: ErrorDetails) -> AzurePhi3Erro
 def _format_message(status: int | None, code: str | None, message: str, advice: str | None) -> str:
     parts = dict.fromkeys(str(part) for part in (status, code) if part is not None)  # no "429 429"
     head = " ".join(parts)
-    reason = _truncate(message) if message else "The server gave no reason."
+    reason = _truncate(_without_status(message, parts)) or "The server gave no reason."
     text = f"{head}: {reason}" if head else reason
     return f"{text} {advice}" if advice else text
+
+
+def _without_status(message: str, known: Iterable[str]) -> str:
+    """A message without the status or code at its beginning, which the head names already."""
+    for part in known:
+        rest = message.removeprefix(part)
+        if rest != message and (not rest or rest[0] in ": -"):
+            message = rest.lstrip(": -")
+    return message
 
 
 def _truncate(body: Any) -> str:
@@ -288,8 +300,10 @@ def _parse_details(body: Any) -> ErrorDetails:
     """What a failure's body says, in whichever shape it says it."""
     if isinstance(body, list):
         body = next((item for item in body if isinstance(item, dict)), body)
+    if isinstance(body, str):
+        return _with_nested(ErrorDetails(message=body), body)
     if not isinstance(body, dict):
-        return ErrorDetails(message=body if isinstance(body, str) else _to_json(body))
+        return ErrorDetails(message=_to_json(body))
     error = body.get("error")
     source = {**body, **error} if isinstance(error, dict) else body
     if "body" in source:
@@ -367,31 +381,49 @@ def _loc(item: dict[str, Any]) -> list[str]:
 def _with_inner(details: ErrorDetails, source: dict[str, Any]) -> ErrorDetails:
     inner = source.get("innererror", source.get("innerError"))
     if not isinstance(inner, dict):
-        return details
-    results = inner.get("content_filter_result", inner.get("content_filter_results"))
-    found = replace(details, filters=FilterResult.read(results))
+        return _with_filters(details, source)
+    found = _with_filters(details, inner)
     code = _text(inner.get("code"))
     if details.code in _FILTER_CODES or code not in _FILTER_CODES:
         return found
     return replace(found, code=code)
 
 
+def _with_filters(details: ErrorDetails, source: dict[str, Any]) -> ErrorDetails:
+    results = source.get("content_filter_result", source.get("content_filter_results"))
+    return replace(details, filters=FilterResult.read(results))
+
+
 def _with_nested(details: ErrorDetails, message: str) -> ErrorDetails:
-    """Facts from JSON that a wrapper put into its message as a string."""
-    if not message.lstrip().startswith("{"):
-        return details
-    inner = decode_lenient(message.encode("utf-8", errors="replace"))
-    if not isinstance(inner, dict):
+    """Facts from JSON that a wrapper put into its message as a string, perhaps after some words."""
+    before, inner = _nested_error(message)
+    if inner is None:
         return details
     found = _parse_details(inner)
     return replace(
         details,
-        message=found.message,
+        message=before + found.message,
         code=found.code or details.code,
         parameter=found.parameter or details.parameter,
         value=found.value if found.value is not None else details.value,
         filters=found.filters or details.filters,
     )
+
+
+def _nested_error(message: str) -> tuple[str, Json | None]:
+    """The words before the JSON in a message, and the error that the JSON holds."""
+    before, brace, after = message.partition("{")
+    if not brace or len(message) > _HEAD:
+        return message, None
+    text = brace + after
+    inner = next(iter_values(text), None)
+    if inner is None:
+        # Python clients put the `repr` of an error into their messages (openai, LiteLLM).
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            inner = ast.literal_eval(text[: text.rfind("}") + 1])
+    if not isinstance(inner, dict) or (before.strip() and inner.keys().isdisjoint(_ERROR_KEYS)):
+        return message, None
+    return before, inner
 
 
 def _text(value: Any) -> str | None:
