@@ -62,6 +62,7 @@ _NOT_STREAMED = "If it happens again, ask without streaming: disable_streaming=T
 class ErrorDetails:
     message: str = ""
     code: str | None = None
+    type: str | None = None
     status: int | None = None
     parameter: str | None = None
     value: Any = None
@@ -233,7 +234,9 @@ def _assumed_status(status: int | None, details: ErrorDetails) -> int:
 
 
 def _is_overflow(details: ErrorDetails) -> bool:
-    return context_overflow.is_overflow(details.code, details.message)
+    # llama.cpp's `code` is the status.
+    codes = (details.code, details.type)
+    return any(context_overflow.is_overflow(code, details.message) for code in codes)
 
 
 def _error_class(status: int, details: ErrorDetails) -> type[AzurePhi3Error]:
@@ -312,6 +315,7 @@ def _parse_details(body: Any) -> ErrorDetails:
     details = ErrorDetails(
         message=_format_field_errors(source) or _to_json(source) if message is None else message,
         code=_text(source.get("code")) or _text(source.get("type")),
+        type=_text(source.get("type")),
         status=_first_status(*map(source.get, _STATUSES)),
         parameter=_text(source.get("param")),
     )
@@ -404,6 +408,7 @@ def _with_nested(details: ErrorDetails, message: str) -> ErrorDetails:
         details,
         message=before + found.message,
         code=found.code or details.code,
+        type=found.type or details.type,
         parameter=found.parameter or details.parameter,
         value=found.value if found.value is not None else details.value,
         filters=found.filters or details.filters,

@@ -28,22 +28,21 @@ _SHOWN = 200
 
 
 class StreamDecoder:
-    """Bytes of a successful response in, completion chunks out.
-
-    `done` turns true at `[DONE]`: nothing after it counts.
-    """
+    """Bytes of a successful response in, completion chunks out."""
 
     def __init__(self, info: ResponseInfo) -> None:
-        self.done = False
         self._info = info
+        self._reader = _EventReader(info)
         self._parser = EventParser()
-        self._decoder = EventDecoder()
         self._undecided: bytes | None = b""
         self._head = b""
         self._body: JsonBody | None = None
         self._is_chunked = True  # a body of JSON may also be one complete response
-        self._seen = self._finished = False
-        self._failure: AzurePhi3Error | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether `[DONE]` came: nothing after it counts."""
+        return self._reader.done
 
     def feed(self, chunk: bytes) -> Iterator[Json]:
         """The objects that `chunk` completes; what came before a failure is given first.
@@ -56,9 +55,9 @@ class StreamDecoder:
         if self._undecided is not None:
             chunk = self._decided(self._undecided + chunk)
         if self._body is None:
-            yield from self._objects(self._parser.feed(chunk))
+            yield from self._reader.objects(self._parser.feed(chunk))
         else:
-            yield from self._lines(self._body.feed(chunk))
+            yield from self._lines(filter(bytes.strip, self._body.feed(chunk)))
 
     def finish(self) -> Iterator[Json]:
         """What the end of the bytes completes.
@@ -74,47 +73,34 @@ class StreamDecoder:
         if self._body is None:
             # The last event lacks its blank line. Where it is cut as well, it is no garbage but
             # the place of the interruption.
-            yield from self._objects(e for e in self._parser.finish() if _is_readable(e.data))
+            last = (event for event in self._parser.finish() if _is_readable(event.data))
+            yield from self._reader.objects(last)
         elif self._body.is_lines:
             rest = bytes(self._body.content)
-            yield from self._lines([rest] if _is_readable(rest) else [])
+            yield from self._lines([rest] if rest.strip() and _is_readable(rest) else [])
         else:
             yield from self._values(bytes(self._body.content))
-        if self._is_chunked and not (self.done or self._finished):
+        if self._is_chunked and not (self.done or self._reader.is_finished):
             raise self._incomplete()
-        self.done = True
 
-    def _objects(self, events: Iterable[Event]) -> Iterator[Json]:
-        for event in events:
-            body = self._object(event)
-            if body is not None:
-                yield body
-            if self._failure is not None:
-                raise self._failure
-            if self.done:
-                return
-
-    def _lines(self, lines: list[bytes]) -> Iterator[Json]:
-        """The objects of lines of JSON."""
-        for line in filter(bytes.strip, lines):
-            if self._seen and (self._is_chunked or _is_readable(line)):
+    def _lines(self, lines: Iterable[bytes]) -> Iterator[Json]:
+        """The objects of JSON lines, or of the one line of a complete response."""
+        for line in lines:
+            if not self._reader.has_begun:
+                self._is_chunked = _is_chunk(parse_completion(line, self._info))
+            elif self._is_chunked or _is_readable(line):
                 self._is_chunked = True
-                yield from self._objects([Event(line)])
-            elif not self._seen:
-                body = parse_completion(line, self._info)
-                self._is_chunked = _is_chunk(body)
-                yield from self._objects([Event(line)])
-            # Else a sentence that a gateway appends to a complete response.
+            else:
+                continue  # a sentence that a gateway appends to a complete response
+            yield from self._reader.objects([Event(line)])
 
     def _values(self, content: bytes) -> Iterator[Json]:
         """The objects of a body that is not divided into lines."""
+        lines = [content]
         if not _is_readable(content):
-            values = list(iter_values(content.decode("utf-8", errors="replace")))
-            if len(values) > 1:
-                yield from self._lines([json.dumps(value).encode() for value in values])
-                return
-        self._is_chunked = False
-        yield parse_completion(content, self._info)
+            values = iter_values(content.decode("utf-8", errors="replace"))
+            lines = [json.dumps(value).encode() for value in values] or lines
+        yield from self._lines(lines)
 
     def _decided(self, start: bytes) -> bytes:
         """The bytes to read now, once it is clear whether they are an event stream."""
@@ -129,9 +115,59 @@ class StreamDecoder:
             self._body = JsonBody()
         return start
 
+    def _incomplete(self) -> AzurePhi3Error:
+        info = self._info
+        head = self._head.removeprefix(BOM_UTF8).lstrip()
+        if self._reader.has_begun or _begins_a_field(head):
+            return InterruptedStreamError(
+                "The stream broke off: neither a finish_reason nor [DONE] came. "
+                "The text until then is in `partial`; the same request may succeed again.",
+                status_code=info.status_code,
+                request_id=info.request_id,
+                partial=None if self._reader.has_begun else "",
+            )
+        text = head.decode("utf-8", errors="replace")
+        return InvalidResponseError(
+            f"The server answered {info.status_code} with text that is not an event stream: "
+            f"{text!r}. Check that the endpoint is the model's own.",
+            status_code=info.status_code,
+            request_id=info.request_id,
+        )
+
+
+class _EventReader:
+    """Reads the objects of a stream's events.
+
+    Attributes:
+        done: Whether `[DONE]` came.
+        is_finished: Whether a `finish_reason` came.
+        has_begun: Whether anything came.
+    """
+
+    def __init__(self, info: ResponseInfo) -> None:
+        self.done = self.is_finished = self.has_begun = False
+        self._info = info
+        self._decoder = EventDecoder()
+        self._failure: AzurePhi3Error | None = None
+
+    def objects(self, events: Iterable[Event]) -> Iterator[Json]:
+        """The objects of events, up to `[DONE]`.
+
+        Raises:
+            AzurePhi3Error: An event reports a failure, or holds what is no JSON object.
+        """
+        for event in events:
+            body = self._object(event)
+            if body is not None:
+                yield body
+            if self._failure is not None:
+                raise self._failure
+            if self.done:
+                return
+
     def _object(self, event: Event) -> Json | None:
         """The object that an event holds; `None` if it holds none, such as the last one."""
-        self._seen = True
+        self.has_begun = True
         data = event.data.strip()
         if data == _DONE:
             self.done = True
@@ -151,27 +187,8 @@ class StreamDecoder:
         if (error := find_choice_error(body)) is not None:
             self._failure = map_error_body(data, self._info, what=_REPORTED, error=error)
             return without_choice_errors(body)
-        self._finished = self._finished or _finishes(body)
+        self.is_finished = self.is_finished or _finishes(body)
         return body
-
-    def _incomplete(self) -> AzurePhi3Error:
-        info = self._info
-        head = self._head.removeprefix(BOM_UTF8).lstrip()
-        if self._seen or _begins_a_field(head):
-            return InterruptedStreamError(
-                "The stream broke off: neither a finish_reason nor [DONE] came. "
-                "The text until then is in `partial`; the same request may succeed again.",
-                status_code=info.status_code,
-                request_id=info.request_id,
-                partial=None if self._seen else "",
-            )
-        text = head.decode("utf-8", errors="replace")
-        return InvalidResponseError(
-            f"The server answered {info.status_code} with text that is not an event stream: "
-            f"{text!r}. Check that the endpoint is the model's own.",
-            status_code=info.status_code,
-            request_id=info.request_id,
-        )
 
 
 def _begins_a_field(head: bytes) -> bool:

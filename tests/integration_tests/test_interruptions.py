@@ -123,17 +123,14 @@ async def test_streams_cut_at_any_byte_are_interrupted(fault: Any, mode: str, to
 async def test_responses_cut_at_any_byte_are_errors() -> None:
     """Cut short by the network, or by a proxy that counts its length anew."""
     for mode in ["invoke", "ainvoke"]:
-        for fault, error in [
-            ("cut", InterruptedStreamError),
-            ("reset", InterruptedStreamError),
-            ("end", InvalidResponseError),
-        ]:
+        for fault in ["cut", "reset", "end"]:
             phi = Emulator(key=KEY)
             model = in_process(phi)
             for after in range(len(body_of(phi, TEXT, stream=False))):
                 phi.script(TEXT)
                 phi.fail(name=fault, after_bytes=after)
-                with pytest.raises(error):
+                is_empty = fault == "end" and after == 0
+                with pytest.raises(InvalidResponseError if is_empty else InterruptedStreamError):
                     await call_model(model, mode, "Hi")
             await model.http_async_client.aclose()  # type: ignore[union-attr]
 
@@ -205,13 +202,41 @@ async def test_short_bodies_are_errors(phi: Emulator, model: ChatAzurePhi3) -> N
     for mode in ["invoke", "ainvoke"]:
         for fault in ["short", "cut", "reset"]:
             phi.requests.clear()
-            phi.fail(name=fault, after_bytes=50)
+            phi.fail(name=fault, after_bytes=50, times=3)
 
             with pytest.raises(InterruptedStreamError) as caught:
                 await call_model(model, mode, "Hi")
 
             assert caught.value.is_retryable
-            assert 1 == len(phi.requests)
+            assert 3 == len(phi.requests)
+
+
+@pytest.mark.usefixtures("each_transport")
+async def test_complete_responses_that_break_off_are_retried(phi: Emulator) -> None:
+    """Nobody has seen them. Within `max_retries`, like any failure."""
+    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_retries=2)
+    for mode in ["invoke", "ainvoke"]:
+        for fault in ["short", "cut", "reset", "end"]:
+            for times, is_answered in [(1, True), (2, True), (3, False)]:
+                phi.requests.clear()
+                phi.fail(name=fault, after_bytes=40, times=times)
+                if is_answered:
+                    assert (await call_model(model, mode, "Hi")).text.endswith("said: Hi")
+                else:
+                    with pytest.raises(InterruptedStreamError):
+                        await call_model(model, mode, "Hi")
+                assert min(times, 2) + 1 == len(phi.requests)
+
+
+async def test_begun_streams_are_not_retried(phi: Emulator) -> None:
+    """Somebody may have seen the text."""
+    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_retries=2)
+    for mode in STREAMS:
+        phi.requests.clear()
+        phi.fail(name="cut", after=3)
+        _, error = await read(model, mode)
+        assert isinstance(error, InterruptedStreamError)
+        assert 1 == len(phi.requests)
 
 
 # -- errors in the middle ------------------------------------------------------------------------
@@ -260,6 +285,31 @@ async def test_errors_in_mid_stream_keep_the_text(phi: Emulator, model: ChatAzur
                 assert output.startswith(error.partial)
                 assert ("" if tools else error.partial) == text
                 assert 1 == len(phi.requests)
+
+
+async def test_errors_in_choices_keep_the_text(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Gateways report so that the provider behind them failed."""
+    for error, expected in [
+        ({"code": 429, "message": "Upstream is busy"}, RateLimitError),
+        ({"code": 400, "message": LENGTH}, ContextLengthError),
+        ("the provider died", ServerError),
+    ]:
+        failed = {"index": 0, "finish_reason": "error", "error": error}
+        event = {"choices": [{**failed, "delta": {"content": " lost"}}]}
+        body = {"choices": [{**failed, "message": {"role": "assistant", "content": "Half"}}]}
+        for mode in STREAMS:
+            phi.script(TEXT)
+            phi.fail(name="event", after=4, body=f"data: {json.dumps(event)}\n\n")
+            text, problem = await read(model, mode)
+            assert type(problem) is expected
+            assert text == problem.partial
+            assert text.endswith(" lost")
+        for mode in ["invoke", "ainvoke"]:
+            phi.fail(status=200, body=body)
+            with pytest.raises(expected) as caught:
+                await call_model(model, mode, "Hi")
+            assert type(caught.value) is expected
+            assert "Half" == caught.value.partial
 
 
 CHOICE = {"index": 0, "message": None, "finish_reason": "stop"}

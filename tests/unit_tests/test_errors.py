@@ -93,10 +93,14 @@ def test_filter_results_are_parsed() -> None:
         "jailbreak": {"filtered": False, "detected": True},
         "custom": {"error": {"code": "timeout"}},
         "other": "text",
+        "custom_blocklists": [{"id": "a", "filtered": False}, {"id": "b", "filtered": True}],
+        "content_filter_error": {"code": "content_filter_error", "message": "Not filtered"},
+        "error": {"code": "content_filter_error", "message": "Not filtered"},
     }
 
     assert FilterResult.read(results) == (
         FilterResult("violence", True, "high"),
         FilterResult("jailbreak", False, detected=True),
+        FilterResult("custom_blocklists", True),
     )
     assert FilterResult.read(None) == ()

@@ -337,3 +337,14 @@ def test_a_fork_during_a_fetch_leaves_no_lock() -> None:
     with held:
         auth_module._reset_after_fork()
         assert signed(auth)["authorization"] == "Bearer token-1"
+
+
+def test_a_credentials_class_is_no_credential() -> None:
+    """It has the methods of its instances, which fail when they are called."""
+
+    class Lonely:
+        """Neither a token nor a callable's result."""
+
+    for credential in [Credential, AsyncCredential, Lonely]:
+        with pytest.raises(InvalidInputError, match=f"class {credential.__name__}, not an inst"):
+            auth_for(credential, SERVERLESS)

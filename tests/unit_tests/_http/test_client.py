@@ -6,11 +6,13 @@ import subprocess
 import sys
 import textwrap
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
-from langchain_azure_phi3 import ChatAzurePhi3
+from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
 from langchain_azure_phi3._http import client
 from langchain_azure_phi3._http.client import (
     AsyncClient,
@@ -137,7 +139,7 @@ def test_each_loop_has_its_own_client() -> None:
 
 UNCLEAN = """
     import asyncio, os, sys
-    from langchain_azure_phi3 import ChatAzurePhi3
+    from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
 
     model = ChatAzurePhi3()
     for _ in range(2):  # the second finds the first's loop closed
@@ -200,6 +202,69 @@ async def test_proxies_see_no_call_to_this_machine(
     assert isinstance(client._shared.sync.client, httpx.Client)
     model.close()
     await model.aclose()
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """An environment without proxies or certificates, and clients that are made in it."""
+    for scheme in ("http", "https", "all", "no"):
+        monkeypatch.delenv(f"{scheme}_proxy", raising=False)
+        monkeypatch.delenv(f"{scheme.upper()}_PROXY", raising=False)
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(client, "_shared", client._Shared())
+    client.ssl_context.cache_clear()
+    yield monkeypatch
+    client.ssl_context.cache_clear()
+
+
+async def message_of_both(error: type[Exception] = InvalidInputError) -> str:
+    """The message of the error that both paths raise."""
+    model = ChatAzurePhi3(endpoint="https://localhost:9/v1", credential="k", max_retries=0)
+    with pytest.raises(error) as sync:
+        model.invoke("Hi")
+    with pytest.raises(error) as asynchronous:
+        await model.ainvoke("Hi")
+    with pytest.raises(error):
+        await anext(model.astream("Hi"))
+    await model.aclose()
+    assert str(sync.value) == str(asynchronous.value)
+    return str(sync.value)
+
+
+async def test_missing_certificates_are_named(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With the variable; Python's own error has neither."""
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+        with environment.context() as changed:
+            changed.setenv(variable, str(tmp_path / "missing"))
+            message = await message_of_both()
+        assert f"{variable} names" in message
+        assert str(tmp_path / "missing") in message
+    (tmp_path / "notes.txt").write_text("no certificate", encoding="utf-8")
+    for path in (tmp_path, tmp_path / "notes.txt"):
+        with environment.context() as changed:
+            changed.setenv("SSL_CERT_FILE", str(path))
+            assert f"SSL_CERT_FILE={str(path)!r}" in await message_of_both()
+
+
+async def test_unusable_proxies_are_refused(environment: pytest.MonkeyPatch) -> None:
+    """Whatever httpx, the SOCKS package or the event loop would raise; never with the password."""
+    for variable, url in [
+        ("HTTPS_PROXY", "http://127.0.0.1:none"),
+        ("HTTPS_PROXY", "http://user:Passw0rd@127.0.0.1:70000"),
+        ("HTTPS_PROXY", "http://two..dots:80"),
+        ("https_proxy", "http://[::1"),
+        ("ALL_PROXY", "ftp://user:Passw0rd@127.0.0.1:9"),
+        ("all_proxy", "socks4://127.0.0.1:9"),
+    ]:
+        with environment.context() as changed:
+            changed.setenv(variable, url)
+            changed.setattr(client, "_shared", client._Shared())
+            message = await message_of_both()
+        assert f"{variable.upper()} is invalid" in message
+        assert "Passw0rd" not in message
 
 
 @pytest.mark.usefixtures("over_httpx")

@@ -155,6 +155,23 @@ def test_an_unreachable_server_is_a_failed_connection(phi: Emulator) -> None:
         assert caught.value.is_retryable
 
 
+def test_failed_connections_name_url_and_attempts(phi: Emulator) -> None:
+    """Without the URL's query, which may hold a key."""
+    for ask in BOTH:
+        phi.stop()
+        for retries, attempts in [(0, "(1 attempt)"), (2, "(3 attempts)")]:
+            given = connection(
+                phi,
+                endpoint="http://127.0.0.1:9/v1?code=abcdefgh",
+                retries=RetryPolicy(max_retries=retries, jitter=lambda: 0.0),
+            )
+            with pytest.raises(ConnectionFailedError) as caught:
+                ask(given)
+            message = str(caught.value)
+            assert f"http://127.0.0.1:9/v1/chat/completions {attempts}." in message
+            assert "abcdefgh" not in message
+
+
 def test_a_read_timeout_is_not_retried(phi: Emulator) -> None:
     """The model may still be at work on the first request."""
     for ask in BOTH:
@@ -249,7 +266,11 @@ def test_a_broken_response_is_an_interruption(phi: Emulator) -> None:
         for fault in ["short", "cut"]:
             phi.fail(name=fault, after_bytes=30)
             with pytest.raises(InterruptedStreamError):
-                ask(connection(phi))
+                ask(connection(phi, retries=RetryPolicy(max_retries=0)))
+            phi.requests.clear()
+            phi.fail(name=fault, after_bytes=30)
+            assert len(ask(connection(phi))) == 1
+            assert len(phi.requests) == 2
 
 
 def test_an_invalid_response_is_shown(phi: Emulator) -> None:

@@ -649,6 +649,106 @@ def test_overlong_prompts_are_recognized_by_their_message() -> None:
         assert (prompt, context) == (error.prompt_tokens, error.context)
 
 
+def test_overflows_are_recognized_in_other_servers_words() -> None:
+    """LM Studio, TGI, vLLM, LiteLLM, Ollama, llama.cpp, SGLang and services behind gateways."""
+    for status, message, prompt, context in [
+        (400, "Trying to keep the first 7001 tokens when context the overflows. However, the model "
+         "is loaded with context length of only 2048 tokens, which is not enough.", 7001, 2048),
+        (400, "Cannot truncate prompt with n_keep (9000) >= n_ctx (8192)", 9000, 8192),
+        (400, "The number of tokens to keep from the initial prompt is greater than the context "
+         "length.", None, None),
+        (422, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8192. Given: "
+         "8000 `inputs` tokens and 300 `max_new_tokens`", 8000, 8192),
+        (422, "Input validation error: `inputs` must have less than 1023 tokens. Given: 2000",
+         2000, 1023),
+        (400, "The prompt (total length 9100) is too long to fit into the model (context length "
+         "8192). Make sure that `max_model_len` is no smaller.", 9100, 8192),
+        (400, "This model's maximum context length is 131,072 tokens. However, your prompt "
+         "contains at least 140,001 input tokens.", 140_001, 131_072),
+        (400, "You passed 90000 input characters and requested 10 output tokens. However, the "
+         "model's context length is only 4096 tokens.", None, 4096),
+        (400, "litellm.ContextWindowExceededError: AzureException - too many", None, None),
+        (400, "the input length exceeds the context length", None, None),
+        (500, "Context size has been exceeded.", None, None),
+        (400, "prompt too long; exceeded max context length by 12 tokens", None, None),
+        (400, "Requested token count exceeds the model's maximum context length of 4096 tokens. "
+         "You requested a total of 5100 tokens: 5000 tokens from the input messages and 100 tokens "
+         "for the completion.", 5000, 4096),
+        (400, "Input length (6000 tokens) exceeds the maximum allowed length (4090 tokens).",
+         6000, 4090),
+        (400, "Multimodal prompt is too long after expanding multimodal tokens. After expanding "
+         "len(input)=5000 => 8000 >= 4096.", 8000, 4096),
+        (500, "Requested tokens (5200) exceed context window of 4096", 5200, 4096),
+        (400, "prompt is too long: 208310 tokens > 200000 maximum", 208_310, 200_000),
+    ]:  # fmt: skip
+        shapes = [{"error": message}, {"error": {"message": message, "type": None}}, vllm(message)]
+        for body in shapes:
+            content = json.dumps(body).encode()
+            error = map_error_response(answer(status), content, advice={})
+            assert type(error) is ContextLengthError, message
+            assert (prompt, context) == (error.prompt_tokens, error.context), message
+        event = json.dumps({"error": {"message": message}}).encode()
+        error = map_error_body(event, answer(), what="The stream reported an error")
+        assert type(error) is ContextLengthError
+        assert (prompt, context) == (error.prompt_tokens, error.context)
+
+
+def test_llama_cpps_numbers_are_read_from_its_fields() -> None:
+    """Its message does not always name them."""
+    error = {"message": "too long", "type": "exceed_context_size_error", "code": 400}
+    body = {"error": {**error, "n_prompt_tokens": 6001, "n_ctx": 4096}}
+    found = map_error_response(answer(400), json.dumps(body).encode(), advice={})
+    assert isinstance(found, ContextLengthError)
+    assert (6001, 4096) == (found.prompt_tokens, found.context)
+
+
+def test_other_limits_are_no_overflow() -> None:
+    """Too large is not always too long."""
+    for status, message in [
+        (500, "input is too large to process. increase the physical batch size"),
+        (422, "String should have at most 10 characters"),
+        (400, "The image is too large"),
+        (400, "temperature must be <= 2"),
+        (429, "Rate limit of 4096 tokens per minute exceeded"),
+        (413, "Request Entity Too Large"),
+    ]:
+        error = map_error_response(answer(status), json.dumps(vllm(message)).encode(), advice={})
+        assert not isinstance(error, ContextLengthError)
+
+
+def test_errors_are_read_from_json_in_strings() -> None:
+    """As JSON, as Python's `repr`, and after some words."""
+    results = {"violence": {"filtered": True, "severity": "high"}}
+    inner = {
+        "error": {
+            "code": "content_filter",
+            "message": "The prompt was filtered",
+            "innererror": {"content_filter_result": results},
+        }
+    }
+    text = json.dumps(inner)
+    for body in [
+        {"error": text},
+        {"error": {"message": text}},
+        {"message": f"AzureException - {text}"},
+        {"error": {"message": f"Error code: 400 - {inner!r}", "code": "400"}},
+        text,
+        {"detail": json.dumps({"error": text})},
+    ]:
+        error = map_error_response(answer(400), json.dumps(body).encode(), advice={})
+        assert isinstance(error, ContentFilterError), body
+        assert error.filters == (FilterResult("violence", True, "high"),)
+        assert "The prompt was filtered" in str(error)
+        assert "{" not in str(error)
+
+
+def test_braces_in_messages_are_only_text() -> None:
+    """Where they hold no error."""
+    for message in ['Invalid value: {"a": 1}', "Use {name}", "{", "x {'b': 2} y"]:
+        error = map_error_response(answer(400), json.dumps(vllm(message)).encode(), advice={})
+        assert message in str(error)
+
+
 def test_an_endless_number_is_no_token_count() -> None:
     """Python refuses to read integers of thousands of digits."""
     message = f"This model's maximum context length is {'9' * 5000} tokens."
@@ -667,7 +767,10 @@ def test_long_bodies_are_truncated_in_the_message_only() -> None:
 
 def test_work_is_linear_in_the_body() -> None:
     """A server that is broken may send megabytes of anything."""
-    for filler in [b"9", b"<title>", b"<title", b"in 1.", b"has "]:
+    for filler in [
+        *(b"9", b"<title>", b"<title", b"in 1.", b"has ", b"{", b"{'a': ", b"9,999", b"input ("),
+        *(b"exceed the the ", b"=> 1 >= ", b"context length "),
+    ]:
 
         def work(size: int, filler: bytes = filler) -> object:
             content = b"maximum context length is " + filler * (size // len(filler))
@@ -743,9 +846,16 @@ def test_no_request_id_is_none() -> None:
 
 
 def test_messages_name_the_status_once() -> None:
-    """Also if the server's code repeats it."""
-    error = map_error_response(answer(429), b'{"code": "429", "message": "m"}', advice={})
-    assert str(error) == "429: m"
+    """Also if the server's code or message repeats it."""
+    for body in [
+        b'{"code": "429", "message": "m"}',
+        b'{"code": 429, "message": "429: m"}',
+        b'{"error": "429 - m"}',
+        b"429 m",
+    ]:
+        assert str(map_error_response(answer(429), body, advice={})) == "429: m"
+    error = map_error_response(answer(429), b"4290 tokens", advice={})
+    assert str(error) == "429: 4290 tokens"
 
 
 def test_successes_keep_their_status() -> None:

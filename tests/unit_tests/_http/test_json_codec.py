@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_azure_phi3 import InvalidInputError
-from langchain_azure_phi3._http.json_codec import decode, decode_lenient, encode
+from langchain_azure_phi3._http.json_codec import decode, decode_lenient, encode, is_cut_off
 
 JSON = st.recursive(
     st.none()
@@ -119,6 +119,27 @@ def test_lenient_decoding_finds_the_first_value() -> None:
         (b"[" * 5000, "[" * 5000),
     ]:
         assert decode_lenient(content) == value
+
+
+def test_halves_of_characters_become_replacements() -> None:
+    """An escaped backslash before `ud83d` begins no escape."""
+    for content, value in [
+        (rb'"a \ud83d b"', "a \ufffd b"),
+        (rb'"\ud83d\ude80 \ude80"', "\U0001f680 \ufffd"),
+        (rb'["\\ud83d", "\ud83d"]', ["\\ud83d", "\ufffd"]),
+        (rb'{"\udead": "\\\ud83d"}', {"\ufffd": "\\\ufffd"}),
+    ]:
+        assert decode(content) == value
+        assert decode_lenient(content + b" guide") in (value, (content + b" guide").decode())
+
+
+def test_beginnings_of_objects_are_recognized() -> None:
+    """At any byte; nothing else is one."""
+    content = json.dumps({"a": [1.5, "x\u00e9\n", {"b": None}], "c": "\U0001f600"}).encode()
+    for cut in range(1, len(content)):
+        assert is_cut_off(content[:cut]), content[:cut]
+    for other in [content, content + b" guide", b"", b"[1", b"hello", b"{a", b'{"a" 1', b"<html>"]:
+        assert not is_cut_off(other)
 
 
 @given(st.binary(max_size=80))

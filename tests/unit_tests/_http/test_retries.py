@@ -138,13 +138,13 @@ def test_a_wrapped_status_decides() -> None:
         )
 
 
-def test_only_failed_connections_are_retried_without_a_status() -> None:
-    """After a read timeout the model may still be at work on the first request."""
+def test_failures_of_the_network_are_retried() -> None:
+    """Except read timeouts: the model may still be at work on the first request."""
     for failure, tried in [
         (ConnectionFailedError("x"), True),
         (RequestTimeoutError("x", code="connect_timeout"), True),
         (RequestTimeoutError("x", code="read_timeout"), False),
-        (InterruptedStreamError("x"), False),
+        (InterruptedStreamError("x"), True),
         (InvalidResponseError("x", status_code=200), False),
         (InvalidInputError("x"), False),
     ]:

@@ -247,7 +247,151 @@ def test_a_body_beyond_the_bound_is_dropped(monkeypatch: pytest.MonkeyPatch) -> 
     assert "larger than 1,000 bytes" in str(read.error)
 
 
+# -- JSON lines --
+
+LINES = b"".join(json.dumps(body).encode() + b"\n" for body in (ROLE, TEXT, FINISH))
+
+
+def test_json_lines_are_read_in_any_pieces() -> None:
+    """With each line end, blank lines, a last line without an end, and `[DONE]`."""
+    for content in [
+        LINES,
+        LINES.replace(b"\n", b"\r\n\r\n"),
+        b"\n" + LINES.rstrip(),
+        LINES + b"[DONE]\n",
+        b"\xef\xbb\xbf" + LINES,
+        LINES.replace(b"\n", b""),
+    ]:
+        for size in [1, 7, 64, 10_000]:
+            read = Read(*(content[at : at + size] for at in range(0, len(content), size)))
+            assert (read.objects, read.error) == ([ROLE, TEXT, FINISH], None)
+
+
+def test_json_lines_are_given_as_they_arrive() -> None:
+    """Not at the end of the response."""
+    decoder = StreamDecoder(INFO)
+    first, second, _ = LINES.splitlines(keepends=True)
+    assert list(decoder.feed(first + second[:20])) == [ROLE]
+    assert list(decoder.feed(second[20:])) == [TEXT]
+
+
+def test_cut_json_lines_are_an_interruption() -> None:
+    """At any byte: whole objects, then the error."""
+    for cut in range(1, LINES.index(b'"stop"')):
+        read = Read(LINES[:cut])
+        assert read.objects == [ROLE, TEXT][: len(read.objects)]
+        assert isinstance(read.error, InterruptedStreamError)
+
+
+def test_errors_in_json_lines_are_raised() -> None:
+    """On the first line, and after others."""
+    error = b'{"error": {"code": "429", "message": "busy"}}\n'
+    for before, objects in [(b"", []), (LINES[: LINES.index(b"\n") + 1], [ROLE])]:
+        read = Read(before + error)
+        assert read.objects == objects
+        assert isinstance(read.error, RateLimitError)
+    read = Read(LINES[: LINES.index(b"\n") + 1] + b"not JSON\n")
+    assert isinstance(read.error, InvalidResponseError)
+
+
+def test_text_after_a_complete_response_is_ignored() -> None:
+    """Gateways append the address of a guide."""
+    answer = {"choices": [{"message": {"content": "hi"}}]}
+    for text in [b"\nPlease check this guide\n", b" Please check this guide"]:
+        read = Read(json.dumps(answer).encode() + text)
+        assert (read.objects, read.error) == ([answer], None)
+
+
+# -- errors inside choices --
+
+
+def test_an_error_in_a_choice_is_raised_after_its_text() -> None:
+    """As `error`, or as the finish reason with or without details."""
+    for choice, error_type, message in [
+        ({"error": {"code": 503, "message": "Overloaded"}}, ServerError, "503: Overloaded"),
+        ({"error": "died", "finish_reason": "error"}, ServerError, "died"),
+        ({"finish_reason": "error"}, ServerError, "gave no reason"),
+        ({"finish_reason": "error", "details": "no GPU"}, ServerError, "no GPU"),
+        ({"error": {"code": "content_filter", "message": "m"}}, ContentFilterError, "m"),
+    ]:
+        for content in [event, lambda body: json.dumps(body).encode() + b"\n"]:
+            failed = {"choices": [{"index": 0, "delta": {"content": "x"}, **choice}]}
+            read = Read(content(ROLE) + content(failed) + content(TEXT))
+            assert read.objects[:1] == [ROLE]
+            assert read.objects[1]["choices"][0]["delta"] == {"content": "x"}
+            assert len(read.objects) == 2
+            assert type(read.error) is error_type
+            assert message in str(read.error)
+
+
 # -- variants that are all right --
+
+
+def test_characters_split_over_events_are_joined() -> None:
+    """In texts, reasoning and arguments; a half that stays alone becomes U+FFFD."""
+
+    def half(text: str, end: Any = None, name: str = "content") -> bytes:
+        body = {"choices": [{"index": 0, "delta": {name: text}, "finish_reason": end}]}
+        return b"data: " + json.dumps(body).encode() + b"\n\n"
+
+    for name in ["content", "reasoning_content", "refusal"]:
+        for first, second, texts in [
+            ("a \ud83d", "\ude80 b", ["a ", "\U0001f680 b"]),
+            ("a \ud83d", "b", ["a ", "\ufffdb"]),
+            ("a", "\ude80b", ["a", "\ufffdb"]),
+            ("\ud83da", "b\ud83d", ["\ufffda", "b\ufffd"]),
+        ]:
+            read = Read(half(first, None, name) + half(second, "stop", name))
+            assert read.error is None
+            assert [body["choices"][0]["delta"][name] for body in read.objects] == texts
+    read = Read(half("a\ud83d") + event({"choices": [{"delta": {}, "finish_reason": "stop"}]}))
+    assert [body["choices"][0]["delta"] for body in read.objects] == [
+        {"content": "a"},
+        {"content": "\ufffd"},
+    ]
+
+
+def test_characters_of_several_calls_are_kept_apart() -> None:
+    """By the indexes of the calls, not by their places in the list."""
+    parts = [(0, "\ud83d"), (1, "\ud83e"), (0, "\ude80"), (1, "\udd16")]
+    events = []
+    for index, text in parts:
+        call = {"index": index, "function": {"arguments": text}}
+        events.append({"choices": [{"index": 0, "delta": {"tool_calls": [call]}}]})
+    read = Read(*(b"data: " + json.dumps(body).encode() + b"\n\n" for body in events), DONE)
+    assert ["", "", "\U0001f680", "\U0001f916"] == [
+        body["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"]
+        for body in read.objects
+    ]
+
+
+def test_no_half_leaves_the_decoder() -> None:
+    """Ids and metadata have none either, nor errors: they could not be encoded."""
+    read = Read(
+        b'data: {"id": "a\\ud83d", "\\ude80": [{"x": "\\udead"}], "choices": []}\n\n' + DONE
+    )
+    assert read.objects == [{"id": "a\ufffd", "\ufffd": [{"x": "\ufffd"}], "choices": []}]
+    read = Read(b'data: {"error": {"message": "a\\ud83d", "code": "\\ud83d"}}\n\n')
+    assert read.error is not None
+    for text in [str(read.error), read.error.code or "", json.dumps(read.error.body)]:
+        assert text.encode()
+
+
+def test_events_without_data_are_ignored() -> None:
+    """They keep the connection alive: first, between others, and last."""
+    for empty in [b"data:\n\n", b"data: \n\n", b"data:  \t\n\n", b"data:\ndata: \n\n", b"data:"]:
+        for stream in [empty + b"\n\n" + WHOLE, event(ROLE) + event(TEXT) + event(FINISH) + empty]:
+            read = Read(stream)
+            assert (read.objects, read.error) == ([ROLE, TEXT, FINISH], None)
+    assert isinstance(Read(event(TEXT) + b"data: \n\n").error, InterruptedStreamError)
+
+
+def test_white_space_around_done_is_ignored() -> None:
+    """With a blank line after it or not."""
+    for last in [b"data: [DONE] \n\n", b"data:  [DONE]\t \r\n\r\n", b"data: [DONE]  "]:
+        read = Read(event(TEXT) + last)
+        assert (read.objects, read.error) == ([TEXT], None)
+        assert read.reader.done
 
 
 def test_every_known_framing_is_read() -> None:
