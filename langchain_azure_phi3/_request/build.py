@@ -167,10 +167,12 @@ def build_request(
     payload: Json = {
         "messages": conversation.messages,
         **payload_fields(settings.parameters, arguments),
-        **_output_fields(output, is_native=is_native),
         **_model_field(settings.endpoint, name),
     }
-    if stops := merge_stops(settings.stop, arguments.get("stop")):
+    if output is not _NO_OUTPUT_SPEC:
+        payload |= output.native_fields if is_native else output.prompted_fields
+    stop = arguments.get("stop")
+    if (settings.stop or stop) and (stops := merge_stops(settings.stop, stop)):
         payload["stop"] = stops
     if stream:
         payload |= _stream_fields(settings, payload)
@@ -229,12 +231,6 @@ def _output_spec(
             "model_extras={'response_format': ...}."
         )
     return output
-
-
-def _output_fields(output: OutputSpec, *, is_native: bool) -> Json:
-    if output is _NO_OUTPUT_SPEC:
-        return {}
-    return output.native_fields if is_native else output.prompted_fields
 
 
 def _conversation_options(

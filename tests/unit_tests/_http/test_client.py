@@ -186,6 +186,22 @@ async def test_proxies_are_left_to_httpx(monkeypatch: pytest.MonkeyPatch) -> Non
     await direct.aclose()
 
 
+async def test_proxies_see_no_call_to_this_machine(
+    phi: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is plain http, so that they would see its key."""
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for endpoint in (phi.endpoint, phi.endpoint.replace("127.0.0.1", "localhost")):
+        model = ChatAzurePhi3(endpoint=endpoint, credential=phi.key, max_retries=0)
+        assert model.invoke("Hi").text
+        assert (await model.ainvoke("Hi")).text
+    assert client._shared.sync is not None
+    assert isinstance(client._shared.sync.client, httpx.Client)
+    model.close()
+    await model.aclose()
+
+
 @pytest.mark.usefixtures("over_httpx")
 def test_an_own_async_client_keeps_sync_timeouts(phi: Emulator) -> None:
     """Behind a proxy, calls in threads wait longer than httpx's five seconds."""
