@@ -48,6 +48,7 @@ from langchain_azure_phi3._request.parameters import (
     Stop,
     format_validation_error,
 )
+from langchain_azure_phi3._tools.control_tokens import ControlTokens
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 
@@ -227,6 +228,11 @@ class BaseAzurePhi3(BaseChatModel):
     """`"user"` puts system messages in front of the next user message; `"system"` sends them as
     they are. Auto: the former where the model's chat template drops them (Phi-3-medium) and the
     service does not convert them itself, as Azure's serverless API does."""
+
+    control_tokens: ControlTokens = "escape"
+    """Control tokens of chat templates in texts that are sent: `"escape"` writes `<|user|>` as
+    `< |user|>`, so that no document or tool can forge a message; `"keep"` sends texts as they
+    are."""
 
     on_content_filter: OnContentFilter = "raise"
     """What a filtered completion does. A filtered prompt always raises `ContentFilterError`."""
@@ -414,6 +420,7 @@ class BaseAzurePhi3(BaseChatModel):
             stream_usage=self.stream_usage,
             tool_calling=self.tool_calling,
             system_message_mode=self.system_message_mode,
+            control_tokens=self.control_tokens,
             max_corrections=self.max_corrections,
             fit_max_tokens=self.fit_max_tokens,
             tokenizer=self._loaded_tokenizer(),
