@@ -10,8 +10,15 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.messages.tool import InvalidToolCall, ToolCall, invalid_tool_call, tool_call
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    InvalidToolCall,
+    ToolCall,
+    ToolMessage,
+)
+from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from langchain_azure_phi3._request.readable_text import readable_text
 from langchain_azure_phi3.errors import InvalidInputError
@@ -70,7 +77,7 @@ def _to_call(block: Any) -> ToolCall | InvalidToolCall | None:
     if not isinstance(name, str) or not name:
         return None
     argument_keys, id_keys = _CALL_FIELDS[block_type]
-    given = next((block[key] for key in argument_keys if block.get(key)), {})
+    given: Any = next((block[key] for key in argument_keys if block.get(key)), {})
     call_id = next((block[key] for key in id_keys if isinstance(block.get(key), str)), None)
     arguments = _parse(given) if isinstance(given, str) else given
     if isinstance(arguments, dict):

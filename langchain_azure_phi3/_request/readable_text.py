@@ -17,9 +17,11 @@ _MAX_DEPTH = 5
 
 # Objects inside of a block that describe the same thing: Anthropic's `source`, MCP's `resource`,
 # OpenAI's `file`, Bedrock's `document`, LangChain's `extras`.
-_NESTED = ("source", "resource", "file", "document", "image", "video", "audio", "extras")
-_NESTED += ("image_url", "input_audio", "audio_url", "video_url", "s3Location", "fileData")
-_NESTED += ("inlineData", "searchResult", "metadata")
+_NESTED = frozenset(
+    {"source", "resource", "file", "document", "image", "video", "audio", "extras", "metadata"}
+    | {"image_url", "input_audio", "audio_url", "video_url", "s3Location", "searchResult"}
+    | {"fileData", "inlineData"}
+)
 
 _FILE_TYPES = frozenset(
     {"file", "input_file", "file_url", "file_data", "document", "media", "text-plain"}
