@@ -22,7 +22,7 @@ _ENVIRONMENT = """\
 The endpoint and its key come from AZURE_INFERENCE_ENDPOINT and AZURE_INFERENCE_CREDENTIAL
 (or AZUREAI_ENDPOINT_URL and AZUREAI_ENDPOINT_KEY)."""
 # A copy, because only `serve` imports the emulator. A test compares it.
-_DIALECTS = """\
+_SERVER_TYPES = """\
 serverless, managed-2024-05, managed-2024-06, managed-2026-07, foundation-model-serve, foundry,
 openai-v1, azure-openai, github, openai-server, ollama"""
 
@@ -88,7 +88,7 @@ def _add_serve(commands: Any) -> None:
         help="run a local emulator of a Phi endpoint",
         description="Run a local server that behaves like Azure's Phi deployments, until Ctrl-C. "
         "Its answers are scripted, unless --upstream names a server with a real model.",
-        epilog=f"Server types: {_DIALECTS}.",
+        epilog=f"Server types: {_SERVER_TYPES}.",
     )
     serve.add_argument(
         "--model",
@@ -97,11 +97,12 @@ def _add_serve(commands: Any) -> None:
         help="model to emulate (%(default)s); `langchain-azure-phi3 models` lists them",
     )
     serve.add_argument(
-        "--dialect",
+        "--server-type",
         metavar="TYPE",
         default="serverless",
         help="server type to emulate (%(default)s)",
     )
+    serve.add_argument("--dialect", default=argparse.SUPPRESS, help=argparse.SUPPRESS)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     serve.add_argument(
         "--port",
@@ -227,11 +228,15 @@ def _entra_credential() -> object:
 def _serve(options: argparse.Namespace) -> int:
     from langchain_azure_phi3.emulator import Emulator
 
+    # The deprecated option warns as the deprecated parameter does.
+    server_type = {"server_type": options.server_type}
+    if hasattr(options, "dialect"):
+        server_type = {"dialect": options.dialect}
     try:
         emulator = Emulator(
             options.model,
             key=options.key,
-            dialect=options.dialect,
+            **server_type,
             upstream=options.upstream,
             upstream_model=options.upstream_model,
             upstream_key=options.upstream_key,

@@ -142,12 +142,14 @@ def show_an_image() -> None:
 
 def main() -> None:
     """Start an emulator and run all parts against it."""
-    with Emulator(MODEL, pace=0.02) as phi:
+    with Emulator(MODEL, chunk_delay=0.02) as phi:
         print(f"Emulating {MODEL} at {phi.endpoint}")
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
         ask_and_stream(model)
         trigger_content_filter(model)
+        phi.script('{"name": "get_weather", "arguments": {"city": "Paris"}}')
         use_a_tool(model)
+        phi.script('{"name": "Ann", "age": 41}')
         extract_an_object(model)
     show_an_image()
     print()

@@ -39,7 +39,7 @@ def found(error: ContentFilterError) -> tuple[FilterResult, ...]:
     return error.filters
 
 
-with Emulator("Phi-4", misbehaves="prose") as phi:
+with Emulator("Phi-4", model_errors="prose") as phi:
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, temperature=0, max_tokens=9)
     ChatAzurePhi3(endpoint=phi.endpoint, api_key=phi.key, model_name="Phi-4")
     answer: AIMessage = model.invoke("Hi")

@@ -135,20 +135,3 @@ def serving(
             yield server.url
         finally:
             stopped.set()
-
-
-@contextmanager
-def keeping(answer: bytes, later: bytes, pause: float) -> Iterator[Server]:
-    """A server that keeps its connections, and sends `later` after a pause in seconds."""
-    stopped = threading.Event()
-
-    def respond(connection: socket.socket, _: bytes) -> None:
-        connection.sendall(answer)
-        stopped.wait(pause)
-        connection.sendall(later)
-
-    with answering(respond) as server:
-        try:
-            yield server
-        finally:
-            stopped.set()

@@ -69,18 +69,26 @@ def _as_httpx(problem: Exception) -> httpx.TransportError:
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """For one event loop."""
+    """For the running event loop."""
 
     def __init__(self, limits: httpx.Limits) -> None:
-        self._limits = limits
-        self._session: aiohttp.ClientSession | None = None
+        self._session = aiohttp.ClientSession(
+            connector=_Connector(
+                limit=limits.max_connections or 0, keepalive_timeout=limits.keepalive_expiry
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            max_line_size=_HEAD_BYTES,
+            max_field_size=_HEAD_BYTES,
+            skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
+        )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; the response's body is still to be read."""
         seconds = request.extensions["timeout"]
         try:
             async with asyncio.timeout(None) as writing:
-                response = await self._open_session().request(
+                response = await self._session.request(
                     request.method,
                     _url(str(request.url)),
                     headers=request.headers.multi_items(),
@@ -104,30 +112,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
+        await self._session.close()
 
     def abandon(self) -> None:
         """Let go of the session of a loop that runs no more, or aiohttp would log an error."""
-        if self._session is not None:
-            with suppress(StopIteration):
-                self._session.close().send(None)
-            self._session.detach()
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            limits = self._limits
-            self._session = aiohttp.ClientSession(
-                connector=_Connector(
-                    limit=limits.max_connections or 0, keepalive_timeout=limits.keepalive_expiry
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                max_line_size=_HEAD_BYTES,
-                max_field_size=_HEAD_BYTES,
-                skip_auto_headers=("accept", "accept-encoding", "content-type", "user-agent"),
-            )
-        return self._session
+        with suppress(StopIteration):
+            self._session.close().send(None)
+        self._session.detach()
 
 
 _used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
@@ -145,7 +136,8 @@ class _Connector(aiohttp.TCPConnector):
             protocol: Any = connection.protocol
             if protocol not in _used:
                 _used.add(protocol)
-                protocol.closed.add_done_callback(_retrieve)
+                if (closed := protocol.closed) is not None:
+                    closed.add_done_callback(_retrieve)
             elif _has_received(protocol):
                 connection.close()
                 continue

@@ -44,7 +44,7 @@ class Auth:
     identity = ""
 
     def sign(self, request: httpx.Request, claims: str | None = None) -> None:
-        """Add the credential's headers; `claims` are those that a challenge demanded."""
+        """Add the credential's headers; `claims` are those that a challenge requires."""
 
     async def asign(self, request: httpx.Request, claims: str | None = None) -> None:
         """The same without blocking the event loop."""

@@ -261,15 +261,23 @@ async def _close_with_loop(client: AsyncClient) -> AsyncGenerator[None, None]:
         await client.aclose()
 
 
+# Plain http with a key is accepted to this machine only: a proxy would see the key.
+_WITHOUT_PROXY = {f"all://{host}": None for host in ("*localhost", "127.0.0.1", "[::1]")}
+
+
 def _make_client() -> Client:
     if _has_proxy():
-        return httpx.Client(limits=LIMITS, timeout=DEFAULT_TIMEOUT, cookies=_no_cookies())
+        return httpx.Client(
+            limits=LIMITS, timeout=DEFAULT_TIMEOUT, cookies=_no_cookies(), mounts=_WITHOUT_PROXY
+        )
     return LeanClient(httpx.HTTPTransport(verify=ssl_context(), limits=LIMITS))
 
 
 def _make_async_client() -> AsyncClient:
     if _has_proxy():
-        return httpx.AsyncClient(limits=LIMITS, timeout=DEFAULT_TIMEOUT, cookies=_no_cookies())
+        return httpx.AsyncClient(
+            limits=LIMITS, timeout=DEFAULT_TIMEOUT, cookies=_no_cookies(), mounts=_WITHOUT_PROXY
+        )
     # Imported here: aiohttp takes as long to import as all of this package.
     from langchain_azure_phi3._http.aiohttp_transport import AiohttpTransport
 

@@ -1,4 +1,4 @@
-"""What each kind of endpoint accepts, as a table."""
+"""What each type of endpoint accepts, as a table."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Literal
 # The only value in the TypeSpec of the Azure AI Model Inference API, and the default of its SDK.
 INFERENCE_VERSION = "2024-05-01-preview"
 
-# How the endpoint speaks: found from its URL, or said by the user.
+# The endpoint's type: inferred from its URL, or set by the user.
 Api = Literal[
     "auto",
     "serverless",
@@ -34,7 +34,7 @@ _BOTH_HEADERS = ("authorization", "api-key")
 
 @dataclass(frozen=True, slots=True)
 class EndpointType:
-    """One kind of endpoint.
+    """One type of endpoint.
 
     Attributes:
         name: How error messages call it.
@@ -45,7 +45,7 @@ class EndpointType:
             meant, where one endpoint has many.
         extra_parameters: Parameters accepted here without the `extra-parameters` header.
         tools: Whether the API takes tools for any model at all.
-        has_legacy_v1: Whether some servers of this kind have completions under `/v1` only.
+        has_legacy_v1: Whether some servers of this type have completions under `/v1` only.
         converts_system_messages: Whether the service turns system messages into user messages.
         scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
         entra_unsupported_reason: Why it takes no Entra ID tokens, where a document says so.

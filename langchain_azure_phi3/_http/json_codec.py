@@ -48,7 +48,7 @@ def decode(content: bytes) -> Any:
     """The JSON value that `content` is, after a byte order mark if there is one.
 
     Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD, as the WHATWG's
-    decoder does it, instead of costing the whole answer.
+    decoder does it, instead of costing the complete response.
 
     Raises:
         ValueError: It is not JSON.

@@ -83,7 +83,7 @@ def start_cooldown(quota: Quota, seconds: float, now: float) -> None:
 
     Args:
         quota: What shares the rate limit.
-        seconds: What the server asked for.
+        seconds: How long the server wants no requests.
         now: The monotonic clock, in seconds.
     """
     for ended in [known for known, until in list(_cooldowns.items()) if until <= now]:

@@ -46,8 +46,8 @@ _BY_HOST: tuple[tuple[str, EndpointType, str | None], ...] = (
     ("models.github.ai", GITHUB, None),
 )
 
-# Python's resolver fails on other lengths with a UnicodeError (RFC 1035, 2.3.4). Not more is asked
-# of names: underscores are common.
+# Python's resolver fails on other lengths with a UnicodeError (RFC 1035, 2.3.4).
+# Nothing else is checked: underscores are common.
 _LABEL = re.compile(r"[^\s%]{1,63}")
 
 _BY_PATH = (
@@ -72,7 +72,7 @@ class Route:
     Attributes:
         endpoint_type: What it accepts.
         base: The endpoint without query and known suffixes: fit for traces and cache keys.
-        chat_url: Where completions are asked for.
+        chat_url: Where completions are requested.
         info_url: Where the model tells its name.
         loopback: Whether the host is this machine.
         alternate_url: Where else completions may be: servers of one type differ by age.
@@ -110,13 +110,13 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
     loopback = is_loopback(host)
     netloc = f"[{host}]" if ":" in host else host
     base = f"{url.scheme}://{netloc}{f':{url.port}' if url.port else ''}{path}"
-    query = dict(parse_qsl(url.query))
+    query = parse_qsl(url.query, keep_blank_values=True)
     default = None if api == "score" else endpoint_type.api_version
-    version = api_version or query.get("api-version") or default
+    version = api_version or dict(query).get("api-version") or default
     if version is not None:
-        query["api-version"] = version
+        query = _with_version(query, version)
     tail = f"?{urlencode(query)}" if query else ""
-    # Where /v1 is an older chat route, /info and /score lie beside it.
+    # Where /v1 is an older chat route, /info and /score lie next to it.
     root = base.removesuffix("/v1") if endpoint_type.has_info_route else base
     chat, alternate = (f"{base}/chat/completions{tail}", _alternate_url(endpoint_type, base, tail))
     return Route(
@@ -128,8 +128,16 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
         alternate_url=None if api == "score" else alternate,
         scope=endpoint_type.scope if loopback or endpoint_type.scope is None else scope,
         guessed=api == "auto",
-        query=tuple(query.items()),
+        query=tuple(query),
     )
+
+
+def _with_version(query: list[tuple[str, str]], version: str) -> list[tuple[str, str]]:
+    """The parameters with one `api-version`, in its place or at the end."""
+    names = [name for name, _ in query]
+    place = names.index("api-version") if "api-version" in names else len(names)
+    before, after = query[:place], query[place:]
+    return [*before, ("api-version", version), *(p for p in after if p[0] != "api-version")]
 
 
 def is_loopback(host: str | None) -> bool:

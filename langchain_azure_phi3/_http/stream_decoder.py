@@ -15,7 +15,7 @@ from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError, 
 
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _DONE = b"[DONE]"
-# How a body begins that is no event stream: a whole JSON answer from a server that ignores
+# How a body begins that is not an event stream: a complete JSON response from a server that ignores
 # `stream` (managed-compute server 0.1.8), or the web page of a proxy.
 _NOT_EVENTS = b'{[<"'
 _FIELDS = (b"data", b"event", b"id", b"retry", b":")

@@ -164,7 +164,7 @@ def finish(response: httpx.Response, chunks: Iterator[bytes]) -> None:
 def _drain(parser: Any, network: Any) -> None:
     """Read the end of the body, in `DRAIN_SECONDS` or not at all.
 
-    The parser is fed here because httpcore would wait for the whole read timeout.
+    The parser is fed here because httpcore would wait for the full read timeout.
     """
     import h11
 

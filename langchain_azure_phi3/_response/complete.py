@@ -12,10 +12,12 @@ from langchain_azure_phi3._response.content_blocks import PROVIDER
 from langchain_azure_phi3._response.score_route import from_score_response
 from langchain_azure_phi3._response.text_parser import parse_text
 from langchain_azure_phi3._response.wire_response import (
+    additional_kwargs,
     choice_logprobs,
     choice_message,
     content_text,
     invalid_arguments_text,
+    is_truncated,
     new_tool_call_id,
     parse_usage,
     reasoning_content,
@@ -91,13 +93,17 @@ def _parse_choice(
 ) -> tuple[ChatGeneration, str | None, str]:
     text, reasoning = content_text(message), reasoning_content(message)
     problem, raw = None, ""
-    valid, invalid = tool_calls(message) if message.get("tool_calls") else ([], [])
+    truncated = is_truncated(choice.get("finish_reason"))
+    valid: list[ToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    if message.get("tool_calls"):
+        valid, invalid = tool_calls(message, truncated=truncated)
     if request.output is not None or request.parses_reasoning:
         parsed, problem, raw = parse_text(
             text,
             request.output,
             parses_reasoning=request.parses_reasoning,
-            truncated=choice.get("finish_reason") == "length",
+            truncated=truncated,
         )
         text, reasoning = parsed.text, reasoning + parsed.reasoning
         errors = _add_prompted_calls(parsed.calls, valid, invalid)
@@ -107,7 +113,7 @@ def _parse_choice(
             content=text,
             tool_calls=valid,
             invalid_tool_calls=invalid,
-            additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
+            additional_kwargs=additional_kwargs(reasoning, message),
             response_metadata=metadata,
         ),
         generation_info=_generation_info(choice),
@@ -135,7 +141,8 @@ def requirement_metadata(unmet: str | None, errors: dict[str, str]) -> Json:
     """Metadata on what was required and did not come, and on why calls are invalid."""
     found: Json = {}
     if unmet is not None:
-        found["unmet_requirement"] = unmet
+        # `unmet` is the former name of the key.
+        found["unmet_requirement"] = found["unmet"] = unmet
     if errors:
         found["tool_call_errors"] = errors
     return found

@@ -1,5 +1,7 @@
 """Assembles a stream's JSON objects into LangChain's chunks, in order."""
 
+from dataclasses import dataclass, field
+
 from langchain_core.messages import AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
@@ -12,11 +14,14 @@ from langchain_azure_phi3._response.metadata import ResponseMetadata
 from langchain_azure_phi3._response.score_route import from_score_response
 from langchain_azure_phi3._response.text_parser import ParsedText, TextParser
 from langchain_azure_phi3._response.wire_response import (
+    additional_kwargs,
     choice_logprobs,
     choice_message,
     content_text,
     invalid_arguments_text,
+    is_truncated,
     new_tool_call_id,
+    parse_arguments,
     parse_usage,
     reasoning_content,
     sorted_choices,
@@ -49,7 +54,7 @@ class StreamAssembler:
         if request.output is not None or request.parses_reasoning:
             self._parser = TextParser(request.output, parses_reasoning=request.parses_reasoning)
         self._metadata = ResponseMetadata()
-        self._received = bytearray()  # a list of its pieces would take ten times the memory
+        self._received = _ReceivedText()
         self._finish: Json = {}
         self._info: ResponseInfo | None = None
         self._has_choice = False
@@ -63,7 +68,7 @@ class StreamAssembler:
     @property
     def received_text(self) -> str:
         """The text so far, as it was received."""
-        return self._received.decode()
+        return self._received.text
 
     @property
     def is_holding(self) -> bool:
@@ -88,13 +93,11 @@ class StreamAssembler:
         if body.get("usage") is not None and (usage := parse_usage(body)) is not None:
             self.usage = usage  # the last figure wins: some servers repeat a running total
         self._metadata.add(body, info)
-        chunks = []
-        for choice in sorted_choices(body):
-            if choice.get("index") in (0, None):
-                chunk = self._feed_choice(choice, body, info)
-                if chunk is not None:
-                    chunks.append(chunk)
-        return chunks
+        choice = _only_choice(sorted_choices(body))
+        if choice is None:
+            return []
+        chunk = self._feed_choice(choice, _choice_delta(choice, body, info))
+        return [] if chunk is None else [chunk]
 
     def finish(self, previous_usage: UsageMetadata | None = None) -> list[ChatGenerationChunk]:
         """The chunks at the end of the stream.
@@ -114,31 +117,26 @@ class StreamAssembler:
                 request_id=info.request_id,
             )
         reason = self._finish.get("finish_reason")
+        truncated = is_truncated(reason)
         if reason == "content_filter" and self._request.on_content_filter == "raise":
             filters = self._finish.get("content_filter_results")
             raise content_filter_error(filters, self.received_text, None, info)
-        chunks = []
+        parts = [ParsedText("", self._received.finish())]
         if self._parser is not None:
-            parts = [self._parser.finish(truncated=reason == "length")]
+            parts = [self._parser.feed(parts[0].text), self._parser.finish(truncated=truncated)]
             if self._parser.unmet_requirement is not None:
                 parts.append(self._parser.flush())
-            chunks = [chunk for part in parts if (chunk := self._chunk(part, [], {})) is not None]
-        return [*chunks, self._last_chunk(total_usage(previous_usage, self.usage))]
+        chunks = [self._chunk(part, [], {}, {}) for part in parts]
+        chunks.append(self._arguments_chunk(truncated=truncated))
+        chunks.append(self._last_chunk(total_usage(previous_usage, self.usage)))
+        return [chunk for chunk in chunks if chunk is not None]
 
-    def _feed_choice(
-        self, choice: Json, body: Json, info: ResponseInfo
-    ) -> ChatGenerationChunk | None:
+    def _feed_choice(self, choice: Json, delta: Json) -> ChatGenerationChunk | None:
         if not self._has_choice:
             self._has_choice = _has_content(choice)
         if choice.get("finish_reason") or choice.get("content_filter_results"):
             self._read_end(choice)
-        if "message" in choice:  # a complete response, from a server that ignores `stream`
-            delta = choice_message(choice, body, info)
-        else:
-            found = choice.get("delta")
-            delta = found if isinstance(found, dict) else {}
-        text = content_text(delta)
-        self._received += text.encode()
+        text = self._received.add(content_text(delta))
         if self._parser is None or not text:
             parsed = ParsedText("", text)
         else:
@@ -147,24 +145,35 @@ class StreamAssembler:
             parsed = ParsedText(reasoning + parsed.reasoning, parsed.text, parsed.calls)
         native = tool_call_chunks(delta) if delta.get("tool_calls") else []
         logprobs = choice_logprobs(choice) if choice.get("logprobs") else {}
-        return self._chunk(parsed, native, logprobs)
+        return self._chunk(parsed, native, logprobs, delta)
 
     def _chunk(
-        self, parsed: ParsedText, native: list[ToolCallChunk], logprobs: Json
+        self, parsed: ParsedText, native: list[ToolCallChunk], logprobs: Json, delta: Json
     ) -> ChatGenerationChunk | None:
         reasoning, text, calls = parsed
-        if not (native or calls or reasoning or logprobs):
+        kwargs = additional_kwargs(reasoning, delta)
+        if not (native or calls or kwargs or logprobs):
             return text_chunk(text, self._metadata.take()) if text else None
-        pieces = [*map(self._calls.identify, native), *map(self._calls.add, calls)]
+        pieces = [*self._calls.feed(native), *map(self._calls.add, calls)]
         return ChatGenerationChunk(
             message=AIMessageChunk(
                 content=text,
                 tool_call_chunks=pieces,
-                additional_kwargs={"reasoning_content": reasoning} if reasoning else {},
+                additional_kwargs=kwargs,
                 response_metadata=self._metadata.take(),
             ),
             generation_info=logprobs or None,
         )
+
+    def _arguments_chunk(self, *, truncated: bool) -> ChatGenerationChunk | None:
+        # Not the last chunk: LangChain takes the calls there for complete ones.
+        calls = self._calls.finish(truncated=truncated)
+        if not calls:
+            return None
+        message = AIMessageChunk(
+            content="", tool_call_chunks=calls, response_metadata=self._metadata.take()
+        )
+        return ChatGenerationChunk(message=message)
 
     def _last_chunk(self, usage: UsageMetadata | None) -> ChatGenerationChunk:
         self._metadata.set_default("model_name", self._request.model)
@@ -183,7 +192,9 @@ class StreamAssembler:
         )
 
     def _read_end(self, choice: Json) -> None:
-        if (reason := str_or_none(choice.get("finish_reason"))) is not None:
+        reason = str_or_none(choice.get("finish_reason"))
+        # Azure ends a filtered stream with one more chunk, whose reason may be `stop`.
+        if reason is not None and self._finish.get("finish_reason") != "content_filter":
             self._finish["finish_reason"] = reason
         results = choice.get("content_filter_results")
         if isinstance(results, dict):
@@ -191,21 +202,37 @@ class StreamAssembler:
             self._finish["content_filter_results"] = known | results
 
 
+@dataclass(slots=True)
+class _NativeCall:
+    """A native call that is still being received: its id, and the pieces of its arguments."""
+
+    id: str
+    arguments: list[str] = field(default_factory=list)
+
+
 class _StreamedCalls:
-    """Numbers a stream's tool calls and gives ids to those that have none."""
+    """Numbers a stream's tool calls and gives ids to those that have none.
+
+    The arguments of native calls are emitted at the end, when it is known whether they are complete
+    and whether they have to be repaired: LangChain would run what it received so far.
+    """
 
     def __init__(self) -> None:
         self.errors: dict[str, str] = {}  # why calls are invalid, by their ids
         self._prompted = 0
-        self._has_own_id: dict[int | None, bool] = {}
+        self._native: dict[int | None, _NativeCall] = {}
 
-    def identify(self, piece: ToolCallChunk) -> ToolCallChunk:
-        """A piece of a native call, with an id in the call's first piece."""
-        index = piece["index"]
-        if index in self._has_own_id:
-            return piece if self._has_own_id[index] else {**piece, "id": None}
-        self._has_own_id[index] = piece["id"] is not None
-        return piece if piece["id"] is not None else {**piece, "id": new_tool_call_id()}
+    def feed(self, pieces: list[ToolCallChunk]) -> list[ToolCallChunk]:
+        """The chunks that open new native calls, among pieces of native calls."""
+        opened = []
+        for piece in pieces:
+            index = piece["index"]
+            if (call := self._native.get(index)) is None:
+                call_id = piece["id"] or new_tool_call_id()
+                call = self._native[index] = _NativeCall(call_id)
+                opened.append(tool_call_chunk(name=piece["name"], args="", id=call_id, index=index))
+            call.arguments.append(piece["args"] or "")
+        return opened
 
     def add(self, call: Call) -> ToolCallChunk:
         """A call found in the text, as a chunk."""
@@ -217,6 +244,82 @@ class _StreamedCalls:
             self.errors[call_id] = call.error
             args = invalid_arguments_text(call.arguments, call.raw)
         return tool_call_chunk(name=call.name, args=args, id=call_id, index=index)
+
+    def finish(self, *, truncated: bool) -> list[ToolCallChunk]:
+        """The arguments of the native calls."""
+        chunks = []
+        last = next(reversed(self._native), None)
+        for index, call in self._native.items():
+            raw = "".join(call.arguments)
+            arguments, error = parse_arguments(raw, truncated=truncated and index == last)
+            if error is not None:
+                self.errors[call.id] = error
+                args = invalid_arguments_text(None, raw)
+            else:
+                args = to_compact_json(arguments) if raw else ""
+            chunks.append(tool_call_chunk(name=None, args=args, id=None, index=index))
+        return chunks
+
+
+class _ReceivedText:
+    """The text of a stream, as it was received.
+
+    JSON writes a character beyond U+FFFF as two escapes, and some servers split a stream between
+    them. Halves are joined; one that stays alone becomes U+FFFD.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = bytearray()  # a list of pieces would take ten times the memory
+        self._half = ""
+
+    @property
+    def text(self) -> str:
+        """All text so far."""
+        return self._bytes.decode()
+
+    def add(self, text: str) -> str:
+        """A piece of text, with the half before it, and without one at its end."""
+        if self._half or not text.isascii():
+            text, self._half = self._half + text, ""
+            if text and "\ud800" <= text[-1] <= "\udbff":
+                text, self._half = text[:-1], text[-1]
+            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        self._bytes += text.encode()
+        return text
+
+    def finish(self) -> str:
+        """What stands for a half that stayed alone."""
+        half, self._half = self._half, ""
+        return self.add("\ufffd") if half else ""
+
+
+def _only_choice(choices: list[Json]) -> Json | None:
+    """The choice of a stream, whatever its index: some servers count up, or write strings.
+
+    Of several choices it is the first one: requests for more than one are not streamed.
+    """
+    return choices[0] if choices else None
+
+
+def _choice_delta(choice: Json, body: Json, info: ResponseInfo) -> Json:
+    """What a choice adds.
+
+    A complete `message`, from a server that ignores `stream`, is taken as one delta. Where both
+    are present, the one that holds something is used.
+
+    Raises:
+        InvalidResponseError: The choice is a complete one without a message.
+    """
+    delta, message = choice.get("delta"), choice.get("message")
+    if isinstance(delta, dict) and (not isinstance(message, dict) or _holds_output(delta)):
+        return delta
+    return choice_message(choice, body, info) if "message" in choice else {}
+
+
+def _holds_output(delta: Json) -> bool:
+    return any(
+        delta.get(key) for key in ("content", "tool_calls", "reasoning_content", "reasoning")
+    )
 
 
 def _has_content(choice: Json) -> bool:

@@ -21,8 +21,15 @@ from langchain_core.messages.tool import (
 )
 from langchain_core.utils.json import parse_partial_json
 
+from langchain_azure_phi3._tools.json_scanner import is_closed_json
+from langchain_azure_phi3._tools.tool_call_formats import to_object
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import InvalidResponseError
+
+TRUNCATED_REASONS = frozenset({"length", "max_tokens", "model_length"})
+"""Finish reasons of a response that was cut off: OpenAI's, Anthropic's and Mistral's words."""
+
+TRUNCATED_CALL = "max_tokens cut off this call: its arguments are incomplete."
 
 _INPUT_DETAILS = {"cached_tokens": "cache_read", "audio_tokens": "audio"}
 _OUTPUT_DETAILS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio"}
@@ -106,23 +113,44 @@ def choice_message(choice: Json, body: Json, info: ResponseInfo) -> Json:
 
 
 def content_text(message: Json) -> str:
-    """The text of a message or delta."""
+    """The text of a message or delta.
+
+    Some gateways send parts, and some decode JSON that the model wrote: none of it is lost.
+    """
     content = message.get("content")
     if isinstance(content, str):
         return content
-    if isinstance(content, list):  # some gateways send parts
-        return "".join(
-            part["text"]
-            for part in content
-            if isinstance(part, dict) and isinstance(part.get("text"), str)
-        )
-    return ""
+    if content is None:
+        return ""
+    if isinstance(content, list) and all(isinstance(part, str | dict) for part in content):
+        return "".join(map(_part_text, content))
+    return _part_text(content)
 
 
 def reasoning_content(message: Json) -> str:
-    """Reasoning that a server gives apart from the text (api-version 2025-04-01)."""
-    reasoning = message.get("reasoning_content")
-    return reasoning if isinstance(reasoning, str) else ""
+    """Reasoning that a server gives apart from the text.
+
+    `reasoning_content` is the field of Azure (api-version 2025-04-01) and of vLLM before 0.11,
+    `reasoning` that of later ones and of Ollama.
+    """
+    for key in ("reasoning_content", "reasoning"):
+        reasoning = message.get(key)
+        if isinstance(reasoning, str) and reasoning:
+            return reasoning
+    return ""
+
+
+def additional_kwargs(reasoning: str, message: Json) -> Json:
+    """The `additional_kwargs` of a message: its reasoning, and a refusal that the model wrote."""
+    found: Json = {"reasoning_content": reasoning} if reasoning else {}
+    if refusal := str_or_none(message.get("refusal")):
+        found["refusal"] = refusal
+    return found
+
+
+def is_truncated(finish_reason: Any) -> bool:
+    """Whether a finish reason means that the response was cut off."""
+    return isinstance(finish_reason, str) and finish_reason in TRUNCATED_REASONS
 
 
 def choice_logprobs(choice: Json) -> Json:
@@ -144,24 +172,48 @@ def response_metadata(body: Json, info: ResponseInfo) -> Json:
     return {key: value for key, value in found.items() if value}
 
 
-def tool_calls(message: Json) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    """The native calls of a complete message: valid ones, and invalid ones with the reason."""
+def tool_calls(
+    message: Json, *, truncated: bool = False
+) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    """The native calls of a complete message: valid ones, and invalid ones with the reason.
+
+    Args:
+        message: The message.
+        truncated: Whether the response was cut off, so that the last call may be incomplete.
+    """
     valid: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
-    for call in _raw_tool_calls(message):
+    calls = list(_raw_tool_calls(message))
+    for call in calls:
         function = call["function"]
-        name, text = str_or_none(function.get("name")) or "", function.get("arguments")
+        name = str_or_none(function.get("name")) or ""
+        raw = _arguments_chunk(function.get("arguments")) or ""
         call_id = str_or_none(call.get("id")) or new_tool_call_id()
-        try:
-            arguments = json.loads(text) if isinstance(text, str) and text else text or {}
-        except (ValueError, RecursionError) as error:
-            arguments = error
-        if isinstance(arguments, dict):
+        arguments, error = parse_arguments(raw, truncated=truncated and call is calls[-1])
+        if arguments is not None:
             valid.append(tool_call(name=name, args=arguments, id=call_id))
         else:
-            reason = f"The arguments are not a JSON object: {arguments}"
-            invalid.append(invalid_tool_call(name=name, args=str(text), id=call_id, error=reason))
+            invalid.append(invalid_tool_call(name=name, args=raw, id=call_id, error=error))
     return valid, invalid
+
+
+def parse_arguments(raw: str, *, truncated: bool) -> tuple[Json | None, str | None]:
+    """The arguments of a native call, repaired if they are almost JSON; or what is wrong with them.
+
+    Incomplete arguments are never repaired: an agent would run half of them.
+    """
+    try:
+        arguments = json.loads(raw or "{}", strict=False)
+    except (ValueError, RecursionError):
+        arguments = None
+    if isinstance(arguments, dict) and (raw or not truncated):
+        return arguments, None
+    if truncated:
+        return None, TRUNCATED_CALL
+    arguments = to_object(raw) if is_closed_json(raw) else None
+    if arguments is None:
+        return None, "The arguments are not a JSON object."
+    return arguments, None
 
 
 def tool_call_chunks(delta: Json) -> list[ToolCallChunk]:
@@ -199,6 +251,16 @@ def invalid_arguments_text(arguments: Json | None, raw: str) -> str:
 def str_or_none(value: Any) -> str | None:
     """A field's string, or `None` where it holds none."""
     return value if isinstance(value, str) and value else None
+
+
+def _part_text(part: Any) -> str:
+    if isinstance(part, str):
+        return part
+    if isinstance(part, dict) and isinstance(part.get("text"), str):
+        return str(part["text"])
+    if isinstance(part, dict) and part.get("type") is not None:  # an image, or a citation
+        return ""
+    return json.dumps(part, ensure_ascii=False)
 
 
 def _details(given: Any, names: dict[str, str]) -> dict[str, int]:

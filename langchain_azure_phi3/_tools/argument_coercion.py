@@ -1,7 +1,7 @@
-"""Arguments as a small model writes them, made to fit the tool's schema or refused.
+"""Arguments as small models write them, coerced to the tool's schema and validated.
 
-Nothing is filled in: a missing argument is the model's to give. What is changed has one meaning
-only (`"3"` where an integer is asked for), or none (an argument that the tool does not have).
+Only what has one meaning is coerced (`"3"` where the schema has an integer), and arguments that
+the tool does not have are dropped. Nothing is filled in: missing arguments are an error.
 """
 
 import json
@@ -42,7 +42,7 @@ class ArgumentCoercer:
         """What is wrong with the arguments, a sentence without its full stop; `None` if nothing."""
         compiled = compile_schema(self._schema, self._schema)
         errors = [] if compiled is None else compiled.errors(arguments, _MAX_ERRORS)
-        return "; ".join(error[:_MAX_ERROR_LENGTH] for error in errors) if errors else None
+        return "; ".join(map(_shorten, errors)) if errors else None
 
 
 class _Coercion:
@@ -114,8 +114,15 @@ class _Coercion:
         return compiled is None or compiled.accepts(value)
 
 
+def _shorten(error: str) -> str:
+    """An error without the middle of a long value: its place stands before, the reason after."""
+    if len(error) <= _MAX_ERROR_LENGTH:
+        return error
+    return f"{error[: _MAX_ERROR_LENGTH // 2]}...{error[-_MAX_ERROR_LENGTH // 2 :]}"
+
+
 def _allows_more(schema: Json) -> bool:
-    """Whether a schema allows, in so many words, properties that it does not list."""
+    """Whether a schema explicitly allows properties that it does not list."""
     more = schema.get("additionalProperties", False)
     return more is not False or any(
         key in schema for key in ("patternProperties", "allOf", "anyOf", "oneOf", "$ref")
@@ -123,7 +130,7 @@ def _allows_more(schema: Json) -> bool:
 
 
 def _match_keys(value: Json, properties: Json) -> Json:
-    """The object with its keys spellings as the schema spells them, where that is unmistakable."""
+    """The object with its keys spelled as in the schema, where that is unambiguous."""
     spellings: dict[str, list[str]] = {}
     for name in properties:
         spellings.setdefault(normalize_name(name), []).append(name)
@@ -157,7 +164,7 @@ def _types(schema: Json) -> tuple[str, ...]:
 
 
 def _coerce_type(value: Any, schema: Json) -> Any:
-    """The value as the type that the schema asks for, where it can only mean that."""
+    """The value as the schema's type, if it can only mean that."""
     choices = schema.get("enum")
     if isinstance(choices, list):
         return _match_enum(value, choices)
@@ -228,7 +235,7 @@ def _string(value: Any) -> str | None:
     return json.dumps(value) if written else None
 
 
-def _structure(kind: type) -> Callable[[Any], Any]:
+def _structure(type_: type) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         if not isinstance(value, str):
             return None
@@ -236,7 +243,7 @@ def _structure(kind: type) -> Callable[[Any], Any]:
             parsed = json.loads(value, strict=False)
         except (ValueError, RecursionError):
             return None
-        return parsed if isinstance(parsed, kind) else None
+        return parsed if isinstance(parsed, type_) else None
 
     return read
 

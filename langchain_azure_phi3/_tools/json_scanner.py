@@ -11,6 +11,18 @@ _STRING_STOP = {'"': re.compile(r'["\\]'), "'": re.compile(r"['\\]")}
 _BEFORE_STRING = frozenset("{[,:")
 
 
+def is_closed_json(text: str) -> bool:
+    """Whether a text that is almost JSON has all its closing brackets."""
+    scanner = JsonScanner()
+    at = len(text) - len(text.lstrip())
+    if text[at : at + 1] not in ("{", "["):
+        return True
+    while (end := scanner.read(text, at)) < len(text) and not scanner.is_settled:
+        scanner.skip(text[end])
+        at = end + 1
+    return scanner.closed
+
+
 class JsonScanner:
     """Finds the end of one JSON value, piece by piece, and shows its own level to a classifier."""
 

@@ -31,6 +31,7 @@ CALL_TYPES = ("function", "function_call", "tool_call", "tool_use")
 _SCHEMA_KEYS = frozenset({"properties", "$defs", "$schema"})
 _TRIPLE_QUOTED = re.compile(r'"""(.*?)"""', re.DOTALL)
 _MAX_WRAPPERS = 4
+_MAX_ENCODINGS = 3  # models encode arguments twice, rarely more often
 
 
 class CallNormalizer:
@@ -132,9 +133,9 @@ class CallNormalizer:
         if tool is None:
             names = ", ".join(tool.name for tool in self._tools.tools)
             return Call(
-                name, _to_object(arguments), raw, f"There is no tool {name!r}, only: {names}."
+                name, to_object(arguments), raw, f"There is no tool {name!r}, only: {names}."
             )
-        given = _to_object(arguments)
+        given = to_object(arguments)
         if given is None:
             return Call(tool.name, None, raw, "The arguments are not a JSON object.")
         coercer = self._coercers.get(tool.name)
@@ -163,13 +164,15 @@ def _is_description(value: Any) -> bool:
     )
 
 
-def _to_object(arguments: Any) -> Json | None:
+def to_object(arguments: Any) -> Json | None:
     """Arguments as an object, also from a JSON string, from null and from a list of one."""
-    if isinstance(arguments, str):
+    if arguments is None:
+        return {}
+    for _ in range(_MAX_ENCODINGS):
+        if not isinstance(arguments, str):
+            break
         text = arguments.strip()
         arguments = {} if text in ("", "null", "None") else parse_lenient_json(text)
-    elif arguments is None:
-        return {}
     if isinstance(arguments, list) and len(arguments) <= 1:
         arguments = arguments[0] if arguments else {}
     return arguments if isinstance(arguments, dict) else None

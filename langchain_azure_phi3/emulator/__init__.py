@@ -1,50 +1,68 @@
-"""A Phi endpoint on your desk: Azure's API with Phi's quirks, offline.
+"""A local emulator of Azure's Phi endpoints, for tests and offline work.
 
-It shares no code with the client: an emulator with the client's encoder would agree with its bugs.
-Names are imported when they are first used, as those of the whole package are.
+It shares no code with the client: an emulator that used the client's encoder would reproduce its
+bugs. Names are imported on first use, as in the whole package.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from langchain_azure_phi3.emulator.conversation import Persona, Picture, Prompt, Spoken, Turn
-    from langchain_azure_phi3.emulator.endpoint import Emulator
+    from langchain_azure_phi3.emulator.conversation import (
+        Generation,
+        Image,
+        Message,
+        Prompt,
+        Responder,
+    )
+    from langchain_azure_phi3.emulator.emulator import Emulator
     from langchain_azure_phi3.emulator.faults import Fault
-    from langchain_azure_phi3.emulator.quirks import MODELS, Model
+    from langchain_azure_phi3.emulator.models import MODELS, Model
     from langchain_azure_phi3.emulator.wire import Headers, Request
 
 __all__ = [
     "MODELS",
     "Emulator",
     "Fault",
+    "Generation",
     "Headers",
+    "Image",
+    "Message",
     "Model",
-    "Persona",
-    "Picture",
     "Prompt",
     "Request",
-    "Spoken",
-    "Turn",
+    "Responder",
 ]
 
-# Where each name lives, other than in `conversation`.
-_HOMES = {
-    "MODELS": "quirks",
-    "Emulator": "endpoint",
+# The module of each name that is not in `conversation`.
+_MODULES = {
+    "MODELS": "models",
+    "Emulator": "emulator",
     "Fault": "faults",
     "Headers": "wire",
-    "Model": "quirks",
+    "Model": "models",
     "Request": "wire",
 }
+_RENAMED = {
+    "Persona": "Responder",
+    "Picture": "Image",
+    "Spoken": "Generation",
+    "Turn": "Message",
+}
 
-if not TYPE_CHECKING:  # a type checker shall know the names above and no others
+if not TYPE_CHECKING:  # so that type checkers know these names only
 
     def __getattr__(name: str) -> object:
+        if name in _RENAMED:
+            from langchain_azure_phi3.emulator._deprecation import warn_renamed
+
+            new = _RENAMED[name]
+            warn_renamed(f"{__name__}.{name}", new)
+            return getattr(import_module(__name__), new)
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        home = import_module(f"{__name__}.{_HOMES.get(name, 'conversation')}")
-        globals()[name] = getattr(home, name)
+        module = import_module(f"{__name__}.{_MODULES.get(name, 'conversation')}")
+        globals()[name] = getattr(module, name)
         return globals()[name]
 
     def __dir__() -> list[str]:

@@ -1,251 +1,224 @@
-"""Answers as the API writes them: whole, or as the chunks of a stream."""
+"""Completions as JSON: complete, or as the chunks of a stream."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
-from langchain_azure_phi3.emulator import counting
-from langchain_azure_phi3.emulator.conversation import Spoken
-from langchain_azure_phi3.emulator.dialects import UsagePlace
-from langchain_azure_phi3.emulator.live import LiveChoice
-from langchain_azure_phi3.emulator.wire import Json
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.emulator.content_filter import prompt_filter_results
+from langchain_azure_phi3.emulator.conversation import Generation
+from langchain_azure_phi3.emulator.server_types import StreamUsage
+from langchain_azure_phi3.emulator.token_counts import split_pieces
+from langchain_azure_phi3.emulator.upstream_stream import StreamedChoice
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One answer: its text in pieces, each a token, and why it ended.
+    """One choice of a completion."""
 
-    Attributes:
-        filter_results: The content filter's findings, where the answer carries them.
-        thoughts: What goes into a field of its own before the text, in pieces too.
-        calls: Names of the tools called, and the arguments as text.
-        counted: How many tokens it counts as, where the model itself said so.
-        prompt_tokens: How many the prompt counts as, likewise.
-    """
-
-    pieces: tuple[str, ...]
+    pieces: tuple[str, ...]  # the content, one piece for each token
     finish_reason: str
     filter_results: Json | None = None
-    thoughts: tuple[str, ...] = ()
-    calls: tuple[tuple[str, str], ...] = ()
-    counted: int | None = None
-    prompt_tokens: int | None = None
+    reasoning: tuple[str, ...] = ()  # the `reasoning_content`, in pieces too
+    tool_calls: tuple[tuple[str, str], ...] = ()  # names and JSON arguments
+    completion_tokens: int | None = None  # if the model reported them
+    prompt_tokens: int | None = None  # if the model reported them
 
     @property
     def tokens(self) -> int:
-        """What the answer costs: one for each delta that a stream of it has."""
-        if self.counted is not None:
-            return self.counted
+        """Tokens of the answer: one for each delta of a stream, unless reported."""
+        if self.completion_tokens is not None:
+            return self.completion_tokens
         return sum(1 for _ in self.deltas("", 0))
 
-    def deltas(self, answer_id: str, index: int) -> Iterator[Json]:
-        """What the chunks of a stream add one after another."""
-        yield from ({"reasoning_content": piece} for piece in self.thoughts)
+    def deltas(self, completion_id: str, index: int) -> Iterator[Json]:
+        """Yield the deltas of a stream."""
+        yield from ({"reasoning_content": piece} for piece in self.reasoning)
         yield from ({"content": piece} for piece in self.pieces)
-        for number, (name, arguments) in enumerate(self.calls):
-            call = _wire_call(name, "", _call_id(answer_id, index, number))
-            yield {"tool_calls": [{"index": number, **call}]}
-            for piece in counting.pieces(arguments):
-                yield {"tool_calls": [{"index": number, "function": {"arguments": piece}}]}
+        for position, (name, arguments) in enumerate(self.tool_calls):
+            call = _tool_call(name, "", completion_id, index, position)
+            yield {"tool_calls": [{"index": position, **call}]}
+            for piece in split_pieces(arguments):
+                yield {"tool_calls": [{"index": position, "function": {"arguments": piece}}]}
 
-    def message(self, answer_id: str, index: int) -> Json:
-        """The whole of it as a message."""
+    def message(self, completion_id: str, index: int) -> Json:
+        """Return the complete message."""
         text = "".join(self.pieces)
         message: Json = {"role": "assistant", "content": text, "tool_calls": None}
-        if len(self.calls) > 0:
+        if len(self.tool_calls) > 0:
             message["content"] = text or None
             message["tool_calls"] = [
-                _wire_call(name, arguments, _call_id(answer_id, index, number))
-                for number, (name, arguments) in enumerate(self.calls)
+                _tool_call(name, arguments, completion_id, index, position)
+                for position, (name, arguments) in enumerate(self.tool_calls)
             ]
-        if len(self.thoughts) > 0:
-            message["reasoning_content"] = "".join(self.thoughts)
+        if len(self.reasoning) > 0:
+            message["reasoning_content"] = "".join(self.reasoning)
         return message
 
 
-def choice_of(
-    spoken: Spoken, *, stops: Sequence[str], limit: int, filter_results: Json | None = None
+def build_choice(
+    generation: Generation, stops: Sequence[str], limit: int, filter_results: Json | None
 ) -> Choice:
-    """What a persona said, cut where the request or the model's limit cuts it."""
-    if spoken.final:
-        return _as_spoken(spoken, filter_results)
-    text = spoken.text
-    cuts = [text.index(stop) for stop in stops if stop in text]
-    if len(cuts) > 0:
-        text = text[: min(cuts)]
-    whole = len(text) == len(spoken.text)
-    count = spoken.tokens if whole and spoken.tokens is not None else 0
-    thoughts = counting.pieces(spoken.thoughts)
-    pieces = counting.pieces_numbering(text, count)
-    room = max(0, limit - len(thoughts))
-    finish = "tool_calls" if len(spoken.calls) > 0 else "stop"
-    if spoken.cut_off or len(pieces) > room:
-        finish = "length"
-    choice = Choice(tuple(pieces[:room]), finish, filter_results, tuple(thoughts[:limit]))
-    return _with_calls(choice, spoken.calls, limit)
-
-
-def _as_spoken(spoken: Spoken, filter_results: Json | None) -> Choice:
-    """What a real model said: it has cut and counted already."""
-    finish = "tool_calls" if len(spoken.calls) > 0 else "stop"
-    return Choice(
-        tuple(counting.pieces(spoken.text)),
-        "length" if spoken.cut_off else finish,
+    """Turn a generation into a choice, cut by `stop` and by the token limit."""
+    text = generation.text
+    reasoning = split_pieces(generation.reasoning)
+    finish_reason = "tool_calls" if len(generation.tool_calls) > 0 else "stop"
+    if generation.final:
+        return Choice(
+            tuple(split_pieces(text)),
+            "length" if generation.truncated else finish_reason,
+            filter_results,
+            tuple(reasoning),
+            generation.tool_calls,
+            completion_tokens=generation.tokens,
+            prompt_tokens=generation.prompt_tokens,
+        )
+    end = min((text.index(stop) for stop in stops if stop in text), default=len(text))
+    is_complete = end == len(text)
+    pieces = split_pieces(text[:end], (generation.tokens or 0) if is_complete else 0)
+    room = max(0, limit - len(reasoning))
+    is_cut = generation.truncated or len(pieces) > room
+    choice = Choice(
+        tuple(pieces[:room]),
+        "length" if is_cut else finish_reason,
         filter_results,
-        tuple(counting.pieces(spoken.thoughts)),
-        spoken.calls,
-        counted=spoken.tokens,
-        prompt_tokens=spoken.prompt_tokens,
+        tuple(reasoning[:limit]),
     )
+    return _add_tool_calls(choice, generation.tool_calls, limit)
 
 
-def _with_calls(choice: Choice, calls: Sequence[tuple[str, str]], limit: int) -> Choice:
-    """With the calls that the limit leaves room for; the last may break off in its arguments."""
+def _add_tool_calls(choice: Choice, calls: Sequence[tuple[str, str]], limit: int) -> Choice:
+    """Add the calls that fit the limit; the arguments of the last may be cut."""
     for name, arguments in calls:
         room = limit - choice.tokens - 1
         if room < 0:
             return replace(choice, finish_reason="length")
-        pieces = counting.pieces(arguments)
-        choice = replace(choice, calls=(*choice.calls, (name, "".join(pieces[:room]))))
+        pieces = split_pieces(arguments)
+        call = (name, "".join(pieces[:room]))
+        choice = replace(choice, tool_calls=(*choice.tool_calls, call))
         if len(pieces) > room:
             return replace(choice, finish_reason="length")
     return choice
 
 
-def filtered(choice: Choice, filter_results: Json) -> Choice:
-    """The first half of an answer, then the content filter."""
+def filter_choice(choice: Choice) -> Choice:
+    """Return the first half of a choice, ended by the content filter."""
     kept = choice.pieces[: (len(choice.pieces) + 1) // 2]
-    return Choice(kept, "content_filter", filter_results, choice.thoughts)
+    return Choice(kept, "content_filter", choice.filter_results, choice.reasoning)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """All that one answer says, before it is written down.
-
-    Attributes:
-        top_logprobs: How many alternatives each token lists; `None`: no log-probabilities.
-        prompt_filter_results: The findings on the prompt, where the answer carries them.
-        usage_place: Where a stream says what it cost.
-    """
+    """A completion, independent of its encoding."""
 
     id: str
     created: int
     model: str
     prompt_tokens: int
-    choices: tuple[Choice | LiveChoice, ...]
-    top_logprobs: int | None = None
-    prompt_filter_results: list[Json] | None = None
-    usage_place: UsagePlace = "finish"
+    choices: tuple[Choice | StreamedChoice, ...]
+    top_logprobs: int | None = None  # alternatives for each token; `None`: no log-probabilities
+    has_prompt_filter_results: bool = False
+    stream_usage: StreamUsage = "finish"
 
-    def whole(self) -> Json:
-        """The body of an answer that is not streamed."""
+    def to_json(self) -> Json:
+        """Return the body of a complete answer."""
         body = self._root("chat.completion")
-        given = [choice for choice in self.choices if isinstance(choice, Choice)]
-        body["choices"] = [self._whole_choice(*item) for item in enumerate(given)]
-        body["usage"] = self._usage(sum(choice.tokens for choice in given))
-        if self.prompt_filter_results is not None:
-            body["prompt_filter_results"] = self.prompt_filter_results
+        choices = [choice for choice in self.choices if isinstance(choice, Choice)]
+        body["choices"] = [self._complete_choice(*item) for item in enumerate(choices)]
+        body["usage"] = self._usage(sum(choice.tokens for choice in choices))
+        if self.has_prompt_filter_results:
+            body |= prompt_filter_results({})
         return body
 
     def chunks(self) -> Iterator[Json]:
-        """The chunks of a stream, choices taking turns."""
-        if self.prompt_filter_results is not None:
+        """Yield the chunks of a stream, with the choices interleaved."""
+        if self.has_prompt_filter_results:
             empty: Json = {"id": "", "object": "", "created": 0, "model": "", "choices": []}
-            yield empty | {"prompt_filter_results": self.prompt_filter_results}
+            yield empty | prompt_filter_results({})
         for index in range(len(self.choices)):
-            yield self._chunk(index, {"role": "assistant", "content": ""}, spent=0)
-        spent = 0
-        for spent, (index, delta) in enumerate(self._deltas_in_turn(), start=1):
-            yield self._chunk(index, delta, piece=delta.get("content"), spent=spent)
+            yield self._chunk(index, {"role": "assistant", "content": ""}, tokens=0)
+        sent = 0
+        for sent, (index, delta) in enumerate(self._interleaved_deltas(), start=1):
+            yield self._chunk(index, delta, piece=delta.get("content"), tokens=sent)
         for index, choice in enumerate(self.choices):
-            yield self._last_chunk(index, choice, self._spent(spent))
-        if self.usage_place == "separate":
+            yield self._last_chunk(index, choice, self._completion_tokens(sent))
+        if self.stream_usage == "separate":
             root = self._root("chat.completion.chunk")
-            yield root | {"choices": [], "usage": self._usage(self._spent(spent))}
+            yield root | {"choices": [], "usage": self._usage(self._completion_tokens(sent))}
 
-    def _spent(self, deltas: int) -> int:
-        """Tokens of all answers: what the model told, else one for each delta."""
-        counted = [choice.counted for choice in self.choices if choice.counted is not None]
-        return sum(counted) if len(counted) == len(self.choices) else deltas
+    def _completion_tokens(self, deltas: int) -> int:
+        """Tokens of all choices: as the model reported, or one for each delta."""
+        reported = [c.completion_tokens for c in self.choices if c.completion_tokens is not None]
+        return sum(reported) if len(reported) == len(self.choices) else deltas
 
-    def _deltas_in_turn(self) -> Iterator[tuple[int, Json]]:
-        answers = (choice.deltas(self.id, index) for index, choice in enumerate(self.choices))
-        for row in zip_longest(*answers):
+    def _interleaved_deltas(self) -> Iterator[tuple[int, Json]]:
+        streams = (choice.deltas(self.id, index) for index, choice in enumerate(self.choices))
+        for row in zip_longest(*streams):
             yield from ((index, delta) for index, delta in enumerate(row) if delta is not None)
 
-    def _last_chunk(self, index: int, choice: Choice | LiveChoice, spent: int) -> Json:
-        chunk = self._chunk(index, {"content": ""}, spent=spent)
-        chunk["choices"][0]["finish_reason"] = choice.finish_reason
-        self._annotate(chunk["choices"][0], choice)
-        if self.usage_place == "finish" and index == len(self.choices) - 1:
-            chunk["usage"] = self._usage(spent)
+    def _last_chunk(self, index: int, choice: Choice | StreamedChoice, tokens: int) -> Json:
+        chunk = self._chunk(index, {"content": ""}, tokens=tokens)
+        chunk["choices"][0] |= {"finish_reason": choice.finish_reason, **_filter_results(choice)}
+        if self.stream_usage == "finish" and index == len(self.choices) - 1:
+            chunk["usage"] = self._usage(tokens)
         return chunk
 
-    def _root(self, kind: str) -> Json:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+    def _root(self, object_name: str) -> Json:
+        root = {"id": self.id, "object": object_name}
+        return root | {"created": self.created, "model": self.model}
 
-    def _usage(self, answer: int) -> Json:
-        # In the order in which Azure's how-tos show them.
-        told = (choice.prompt_tokens for choice in self.choices)
-        prompt = next((count for count in told if count is not None), self.prompt_tokens)
-        total = prompt + answer
+    def _usage(self, completion_tokens: int) -> Json:
+        reported = (choice.prompt_tokens for choice in self.choices)
+        prompt_tokens = next((n for n in reported if n is not None), self.prompt_tokens)
+        # In the order of Azure's how-tos.
         return {
-            "prompt_tokens": prompt,
-            "total_tokens": total,
-            "completion_tokens": answer,
+            "prompt_tokens": prompt_tokens,
+            "total_tokens": prompt_tokens + completion_tokens,
+            "completion_tokens": completion_tokens,
         }
 
-    def _whole_choice(self, index: int, choice: Choice) -> Json:
-        written: Json = {
+    def _complete_choice(self, index: int, choice: Choice) -> Json:
+        return {
             "index": index,
             "message": choice.message(self.id, index),
             "finish_reason": choice.finish_reason,
             "logprobs": self._logprobs(choice.pieces),
+            **_filter_results(choice),
         }
-        self._annotate(written, choice)
-        return written
 
-    def _chunk(self, index: int, delta: Json, *, spent: int, piece: str | None = None) -> Json:
+    def _chunk(self, index: int, delta: Json, *, tokens: int, piece: str | None = None) -> Json:
         logprobs = None if piece is None else self._logprobs((piece,))
         choice = {"index": index, "delta": delta, "finish_reason": None, "logprobs": logprobs}
         chunk = self._root("chat.completion.chunk") | {"choices": [choice]}
-        if self.usage_place == "every":
-            chunk["usage"] = self._usage(spent)
-        if self.usage_place == "separate":
+        if self.stream_usage == "every":
+            chunk["usage"] = self._usage(tokens)
+        if self.stream_usage == "separate":
             chunk["usage"] = None
         return chunk
 
     def _logprobs(self, pieces: Sequence[str]) -> Json | None:
         if self.top_logprobs is None:
             return None
-        return {"content": [_token(piece, self.top_logprobs) for piece in pieces]}
-
-    @staticmethod
-    def _annotate(written: Json, choice: Choice | LiveChoice) -> None:
-        if choice.filter_results is not None:
-            written["content_filter_results"] = choice.filter_results
+        return {"content": [_token_logprobs(piece, self.top_logprobs) for piece in pieces]}
 
 
-def _wire_call(name: str, arguments: str, identity: str) -> Json:
+def _filter_results(choice: Choice | StreamedChoice) -> Json:
+    results = choice.filter_results
+    return {} if results is None else {"content_filter_results": results}
+
+
+def _tool_call(name: str, arguments: str, *origin: object) -> Json:
+    digest = hashlib.sha256("/".join(map(str, origin)).encode()).hexdigest()
     function = {"name": name, "arguments": arguments}
-    return {"id": identity, "type": "function", "function": function}
+    return {"id": f"call_{digest[:24]}", "type": "function", "function": function}
 
 
-def _call_id(answer_id: str, index: int, number: int) -> str:
-    digest = hashlib.sha256(f"{answer_id}/{index}/{number}".encode()).hexdigest()
-    return f"call_{digest[:24]}"
-
-
-def _token(piece: str, alternatives: int) -> Json:
-    chosen = _likelihood(piece, rank=0)
-    others = [_likelihood(f"{piece}~{rank}", rank=rank) for rank in range(1, alternatives)]
-    listed = [chosen, *others] if alternatives > 0 else []
-    return chosen | {"top_logprobs": listed}
-
-
-def _likelihood(token: str, *, rank: int) -> Json:
-    """A made-up log-probability, always the same for a token, less likely by rank."""
-    digest = hashlib.sha256(token.encode("utf-8", "replace")).digest()
-    logprob = -(rank + digest[0] / 256)
-    return {"token": token, "logprob": logprob, "bytes": list(token.encode("utf-8", "replace"))}
+def _token_logprobs(piece: str, alternatives: int) -> Json:
+    """Made-up log-probabilities, the same for each occurrence of a piece."""
+    ranked = []
+    for rank, token in enumerate([piece, *(f"{piece}~{n}" for n in range(1, alternatives))]):
+        encoded = token.encode("utf-8", "replace")
+        logprob = -(rank + hashlib.sha256(encoded).digest()[0] / 256)
+        ranked.append({"token": token, "logprob": logprob, "bytes": list(encoded)})
+    return ranked[0] | {"top_logprobs": ranked if alternatives > 0 else []}

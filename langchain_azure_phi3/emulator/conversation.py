@@ -1,111 +1,122 @@
-"""What a model is asked: the turns that it sees, and how the answer was asked for."""
+"""The prompt that a responder receives and the generation that it returns."""
 
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from langchain_azure_phi3.emulator import counting
+from langchain_azure_phi3.emulator import token_counts
+from langchain_azure_phi3.emulator._deprecation import renamed_attributes
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """An image of a turn; its size in pixels is `None` when it lies behind an address."""
+class Image:
+    """An image in a message. `size` is in pixels, or `None` for an image at a URL."""
 
     size: tuple[int, int] | None
 
     @property
     def tokens(self) -> int:
-        """What it costs in the prompt."""
-        width, height = counting.UNSEEN_SIZE if self.size is None else self.size
-        return counting.image_tokens(width, height) + counting.IMAGE_FRAME_TOKENS
+        """Tokens that it takes in the prompt."""
+        width, height = token_counts.UNKNOWN_IMAGE_SIZE if self.size is None else self.size
+        return token_counts.image_tokens(width, height) + token_counts.IMAGE_FRAME_TOKENS
 
 
+@renamed_attributes(
+    pictures="images", recordings="audio_count", answers="tool_name", calls="tool_calls"
+)
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """One message: who, its text parts joined by line feeds, its pictures and recordings.
+class Message:
+    """One message of the prompt.
 
     Attributes:
-        answers: The tool whose result it is, where the server takes tools.
-        calls: What it costs besides its text: the tool calls that it made, as JSON.
-        sent: The message as it arrived, for a persona that hands it on.
+        role: As the model's template shows it.
+        text: The text parts, joined by line feeds.
+        images: The images.
+        audio_count: How many audio parts the message has.
+        tool_name: The tool whose result this is, on servers that accept tools.
+        tool_calls: The tool calls of the message as JSON, or an empty string.
+        payload: The message as it was sent.
     """
 
     role: str
     text: str
-    pictures: tuple[Picture, ...] = ()
-    recordings: int = 0
-    answers: str | None = None
-    calls: str = ""
-    sent: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    images: tuple[Image, ...] = ()
+    audio_count: int = 0
+    tool_name: str | None = None
+    tool_calls: str = ""
+    payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def tokens(self) -> int:
-        """What it costs in the prompt."""
+        """Tokens that it takes in the prompt."""
         return (
-            counting.TURN_TOKENS
-            + counting.text_tokens(self.text)
-            + counting.text_tokens(self.calls)
-            + sum(picture.tokens for picture in self.pictures)
-            + self.recordings * counting.AUDIO_TOKENS
+            token_counts.MESSAGE_TOKENS
+            + token_counts.text_tokens(self.text)
+            + token_counts.text_tokens(self.tool_calls)
+            + sum(image.tokens for image in self.images)
+            + self.audio_count * token_counts.AUDIO_TOKENS
         )
 
 
+@renamed_attributes(turns="messages", reasons="has_reasoning")
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a persona is given.
+    """What a responder receives.
 
     Attributes:
         model: The name that answers carry.
-        turns: The conversation as far as the model's template shows it.
-        choice: Which of `n` answers is wanted, from 0.
-        parameters: The request's other fields that reach the model, as they were sent.
-        reasons: Whether the model thinks before it answers.
+        messages: The messages that the model's template shows.
+        choice: Which of the `n` requested answers this is, from 0.
+        parameters: The other fields of the request that reach the model, as sent.
+        has_reasoning: Whether the model writes reasoning before its answer.
     """
 
     model: str
-    turns: tuple[Turn, ...]
+    messages: tuple[Message, ...]
     choice: int = 0
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    reasons: bool = False
+    has_reasoning: bool = False
 
     @property
     def tokens(self) -> int:
-        """What the conversation costs, with the tools that came beside it."""
+        """Tokens of the messages and of the tools in the request."""
         tools = self.parameters.get("tools")
-        offered = 0 if tools is None else counting.text_tokens(json.dumps(tools))
-        return counting.PROMPT_TOKENS + offered + sum(turn.tokens for turn in self.turns)
+        tools_json = "" if tools is None else json.dumps(tools)
+        messages = sum(message.tokens for message in self.messages)
+        return token_counts.PROMPT_TOKENS + token_counts.text_tokens(tools_json) + messages
 
     @property
     def last_user_text(self) -> str:
-        """The text of the last user turn, or nothing."""
-        texts = [turn.text for turn in self.turns if turn.role == "user"]
+        """The text of the last user message, or an empty string."""
+        texts = [message.text for message in self.messages if message.role == "user"]
         return texts[-1] if len(texts) > 0 else ""
 
 
+@renamed_attributes(thoughts="reasoning", calls="tool_calls", cut_off="truncated")
 @dataclass(frozen=True, slots=True)
-class Spoken:
-    """What a persona says, where the text alone does not say it all.
+class Generation:
+    """An answer with details that a plain text cannot carry.
 
     Attributes:
-        text: Word for word.
-        tokens: How many tokens it counts as, at least; `None`: as many as its pieces.
-        thoughts: What a reasoning model thinks first.
-        calls: The tools that it calls, where the server takes tools: names, and arguments as text.
-        cut_off: Whether it ends in the middle, as at a limit of tokens.
-        prompt_tokens: How many tokens the prompt counted as; `None`: as the emulator counts.
-        final: Whether the text ends where the request's own `stop` and `max_tokens` end it, and
-            `tokens` is the exact count: the emulator cuts nothing more.
+        text: The content of the answer.
+        tokens: The least number of tokens that the answer counts as. Default: counted.
+        reasoning: What a reasoning model writes first.
+        tool_calls: Names and JSON arguments of tool calls, on servers that accept tools.
+        truncated: Whether the answer ended at a token limit.
+        prompt_tokens: Tokens of the prompt. Default: counted.
+        final: Whether `stop` and `max_tokens` are already applied and `tokens` is exact, as in
+            the answer of a real model.
     """
 
     text: str
     tokens: int | None = None
-    thoughts: str = ""
-    calls: tuple[tuple[str, str], ...] = ()
-    cut_off: bool = False
+    reasoning: str = ""
+    tool_calls: tuple[tuple[str, str], ...] = ()
+    truncated: bool = False
     prompt_tokens: int | None = None
     final: bool = False
 
 
-Persona = Callable[[Prompt], "str | Spoken"]
-"""A function that answers: given the prompt, it returns the text, or a `Spoken`."""
+Responder = Callable[[Prompt], "str | Generation"]
+"""A function from a `Prompt` to the answer: its text, or a `Generation`."""

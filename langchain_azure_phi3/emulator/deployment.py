@@ -8,331 +8,302 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from langchain_azure_phi3.emulator import (
-    door,
-    framing,
-    front,
-    misbehaviour,
-    persona,
-    refusals,
-    safety,
-    scoring,
-)
-from langchain_azure_phi3.emulator.completion import Choice, Completion, choice_of, filtered
-from langchain_azure_phi3.emulator.conversation import Persona, Prompt, Spoken
-from langchain_azure_phi3.emulator.dialects import DIALECTS, ChatPath, UsagePlace
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.emulator import content_filter, error_bodies, framing, score_route
+from langchain_azure_phi3.emulator.authentication import authenticate
+from langchain_azure_phi3.emulator.behavior import Behavior
+from langchain_azure_phi3.emulator.completion import Choice, Completion, build_choice, filter_choice
+from langchain_azure_phi3.emulator.conversation import Generation, Prompt, Responder
+from langchain_azure_phi3.emulator.error_bodies import ApiError
+from langchain_azure_phi3.emulator.fault_sampling import FaultSampler
 from langchain_azure_phi3.emulator.faults import Fault
-from langchain_azure_phi3.emulator.live import LiveChoice
-from langchain_azure_phi3.emulator.lots import Lots
-from langchain_azure_phi3.emulator.quirks import Behaviour, Model, model_named, name_in
-from langchain_azure_phi3.emulator.refusals import Refused
+from langchain_azure_phi3.emulator.gateway_errors import render_error
+from langchain_azure_phi3.emulator.model_errors import apply_model_error
+from langchain_azure_phi3.emulator.models import Model, find_model, reported_name
+from langchain_azure_phi3.emulator.responder import respond
+from langchain_azure_phi3.emulator.server_types import SERVER_TYPES, ChatPath, StreamUsage
 from langchain_azure_phi3.emulator.upstream import Upstream
-from langchain_azure_phi3.emulator.validation import ChatRequest, Engine, read, turns_of
-from langchain_azure_phi3.emulator.wire import Json, Reply, Request, json_reply
+from langchain_azure_phi3.emulator.upstream_stream import (
+    REASONING_END,
+    REASONING_START,
+    StreamedChoice,
+)
+from langchain_azure_phi3.emulator.validation import (
+    ChatRequest,
+    EngineParameters,
+    parse_chat_request,
+    read_messages,
+)
+from langchain_azure_phi3.emulator.wire import Reply, Request, json_reply
 
 DEFAULT_MODEL = "Phi-3-mini-4k-instruct"
-EVENT_STREAM = "text/event-stream; charset=utf-8"
-
-_TOOL_FIELDS = frozenset({"parallel_tool_calls"})  # an extra that servers with tools know
+_TOOL_FIELDS = frozenset({"parallel_tool_calls"})  # an extra parameter that tool servers accept
 
 _Item = TypeVar("_Item")
 
 
 class Deployment:
-    """One endpoint with its models. Decides what is answered; sends nothing.
+    """One endpoint with its models. It decides the answers and sends nothing.
 
-    It may be asked from several threads at once; so may then the persona.
-
-    Args:
-        models: Catalogue names; the first answers unless a request names another of them.
-        key: The only key that opens it.
-        speaks: What the model says.
-        behaviour: Which of the ways seen in the wild it answers in.
-        seed: What the requests that fail by lot are drawn with.
-        clock: Seconds since the epoch.
+    Several threads may use it at once, and it may call the responder from several threads.
 
     Raises:
-        ValueError: A model that the catalogue does not have.
+        ValueError: There is no such model.
     """
 
     def __init__(
         self,
         models: Sequence[str],
         key: str,
+        behavior: Behavior,
         *,
-        speaks: Persona = persona.scripted,
-        behaviour: Behaviour | None = None,
+        responder: Responder = respond,
         seed: int = 0,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        self.models = tuple(model_named(name) for name in models or (DEFAULT_MODEL,))
+        self.models = tuple(find_model(name) for name in models or (DEFAULT_MODEL,))
         self.key = key
-        self.behaviour = Behaviour() if behaviour is None else behaviour
+        self.behavior = behavior
         self.requests: list[Request] = []
-        self.most_requests: int | None = None  # all, for tests; a server that runs for days forgets
+        self.max_requests: int | None = None  # how many to keep; `None`: all, for tests
         self.faults: deque[Fault | None] = deque()
-        self.lots = Lots(seed)
+        self.fault_sampler = FaultSampler(seed)
         self.script: deque[str] = deque()
-        self.misbehaviours: deque[str] = deque()
-        self._dialect = DIALECTS[self.behaviour.dialect]
+        self.model_errors: deque[str] = deque()
+        self._server = SERVER_TYPES[behavior.server_type]
         self._chat_paths = {
             path.format(model=model.name): rules
-            for path, rules in self._dialect.chat_paths.items()
+            for path, rules in self._server.chat_paths.items()
             for model in self.models
         }
-        self._speaks = speaks
-        # The scripted stand-in takes no time; of any other persona that is not known.
-        self.blocks = speaks is not persona.scripted
-        self._clock = clock
-
-    def answer(self, request: Request) -> Reply:
-        """The reply to a request, which is remembered in `requests`."""
-        # What was ordered for the next request comes before what is drawn.
-        fault = _next(self.faults) if len(self.faults) > 0 else self.lots.drawn(request)
-        self.requests.append(replace(request, fault=fault))
-        if self.most_requests is not None:
-            del self.requests[: -self.most_requests]
-        # What nobody will read is not composed: a scripted answer waits for the next request.
-        replaced = fault is not None and fault.replaces
-        reply = Reply(0) if replaced else self._composed(request)
-        if fault is not None:
-            reply = fault.applied_to(reply)
-        if reply.streamed and "bytewise" in self.behaviour.framing:
-            reply = replace(reply, steps=framing.bytewise(reply.steps))
-        return replace(reply, headers={**_request_ids(request), **reply.headers})
+        self._responder = responder
+        self.blocking = responder is not respond  # other responders may take their time
 
     @property
-    def base(self) -> str:
-        """What follows the host in the endpoint."""
-        return self._dialect.base.format(model=self.models[0].name)
+    def base_path(self) -> str:
+        """The path of the endpoint."""
+        return self._server.base_path.format(model=self.models[0].name)
 
-    def _composed(self, request: Request) -> Reply:
+    def answer(self, request: Request) -> Reply:
+        """Return the reply to a request, and record the request in `requests`."""
+        queued = len(self.faults) > 0
+        fault = _pop(self.faults) if queued else self.fault_sampler.sample(request)
+        self.requests.append(replace(request, fault=fault))
+        if self.max_requests is not None:
+            del self.requests[: -self.max_requests]
+        # An answer that is not sent is not generated, so that it uses up no script.
+        is_replaced = fault is not None and fault.replaces_answer
+        reply = Reply(0) if is_replaced else self._authenticate_and_route(request)
+        if fault is not None:
+            reply = fault.apply(reply)
+        if reply.streamed and "bytewise" in self.behavior.framing:
+            reply = replace(reply, parts=framing.split_bytes(reply.parts))
+        return replace(reply, headers={**_request_ids(request), **reply.headers})
+
+    def _authenticate_and_route(self, request: Request) -> Reply:
         try:
             if request.path != "/":
-                door.admit(request, self._dialect.door, self.key)
-        except Refused as refused:
-            return refused.reply
+                authenticate(request, self._server.auth, self.key)
+        except ApiError as error:
+            return error.reply
         try:
-            return self._routed(request)
-        except Refused as refused:
-            return front.answered(refused, self._dialect)
+            return self._route(request)
+        except ApiError as error:
+            return render_error(error, self._server)
 
-    def _routed(self, request: Request) -> Reply:
+    def _route(self, request: Request) -> Reply:
         routes = self._routes()
         if request.path not in routes:
             if request.path.startswith("/openai/deployments/"):
-                raise refusals.no_such_deployment()
-            raise refusals.not_found()
+                raise error_bodies.fixed_error("unknown_deployment")
+            raise error_bodies.fixed_error("not_found")
         method, handler = routes[request.path]
         if request.method != method:
-            raise refusals.method_not_allowed(method)
-        if self._dialect.api_version and "api-version" not in request.query:
-            raise refusals.no_api_version()
+            raise error_bodies.method_not_allowed(method)
+        if self._server.requires_api_version and "api-version" not in request.query:
+            raise error_bodies.fixed_error("missing_api_version")
         return handler(request)
 
     def _routes(self) -> dict[str, tuple[str, Callable[[Request], Reply]]]:
-        routes: dict[str, tuple[str, Callable[[Request], Reply]]] = {"/": ("GET", self._health)}
-        if self._dialect.info_path is not None:
-            routes[self._dialect.info_path] = "GET", self._info
-        if self._dialect.models_path is not None:
-            routes[self._dialect.models_path] = "GET", self._list
-        if self._dialect.score != "none":
-            routes["/score"] = "POST", self._score
-        return routes | dict.fromkeys(self._chat_paths, ("POST", self._chat))
+        has_score = self._server.score_format != "none"
+        routes: dict[str | None, tuple[str, Callable[[Request], Reply]]] = {
+            "/": ("GET", lambda _: json_reply(200, {"status": "healthy"})),
+            self._server.info_path: ("GET", self._get_info),
+            self._server.models_path: ("GET", self._list_models),
+            "/score" if has_score else None: ("POST", self._post_score),
+            **dict.fromkeys(self._chat_paths, ("POST", self._post_chat)),
+        }
+        return {path: route for path, route in routes.items() if path is not None}
 
-    def _health(self, _: Request) -> Reply:
-        return json_reply(200, {"status": "healthy"})
-
-    def _info(self, request: Request) -> Reply:
+    def _get_info(self, request: Request) -> Reply:
         model = self.models[0]
-        if self._dialect.info_named:
-            # Only this version of the specification has the route, with the deployment's name.
-            wanted = request.query.get("model_deployment")
-            if wanted is None or request.query["api-version"] < "2025-04-01":
-                raise refusals.not_found()
-            model = self._named(wanted)
-        return json_reply(
-            200,
-            {
-                "model_name": name_in(self._dialect, model),
-                "model_type": self._dialect.info_type,
-                "model_provider_name": self._dialect.info_provider,
-            },
-        )
+        if self._server.info_requires_deployment:
+            # The route exists only in this version of the API.
+            name = request.query.get("model_deployment")
+            if name is None or request.query["api-version"] < "2025-04-01":
+                raise error_bodies.fixed_error("not_found")
+            model = self._find_model(name)
+        info = {
+            "model_name": reported_name(self._server, model),
+            "model_type": self._server.info_model_type,
+            "model_provider_name": self._server.info_provider,
+        }
+        return json_reply(200, info)
 
-    def _list(self, _: Request) -> Reply:
-        about = {"object": "model", "created": int(self._clock()), "owned_by": "microsoft"}
-        return json_reply(
-            200, {"object": "list", "data": [{"id": m.name, **about} for m in self.models]}
-        )
+    def _list_models(self, _: Request) -> Reply:
+        common = {"object": "model", "created": int(time.time()), "owned_by": "microsoft"}
+        models = [{"id": model.name, **common} for model in self.models]
+        return json_reply(200, {"object": "list", "data": models})
 
-    def _chat(self, request: Request) -> Reply:
-        chat, completion = self._answered(request, self._chat_paths[request.path])
-        return self._written(completion, stream=chat.stream and self._dialect.streams)
+    def _post_chat(self, request: Request) -> Reply:
+        completion, is_stream = self._complete(request, self._chat_paths[request.path])
+        if is_stream:
+            chunks = _end_with_error(completion.chunks())
+            events = framing.encode_events(chunks, self.behavior.framing)
+            headers = {"content-type": "text/event-stream; charset=utf-8"}
+            return Reply(200, headers, events, streamed=True, blocking=self.blocking)
+        body = completion.to_json()
+        if not self._server.sends_finish_reason:
+            for choice in body["choices"]:
+                choice["finish_reason"] = None
+        return json_reply(200, body)
 
-    def _score(self, request: Request) -> Reply:
+    def _post_score(self, request: Request) -> Reply:
+        score_format = self._server.score_format
         try:
-            _, completion = self._answered(scoring.as_chat(request), scoring.PATH)
-        except Refused as refused:
-            return json_reply(200, scoring.failure(refused, self._dialect.score))
-        return json_reply(200, scoring.answer(completion, self._dialect.score))
+            chat_request = score_route.to_chat_request(request)
+            completion, _ = self._complete(chat_request, score_route.CHAT_PATH)
+        except ApiError as error:
+            return json_reply(200, score_route.format_error(error, score_format))
+        return json_reply(200, score_route.format_completion(completion, score_format))
 
-    def _answered(self, request: Request, path: ChatPath) -> tuple[ChatRequest, Completion]:
-        native = self.behaviour.tools == "native"
-        chat, engine = read(request, path, native=native)
-        model = self._named(chat.model)
-        flooded = self._floods(chat)
-        turns = turns_of(chat, model, self._dialect, native=native)
-        found = safety.found_in((turn.text for turn in turns), safety.PROMPT_TRIGGERS)
-        if len(found) > 0:
-            raise safety.prompt_filtered(found, self.behaviour.safety or self._dialect.safety)
-        fields = _reaching(chat, engine)
-        prompt = Prompt(name_in(self._dialect, model), turns, 0, fields, model.reasons)
-        wanted = self._dialect.max_tokens if chat.max_tokens is None else chat.max_tokens
-        limit = _room(model, prompt.tokens, wanted)
-        choices = tuple(
-            self._choice(replace(prompt, choice=index), chat, limit, flood=flooded)
-            for index in range(engine.n)
+    def _complete(self, request: Request, path: ChatPath) -> tuple[Completion, bool]:
+        """The completion, and whether it is streamed."""
+        native = self.behavior.tools == "native"
+        chat, engine = parse_chat_request(request, path, native=native)
+        model = self._find_model(chat.model)
+        floods = self._floods(chat)
+        messages = read_messages(chat, model, self._server, native=native)
+        self._filter_prompt([message.text for message in messages])
+        name = reported_name(self._server, model)
+        fields = _model_parameters(chat, engine)
+        prompt = Prompt(name, messages, 0, fields, model.has_reasoning)
+        default = self._server.default_max_tokens
+        max_tokens = default if chat.max_tokens is None else chat.max_tokens
+        limit = _token_limit(model, prompt.tokens, max_tokens)
+        is_stream = chat.stream and self._server.supports_streaming
+        has_logprobs = path.returns_logprobs and not isinstance(self._responder, Upstream)
+        completion = Completion(
+            id=hashlib.sha256(request.body).hexdigest()[:32],
+            created=int(time.time()),
+            model=name,
+            prompt_tokens=prompt.tokens,
+            choices=tuple(
+                self._choose(replace(prompt, choice=index), chat.stops, limit, floods, is_stream)
+                for index in range(engine.n)
+            ),
+            top_logprobs=engine.top_logprobs if engine.logprobs and has_logprobs else None,
+            has_prompt_filter_results=self.behavior.include_filter_results,
+            stream_usage=self._stream_usage(engine),
         )
-        if not path.logprobs or isinstance(self._speaks, Upstream):
-            engine = engine.model_copy(update={"logprobs": False})
-        return chat, self._completion(request, prompt, choices, engine)
+        return completion, is_stream
+
+    def _filter_prompt(self, texts: Sequence[str]) -> None:
+        findings = content_filter.find_triggers(texts, content_filter.PROMPT_TRIGGERS)
+        if len(findings) > 0:
+            error_format = self.behavior.filter_error_format or self._server.filter_error_format
+            raise content_filter.prompt_filtered(findings, error_format)
 
     def _floods(self, chat: ChatRequest) -> bool:
-        """Whether the answer is line feeds without end; where JSON is refused, there is none."""
+        """Whether the answer consists of line feeds, as in the JSON mode of some deployments."""
         wants_json = chat.response_format is not None and chat.response_format.type != "text"
-        if not wants_json or self.behaviour.tools == "native":
+        if not wants_json or self.behavior.tools == "native":
             return False
-        if self.behaviour.json_mode == "refuse":
-            raise refusals.json_mode_not_supported()
+        if self.behavior.json_mode == "refuse":
+            raise error_bodies.fixed_error("json_mode_not_supported")
         return True
 
-    def _named(self, name: str | None) -> Model:
+    def _find_model(self, name: str | None) -> Model:
         if name is None:
-            if self._dialect.model == "required":
-                raise refusals.no_model_name()
+            if self._server.model_field == "required":
+                raise error_bodies.fixed_error("missing_model")
             return self.models[0]
-        wanted = name.lower().removeprefix("microsoft/")
-        found = next((model for model in self.models if model.name.lower() == wanted), None)
-        if found is None and self._dialect.model != "ignored":
-            raise refusals.no_model_called(name, self._dialect.door)
+        lowered = name.lower().removeprefix("microsoft/")
+        found = next((model for model in self.models if model.name.lower() == lowered), None)
+        if found is None and self._server.model_field != "ignored":
+            raise error_bodies.unknown_model(name, self._server.auth)
         return self.models[0] if found is None else found
 
-    def _choice(
-        self, prompt: Prompt, chat: ChatRequest, limit: int, *, flood: bool
-    ) -> Choice | LiveChoice:
-        found = safety.found_in([prompt.last_user_text], safety.ANSWER_TRIGGERS)
-        streams = chat.stream and self._dialect.streams
-        if streams and not flood and len(found) == 0 and self._is_live:
-            return self._live(prompt)
-        spoken = Spoken("\n" * (limit + 1)) if flood else self._said(prompt)
-        choice = choice_of(spoken, stops=chat.stops, limit=limit)
-        if len(found) > 0:
-            return filtered(choice, safety.content_filter_results(found))
-        if self.behaviour.annotations:
-            return replace(choice, filter_results=safety.content_filter_results({}))
-        return choice
+    def _choose(
+        self, prompt: Prompt, stops: Sequence[str], limit: int, floods: bool, is_stream: bool
+    ) -> Choice | StreamedChoice:
+        triggers = content_filter.ANSWER_TRIGGERS
+        findings = content_filter.find_triggers([prompt.last_user_text], triggers)
+        is_filtered = len(findings) > 0
+        results = None
+        if self.behavior.include_filter_results or is_filtered:
+            results = content_filter.content_filter_results(findings)
+        # A real model's answer is passed on as it arrives, unless something changes it.
+        is_changed = floods or is_filtered or len(self.script) > 0 or len(self.model_errors) > 0
+        if is_stream and not is_changed and isinstance(self._responder, Upstream):
+            in_text = self.behavior.reasoning == "text"
+            return StreamedChoice(self._responder.stream(prompt), in_text, results)
+        generation = Generation("\n" * (limit + 1)) if floods else self._generate(prompt)
+        choice = build_choice(generation, stops, limit, results)
+        return filter_choice(choice) if is_filtered else choice
 
-    @property
-    def _is_live(self) -> bool:
-        """Whether a real model speaks next, unchanged, so that its words need not be collected."""
-        is_real = isinstance(self._speaks, Upstream)
-        return is_real and len(self.script) == 0 and len(self.misbehaviours) == 0
-
-    def _live(self, prompt: Prompt) -> LiveChoice:
-        assert isinstance(self._speaks, Upstream)  # noqa: S101 -- `_is_live`
-        choice = self._speaks.stream(prompt)
-        choice.thinks_aloud = self.behaviour.reasoning == "text"
-        if self.behaviour.annotations:
-            choice.filter_results = safety.content_filter_results({})
-        return choice
-
-    def _said(self, prompt: Prompt) -> Spoken:
-        scripted = _next(self.script)
+    def _generate(self, prompt: Prompt) -> Generation:
+        scripted = _pop(self.script)
         if scripted is not None:
-            return Spoken(scripted)
-        said = self._speaks(prompt)
-        spoken = Spoken(said) if isinstance(said, str) else said
-        kind = _next(self.misbehaviours)
-        if kind is not None:
-            spoken = misbehaviour.misbehaved(kind, spoken, prompt)
-        if self.behaviour.reasoning == "field" or spoken.thoughts == "":
-            return spoken
-        text = f"<think>\n{spoken.thoughts}\n</think>\n\n{spoken.text}"
-        tokens = spoken.tokens if spoken.final else None
-        return replace(spoken, text=text, thoughts="", tokens=tokens)
+            return Generation(scripted)
+        answer = self._responder(prompt)
+        generation = Generation(answer) if isinstance(answer, str) else answer
+        model_error = _pop(self.model_errors)
+        if model_error is not None:
+            generation = apply_model_error(model_error, generation, prompt)
+        if self.behavior.reasoning == "field" or generation.reasoning == "":
+            return generation
+        text = f"{REASONING_START}{generation.reasoning}{REASONING_END}{generation.text}"
+        tokens = generation.tokens if generation.final else None
+        return replace(generation, text=text, reasoning="", tokens=tokens)
 
-    def _completion(
-        self,
-        request: Request,
-        prompt: Prompt,
-        choices: tuple[Choice | LiveChoice, ...],
-        engine: Engine,
-    ) -> Completion:
-        findings = safety.prompt_filter_results({}) if self.behaviour.annotations else None
-        return Completion(
-            id=hashlib.sha256(request.body).hexdigest()[:32],
-            created=int(self._clock()),
-            model=prompt.model,
-            prompt_tokens=prompt.tokens,
-            choices=choices,
-            top_logprobs=engine.top_logprobs if engine.logprobs else None,
-            prompt_filter_results=findings,
-            usage_place=self._usage_place(engine),
-        )
-
-    def _usage_place(self, engine: Engine) -> UsagePlace:
-        usual = self.behaviour.usage_in_streams or self._dialect.usage
-        if usual in ("finish", "none") and engine.stream_options.get("include_usage") is True:
-            return "separate"
-        return usual
-
-    def _written(self, completion: Completion, *, stream: bool) -> Reply:
-        if not stream:
-            body = completion.whole()
-            if not self._dialect.finishes:
-                for choice in body["choices"]:
-                    choice["finish_reason"] = None
-            return json_reply(200, body)
-        events = framing.events(_told(completion.chunks()), self.behaviour.framing)
-        return Reply(200, {"content-type": EVENT_STREAM}, events, streamed=True, blocks=self.blocks)
+    def _stream_usage(self, engine: EngineParameters) -> StreamUsage:
+        default = self.behavior.usage_in_streams or self._server.stream_usage
+        requested = engine.stream_options.get("include_usage") is True
+        return "separate" if requested and default in ("finish", "none") else default
 
 
-def _told(chunks: Iterator[Json]) -> Iterator[Json]:
-    """The chunks; a failure in the middle becomes the last of them, as vLLM has it."""
+def _end_with_error(chunks: Iterator[Json]) -> Iterator[Json]:
+    """The chunks; an error in the middle becomes the last chunk, as in vLLM."""
     try:
         yield from chunks
-    except Refused as refused:
-        yield refused.body
+    except ApiError as error:
+        yield error.body
 
 
-def _reaching(chat: ChatRequest, engine: Engine) -> Json:
-    """The request's fields that reach the model, with those extras that were let through."""
-    reach = chat.model_fields_set & {*ChatRequest.model_fields, *_TOOL_FIELDS}
-    fields = chat.model_dump(include=reach - {"messages"}, exclude_unset=True)
+def _model_parameters(chat: ChatRequest, engine: EngineParameters) -> Json:
+    """The fields of the request that reach the model."""
+    names = chat.model_fields_set & {*ChatRequest.model_fields, *_TOOL_FIELDS}
+    fields = chat.model_dump(include=names - {"messages"}, exclude_unset=True)
     return fields | engine.model_dump(exclude_unset=True)
 
 
-def _next(queue: deque[_Item]) -> _Item | None:
-    """The first of a queue that other threads may empty meanwhile."""
+def _pop(queue: deque[_Item]) -> _Item | None:
+    """Return the first item of a queue that other threads may empty at the same time."""
     try:
         return queue.popleft()
     except IndexError:
         return None
 
 
-def _room(model: Model, prompt: int, wanted: int | None) -> int:
+def _token_limit(model: Model, prompt: int, max_tokens: int | None) -> int:
     """How many tokens the answer may have."""
-    if wanted is None:
-        if prompt >= model.context:
-            raise refusals.context_exceeded(model.context, prompt, None)
-        return min(model.max_output, model.context - prompt)
-    if prompt + wanted > model.context:
-        raise refusals.context_exceeded(model.context, prompt, wanted)
-    return wanted
+    least = 1 if max_tokens is None else max_tokens
+    if prompt + least > model.context:
+        raise error_bodies.context_exceeded(model.context, prompt, max_tokens)
+    return min(model.max_output, model.context - prompt) if max_tokens is None else max_tokens
 
 
 def _request_ids(request: Request) -> Json:
     ids = {"x-ms-request-id": str(uuid.uuid4()), "apim-request-id": str(uuid.uuid4())}
-    sent = request.headers.get("x-ms-client-request-id")
-    return ids if sent is None else ids | {"x-ms-client-request-id": sent}
+    client_id = request.headers.get("x-ms-client-request-id")
+    return ids if client_id is None else ids | {"x-ms-client-request-id": client_id}

@@ -1,36 +1,49 @@
-"""JSON as server-sent events, the way Azure writes them and the other ways that were seen."""
+"""Server-sent events: as Azure writes them, and in the other forms seen in the wild."""
 
 from collections.abc import Iterable, Iterator
 
-from langchain_azure_phi3.emulator.wire import Json, Step, dumped
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.emulator.wire import BodyPart, to_json_bytes
 
-DONE = b"[DONE]"
+FRAMINGS = frozenset(
+    {"bom", "bytewise", "comments", "crlf", "no-done", "no-final-blank-line", "no-space"}
+)
 
 
-def events(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[bytes]:
-    """Each chunk as the bytes of one event, then the event that ends the stream.
+def encode_events(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[bytes]:
+    """Encode each chunk as one event, and end the stream with `[DONE]`.
 
     Args:
-        chunks: What the events say.
-        framing: Names out of `quirks.FRAMINGS`.
+        chunks: The JSON of the events.
+        framing: Names out of `FRAMINGS`.
     """
-    written: Iterator[bytes] = (_event(line, framing) for line in _lines(chunks, framing))
+    events: Iterator[bytes] = (
+        _encode_event(data, framing) for data in _data_lines(chunks, framing)
+    )
     if "no-final-blank-line" in framing:
-        written = _unended(written)
+        events = _without_final_blank_line(events)
     prefix = b"\xef\xbb\xbf" if "bom" in framing else b""
-    for event in written:
+    for event in events:
         yield prefix + event
         prefix = b""
 
 
-def _lines(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[bytes]:
-    yield from map(dumped, chunks)
+def split_bytes(parts: Iterable[BodyPart]) -> Iterator[BodyPart]:
+    """The same parts, with each byte in a part of its own."""
+    for part in parts:
+        if isinstance(part, bytes):
+            yield from (part[index : index + 1] for index in range(len(part)))
+        else:
+            yield part
+
+
+def _data_lines(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[bytes]:
+    yield from map(to_json_bytes, chunks)
     if "no-done" not in framing:
-        yield DONE
+        yield b"[DONE]"
 
 
-def _unended(events: Iterator[bytes]) -> Iterator[bytes]:
-    """The same events, the last without its line ends."""
+def _without_final_blank_line(events: Iterator[bytes]) -> Iterator[bytes]:
     held = next(events)
     for event in events:
         yield held
@@ -38,17 +51,8 @@ def _unended(events: Iterator[bytes]) -> Iterator[bytes]:
     yield held.rstrip(b"\r\n")
 
 
-def _event(line: bytes, framing: frozenset[str]) -> bytes:
+def _encode_event(data: bytes, framing: frozenset[str]) -> bytes:
     end = b"\r\n" if "crlf" in framing else b"\n"
     prefix = b"data:" if "no-space" in framing else b"data: "
     comment = b": keep-alive" + end + end if "comments" in framing else b""
-    return comment + prefix + line + end + end
-
-
-def bytewise(steps: Iterable[Step]) -> Iterator[Step]:
-    """The same steps, every byte written on its own."""
-    for step in steps:
-        if isinstance(step, bytes):
-            yield from (step[at : at + 1] for at in range(len(step)))
-        else:
-            yield step
+    return comment + prefix + data + end + end

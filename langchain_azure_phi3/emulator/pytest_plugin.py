@@ -1,7 +1,6 @@
-"""Fixtures for users' tests: a Phi deployment on this machine, for the length of one test.
+"""Fixtures for users' tests: an emulated Phi deployment for the length of one test.
 
-pytest imports this at every start, wherever the package is installed, so that nothing heavier
-than pytest itself is imported here before a fixture is used.
+pytest imports this module at every start, so it must not import anything heavier than pytest.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,60 +13,54 @@ if TYPE_CHECKING:
     from langchain_azure_phi3.emulator import Emulator
 
 _MARKER = (
-    "phi_emulator(*models, **options): the models and options of the fixture phi_emulator, "
-    "as langchain_azure_phi3.emulator.Emulator takes them"
+    "phi_emulator(*models, **options): the models and options of the fixture phi_emulator, which "
+    "are the parameters of langchain_azure_phi3.emulator.Emulator"
 )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known, also where markers are strict."""
+    """Register the marker."""
     config.addinivalue_line("markers", _MARKER)
 
 
 @pytest.fixture
 def make_phi_emulator() -> Iterator[Callable[..., "Emulator"]]:
-    """Start as many Phi deployments as a test needs; they stop with the test.
-
-    The arguments are those of `langchain_azure_phi3.emulator.Emulator`.
-    """
+    """Start any number of emulators. The arguments are those of `Emulator`."""
     from langchain_azure_phi3.emulator import Emulator
 
     with ExitStack() as running:
 
-        def started(*models: str, **options: Any) -> Emulator:
+        def start(*models: str, **options: Any) -> Emulator:
             return running.enter_context(Emulator(*models, **options))
 
-        yield started
+        yield start
 
 
 @pytest.fixture
 def phi_emulator(
     request: pytest.FixtureRequest, make_phi_emulator: Callable[..., "Emulator"]
 ) -> "Emulator":
-    """A Phi deployment behind a socket on this machine: Phi-3-mini-4k-instruct, unless marked.
+    """A running emulator: Phi-3-mini-4k-instruct, unless marked.
 
-    `@pytest.mark.phi_emulator("Phi-4", misbehaves="prose")` sets its models and options; of
-    several markers the one closest to the test counts.
+    `@pytest.mark.phi_emulator("Phi-4", model_errors="prose")` sets its models and options. Of
+    several markers, the closest one counts.
     """
     marker = request.node.get_closest_marker("phi_emulator")
-    return (
-        make_phi_emulator() if marker is None else make_phi_emulator(*marker.args, **marker.kwargs)
-    )
+    if marker is None:
+        return make_phi_emulator()
+    return make_phi_emulator(*marker.args, **marker.kwargs)
 
 
 @pytest.fixture
 def phi_settings(phi_emulator: "Emulator") -> dict[str, str]:
-    """What a chat model needs to know of `phi_emulator`: `ChatAzurePhi3(**phi_settings)`."""
-    return {
-        "endpoint": phi_emulator.endpoint,
-        "credential": phi_emulator.key,
-        "model": phi_emulator.model,
-    }
+    """Endpoint, credential and model of `phi_emulator`: `ChatAzurePhi3(**phi_settings)`."""
+    phi = phi_emulator
+    return {"endpoint": phi.endpoint, "credential": phi.key, "model": phi.model}
 
 
 @pytest.fixture
 def phi_environment(phi_emulator: "Emulator", monkeypatch: pytest.MonkeyPatch) -> "Emulator":
-    """`phi_emulator`, named in the environment for code that takes its endpoint from there."""
+    """`phi_emulator`, with its endpoint and key in environment variables."""
     monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", phi_emulator.endpoint)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi_emulator.key)
     return phi_emulator

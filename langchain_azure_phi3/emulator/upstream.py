@@ -1,54 +1,54 @@
-"""A real model behind the emulator's API: any server that speaks OpenAI's chat completions.
+"""A real model behind the emulator: any server that implements OpenAI's chat completions.
 
-What is in front stays Azure's: keys, routes, validation, extra parameters, the filter's triggers,
-framing and errors. The words, the reasons why they end, and the token counts are the model's.
-Log-probabilities are not passed on: those of a real model would not fit the pieces written here.
+The emulator still does authentication, routing, validation, extra parameters, content filtering,
+framing and errors. The text, the finish reasons and the token counts come from the model.
+Log-probabilities are not passed on, because a real model's tokens differ from the emulator's.
 """
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from langchain_azure_phi3.emulator import refusals
-from langchain_azure_phi3.emulator.conversation import Prompt, Spoken
-from langchain_azure_phi3.emulator.live import LiveChoice, counts, worded
-from langchain_azure_phi3.emulator.refusals import Refused
-from langchain_azure_phi3.emulator.wire import Json
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.emulator import error_bodies
+from langchain_azure_phi3.emulator.conversation import Generation, Prompt
+from langchain_azure_phi3.emulator.error_bodies import ApiError
+from langchain_azure_phi3.emulator.upstream_stream import reasoning_text
 
 if TYPE_CHECKING:
     import httpx
 
 _CONNECT_SECONDS = 10.0
-_READ_SECONDS = 600.0  # a model on a laptop may read a long prompt for minutes
+_READ_SECONDS = 600.0  # a model on a laptop may need minutes for a long prompt
 
-# Answered here, or asked for in another way.
-_NOT_PASSED_ON = frozenset(
+# The emulator handles these itself.
+_NOT_FORWARDED = frozenset(
     {"model", "stream", "n", "best_of", "stream_options", "logprobs", "top_logprobs"}
 )
-_SHOWN = 300
+_MAX_QUOTED = 300
 
 
 class Upstream:
-    """A persona that asks another server, whole or in pieces.
+    """A responder that forwards prompts to another server.
 
     Args:
-        url: Its base, such as `http://localhost:11434/v1`.
-        model: What that server calls the model; default: the first that it lists.
-        key: Its key, if it asks for one.
+        url: The base URL, such as `http://localhost:11434/v1`.
+        model: The model's name on that server. Default: the first that it lists.
+        key: That server's key, if it requires one.
 
     Raises:
-        ValueError: `url` is no http or https URL.
+        ValueError: `url` is not an http or https URL.
     """
 
     def __init__(self, url: str, *, model: str | None = None, key: str | None = None) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(
-                f"upstream={url!r} is no URL: give the base of an OpenAI-compatible server, such "
-                "as http://localhost:11434/v1"
+                f"upstream={url!r} is not an http URL. Pass the base URL of an OpenAI-compatible "
+                "server, such as http://localhost:11434/v1."
             )
         self.url = url.rstrip("/").removesuffix("/chat/completions")
         self._model = model
@@ -56,45 +56,39 @@ class Upstream:
         self._client: httpx.Client | None = None
         self._lock = threading.Lock()
 
-    def __call__(self, prompt: Prompt) -> Spoken:
-        """The whole answer.
+    def __call__(self, prompt: Prompt) -> Generation:
+        """Return the complete answer, or raise an `ApiError`."""
+        response = self._send(prompt, {})
+        try:
+            return _parse_completion(json.loads(response.read()))
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise _unexpected(f"200: {response.text[:_MAX_QUOTED]}") from None
 
-        Raises:
-            Refused: The server did not answer, or not with a completion.
-        """
-        import httpx
-
-        with _failures(self.url):
-            response = self._http.post(
-                f"{self.url}/chat/completions", json=self._payload(prompt), headers=self._headers
-            )
-            _check(response)
-            try:
-                return _spoken(response.json())
-            except (ValueError, LookupError, TypeError, AttributeError, httpx.DecodingError):
-                raise _unexpected(f"200: {response.text[:_SHOWN]}") from None
-
-    def stream(self, prompt: Prompt) -> LiveChoice:
-        """The answer as it comes; the server has begun to give it when this returns.
-
-        Raises:
-            Refused: The server did not begin to answer.
-        """
+    def stream(self, prompt: Prompt) -> Iterator[Json]:
+        """Return the events of a streamed answer, or raise an `ApiError` if there is none."""
         options = {"stream": True, "stream_options": {"include_usage": True}}
-        with _failures(self.url):
-            payload = self._payload(prompt) | options
-            request = self._http.build_request(
-                "POST", f"{self.url}/chat/completions", json=payload, headers=self._headers
-            )
+        return _read_events(self._send(prompt, options), self.url)
+
+    def _send(self, prompt: Prompt, options: Json) -> "httpx.Response":
+        with _map_errors(self.url):
+            parameters = {
+                name: value
+                for name, value in prompt.parameters.items()
+                if name not in _NOT_FORWARDED and value is not None
+            }
+            messages = [message.payload for message in prompt.messages]
+            payload = {"model": self._model_name(), "messages": messages, **parameters, **options}
+            url = f"{self.url}/chat/completions"
+            request = self._http.build_request("POST", url, json=payload, headers=self._headers)
             response = self._http.send(request, stream=True)
-            if not response.is_success:
+            if not response.is_success or len(options) == 0:
                 with closing(response):
                     response.read()
-                    _check(response)
-        return LiveChoice(_events(response, self.url))
+            _raise_for_status(response)
+        return response
 
     def close(self) -> None:
-        """Close the connections to the server; the next question opens new ones."""
+        """Close the connections to the server. The next request opens new ones."""
         client, self._client = self._client, None
         if client is not None:
             client.close()
@@ -105,127 +99,101 @@ class Upstream:
 
         with self._lock:
             if self._client is None:
-                # As many at once as are asked here: the server behind knows its own limits.
+                # No limit on connections: the server behind knows its own limits.
                 self._client = httpx.Client(
                     timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
                     limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
                 )
             return self._client
 
-    def _payload(self, prompt: Prompt) -> Json:
-        given = {
-            name: value
-            for name, value in prompt.parameters.items()
-            if name not in _NOT_PASSED_ON and value is not None
-        }
-        messages = [turn.sent for turn in prompt.turns]
-        return {"model": self._named(), "messages": messages, **given}
-
-    def _named(self) -> str:
+    def _model_name(self) -> str:
         if self._model is None:
             response = self._http.get(f"{self.url}/models", headers=self._headers)
-            _check(response)
+            _raise_for_status(response)
             try:
                 self._model = str(response.json()["data"][0]["id"])
             except (ValueError, LookupError, TypeError):
-                raise _unexpected(f"no list of models: {response.text[:_SHOWN]}") from None
+                quoted = response.text[:_MAX_QUOTED]
+                raise _unexpected(f"no list of models: {quoted}") from None
         return self._model
 
 
-def _spoken(body: Json) -> Spoken:
+def _parse_completion(body: Json) -> Generation:
     choice = body["choices"][0]
     message = choice["message"]
-    prompt_tokens, answer_tokens = counts(body.get("usage"))
-    calls = tuple(
+    usage = body.get("usage") or {}
+    tool_calls = tuple(
         (call["function"]["name"], call["function"]["arguments"])
         for call in message.get("tool_calls") or ()
     )
-    return Spoken(
+    return Generation(
         message.get("content") or "",
-        tokens=answer_tokens,
-        thoughts=worded(message),
-        calls=calls,
-        cut_off=choice.get("finish_reason") == "length",
-        prompt_tokens=prompt_tokens,
+        tokens=usage.get("completion_tokens"),
+        reasoning=reasoning_text(message),
+        tool_calls=tool_calls,
+        truncated=choice.get("finish_reason") == "length",
+        prompt_tokens=usage.get("prompt_tokens"),
         final=True,
     )
 
 
-def _events(response: "httpx.Response", url: str) -> Iterator[Json]:
-    """The JSON of each event; whatever ends the stream early is a failure."""
-    with closing(response), _failures(url):
+def _read_events(response: "httpx.Response", url: str) -> Iterator[Json]:
+    with closing(response), _map_errors(url):
         for line in response.iter_lines():
             data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
             if data == "[DONE]":
                 return
             if data:
-                yield _event(data)
-
-
-def _event(data: str) -> Json:
-    try:
-        event = json.loads(data)
-    except ValueError:
-        raise _unexpected(f"an event that is no JSON: {data[:_SHOWN]}") from None
-    if not isinstance(event, dict) or "error" in event:
-        raise _unexpected(f"an event: {data[:_SHOWN]}")
-    return event
+                try:
+                    event = json.loads(data)
+                except ValueError:
+                    event = None
+                if not isinstance(event, dict) or "error" in event:
+                    raise _unexpected(f"the event: {data[:_MAX_QUOTED]}")
+                yield event
 
 
 @contextmanager
-def _failures(url: str) -> Iterator[None]:
-    """Tell what goes wrong on the way to the server as a service tells what is behind it."""
+def _map_errors(url: str) -> Iterator[None]:
+    """Report connection errors as a service reports failures of its backend."""
     import httpx
 
     try:
         yield
     except httpx.TimeoutException as problem:
-        raise refusals.unavailable(504, f"{url} did not answer in time.") from problem
+        raise error_bodies.unavailable(504, f"{url} did not answer in time.") from problem
     except (httpx.RequestError, httpx.InvalidURL) as problem:
-        raise refusals.unavailable(503, f"{url} cannot be reached: {problem}") from problem
+        raise error_bodies.unavailable(503, f"{url} cannot be reached: {problem}") from problem
 
 
-def _check(response: "httpx.Response") -> None:
+def _raise_for_status(response: "httpx.Response") -> None:
+    """Pass on errors that the caller can fix; report others as failures of this service."""
     if response.is_success:
         return
     status = response.status_code
-    said = f"{status}: {response.text[:_SHOWN]}"
-    refused = _PASSED_ON.get(status)
-    raise _unexpected(said) if refused is None else refused(_message(response), response)
+    if status in (400, 413, 422):
+        raise error_bodies.engine_error(_error_message(response))
+    if status == 429:
+        retry_after = response.headers.get("retry-after")
+        headers = {} if retry_after is None else {"retry-after": retry_after}
+        body = {"error": {"code": "429", "message": _error_message(response)}}
+        raise ApiError(429, body, headers)
+    # A 401 or 404 would appear to be about this endpoint.
+    raise _unexpected(f"{status}: {response.text[:_MAX_QUOTED]}")
 
 
-def _limited(message: str, response: "httpx.Response") -> Refused:
-    asked = response.headers.get("retry-after")
-    headers: Mapping[str, str] = {} if asked is None else {"retry-after": asked}
-    return Refused(429, {"error": {"code": "429", "message": message}}, headers)
-
-
-def _refused(message: str, _: Any) -> Refused:
-    return refusals.engine(message)
-
-
-def _unexpected(said: str) -> Refused:
-    # A wrong key or path of the server behind must not look like one of this endpoint.
-    return refusals.unavailable(
-        500, f"Backend returned unexpected response. The server behind this one said {said}"
+def _unexpected(received: str) -> ApiError:
+    return error_bodies.unavailable(
+        500, f"Backend returned unexpected response. The upstream server returned {received}"
     )
 
 
-# What the caller can mend is passed on; all else is this service's own failure.
-_PASSED_ON: Mapping[int, Callable[[str, Any], Refused]] = {
-    400: _refused,
-    413: _refused,
-    422: _refused,
-    429: _limited,
-}
-
-
-def _message(response: "httpx.Response") -> str:
-    """The server's own words, out of the places where such servers put them."""
+def _error_message(response: "httpx.Response") -> str:
+    """Return the message in an error, wherever the server puts it."""
     try:
         body = response.json()
     except ValueError:
-        return response.text[:_SHOWN]
+        return response.text[:_MAX_QUOTED]
     error = body.get("error", body) if isinstance(body, dict) else body
     message = error.get("message") if isinstance(error, dict) else error
     return str(message if message is not None else body)

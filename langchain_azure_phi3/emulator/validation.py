@@ -1,27 +1,43 @@
-"""A request body read the way the model server reads it: coerced, checked, refused.
+"""Request validation: coerced, checked and rejected as the model server does it.
 
-The server's own schema is written in pydantic, and so is this one: that is why `"0.1"` is a
-number, `null` is none, and the words of a 422 are pydantic's.
+The server's own schema is written in pydantic, and so is this one. This is why `"0.1"` is a valid
+number and why the text of a 422 is pydantic's.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 
-from langchain_azure_phi3.emulator import native_tools, refusals
-from langchain_azure_phi3.emulator.conversation import Picture, Turn
-from langchain_azure_phi3.emulator.dialects import ChatPath, Dialect
-from langchain_azure_phi3.emulator.pictures import size_in_data_url
-from langchain_azure_phi3.emulator.quirks import ENGINE_PARAMETERS, EXTRA_MODES, Model
-from langchain_azure_phi3.emulator.wire import Json, Request
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.emulator import error_bodies, native_tools
+from langchain_azure_phi3.emulator.conversation import Image, Message
+from langchain_azure_phi3.emulator.images import data_url_size
+from langchain_azure_phi3.emulator.models import Model
+from langchain_azure_phi3.emulator.server_types import ChatPath, ServerType
+from langchain_azure_phi3.emulator.wire import Request
 
-_NATIVE = "native"  # the context in which the server takes tools and schemas
+_NATIVE = "native"  # the validation context of servers that accept tools and schemas
+_NO_TOOL_PARSER = (
+    '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
+)
+_EXTRA_PARAMETER_MODES = ("error", "drop", "pass-through")
+
+# What the engine (vLLM 0.5) accepts besides the API's own fields.
+_ENGINE_PARAMETERS = frozenset(
+    {
+        *("best_of", "echo", "guided_choice", "guided_grammar", "guided_json", "guided_regex"),
+        *("ignore_eos", "length_penalty", "logit_bias", "logprobs", "max_completion_tokens"),
+        *("min_p", "min_tokens", "n", "parallel_tool_calls", "repetition_penalty"),
+        *("skip_special_tokens", "stream_options", "top_k", "top_logprobs", "use_beam_search"),
+        "user",
+    }
+)
 
 
-class _Text(BaseModel):
+class _TextPart(BaseModel):
     type: Literal["text"]
     text: Annotated[str, Field(min_length=1)]
 
@@ -31,26 +47,28 @@ class _ImageUrl(BaseModel):
     detail: Literal["auto", "low", "high"] = "auto"
 
 
-class _Image(BaseModel):
+class _ImagePart(BaseModel):
     type: Literal["image_url"]
     image_url: _ImageUrl
 
 
-class _InputAudio(BaseModel):
+class _InputAudioPart(BaseModel):
     type: Literal["input_audio"]
     input_audio: dict[str, Any]
 
 
-class _AudioUrl(BaseModel):
+class _AudioUrlPart(BaseModel):
     type: Literal["audio_url"]
     audio_url: dict[str, Any]
 
 
-_Part = Annotated[_Text | _Image | _InputAudio | _AudioUrl, Field(discriminator="type")]
+_Part = Annotated[
+    _TextPart | _ImagePart | _InputAudioPart | _AudioUrlPart, Field(discriminator="type")
+]
 
 
-class Message(BaseModel):
-    """One message; other keys, such as `name`, are kept and mean nothing."""
+class ChatMessage(BaseModel):
+    """One message. Other keys, such as `name`, are kept and ignored."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -58,7 +76,7 @@ class Message(BaseModel):
     content: str | list[_Part] | None = None
 
 
-def _text_or_json(value: str, info: ValidationInfo) -> str:
+def _check_format_type(value: str, info: ValidationInfo) -> str:
     if info.context == _NATIVE and value == "json_schema":
         return value
     if value not in ("text", "json_object"):
@@ -67,18 +85,18 @@ def _text_or_json(value: str, info: ValidationInfo) -> str:
 
 
 class ResponseFormat(BaseModel):
-    """What the answer should be."""
+    """The format of the answer."""
 
-    type: Annotated[str, AfterValidator(_text_or_json)]
+    type: Annotated[str, AfterValidator(_check_format_type)]
     json_schema: Any = None
 
 
 class ChatRequest(BaseModel):
-    """The API's own fields; whatever else a body holds is an extra parameter."""
+    """The API's own fields. All other fields are extra parameters."""
 
     model_config = ConfigDict(extra="allow")
 
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1)]
     model: str | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0
@@ -100,8 +118,8 @@ class ChatRequest(BaseModel):
         return [self.stop] if isinstance(self.stop, str) else self.stop
 
 
-class Engine(BaseModel):
-    """The extra parameters that reach the engine; the named ones change what it answers."""
+class EngineParameters(BaseModel):
+    """The extra parameters that reach the engine. The declared ones change the answer."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -112,163 +130,169 @@ class Engine(BaseModel):
     stream_options: dict[str, Any] = {}
 
 
-def read(request: Request, path: ChatPath, *, native: bool = False) -> tuple[ChatRequest, Engine]:
-    """The request's fields, and what of its extra parameters reaches the engine.
+def parse_chat_request(
+    request: Request, path: ChatPath, *, native: bool = False
+) -> tuple[ChatRequest, EngineParameters]:
+    """Parse a request into its fields and the extra parameters that reach the engine.
 
     Args:
-        request: As it arrived.
-        path: Where it arrived.
-        native: Whether the server takes tools and schemas.
+        request: As received.
+        path: The rules of its path.
+        native: Whether the server accepts tools and schemas.
 
     Raises:
-        Refused: With the answer that the server gives.
+        ApiError: The request is invalid.
     """
-    mode = _extra_mode(request, path)
-    chat = _parsed(request, native=native)
+    mode = _extra_parameter_mode(request, path)
+    chat = _parse_body(request, native=native)
     extras = dict(chat.model_extra or {})
     if native:
         fields = {"parallel_tool_calls": extras.pop("parallel_tool_calls", None)}
         fields |= chat.model_dump(include={"tools", "tool_choice", "response_format"})
         native_tools.check(fields, [message.model_dump() for message in chat.messages])
     elif chat.tools is not None or chat.tool_choice is not None:
-        raise refusals.no_tools(engine_alone=path.extras == "pass-through")
+        if path.extra_parameters == "pass-through":  # PhiCookBook#289
+            raise error_bodies.engine_error(_NO_TOOL_PARSER)
+        raise error_bodies.fixed_error("tools_not_supported")
     if "" in chat.stops:
-        raise refusals.engine("stop cannot contain an empty string.")
-    return chat, _engine(extras, mode)
+        raise error_bodies.engine_error("stop cannot contain an empty string.")
+    return chat, _parse_extras(extras, mode)
 
 
-def _extra_mode(request: Request, path: ChatPath) -> str:
-    default = path.extras
-    given = request.headers.get("extra-parameters")
-    if given is None:
+def _extra_parameter_mode(request: Request, path: ChatPath) -> str:
+    default = path.extra_parameters
+    header = request.headers.get("extra-parameters")
+    if header is None:
         return default
-    if given in EXTRA_MODES:
-        return given
-    if path.lenient:
+    if header in _EXTRA_PARAMETER_MODES:
+        return header
+    if path.ignores_invalid_header:
         return default
-    raise refusals.detail(
-        f"Unexpected EXTRA_PARAMETERS option {given}, expected options are {list(EXTRA_MODES)}"
+    raise error_bodies.bad_request(
+        f"Unexpected EXTRA_PARAMETERS option {header}, expected options are "
+        f"{list(_EXTRA_PARAMETER_MODES)}"
     )
 
 
-def _parsed(request: Request, *, native: bool) -> ChatRequest:
+def _parse_body(request: Request, *, native: bool) -> ChatRequest:
     body: Any = request.body.decode("utf-8", errors="replace")
-    # FastAPI hands over as text what does not say that it is JSON.
+    # FastAPI passes a body on as text unless its content type is JSON.
     if "json" in request.headers.get("content-type", ""):
         try:
             body = json.loads(body)
         except json.JSONDecodeError as error:
-            raise refusals.not_json(error) from error
+            raise error_bodies.invalid_json(error) from error
     try:
         return ChatRequest.model_validate(body, context=_NATIVE if native else None)
     except ValidationError as error:
-        raise refusals.invalid(_problems(error)) from error
+        raise error_bodies.validation_failed(_format_problems(error)) from error
 
 
-def _problems(error: ValidationError) -> list[Json]:
+def _format_problems(error: ValidationError) -> list[Json]:
     problems = []
     for problem in error.errors(include_url=False):
-        fixed: Json = {**problem, "loc": ["body", *problem["loc"]]}
+        formatted: Json = {**problem, "loc": ["body", *problem["loc"]]}
         if "ctx" in problem:
             # The context may hold the exception itself.
-            fixed["ctx"] = {
+            formatted["ctx"] = {
                 key: str(value) if isinstance(value, Exception) else value
                 for key, value in problem["ctx"].items()
             }
-        problems.append(fixed)
+        problems.append(formatted)
     return problems
 
 
-def _engine(extras: Mapping[str, Any], mode: str) -> Engine:
+def _parse_extras(extras: Mapping[str, Any], mode: str) -> EngineParameters:
     if mode == "error" and len(extras) > 0:
-        raise refusals.detail(
+        raise error_bodies.bad_request(
             f"Extra parameters {list(extras)} are not allowed when extra-parameters is not set or "
             "set to be 'error'. Set extra-parameters to 'pass-through' to pass to the model."
         )
     if mode != "pass-through":
-        return Engine()
+        return EngineParameters()
     unknown = [
         {"type": "extra_forbidden", "loc": ("body", name), "msg": "Extra inputs are not permitted"}
         for name in extras
-        if name not in ENGINE_PARAMETERS
+        if name not in _ENGINE_PARAMETERS
     ]
     if len(unknown) > 0:
-        raise refusals.engine(str(unknown))
+        raise error_bodies.engine_error(str(unknown))
     try:
-        engine = Engine.model_validate({k: v for k, v in extras.items() if v is not None})
+        engine = EngineParameters.model_validate(
+            {name: value for name, value in extras.items() if value is not None}
+        )
     except ValidationError as error:
-        raise refusals.engine(str(_problems(error))) from error
+        raise error_bodies.engine_error(str(_format_problems(error))) from error
     if engine.top_logprobs > 0 and not engine.logprobs:
-        raise refusals.engine("when using `top_logprobs`, `logprobs` must be set to true.")
+        raise error_bodies.engine_error(
+            "when using `top_logprobs`, `logprobs` must be set to true."
+        )
     return engine
 
 
-def turns_of(
-    chat: ChatRequest, model: Model, dialect: Dialect, *, native: bool = False
-) -> tuple[Turn, ...]:
-    """The turns that the model's template shows it; a server that takes tools shows them all.
+def read_messages(
+    chat: ChatRequest, model: Model, server: ServerType, *, native: bool = False
+) -> tuple[Message, ...]:
+    """Return the messages that the model's template shows. A server that accepts tools shows all.
 
     Raises:
-        Refused: Something in them is not for this model.
+        ApiError: The model does not accept a message.
     """
-    turns = [_turn(message, model) for message in chat.messages]
-    pictures = sum(len(turn.pictures) for turn in turns)
-    if model.max_images is not None and pictures > model.max_images:
-        raise refusals.engine(
+    messages = [_read_message(message, model) for message in chat.messages]
+    image_count = sum(len(message.images) for message in messages)
+    if model.max_images is not None and image_count > model.max_images:
+        raise error_bodies.engine_error(
             f"At most {model.max_images} image(s) may be provided in one request."
         )
     if native:
-        return tuple(map(_with_tools, turns, _names_answered(chat), chat.messages))
-    shown = model.roles | ({"system"} if dialect.system_as_user else set())
-    return tuple(_translated(turn, model) for turn in turns if turn.role in shown)
+        return _with_tools(messages)
+    shown = model.roles | ({"system"} if server.converts_system_messages else set())
+    return tuple(
+        # A role that the template does not show becomes the user's.
+        message
+        if message.role in model.roles
+        else replace(message, payload={**message.payload, "role": "user"})
+        for message in messages
+        if message.role in shown
+    )
 
 
-def _translated(turn: Turn, model: Model) -> Turn:
-    """With the role under which the model's template can show it."""
-    if turn.role in model.roles:
-        return turn
-    return replace(turn, sent={**turn.sent, "role": "user"})
-
-
-def _names_answered(chat: ChatRequest) -> list[str | None]:
-    """For each message, the tool whose result it is."""
+def _with_tools(messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages with their tool calls, or with the name of the tool whose result they are."""
     names: dict[str, str] = {}
-    found: list[str | None] = []
-    for message in chat.messages:
-        extra = message.model_extra or {}
-        names |= {call["id"]: call["function"]["name"] for call in extra.get("tool_calls") or ()}
-        # Of a result, the id was found among the calls before it.
-        found.append(names[extra["tool_call_id"]] if message.role == "tool" else None)
-    return found
+    found = []
+    for message in messages:
+        calls = message.payload.get("tool_calls") or ()
+        names |= {call["id"]: call["function"]["name"] for call in calls}
+        # Validation has ensured that each result follows its call.
+        name = names[message.payload["tool_call_id"]] if message.role == "tool" else None
+        calls_json = json.dumps(calls) if len(calls) > 0 else ""
+        found.append(replace(message, tool_name=name, tool_calls=calls_json))
+    return tuple(found)
 
 
-def _with_tools(turn: Turn, answers: str | None, message: Message) -> Turn:
-    calls = (message.model_extra or {}).get("tool_calls")
-    return replace(turn, answers=answers, calls="" if not calls else json.dumps(calls))
-
-
-def _turn(message: Message, model: Model) -> Turn:
+def _read_message(message: ChatMessage, model: Model) -> Message:
+    payload = message.model_dump(exclude_unset=True)
     if message.content is None or isinstance(message.content, str):
-        return Turn(
-            message.role, message.content or "", sent=message.model_dump(exclude_unset=True)
-        )
-    texts = [part.text for part in message.content if isinstance(part, _Text)]
-    images = [part.image_url.url for part in message.content if isinstance(part, _Image)]
-    recordings = len(message.content) - len(texts) - len(images)
-    for modality, count in (("image", len(images)), ("audio", recordings)):
-        if count > 0 and modality not in model.takes:
-            raise refusals.modality_not_supported(model.name, modality)
-    pictures = tuple(_picture(url) for url in images)
-    sent = message.model_dump(exclude_unset=True)
-    return Turn(message.role, "\n".join(texts), pictures, recordings, sent=sent)
+        return Message(message.role, message.content or "", payload=payload)
+    texts = [part.text for part in message.content if isinstance(part, _TextPart)]
+    urls = [part.image_url.url for part in message.content if isinstance(part, _ImagePart)]
+    audio_count = len(message.content) - len(texts) - len(urls)
+    for modality, count in (("image", len(urls)), ("audio", audio_count)):
+        if count > 0 and modality not in model.modalities:
+            raise error_bodies.modality_not_supported(model.name, modality)
+    images = tuple(_read_image(url) for url in urls)
+    return Message(message.role, "\n".join(texts), images, audio_count, payload=payload)
 
 
-def _picture(url: str) -> Picture:
+def _read_image(url: str) -> Image:
     if url.startswith(("http://", "https://")):
-        return Picture(None)
+        return Image(None)
     if not url.startswith("data:"):
-        raise refusals.engine("Invalid 'image_url': it must start with 'data:' or 'http'.")
+        raise error_bodies.engine_error(
+            "Invalid 'image_url': it must start with 'data:' or 'http'."
+        )
     try:
-        return Picture(size_in_data_url(url))
+        return Image(data_url_size(url))
     except ValueError as error:
-        raise refusals.engine(f"Invalid image: {error}") from error
+        raise error_bodies.engine_error(f"Invalid image: {error}") from error

@@ -1,4 +1,4 @@
-"""A request as it arrived and the reply to it, before either meets a socket."""
+"""HTTP requests and replies, independent of sockets."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from langchain_azure_phi3.emulator.faults import Fault
 
-Json = dict[str, Any]
-
 
 class Headers(Mapping[str, str]):
-    """HTTP headers, found whatever the case of their names; the last of a repeated one wins."""
+    """HTTP headers with case-insensitive names. Of a repeated header, the last value counts."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._values = {name.lower(): value for name, value in pairs}
@@ -27,20 +25,20 @@ class Headers(Mapping[str, str]):
         return len(self._values)
 
     def __repr__(self) -> str:
-        return f"Headers({sorted(self._values)})"  # names only: a value may be a key
+        return f"Headers({sorted(self._values)})"  # names only, because a value may be a key
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What arrived at the emulator.
+    """A request that the emulator received.
 
     Attributes:
-        method: Upper case.
+        method: In upper case.
         path: Without the query.
-        query: The query's parameters; the last of a repeated one.
-        headers: Found whatever the case of their names.
+        query: The query parameters. Of a repeated one, the last value counts.
+        headers: Case-insensitive.
         body: The bytes as sent.
-        fault: What its answer met, as it was ordered; `None` where it was left in peace.
+        fault: The failure that was injected into the answer, or `None`.
     """
 
     method: str
@@ -52,7 +50,7 @@ class Request:
 
     @property
     def json(self) -> Any:
-        """The body as JSON, or `None` where it is none."""
+        """The body as JSON, or `None` if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -60,54 +58,45 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Break:
-    """The connection fails at this point of a reply.
+class ConnectionFault:
+    """The connection fails at this point of a reply."""
 
-    Attributes:
-        how: `"cut"` closes it (FIN), `"reset"` resets it (RST), `"stall"` sends nothing more.
-        seconds: How long a stall lasts before the connection is closed; `None`: until the client
-            leaves.
-    """
-
-    how: Literal["cut", "reset", "stall"]
-    seconds: float | None = None
+    action: Literal["cut", "reset", "stall"]  # close it (FIN), reset it (RST), send nothing more
+    seconds: float | None = None  # of a stall; `None`: until the client disconnects
 
 
-Step = bytes | Break
+BodyPart = bytes | ConnectionFault
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer as a list of steps, so that it can be sent piece by piece, or break off.
+    """An answer whose body is a sequence of parts, so that it can be streamed or interrupted."""
 
-    Attributes:
-        status: The HTTP status; 0 when the connection ends before any answer.
-        headers: Without `content-length` for a stream.
-        steps: What is written, in order; for a stream, each an event.
-        streamed: Whether it is a stream of events.
-        blocks: Whether the next step may be long in coming, so that no loop may wait for it.
-    """
-
-    status: int
+    status: int  # 0: the connection ends before an answer
     headers: Mapping[str, str] = field(default_factory=dict)
-    steps: Iterable[Step] = ()
+    parts: Iterable[BodyPart] = ()  # each part of a stream is one event
     streamed: bool = False
-    blocks: bool = False
+    blocking: bool = False  # producing the next part may block, so it needs a thread
 
 
-def dumped(value: Any) -> bytes:
-    """JSON as the services write it: compact, UTF-8, non-ASCII characters as they are."""
+def to_json_bytes(value: Any) -> bytes:
+    """JSON as the services write it: compact UTF-8 without escaped non-ASCII characters."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
+def to_json(value: Any) -> str:
+    """JSON as models write it: with spaces, and without escaped characters."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def json_reply(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Reply:
-    """A whole answer with a JSON body."""
-    return whole_reply(status, dumped(value), "application/json", headers)
+    """A complete answer with a JSON body."""
+    return complete_reply(status, to_json_bytes(value), "application/json", headers)
 
 
-def whole_reply(
+def complete_reply(
     status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None
 ) -> Reply:
-    """A whole answer, with its length announced."""
+    """A complete answer with a `content-length`."""
     fixed = {"content-type": content_type, "content-length": str(len(body))}
     return Reply(status, fixed | dict(headers or {}), (body,))

@@ -1,6 +1,7 @@
-"""Run the targets one after another, each for some seconds, and say what was found.
+"""Run each fuzz target for some seconds, and print the inputs that failed.
 
-`python -m tests.fuzz [SECONDS]` runs all; `python -m tests.fuzz TARGET FILE` one on one input.
+`python -m tests.fuzz [SECONDS]` runs all targets; `python -m tests.fuzz TARGET FILE` runs one
+target on one input.
 """
 
 import re
@@ -11,11 +12,11 @@ from pathlib import Path
 from tests.fuzz.targets import TARGETS, seeds
 
 WORK = Path(".fuzz")
-_LONGEST = 4096
+_MAX_LENGTH = 4096
 
 
 def fuzz(target: str, seconds: int) -> list[Path]:
-    """Run one target; the inputs that it failed on."""
+    """Run one target, and return the inputs that failed."""
     corpus, found = WORK / target, WORK / "found"
     corpus.mkdir(parents=True, exist_ok=True)
     found.mkdir(exist_ok=True)
@@ -23,29 +24,29 @@ def fuzz(target: str, seconds: int) -> list[Path]:
         (corpus / f"seed-{number}").write_bytes(seed)
     before = set(found.glob(f"{target}-*"))
     command = [sys.executable, "-m", "tests.fuzz.guided", target, str(corpus)]
-    command += [f"-max_total_time={seconds}", f"-max_len={_LONGEST}", "-timeout=10"]
+    command += [f"-max_total_time={seconds}", f"-max_len={_MAX_LENGTH}", "-timeout=10"]
     command += [f"-artifact_prefix={found}/{target}-", "-print_final_stats=1"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-    runs = re.search(r"number_of_executed_units: (\d+)", done.stderr)
-    reached = re.findall(r"cov: (\d+)", done.stderr)
+    run = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    inputs = re.search(r"number_of_executed_units: (\d+)", run.stderr)
+    edges = re.findall(r"cov: (\d+)", run.stderr)
     new = sorted(set(found.glob(f"{target}-*")) - before)
-    said = f"{target:8} {runs[1] if runs else '?':>9} runs, {reached[-1] if reached else '?'} edges"
-    print(f"{said}, {len(new)} found")
-    if new or done.returncode != 0:
-        print(done.stdout[-4000:], done.stderr[-2000:], sep="\n")
+    counts = f"{inputs[1] if inputs else '?':>9} inputs, {edges[-1] if edges else '?'} edges"
+    print(f"{target:8} {counts}, {len(new)} failed")
+    if new or run.returncode != 0:
+        print(run.stdout[-4000:], run.stderr[-2000:], sep="\n")
         return new or [corpus]
     return []
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status: 1 where something was found."""
+    """Run what the arguments name; the exit status is 1 if an input failed."""
     if len(arguments) == 2:
         TARGETS[arguments[0]](Path(arguments[1]).read_bytes())
         return 0
     seconds = int(arguments[0]) if arguments else 30
     found = [path for target in TARGETS for path in fuzz(target, seconds)]
     for path in found:
-        print(f"Look at it with: python -m tests.fuzz {path.name.partition('-')[0]} {path}")
+        print(f"Reproduce with: python -m tests.fuzz {path.name.partition('-')[0]} {path}")
     return 1 if found else 0
 
 

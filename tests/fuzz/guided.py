@@ -1,4 +1,4 @@
-"""One target under atheris, which is installed by `make fuzz` only; the rest is libFuzzer's."""
+"""Run one target under atheris, which only `make fuzz` installs; libFuzzer reads the options."""
 
 import sys
 

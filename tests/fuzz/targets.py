@@ -1,7 +1,7 @@
-"""What a fuzzer may throw at the four readers of foreign bytes, and what must hold for each.
+"""Fuzz targets: one for each parser of untrusted bytes, with what must hold for any input.
 
-Each target takes bytes and returns, or raises what is a mistake of ours. `SEEDS` is where each
-begins; `make fuzz` goes on from there, guided by the lines that it reaches.
+A target takes bytes and returns, or raises what is a bug. `make fuzz` starts from `seeds`, guided
+by the lines that each input reaches.
 """
 
 import json
@@ -20,6 +20,7 @@ from langchain_azure_phi3._http.error_mapping import (
 )
 from langchain_azure_phi3._http.sse import EventParser
 from langchain_azure_phi3._http.stream_decoder import StreamDecoder
+from langchain_azure_phi3._tools.json_extraction import ObjectExtractor
 from langchain_azure_phi3._tools.tool_call_parser import ToolCallParser
 from langchain_azure_phi3._tools.tools import Tool
 from langchain_azure_phi3._types import ResponseInfo
@@ -49,19 +50,19 @@ _WRAPPED = "ms-azureml-model-error-statuscode"
 
 
 def events(data: bytes) -> None:
-    """Events are the same wherever the network cuts the bytes."""
+    """Server-sent events are the same wherever the network cuts the bytes."""
     size, data = _size(data)
 
-    def parsed(pieces: Iterable[bytes]) -> list[Any]:
+    def parse(pieces: Iterable[bytes]) -> list[Any]:
         parser = EventParser()
         found = [event for piece in pieces for event in parser.feed(piece)]
         return found + parser.finish()
 
-    assert parsed([data]) == parsed(_cut(data, size))
+    assert parse([data]) == parse(_cut(data, size))
 
 
 def stream(data: bytes) -> None:
-    """So are a stream's objects and its end; nothing but our errors is raised."""
+    """A stream's objects and its end are the same; it raises only errors of this package."""
     size, data = _size(data)
 
     def read(pieces: Iterable[bytes]) -> tuple[list[Any], type[Exception] | None, str]:
@@ -72,12 +73,12 @@ def stream(data: bytes) -> None:
             return objects, type(error), str(error)
         return objects, None, ""
 
-    whole, pieces = read([data]), read(_cut(data, size))
-    assert repr(whole) == repr(pieces)  # NaN is not equal to itself
+    complete, in_pieces = read([data]), read(_cut(data, size))
+    assert repr(complete) == repr(in_pieces)  # NaN is not equal to itself
 
 
 def _objects(pieces: Iterable[bytes]) -> Iterator[Any]:
-    reader = StreamDecoder(ResponseInfo(200, None, {}))
+    reader = StreamDecoder(ResponseInfo())
     for piece in pieces:
         yield from reader.feed(piece)
         if reader.done:
@@ -85,11 +86,11 @@ def _objects(pieces: Iterable[bytes]) -> Iterator[Any]:
     yield from reader.finish()
 
 
-def failure(data: bytes) -> None:
-    """Any failed response is an error that can be shown, kept and waited for."""
+def errors(data: bytes) -> None:
+    """Any failed response is an error that can be shown, pickled and retried."""
     status = 100 + 2 * (data[0] if data else 0)
-    where, _, content = data[1:].partition(b"\0")
-    values = where.decode("latin-1").split("\n")
+    head, _, content = data[1:].partition(b"\0")
+    values = head.decode("latin-1").split("\n")
     headers = dict(zip((*_HEADERS, _WRAPPED), values, strict=False))
     info = ResponseInfo(status, None, headers)
     found = [map_error_response(info, content, advice={404: "Look."})]
@@ -104,25 +105,32 @@ def failure(data: bytes) -> None:
 
 
 def tools(data: bytes) -> None:
-    """Text and calls are the same wherever the model's tokens end."""
+    """Text and tool calls are the same wherever the model's tokens end."""
     size, data = _size(data)
     flags, text = data[:1], data[1:].decode("utf-8", errors="ignore")
     required, truncated = (flags >= b"\x80"), (flags[-1:] >= b"\x40")
 
-    def read(pieces: Iterable[str]) -> tuple[str, list[Any]]:
-        reader = ToolCallParser(_TOOLS[:1] if required else _TOOLS, required=required)
-        readings = [reader.feed(piece) for piece in pieces]
-        readings.append(reader.finish(truncated=truncated))
-        return "".join(r.text for r in readings), [call for r in readings for call in r.calls]
+    def parse(pieces: Iterable[str]) -> tuple[str, list[Any]]:
+        parser = ToolCallParser(_TOOLS[:1] if required else _TOOLS, required=required)
+        results = [parser.feed(piece) for piece in pieces]
+        results.append(parser.finish(truncated=truncated))
+        return "".join(r.text for r in results), [call for r in results for call in r.calls]
 
-    whole = read([text])
-    assert repr(whole) == repr(read(_cut(text, size)))
-    for call in whole[1]:
+    complete = parse([text])
+    assert repr(complete) == repr(parse(_cut(text, size)))
+    for call in complete[1]:
         assert (call.error is not None) or isinstance(call.arguments, dict)
 
 
+def objects(data: bytes) -> None:
+    """Any text holds a valid object, or there is a problem to report."""
+    text = data.decode("utf-8", errors="ignore")
+    found, problem = ObjectExtractor(_TOOLS[0].parameters).read(text)
+    assert (found is None) == (problem != "")
+
+
 def _size(data: bytes) -> tuple[int, bytes]:
-    """The size of the pieces, which the first byte says, and the rest."""
+    """The size of the pieces, from the first byte, and the rest."""
     return (data[0] % 16 + 1 if data else 1), data[1:]
 
 
@@ -133,8 +141,9 @@ def _cut(data: Any, size: int) -> Iterator[Any]:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "events": events,
     "stream": stream,
-    "failure": failure,
+    "errors": errors,
     "tools": tools,
+    "objects": objects,
 }
 
 _CHUNK = (
@@ -166,9 +175,9 @@ _BODIES = (
 
 
 def _texts() -> list[bytes]:
-    """What models wrote: the transcripts of the tool reader's tests."""
-    found = [json.loads(path.read_text("utf-8")) for path in sorted(_TRANSCRIPTS.glob("*.json"))]
-    return [item["emitted"].encode() for file in found for item in _items(file)]
+    """Texts of models: the transcripts of the parser's tests."""
+    files = [json.loads(path.read_text("utf-8")) for path in sorted(_TRANSCRIPTS.glob("*.json"))]
+    return [item["emitted"].encode() for file in files for item in _items(file)]
 
 
 def _items(value: Any) -> Iterator[Any]:
@@ -180,10 +189,12 @@ def _items(value: Any) -> Iterator[Any]:
 
 
 def seeds(target: str) -> list[bytes]:
-    """Where the fuzzer begins."""
-    if target == "failure":
+    """The inputs that the fuzzer begins with."""
+    if target == "errors":
         statuses = (150, 161, 164)  # 400, 422, 428
         return [bytes([status]) + b"5\n\n\n\n400\0" + b for status in statuses for b in _BODIES]
     if target == "tools":
         return [bytes([3, flags]) + text for text in _texts() for flags in (0, 0xC0)]
+    if target == "objects":
+        return _texts()
     return [bytes([size]) + content for content in _STREAMS for size in (0, 6)]

@@ -150,7 +150,7 @@ def test_fields_are_configurable_at_run_time(phi: Emulator, model: ChatAzurePhi3
 
 def test_system_messages_become_user_messages_on_request(phi: Emulator) -> None:
     """For deployments that drop the system role."""
-    model_for(phi, system_messages="user").invoke(PROMPT)
+    model_for(phi, system_message_mode="user").invoke(PROMPT)
 
     assert ["user"] == [message["role"] for message in phi.requests[-1].json["messages"]]
 

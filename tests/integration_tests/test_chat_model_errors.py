@@ -85,7 +85,7 @@ BLOCKED_ANSWER = "Please trigger the filter on your answer."
 
 async def test_filtered_answer_keeps_its_partial_text() -> None:
     """Text, usage and the categories of the filter are on the error."""
-    with Emulator(annotations=True) as phi:
+    with Emulator(include_filter_results=True) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
         for mode in CALL_MODES:
             error = await call_error(model, mode, BLOCKED_ANSWER)
@@ -99,7 +99,7 @@ async def test_filtered_answer_keeps_its_partial_text() -> None:
 
 async def test_filtered_answer_can_be_returned() -> None:
     """For programs that check the finish reason instead."""
-    with Emulator(annotations=True) as phi:
+    with Emulator(include_filter_results=True) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, on_content_filter="return")
         for mode in CALL_MODES:
             answer = await call_model(model, mode, BLOCKED_ANSWER)
@@ -110,7 +110,7 @@ async def test_filtered_answer_can_be_returned() -> None:
 
 async def test_filter_results_are_in_the_metadata() -> None:
     """Azure's annotations are the same in streams and in complete answers."""
-    with Emulator(annotations=True) as phi:
+    with Emulator(include_filter_results=True) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
         metadata = [(await call_model(model, m, "Hi")).response_metadata for m in CALL_MODES]
 
@@ -122,7 +122,7 @@ async def test_transient_failures_are_retried(phi: Emulator, model: ChatAzurePhi
     """A 503 and a closed connection, in every call mode."""
     for mode in CALL_MODES:
         phi.fail(status=503, times=1)
-        phi.fail(kind="refuse", times=1)
+        phi.fail(name="refuse", times=1)
         phi.script("Hello.")
 
         assert "Hello." == (await call_model(model, mode, "Hi")).text, mode
@@ -133,7 +133,7 @@ async def test_cut_stream_raises_after_its_text(phi: Emulator, model: ChatAzureP
     """Chunks stay yielded; then the interruption is raised, with the text so far."""
     for mode in STREAM_MODES:
         phi.script("As of now, nobody knows.")
-        phi.fail(kind="cut", after=4)
+        phi.fail(name="cut", after=4)
         seen: list[str] = []
 
         with pytest.raises(InterruptedStreamError) as caught:  # noqa: PT012 -- a loop is one

@@ -15,7 +15,7 @@ import pytest
 from langchain_azure_phi3 import PhiModel
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator
-from langchain_azure_phi3.emulator.dialects import DIALECTS
+from langchain_azure_phi3.emulator.server_types import SERVER_TYPES
 from langchain_azure_phi3.models import list_models
 
 QUESTION = "How many languages are in the world?"
@@ -166,7 +166,7 @@ def test_serve_refuses_invalid_arguments(capsys: pytest.CaptureFixture[str]) -> 
     """An unknown model, and faults that do not exist or exceed all requests."""
     cases = (
         ("--model", "gpt-4", "Phi-3-mini-4k-instruct"),
-        ("--faults", "lies=0.1", "'lies' is unknown; use one of"),
+        ("--faults", "lies=0.1", "'lies' is unknown. Use one of"),
         ("--faults", "429=0.7,503=0.7", "0.3"),
     )
     for option, value, message in cases:
@@ -208,7 +208,7 @@ def test_serve_help_lists_all_server_types(capsys: pytest.CaptureFixture[str]) -
 
     help_text = " ".join(capsys.readouterr().out.split()).replace("- ", "-")
     types = help_text.partition("Server types: ")[2]
-    assert [*DIALECTS] == types.rstrip(".").split(", ")
+    assert [*SERVER_TYPES] == types.rstrip(".").split(", ")
 
 
 def test_serve_announces_a_free_port() -> None:
@@ -220,7 +220,7 @@ def test_serve_announces_a_free_port() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     for host in ("127.0.0.1", "::1"):
-        Emulator(dialect="foundry").serve_forever(host, 0, listening=interrupt)
+        Emulator(server_type="foundry").serve_forever(host, 0, listening=interrupt)
         url_host = re.escape(f"[{host}]" if ":" in host else host)
         assert re.fullmatch(rf"http://{url_host}:[1-9]\d+/models", announced[-1])
 

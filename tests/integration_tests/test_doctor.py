@@ -59,7 +59,7 @@ def outcomes(report: DoctorReport) -> dict[str, str]:
 
 
 # What each type of server has, as in the emulator's table and its sources.
-DIALECTS: dict[str, dict[str, Any]] = {
+SERVER_TYPES: dict[str, dict[str, Any]] = {
     "serverless": {"info": True},
     "managed-2024-05": {"route": "/v1/chat/completions", "stream": "no"},
     "managed-2024-06": {"info": True, "stream_usage": True},
@@ -74,13 +74,13 @@ DIALECTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@pytest.mark.parametrize("dialect", SERVER_TYPES)
 def test_the_report_describes_each_server_type(
     dialect: str, start: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each capability, and a constructor call that works as printed."""
-    has = DIALECTS[dialect]
-    phi = start("Phi-3-mini-4k-instruct", dialect=dialect)
+    has = SERVER_TYPES[dialect]
+    phi = start("Phi-3-mini-4k-instruct", server_type=dialect)
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
     name = "Phi-3-mini-4k-instruct" if "named" in has else None
     report = diagnose({"endpoint": phi.endpoint, "model": name}, timeout=5)
@@ -118,7 +118,7 @@ def test_the_reported_model_name_is_recommended(start: Callable[..., Emulator]) 
 def test_a_missing_model_name_is_requested(start: Callable[..., Emulator]) -> None:
     """Where one endpoint serves several models."""
     for dialect in ("foundry", "openai-v1", "github", "ollama"):
-        report = report_on(start(dialect=dialect))
+        report = report_on(start(server_type=dialect))
 
         assert not report.usable
         assert "failed" == step_of(report, "completion").outcome
@@ -128,8 +128,8 @@ def test_a_missing_model_name_is_requested(start: Callable[..., Emulator]) -> No
 def test_the_path_of_a_bare_host_is_found(start: Callable[..., Emulator]) -> None:
     """The chat model itself tries /v1, so Ollama's address needs no path."""
     for dialect, path in (("foundry", "/models"), ("openai-v1", "/openai/v1"), ("ollama", "")):
-        phi = start("Phi-4", dialect=dialect)
-        host = phi.endpoint.removesuffix(phi.base)
+        phi = start("Phi-4", server_type=dialect)
+        host = phi.endpoint.removesuffix(phi.base_path)
         report = diagnose({"endpoint": host, "credential": phi.key, "model": "Phi-4"}, timeout=5)
 
         assert report.usable
@@ -139,7 +139,7 @@ def test_the_path_of_a_bare_host_is_found(start: Callable[..., Emulator]) -> Non
 
 def test_native_tools_are_recommended_where_supported(start: Callable[..., Emulator]) -> None:
     """By a server that was started with a tool parser."""
-    report = report_on(start("Phi-4", dialect="openai-server", tools="native"), model="Phi-4")
+    report = report_on(start("Phi-4", server_type="openai-server", tools="native"), model="Phi-4")
 
     assert "ok" == step_of(report, "tools").outcome
     assert '"native"' == report.constructor["tool_calling"]
@@ -161,7 +161,7 @@ def test_image_support_is_recognized(start: Callable[..., Emulator]) -> None:
     assert "tokens" in vision.detail
 
     for model in (None, "Phi-4"):
-        phi = start("Phi-4", dialect="openai-server")
+        phi = start("Phi-4", server_type="openai-server")
         assert "no" == step_of(report_on(phi, model=model), "image").outcome
         requested = any(b"image_url" in request.body for request in phi.requests)
         assert (model is None) == requested
@@ -289,13 +289,13 @@ def test_a_proxy_is_reported_without_its_password(monkeypatch: pytest.MonkeyPatc
 
 
 FAULTS: tuple[tuple[dict[str, Any], str, str], ...] = (
-    ({"kind": "html"}, "route", "web page"),
+    ({"name": "html"}, "route", "web page"),
     ({"status": 404}, "route", "retired on 2025-08-30"),
     ({"status": 403}, "sign-in", "no permission"),
     ({"status": 429, "retry_after": 60}, "completion", "rate limit"),
     ({"status": 500}, "completion", "internal error"),
-    ({"kind": "refuse"}, "route", "without an answer"),
-    ({"kind": "hang"}, "completion", "--timeout"),
+    ({"name": "refuse"}, "route", "without an answer"),
+    ({"name": "hang"}, "completion", "--timeout"),
 )
 
 
@@ -316,7 +316,7 @@ def test_each_failure_is_explained_at_its_step(start: Callable[..., Emulator]) -
 # JSON mode, image.
 def fail_request(phi: Emulator, number: int, **fault: Any) -> None:
     """Make the request of that number fail, and no other."""
-    phi.fail(**fault, spared=number)
+    phi.fail(**fault, skip=number)
 
 
 EXTRAS_REFUSED = {"detail": "Extra parameters ['logprobs'] are not allowed."}
@@ -335,7 +335,7 @@ def test_refused_extra_parameters_are_reported(start: Callable[..., Emulator]) -
 
 def test_local_models_are_not_called_retired(start: Callable[..., Emulator]) -> None:
     """Ollama has what was pulled; Azure's retirement dates do not apply."""
-    report = report_on(start(dialect="ollama"), model="phi3")
+    report = report_on(start(server_type="ollama"), model="phi3")
 
     assert "failed" == step_of(report, "route").outcome
     assert "retired" not in step_of(report, "route").advice
@@ -343,7 +343,7 @@ def test_local_models_are_not_called_retired(start: Callable[..., Emulator]) -> 
 
 def test_the_score_route_is_checked(start: Callable[..., Emulator]) -> None:
     """It accepts neither extras, formats nor tools, streams in one chunk, and reports no usage."""
-    phi = start(dialect="managed-2024-05")
+    phi = start(server_type="managed-2024-05")
     report = report_on(phi, endpoint=f"{phi.endpoint}/score", api="score")
 
     assert report.usable
@@ -358,7 +358,7 @@ def test_the_score_route_is_checked(start: Callable[..., Emulator]) -> None:
 def test_broken_streams_are_reported_and_avoided(start: Callable[..., Emulator]) -> None:
     """As the server of late 2025 breaks each one."""
     phi = start()
-    fail_request(phi, 2, kind="cut", after=2)
+    fail_request(phi, 2, name="cut", after=2)
     report = report_on(phi)
 
     assert report.usable
@@ -381,7 +381,7 @@ def test_missing_usage_in_streams_is_reported(start: Callable[..., Emulator]) ->
 def test_a_hanging_json_mode_is_recognized(start: Callable[..., Emulator]) -> None:
     """As Phi-3.5-vision hung (PhiCookBook#231)."""
     phi = start()
-    fail_request(phi, 7, kind="hang")
+    fail_request(phi, 7, name="hang")
     report = diagnose({"endpoint": phi.endpoint, "credential": phi.key}, timeout=1)
 
     assert "hangs" in step_of(report, "JSON mode").detail
@@ -450,7 +450,7 @@ def test_findings_are_printed_as_they_arrive(
         return "Slow."
 
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "k")
-    with Emulator(key="k", persona=hang) as slow:
+    with Emulator(key="k", responder=hang) as slow:
         main(["doctor", slow.endpoint])
 
     assert "connection" in printed[0]

@@ -8,6 +8,8 @@ import pickle
 import time
 import traceback
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,7 @@ from langchain_azure_phi3 import (
 )
 from langchain_azure_phi3.emulator import Emulator
 from tests.certificates import certified
-from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 from tests.integration_tests.entra import SECRET, TENANT, Entra, serving
 from tests.raw_server import serving as serving_bytes
 
@@ -64,10 +66,18 @@ def settings(entra: Entra, pem: Path) -> dict[str, Any]:
     }
 
 
+@contextmanager
+def signed_out(entra: Entra, pem: Path) -> Iterator[ClientSecretCredential]:
+    """A credential without any token yet."""
+    entra.asked.clear()
+    with ClientSecretCredential(TENANT, CLIENT, SECRET, **settings(entra, pem)) as found:
+        yield found
+
+
 @pytest.fixture
 def credential(entra: Entra, pem: Path) -> Iterator[ClientSecretCredential]:
     """The sync class."""
-    with ClientSecretCredential(TENANT, CLIENT, SECRET, **settings(entra, pem)) as found:
+    with signed_out(entra, pem) as found:
         yield found
 
 
@@ -94,48 +104,50 @@ def placed(phi: Emulator, endpoint: str, credential: Any, **given: Any) -> ChatA
 
 def emulated(entra: Entra, dialect: str = "managed-2024-06") -> Emulator:
     """A deployment that accepts the token that Entra ID gives."""
-    return Emulator(dialect=dialect, key=entra.token)
+    return Emulator(server_type=dialect, key=entra.token)
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_a_sync_credential_signs_in_all_four_ways(
-    entra: Entra, credential: ClientSecretCredential, colour: str
+async def test_sync_credentials_sign_on_both_paths(
+    entra: Entra, credential: ClientSecretCredential
 ) -> None:
     """Once for two questions, with the scope of the place."""
-    phi = emulated(entra)
-    model = placed(phi, MANAGED, credential)
+    for mode in CALL_MODES:
+        phi = emulated(entra)
+        model = placed(phi, MANAGED, credential)
 
-    assert (await ask(model, colour, "Hi")).text
-    assert (await ask(model, colour, "Hi")).text
+        assert (await call_model(model, mode, "Hi")).text
+        assert (await call_model(model, mode, "Hi")).text
 
-    assert [ML] == entra.scopes
-    assert {"Bearer a-token-of-entra-id"} == {r.headers["authorization"] for r in phi.requests}
-    assert all("api-key" not in request.headers for request in phi.requests)
+        assert [ML] == entra.scopes
+        assert {"Bearer a-token-of-entra-id"} == {r.headers["authorization"] for r in phi.requests}
+        assert all("api-key" not in request.headers for request in phi.requests)
 
 
-@pytest.mark.parametrize("colour", ["ainvoke", "astream"])
 async def test_an_async_credential_signs_on_the_async_path(
-    entra: Entra, async_credential: AsyncClientSecretCredential, colour: str
+    entra: Entra, async_credential: AsyncClientSecretCredential
 ) -> None:
     """The same, awaited."""
-    model = placed(emulated(entra), MANAGED, async_credential)
+    for mode in ["ainvoke", "astream"]:
+        model = placed(emulated(entra), MANAGED, async_credential)
 
-    assert (await ask(model, colour, "Hi")).text
-    assert [ML] == entra.scopes
+        assert (await call_model(model, mode, "Hi")).text
+        assert [ML] == entra.scopes
 
 
-@pytest.mark.parametrize("colour", ["invoke", "stream"])
-async def test_an_async_credential_on_the_sync_path_is_refused(
-    entra: Entra, async_credential: AsyncClientSecretCredential, colour: str
+async def test_async_credentials_are_refused_in_threads(
+    entra: Entra, async_credential: AsyncClientSecretCredential
 ) -> None:
     """It says what to use instead."""
-    model = placed(emulated(entra), MANAGED, async_credential)
+    for mode in ["invoke", "stream"]:
+        model = placed(emulated(entra), MANAGED, async_credential)
 
-    with pytest.raises(InvalidInputError, match="Use ainvoke and astream, or a sync credential"):
-        await ask(model, colour, "Hi")
+        with pytest.raises(
+            InvalidInputError, match="Use ainvoke and astream, or a sync credential"
+        ):
+            await call_model(model, mode, "Hi")
 
 
-async def test_many_questions_wait_for_one_token(
+async def test_many_calls_wait_for_one_token(
     entra: Entra, async_credential: AsyncClientSecretCredential, credential: ClientSecretCredential
 ) -> None:
     """On either path."""
@@ -148,9 +160,9 @@ async def test_many_questions_wait_for_one_token(
     assert [ML, ML] == entra.scopes
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "given", "dialect", "scope"),
-    [
+def test_the_scope_follows_the_host(entra: Entra, pem: Path) -> None:
+    """The wrong audience is the usual mistake."""
+    for endpoint, given, dialect, scope in [
         (FOUNDRY, {"model": "Phi-3-mini-4k-instruct"}, "foundry", COGNITIVE),
         (f"{FOUNDRY}/openai/v1", {"model": "Phi-3-mini-4k-instruct"}, "openai-v1", COGNITIVE),
         (
@@ -167,24 +179,15 @@ async def test_many_questions_wait_for_one_token(
             "serverless",
             "api://gateway/.default",
         ),
-    ],
-)
-def test_the_scope_follows_the_place_unless_given(
-    entra: Entra,
-    credential: ClientSecretCredential,
-    endpoint: str,
-    given: dict[str, Any],
-    dialect: str,
-    scope: str,
-) -> None:
-    """The wrong audience is the usual mistake."""
-    phi = emulated(entra, dialect)
-    if "gateway" in endpoint:
-        endpoint = endpoint.removesuffix("/phi")
+    ]:
+        with signed_out(entra, pem) as credential:
+            phi = emulated(entra, dialect)
+            if "gateway" in endpoint:
+                endpoint = endpoint.removesuffix("/phi")
 
-    placed(phi, endpoint, credential, **given).invoke("Hi")
+            placed(phi, endpoint, credential, **given).invoke("Hi")
 
-    assert [scope] == entra.scopes
+            assert [scope] == entra.scopes
 
 
 def test_a_bearer_token_provider_is_a_callable(
@@ -202,9 +205,11 @@ def test_a_bearer_token_provider_is_a_callable(
 # -- what is not sent where ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "given", "match"),
-    [
+def test_tokens_are_not_sent_to_unknown_hosts(
+    entra: Entra, credential: ClientSecretCredential
+) -> None:
+    """Refused when the model is made: no token was asked for, nothing was sent."""
+    for endpoint, given, match in [
         (SERVERLESS, {}, "how-to of 2024-07-23 says: .* do not support Entra ID, only keys"),
         (OLDER, {}, "If this is managed compute, say api='managed'"),
         ("https://models.github.ai", {}, "GitHub Models takes GitHub's tokens, as a key"),
@@ -217,31 +222,22 @@ def test_a_bearer_token_provider_is_a_callable(
             "is not a known Azure host",
         ),
         ("https://gateway.example.com/v1", {}, "takes a key, not Entra ID tokens"),
-    ],
-)
-def test_a_token_is_not_sent_where_none_belongs(
-    entra: Entra,
-    credential: ClientSecretCredential,
-    endpoint: str,
-    given: dict[str, Any],
-    match: str,
-) -> None:
-    """Refused when the model is made: no token was asked for, nothing was sent."""
-    with pytest.raises(InvalidInputError, match=match) as caught:
-        ChatAzurePhi3(endpoint=endpoint, credential=credential, **given)
-    assert "credential_scopes=[...]" in str(caught.value)
-    assert entra.asked == []
+    ]:
+        with pytest.raises(InvalidInputError, match=match) as caught:
+            ChatAzurePhi3(endpoint=endpoint, credential=credential, **given)
+        assert "credential_scopes=[...]" in str(caught.value)
+        assert entra.asked == []
 
 
 def test_this_machine_may_have_tokens(entra: Entra, credential: ClientSecretCredential) -> None:
     """Where a path says which kind of token."""
-    with Emulator("Phi-4", dialect="openai-v1", key=entra.token) as phi:
+    with Emulator("Phi-4", server_type="openai-v1", key=entra.token) as phi:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=credential, model="Phi-4")
         assert model.invoke("Hi").text
     assert [COGNITIVE] == entra.scopes
 
 
-def test_what_is_no_credential_is_refused_at_once() -> None:
+def test_unsupported_credentials_are_refused_at_once() -> None:
     """By the name of its type."""
     with pytest.raises(InvalidInputError, match="Unsupported credential type dict"):
         ChatAzurePhi3(endpoint=MANAGED, credential={"key": "secret"})
@@ -259,31 +255,30 @@ def everything_in(failure: BaseException) -> str:
     return "".join(shown) + "".join(traceback.format_exception(failure))
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_a_refused_sign_in_is_an_authentication_error(
-    entra: Entra, credential: ClientSecretCredential, colour: str
-) -> None:
+async def test_a_refused_sign_in_is_an_authentication_error(entra: Entra, pem: Path) -> None:
     """With Entra ID's reason and without the secret, which azure-core's exception holds."""
-    entra.refusal = {
-        "error": "invalid_client",
-        "error_description": "AADSTS7000215: Invalid client secret provided.",
-    }
-    phi = emulated(entra)
-    model = placed(phi, MANAGED, credential)
+    for mode in CALL_MODES:
+        with signed_out(entra, pem) as credential:
+            entra.refusal = {
+                "error": "invalid_client",
+                "error_description": "AADSTS7000215: Invalid client secret provided.",
+            }
+            phi = emulated(entra)
+            model = placed(phi, MANAGED, credential)
 
-    with pytest.raises(AuthenticationError, match="AADSTS7000215") as caught:
-        await ask(model, colour, "Hi")
+            with pytest.raises(AuthenticationError, match="AADSTS7000215") as caught:
+                await call_model(model, mode, "Hi")
 
-    assert caught.value.__context__ is None
-    assert caught.value.__cause__ is None
-    assert SECRET not in everything_in(caught.value)
-    assert not caught.value.is_retryable
-    assert phi.requests == []
-    entra.refusal = None
-    assert (await ask(model, colour, "Hi")).text
+            assert caught.value.__context__ is None
+            assert caught.value.__cause__ is None
+            assert SECRET not in everything_in(caught.value)
+            assert not caught.value.is_retryable
+            assert phi.requests == []
+            entra.refusal = None
+            assert (await call_model(model, mode, "Hi")).text
 
 
-async def test_a_refused_sign_in_of_an_async_credential_too(
+async def test_a_refused_async_sign_in_too(
     entra: Entra, async_credential: AsyncClientSecretCredential
 ) -> None:
     """The same, awaited."""
@@ -307,22 +302,22 @@ def test_an_unreachable_sign_in_is_a_failed_connection(pem: Path) -> None:
     assert SECRET not in everything_in(caught.value)
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_token_is_told_with_its_audience(
-    entra: Entra, credential: ClientSecretCredential, status: int
+def test_a_refused_tokens_audience_is_named(
+    entra: Entra, credential: ClientSecretCredential
 ) -> None:
     """And the header, and what to check; never the token, though the server quotes it."""
-    phi = emulated(entra)
-    phi.fail(status=status, body={"error": {"message": f"Bad {entra.token}"}})
+    for status in [401, 403]:
+        phi = emulated(entra)
+        phi.fail(status=status, body={"error": {"message": f"Bad {entra.token}"}})
 
-    kind = AuthenticationError if status == 401 else PermissionDeniedError
-    with pytest.raises(
-        kind, match=r"audience https://ml\.azure\.com was sent, in the header auth"
-    ) as e:
-        placed(phi, MANAGED, credential).invoke("Hi")
+        kind = AuthenticationError if status == 401 else PermissionDeniedError
+        with pytest.raises(
+            kind, match=r"audience https://ml\.azure\.com was sent, in the header auth"
+        ) as e:
+            placed(phi, MANAGED, credential).invoke("Hi")
 
-    assert {401: "aad_token", 403: "score this online endpoint"}[status] in str(e.value)
-    assert entra.token not in everything_in(e.value)
+        assert {401: "aad_token", 403: "score this online endpoint"}[status] in str(e.value)
+        assert entra.token not in everything_in(e.value)
 
 
 def jwt(**claims: Any) -> str:
@@ -331,31 +326,26 @@ def jwt(**claims: Any) -> str:
     return b".".join([*parts, b"signature"]).decode()
 
 
-@pytest.mark.parametrize(
-    ("token", "audience"),
-    [
+def test_a_callables_token_names_its_audience() -> None:
+    """Nobody else knows what it asked for."""
+    for token, audience in [
         (jwt(aud="https://management.azure.com"), "audience https://management.azure.com was"),
         (jwt(), "audience that your callable chose was"),
         (jwt(aud=["a"]), "audience that your callable chose was"),
         ("a.!.c", "audience that your callable chose was"),
         ("opaque", "audience that your callable chose was"),
-    ],
-)
-def test_a_callables_refused_token_is_told_with_the_audience_inside_it(
-    token: str, audience: str
-) -> None:
-    """Nobody else knows what it asked for."""
-    phi = Emulator("Phi-4", dialect="foundry")
+    ]:
+        phi = Emulator("Phi-4", server_type="foundry")
 
-    with pytest.raises(AuthenticationError, match=audience) as caught:
-        placed(phi, FOUNDRY, lambda: token, model="Phi-4").invoke("Hi")
-    assert token not in str(caught.value)
+        with pytest.raises(AuthenticationError, match=audience) as caught:
+            placed(phi, FOUNDRY, partial(str, token), model="Phi-4").invoke("Hi")
+        assert token not in str(caught.value)
 
 
-def test_no_credential_that_was_missed_is_told() -> None:
+def test_a_missing_credential_is_named() -> None:
     """On this machine nothing is sent unless given."""
     with (
-        Emulator(dialect="openai-server") as phi,
+        Emulator(server_type="openai-server") as phi,
         pytest.raises(AuthenticationError, match=r"No credential was sent\."),
     ):
         ChatAzurePhi3(endpoint=phi.endpoint, max_retries=0).invoke("Hi")
@@ -373,23 +363,22 @@ def challenge(claims: str = CLAIMS) -> dict[str, str]:
     return {"www-authenticate": said}
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_a_challenge_is_answered_once_with_its_claims(
-    entra: Entra, credential: ClientSecretCredential, colour: str
-) -> None:
+async def test_a_challenge_is_answered_once_with_its_claims(entra: Entra, pem: Path) -> None:
     """Continuous access evaluation; the next questions use the new token."""
-    phi = emulated(entra)
-    phi.fail(status=401, headers=challenge())
-    model = placed(phi, MANAGED, credential)
+    for mode in CALL_MODES:
+        with signed_out(entra, pem) as credential:
+            phi = emulated(entra)
+            phi.fail(status=401, headers=challenge())
+            model = placed(phi, MANAGED, credential)
 
-    assert (await ask(model, colour, "Hi")).text
-    assert (await ask(model, colour, "Hi")).text
+            assert (await call_model(model, mode, "Hi")).text
+            assert (await call_model(model, mode, "Hi")).text
 
-    assert len(phi.requests) == 3
-    first, second = entra.asked
-    assert "1700000000" in second["claims"]
-    assert "1700000000" not in first.get("claims", "")
-    assert phi.requests[0].body == phi.requests[1].body
+            assert len(phi.requests) == 3
+            first, second = entra.asked
+            assert "1700000000" in second["claims"]
+            assert "1700000000" not in first.get("claims", "")
+            assert phi.requests[0].body == phi.requests[1].body
 
 
 class Renewing:
@@ -406,36 +395,41 @@ class Renewing:
 
 
 @pytest.mark.usefixtures("each_transport")
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_a_challenge_is_answered_over_every_transport(phi: Emulator, colour: str) -> None:
+async def test_challenges_are_answered_over_every_transport(phi: Emulator) -> None:
     """The refusal is read to its end, so that its connection can be used again."""
-    phi.fail(status=401, headers=challenge())
-    credential = Renewing(phi.key)
-    model = ChatAzurePhi3(
-        endpoint=phi.endpoint, credential=credential, credential_scopes=["https://x/.default"]
-    )
+    for mode in CALL_MODES:
+        phi.requests.clear()
+        phi.fail(status=401, headers=challenge())
+        credential = Renewing(phi.key)
+        model = ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=credential, credential_scopes=["https://x/.default"]
+        )
 
-    assert (await ask(model, colour, "Hi")).text
-    assert [{}, {"claims": CLAIMS, "enable_cae": True}] == credential.asked
-    assert 2 == len(phi.requests)
-    assert phi.open_connections <= 1
-    await model.aclose()
+        assert (await call_model(model, mode, "Hi")).text
+        assert [{}, {"claims": CLAIMS, "enable_cae": True}] == credential.asked
+        assert 2 == len(phi.requests)
+        assert phi.open_connections <= 1
+        model.close()
+        await model.aclose()
+        until = time.monotonic() + 5
+        while phi.open_connections and time.monotonic() < until:  # noqa: ASYNC110 -- a server's
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.usefixtures("each_transport")
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_a_challenge_that_breaks_off_is_a_failed_connection(colour: str) -> None:
+async def test_a_broken_challenge_is_a_failed_connection() -> None:
     """It may be tried again; its connection is closed."""
-    head = f"HTTP/1.1 401 No\r\nwww-authenticate: {challenge()['www-authenticate']}\r\n"
-    with serving_bytes(f"{head}content-length: 99\r\n\r\nhalf".encode()) as address:
-        model = ChatAzurePhi3(
-            endpoint=address,
-            credential=Renewing("a-token"),
-            credential_scopes=["https://x/.default"],
-            max_retries=0,
-        )
-        with pytest.raises(ConnectionFailedError):
-            await ask(model, colour, "Hi")
+    for mode in CALL_MODES:
+        head = f"HTTP/1.1 401 No\r\nwww-authenticate: {challenge()['www-authenticate']}\r\n"
+        with serving_bytes(f"{head}content-length: 99\r\n\r\nhalf".encode()) as address:
+            model = ChatAzurePhi3(
+                endpoint=address,
+                credential=Renewing("a-token"),
+                credential_scopes=["https://x/.default"],
+                max_retries=0,
+            )
+            with pytest.raises(ConnectionFailedError):
+                await call_model(model, mode, "Hi")
 
 
 async def test_an_async_credential_answers_a_challenge(
@@ -461,31 +455,39 @@ def test_a_challenge_that_is_repeated_is_an_error(
     assert (len(phi.requests), len(entra.asked)) == (2, 2)
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
+def test_a_401_without_claims_is_not_retried(
+    entra: Entra, credential: ClientSecretCredential
+) -> None:
+    """But its token is not used again either."""
+    for headers in [
         {},
         {"www-authenticate": 'Bearer error="invalid_token"'},
         {"www-authenticate": 'Bearer claims="A"'},
         {"www-authenticate": 'Bearer claims="/w=="'},
         {"www-authenticate": 'Bearer claims=""'},
-    ],
-)
-def test_a_401_without_readable_claims_is_not_tried_again(
-    entra: Entra, credential: ClientSecretCredential, headers: dict[str, str]
-) -> None:
-    """But its token is not used again either."""
-    phi = emulated(entra)
-    phi.fail(status=401, headers=headers)
-    model = placed(phi, MANAGED, credential)
+    ]:
+        phi = emulated(entra)
+        phi.fail(status=401, headers=headers)
+        model = placed(phi, MANAGED, credential)
 
-    with pytest.raises(AuthenticationError):
-        model.invoke("Hi")
-    assert len(phi.requests) == 1
-    assert model.invoke("Hi").text
+        with pytest.raises(AuthenticationError):
+            model.invoke("Hi")
+        assert len(phi.requests) == 1
+        assert model.invoke("Hi").text
 
 
-def test_a_challenge_to_a_callables_token_is_an_error(entra: Entra) -> None:
+async def test_a_copy_uses_the_same_token(entra: Entra, credential: ClientSecretCredential) -> None:
+    """However a model and its copies take turns."""
+    model = placed(emulated(entra), MANAGED, credential)
+    other = model.model_copy(update={"temperature": 0.5})
+    for each in (model, other, copy.copy(model), model, other):
+        assert each.invoke("Hi").text
+        assert (await each.ainvoke("Hi")).text
+
+    assert [ML] == entra.scopes
+
+
+def test_callables_cannot_answer_challenges(entra: Entra) -> None:
     """It cannot be asked for claims."""
     phi = emulated(entra)
     phi.fail(status=401, headers=challenge())
@@ -495,7 +497,7 @@ def test_a_challenge_to_a_callables_token_is_an_error(entra: Entra) -> None:
     assert len(phi.requests) == 1
 
 
-def test_a_credential_with_the_earlier_protocol_answers_too(entra: Entra) -> None:
+def test_the_earlier_credential_protocol_works(entra: Entra) -> None:
     """`get_token` with keywords, as before azure-core 1.31."""
     asked: list[dict[str, Any]] = []
 
@@ -520,7 +522,7 @@ def test_a_credential_with_the_earlier_protocol_answers_too(entra: Entra) -> Non
 # -- nothing secret is shown ---------------------------------------------------------------------
 
 
-def test_nothing_secret_is_in_what_is_shown_stored_or_logged(
+def test_no_token_is_shown_or_logged(
     entra: Entra, credential: ClientSecretCredential, caplog: pytest.LogCaptureFixture
 ) -> None:
     """repr, str, trace parameters, cache keys, log records; copies work as well."""

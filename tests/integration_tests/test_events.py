@@ -123,7 +123,7 @@ async def test_errors_follow_the_events_before_them() -> None:
             assert_incomplete(model, events, error)
         with Emulator() as phi:
             phi.script("one two three four five six")
-            phi.fail(kind="cut", after=4)
+            phi.fail(name="cut", after=4)
             model = recording(phi, max_retries=0)
             events, error = await read_failing_events(model, mode)
             assert isinstance(error, InterruptedStreamError), mode

@@ -23,7 +23,7 @@ from pytest_httpx import HTTPXMock
 from langchain_azure_phi3 import ChatAzurePhi3
 from langchain_azure_phi3._http import client
 from langchain_azure_phi3.emulator import Emulator
-from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 
 URL = "https://phi.eastus2.models.ai.azure.com"
 CHOICE = {"index": 0, "message": {"content": "mocked"}, "finish_reason": "stop"}
@@ -73,15 +73,15 @@ def test_pytest_httpx_mocks_the_default_client(httpx_mock: HTTPXMock) -> None:
     assert 2 == len(httpx_mock.get_requests())
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_vcrpy_records_and_plays(phi: Emulator, tmp_path: Path, colour: str) -> None:
+@pytest.mark.parametrize("mode", CALL_MODES)
+async def test_vcrpy_records_and_plays(phi: Emulator, tmp_path: Path, mode: str) -> None:
     """The second time nothing reaches the server."""
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
     recorder = vcr.VCR(filter_headers=["authorization", "api-key"], record_mode="once")
     texts = []
     for _ in range(2):
         with recorder.use_cassette(str(tmp_path / "cassette.yaml")):
-            texts.append((await ask(model, colour, "Hi")).text)
+            texts.append((await call_model(model, mode, "Hi")).text)
 
     assert 1 == len(phi.requests)
     assert texts[0] == texts[1] != ""
@@ -98,26 +98,29 @@ def spans() -> Iterator[tuple[TracerProvider, InMemorySpanExporter]]:
 
 
 @pytest.mark.parametrize(
-    ("instrumentor", "colours"),
-    [(HTTPXClientInstrumentor, ("invoke", "stream")), (AioHttpClientInstrumentor, COLOURS[1::2])],
+    ("instrumentor", "modes"),
+    [
+        (HTTPXClientInstrumentor, ("invoke", "stream")),
+        (AioHttpClientInstrumentor, CALL_MODES[1::2]),
+    ],
 )
 async def test_opentelemetry_traces_the_default_client(
     phi: Emulator,
     spans: tuple[TracerProvider, InMemorySpanExporter],
     instrumentor: Any,
-    colours: tuple[str, ...],
+    modes: tuple[str, ...],
 ) -> None:
     """One span for each request, without a key."""
     provider, exporter = spans
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
     instrumentor().instrument(tracer_provider=provider)
     try:
-        for colour in colours:
-            await ask(model, colour, "Hi")
+        for mode in modes:
+            await call_model(model, mode, "Hi")
     finally:
         instrumentor().uninstrument()
         await model.aclose()
 
     found = exporter.get_finished_spans()
-    assert ["POST"] * len(colours) == [span.name for span in found]
+    assert ["POST"] * len(modes) == [span.name for span in found]
     assert not any(phi.key in span.to_json() for span in found)

@@ -18,7 +18,7 @@ from langchain_azure_phi3 import (
     ServerError,
 )
 from langchain_azure_phi3.emulator import Emulator
-from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 from tests.raw_server import serving
 
 TEXT = "Grüße 😀!"
@@ -32,11 +32,11 @@ def get_weather(city: str) -> str:
     return f"Rain in {city}."
 
 
-async def read(model: Any, colour: str) -> tuple[str, AzurePhi3Error | None]:
+async def read(model: Any, mode: str) -> tuple[str, AzurePhi3Error | None]:
     """The text that a stream gave, and the error that ended it."""
     texts: list[str] = []
     try:
-        if colour == "stream":
+        if mode == "stream":
             texts.extend(chunk.text for chunk in model.stream("Hi"))
         else:
             async for chunk in model.astream("Hi"):
@@ -92,11 +92,9 @@ def _is_json(data: bytes) -> bool:
 
 
 @pytest.mark.parametrize("tools", [False, True], ids=["plain", "tools"])
-@pytest.mark.parametrize("colour", STREAMS)
+@pytest.mark.parametrize("mode", STREAMS)
 @pytest.mark.parametrize("kind", ["cut", "reset", "end"])
-async def test_a_stream_that_breaks_at_any_byte_is_interrupted(
-    kind: Any, colour: str, tools: bool
-) -> None:
+async def test_streams_cut_at_any_byte_are_interrupted(kind: Any, mode: str, tools: bool) -> None:
     """Within an event, a field, a character of four bytes; `partial` is all that came.
 
     Text that was held back, because it may have become a call, is in it too.
@@ -112,9 +110,9 @@ async def test_a_stream_that_breaks_at_any_byte_is_interrupted(
     # With tools, the prompt makes each request slow: a selection, of no even step.
     for after in range(1, last, 13 if tools else 1):
         phi.script(said)
-        phi.fail(kind=kind, after_bytes=after)
+        phi.fail(name=kind, after_bytes=after)
 
-        text, error = await read(asked, colour)
+        text, error = await read(asked, mode)
 
         assert isinstance(error, InterruptedStreamError), after
         assert text_in(whole[:after], cleanly=kind == "end") == error.partial, after
@@ -122,27 +120,22 @@ async def test_a_stream_that_breaks_at_any_byte_is_interrupted(
     await model.http_async_client.aclose()  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
-@pytest.mark.parametrize(
-    ("kind", "error"),
-    [
-        ("cut", InterruptedStreamError),
-        ("reset", InterruptedStreamError),
-        ("end", InvalidResponseError),
-    ],
-)
-async def test_a_whole_answer_that_breaks_at_any_byte_is_none(
-    kind: Any, error: type[AzurePhi3Error], colour: str
-) -> None:
+async def test_responses_cut_at_any_byte_are_errors() -> None:
     """Cut short by the network, or by a proxy that counts its length anew."""
-    phi = Emulator(key=KEY)
-    model = in_process(phi)
-    for after in range(len(body_of(phi, TEXT, stream=False))):
-        phi.script(TEXT)
-        phi.fail(kind=kind, after_bytes=after)
-        with pytest.raises(error):
-            await ask(model, colour, "Hi")
-    await model.http_async_client.aclose()  # type: ignore[union-attr]
+    for mode in ["invoke", "ainvoke"]:
+        for kind, error in [
+            ("cut", InterruptedStreamError),
+            ("reset", InterruptedStreamError),
+            ("end", InvalidResponseError),
+        ]:
+            phi = Emulator(key=KEY)
+            model = in_process(phi)
+            for after in range(len(body_of(phi, TEXT, stream=False))):
+                phi.script(TEXT)
+                phi.fail(name=kind, after_bytes=after)
+                with pytest.raises(error):
+                    await call_model(model, mode, "Hi")
+            await model.http_async_client.aclose()  # type: ignore[union-attr]
 
 
 # -- on sockets ----------------------------------------------------------------------------------
@@ -158,25 +151,24 @@ PLACES = {
 
 
 @pytest.mark.usefixtures("each_transport")
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("colour", STREAMS)
-@pytest.mark.parametrize("kind", ["cut", "reset", "end"])
-async def test_a_stream_that_breaks_on_a_socket_is_interrupted(
-    phi: Emulator, model: ChatAzurePhi3, kind: Any, colour: str, place: str
-) -> None:
+async def test_streams_cut_on_a_socket_are_interrupted(phi: Emulator, model: ChatAzurePhi3) -> None:
     """By FIN, by reset, and by a last chunk in good order."""
-    whole = body_of(phi, TEXT, stream=True)
-    after = whole.index(PLACES[place], 1) + len(PLACES[place])
-    phi.script(TEXT)
-    phi.fail(kind=kind, after_bytes=after)
-    phi.requests.clear()
+    for place in PLACES:
+        for mode in STREAMS:
+            for kind in ["cut", "reset", "end"]:
+                phi.requests.clear()
+                whole = body_of(phi, TEXT, stream=True)
+                after = whole.index(PLACES[place], 1) + len(PLACES[place])
+                phi.script(TEXT)
+                phi.fail(name=kind, after_bytes=after)
+                phi.requests.clear()
 
-    text, error = await read(model, colour)
+                text, error = await read(model, mode)
 
-    assert isinstance(error, InterruptedStreamError)
-    assert text == error.partial == text_in(whole[:after], cleanly=kind == "end")
-    assert error.is_retryable
-    assert 1 == len(phi.requests)
+                assert isinstance(error, InterruptedStreamError)
+                assert text == error.partial == text_in(whole[:after], cleanly=kind == "end")
+                assert error.is_retryable
+                assert 1 == len(phi.requests)
 
 
 HEAD = "HTTP/1.1 200 OK\r\ncontent-type: {}\r\n{}\r\n\r\n"
@@ -187,46 +179,39 @@ UNTIL_CLOSED = HEAD.format("text/event-stream", "connection: close").encode()
 
 
 @pytest.mark.usefixtures("each_transport")
-@pytest.mark.parametrize("colour", STREAMS)
-@pytest.mark.parametrize("resets", [False, True], ids=["FIN", "reset"])
-@pytest.mark.parametrize(
-    ("answer", "later"),
-    [
-        (CHUNKED + b"3a\r\n" + EVENT + b"\r\n40\r\n" + EVENT[:20], b""),
-        (CHUNKED + b"3a\r\n" + EVENT + b"\r\n4", b""),
-        (CHUNKED + b"3a\r\n" + EVENT + b"\r\n", b""),
-        (CHUNKED + b"3a\r\n" + EVENT + b"\r\n", b"no number\r\n"),
-        (COUNTED + EVENT + EVENT[:20], b""),
-        (UNTIL_CLOSED + EVENT + EVENT[:20], b""),
-    ],
-    ids=["in a chunk", "in its size", "between chunks", "no chunk", "by its length", "unframed"],
-)
-async def test_a_broken_framing_is_an_interruption(
-    answer: bytes, later: bytes, resets: bool, colour: str
-) -> None:
+async def test_broken_framing_is_an_interruption() -> None:
     """Below the events, HTTP itself breaks off."""
-    with serving(answer, later, resets=resets) as address:
-        model = ChatAzurePhi3(endpoint=address, timeout=5, max_retries=0)
-        text, error = await read(model, colour)
+    for mode in STREAMS:
+        for resets in [False, True]:
+            for answer, later in [
+                (CHUNKED + b"3a\r\n" + EVENT + b"\r\n40\r\n" + EVENT[:20], b""),
+                (CHUNKED + b"3a\r\n" + EVENT + b"\r\n4", b""),
+                (CHUNKED + b"3a\r\n" + EVENT + b"\r\n", b""),
+                (CHUNKED + b"3a\r\n" + EVENT + b"\r\n", b"no number\r\n"),
+                (COUNTED + EVENT + EVENT[:20], b""),
+                (UNTIL_CLOSED + EVENT + EVENT[:20], b""),
+            ]:
+                with serving(answer, later, resets=resets) as address:
+                    model = ChatAzurePhi3(endpoint=address, timeout=5, max_retries=0)
+                    text, error = await read(model, mode)
 
-    assert isinstance(error, InterruptedStreamError)
-    assert "Hi" == text == error.partial
+                assert isinstance(error, InterruptedStreamError)
+                assert "Hi" == text == error.partial
 
 
 @pytest.mark.usefixtures("each_transport")
-@pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
-@pytest.mark.parametrize("kind", ["short", "cut", "reset"])
-async def test_less_than_was_announced_is_no_answer(
-    phi: Emulator, model: ChatAzurePhi3, kind: Any, colour: str
-) -> None:
+async def test_short_bodies_are_errors(phi: Emulator, model: ChatAzurePhi3) -> None:
     """Even where what came is JSON, as with `short`."""
-    phi.fail(kind=kind, after_bytes=50)
+    for mode in ["invoke", "ainvoke"]:
+        for kind in ["short", "cut", "reset"]:
+            phi.requests.clear()
+            phi.fail(name=kind, after_bytes=50)
 
-    with pytest.raises(InterruptedStreamError) as caught:
-        await ask(model, colour, "Hi")
+            with pytest.raises(InterruptedStreamError) as caught:
+                await call_model(model, mode, "Hi")
 
-    assert caught.value.is_retryable
-    assert 1 == len(phi.requests)
+            assert caught.value.is_retryable
+            assert 1 == len(phi.requests)
 
 
 # -- errors in the middle ------------------------------------------------------------------------
@@ -256,33 +241,32 @@ SHAPES: dict[str, tuple[Any, type[AzurePhi3Error]]] = {
 }
 
 
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("colour", STREAMS)
-@pytest.mark.parametrize("tools", [False, True], ids=["plain", "tools"])
-async def test_an_error_in_mid_stream_is_raised_with_what_came_before(
-    phi: Emulator, model: ChatAzurePhi3, shape: str, colour: str, tools: bool
-) -> None:
+async def test_errors_in_mid_stream_keep_the_text(phi: Emulator, model: ChatAzurePhi3) -> None:
     """Text that was held back, because it may have become a call, is in `partial` too."""
-    body, expected = SHAPES[shape]
-    event = body if isinstance(body, str) else f"data: {json.dumps(body)}\n\n"
-    said = CALL if tools else TEXT
-    phi.script(said)
-    phi.fail(kind="event", after=4, body=event)
+    for shape in SHAPES:
+        for mode in STREAMS:
+            for tools in [False, True]:
+                phi.requests.clear()
+                body, expected = SHAPES[shape]
+                event = body if isinstance(body, str) else f"data: {json.dumps(body)}\n\n"
+                said = CALL if tools else TEXT
+                phi.script(said)
+                phi.fail(name="event", after=4, body=event)
 
-    text, error = await read(model.bind_tools([get_weather]) if tools else model, colour)
+                text, error = await read(model.bind_tools([get_weather]) if tools else model, mode)
 
-    assert type(error) is expected
-    assert error.partial
-    assert said.startswith(error.partial)
-    assert ("" if tools else error.partial) == text
-    assert 1 == len(phi.requests)
+                assert type(error) is expected
+                assert error.partial
+                assert said.startswith(error.partial)
+                assert ("" if tools else error.partial) == text
+                assert 1 == len(phi.requests)
 
 
 CHOICE = {"index": 0, "message": None, "finish_reason": "stop"}
 NO_ANSWERS: dict[str, Any] = {
     "an error": {"status": 200, "body": {"error": {"code": "500", "message": "m"}}},
-    "a page": {"kind": "html"},
-    "nothing": {"kind": "empty"},
+    "a page": {"name": "html"},
+    "nothing": {"name": "empty"},
     "a list": {"status": 200, "body": [1]},
     "no choices": {"status": 200, "body": {"choices": []}},
     "choices missing": {"status": 200, "body": {"id": "1"}},
@@ -290,16 +274,17 @@ NO_ANSWERS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("fault", NO_ANSWERS)
-@pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize("choice", ["auto", "any"])
-async def test_a_success_without_an_answer_is_none_with_tools_either(
-    phi: Emulator, model: ChatAzurePhi3, fault: str, colour: str, choice: str
-) -> None:
+async def test_empty_responses_are_not_corrected(phi: Emulator, model: ChatAzurePhi3) -> None:
     """It is no call that did not come: nothing is asked again."""
-    phi.fail(**NO_ANSWERS[fault])
+    for fault in NO_ANSWERS:
+        for mode in CALL_MODES:
+            for choice in ["auto", "any"]:
+                phi.requests.clear()
+                phi.fail(**NO_ANSWERS[fault])
 
-    with pytest.raises(ServerError if fault == "an error" else InvalidResponseError):
-        await ask(model.bind_tools([get_weather], tool_choice=choice), colour, "Hi")
+                with pytest.raises(ServerError if fault == "an error" else InvalidResponseError):
+                    await call_model(
+                        model.bind_tools([get_weather], tool_choice=choice), mode, "Hi"
+                    )
 
-    assert 1 == len(phi.requests)
+                assert 1 == len(phi.requests)

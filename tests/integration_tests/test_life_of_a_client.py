@@ -29,8 +29,8 @@ from langchain_azure_phi3 import (
 )
 from langchain_azure_phi3.emulator import Emulator
 from tests.certificates import certified
-from tests.integration_tests.colours import COLOURS, ask
-from tests.raw_server import keeping, serving
+from tests.integration_tests.call_modes import CALL_MODES, call_model
+from tests.raw_server import serving
 
 QUESTION = "How many languages are in the world?"
 
@@ -66,14 +66,18 @@ def test_one_model_works_in_many_threads(model: ChatAzurePhi3) -> None:
     )
 
 
-def test_one_model_works_in_many_loops_and_both_colours_at_once(model: ChatAzurePhi3) -> None:
+def test_one_model_works_in_loops_and_threads(model: ChatAzurePhi3) -> None:
     """Loops in threads, side by side, with sync calls between."""
 
     def life(number: int) -> list[str]:
-        async def ask() -> str:
+        async def call_model() -> str:
             return (await model.ainvoke(f"async {number}")).text
 
-        return [asyncio.run(ask()), model.invoke(f"sync {number}").text, asyncio.run(ask())]
+        return [
+            asyncio.run(call_model()),
+            model.invoke(f"sync {number}").text,
+            asyncio.run(call_model()),
+        ]
 
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(life, range(12)))
@@ -82,7 +86,7 @@ def test_one_model_works_in_many_loops_and_both_colours_at_once(model: ChatAzure
     assert [[f"async {n}", f"sync {n}", f"async {n}"] for n in range(12)] == said
 
 
-def test_models_of_the_same_settings_share_their_connections(phi: Emulator) -> None:
+def test_models_share_their_connections(phi: Emulator) -> None:
     """A second one does not connect again."""
     for number in range(5):
         ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key).invoke(f"{number}")
@@ -98,77 +102,40 @@ COMPLETION = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(MESSAGE),
 WHOLE = HEAD + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in (SAID, DONE))
 
 
-@pytest.mark.parametrize("colour", ["stream", "astream"])
-@pytest.mark.parametrize("pause", [0.0, 0.05])
-async def test_streams_give_their_connections_back(colour: str, pause: float) -> None:
-    """Though the body ends a little after `[DONE]`: the next request need not connect."""
-    with keeping(WHOLE, b"0\r\n\r\n", pause) as server:
-        model = ChatAzurePhi3(endpoint=server.url)
-        for _ in range(3):
-            assert "Hi" == (await ask(model, colour, "Hi")).text
-
-        assert 1 == len(server.accepted)
-        await model.aclose()
-
-
 @pytest.mark.usefixtures("each_transport")
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_answers_come_over_tls(colour: str, known_certificate: Path) -> None:
+async def test_tls_works(known_certificate: Path) -> None:
     """From a server whose certificate is known."""
-    answer = WHOLE + b"0\r\n\r\n" if "stream" in colour else COMPLETION
-    with serving(answer, certificate=known_certificate) as address:
-        model = ChatAzurePhi3(endpoint=address, credential="k", timeout=5)
-        assert "Hi" == (await ask(model, colour, "Hi")).text
-        await model.aclose()
-        model.close()
+    for mode in CALL_MODES:
+        answer = WHOLE + b"0\r\n\r\n" if "stream" in mode else COMPLETION
+        with serving(answer, certificate=known_certificate) as address:
+            model = ChatAzurePhi3(endpoint=address, credential="k", timeout=5)
+            assert "Hi" == (await call_model(model, mode, "Hi")).text
+            await model.aclose()
+            model.close()
 
 
 @pytest.mark.usefixtures("each_transport", "known_certificate")
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_a_certificate_that_nobody_knows_ends_it(colour: str, tmp_path: Path) -> None:
+async def test_unknown_certificates_are_refused(tmp_path: Path) -> None:
     """Before the key is sent."""
-    stranger = certified(tmp_path / "stranger.pem")
-    with serving(b"", certificate=stranger) as address:
-        model = ChatAzurePhi3(endpoint=address, credential="k", timeout=5, max_retries=0)
-        with pytest.raises(ConnectionFailedError, match="certificate verify failed"):
-            await ask(model, colour, "Hi")
+    for mode in CALL_MODES:
+        stranger = certified(tmp_path / "stranger.pem")
+        with serving(b"", certificate=stranger) as address:
+            model = ChatAzurePhi3(endpoint=address, credential="k", timeout=5, max_retries=0)
+            with pytest.raises(ConnectionFailedError, match="certificate verify failed"):
+                await call_model(model, mode, "Hi")
 
 
-@pytest.mark.parametrize("colour", ["stream", "astream"])
-async def test_a_body_that_does_not_end_is_not_waited_for(colour: str) -> None:
-    """What matters was said; half a second is what a connection is worth."""
-    with keeping(WHOLE, b"", 60) as server:
-        began = time.monotonic()
-        assert "Hi" == (await ask(ChatAzurePhi3(endpoint=server.url), colour, "Hi")).text
-
-        assert time.monotonic() - began < 5
-
-
-@pytest.mark.parametrize("colour", ["stream", "astream"])
-async def test_what_goes_on_after_the_end_is_not_read(colour: str) -> None:
-    """It is worth no more than a connection, and says nothing."""
-    more = b"10000\r\n" + bytes(0x10000) + b"\r\n"
-    with keeping(WHOLE, more * 4, 0) as server:
-        model = ChatAzurePhi3(endpoint=server.url)
-        for _ in range(2):
-            assert "Hi" == (await ask(model, colour, "Hi")).text
-
-        assert 2 == len(server.accepted)
-        await model.aclose()
-
-
-@pytest.mark.parametrize("colour", ["invoke", "ainvoke"])
-async def test_a_long_question_arrives_whole(
-    phi: Emulator, model: ChatAzurePhi3, colour: str
-) -> None:
+async def test_long_messages_arrive_complete(phi: Emulator, model: ChatAzurePhi3) -> None:
     """In more packets than one, and of more than aiohttp sends at once without a warning."""
-    question = "ß" * 700_000
-    unlimited = model.model_copy(update={"model": "an-unknown-phi"})
+    for mode in ["invoke", "ainvoke"]:
+        phi.requests.clear()
+        question = "ß" * 700_000
+        unlimited = model.model_copy(update={"model": "an-unknown-phi"})
 
-    with suppress(AzurePhi3Error):  # no Phi reads that much
-        await ask(unlimited, colour, question)
+        with suppress(AzurePhi3Error):  # no Phi reads that much
+            await call_model(unlimited, mode, question)
 
-    assert question == phi.requests[-1].json["messages"][-1]["content"]
+        assert question == phi.requests[-1].json["messages"][-1]["content"]
 
 
 @pytest.fixture
@@ -202,28 +169,22 @@ def test_thousands_of_models_leave_nothing_behind(phi: Emulator) -> None:
 # -- copies --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "travel",
-    [
+async def test_models_can_be_copied_and_pickled(phi: Emulator) -> None:
+    """The copy works as the original does, in both modes."""
+    for travel in [
         copy.copy,
         copy.deepcopy,
         lambda model: pickle.loads(pickle.dumps(model)),
         lambda model: cloudpickle.loads(cloudpickle.dumps(model)),
-    ],
-    ids=["copy", "deepcopy", "pickle", "cloudpickle"],
-)
-async def test_a_model_travels_before_and_after_use(
-    phi: Emulator, travel: Callable[[ChatAzurePhi3], ChatAzurePhi3]
-) -> None:
-    """The copy works as the original does, in both colours."""
-    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
-    before = travel(model)
-    model.invoke("Hi")
-    await model.ainvoke("Hi")
+    ]:
+        model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
+        before = travel(model)
+        model.invoke("Hi")
+        await model.ainvoke("Hi")
 
-    for twin in (before, travel(model)):
-        assert twin.invoke("twin").text.endswith("twin")
-        assert (await twin.ainvoke("twin")).text.endswith("twin")
+        for twin in (before, travel(model)):
+            assert twin.invoke("twin").text.endswith("twin")
+            assert (await twin.ainvoke("twin")).text.endswith("twin")
 
 
 PROCESSES = """
@@ -232,7 +193,7 @@ PROCESSES = """
 
     from langchain_azure_phi3 import ChatAzurePhi3
 
-    def ask(model, results):
+    def call_model(model, results):
         results.put(model.invoke("from a child").text)
 
     if __name__ == "__main__":
@@ -240,7 +201,7 @@ PROCESSES = """
         context = multiprocessing.get_context(sys.argv[1])
         model.invoke("from the parent")  # a connection that a fork would inherit
         results = context.Queue()
-        children = [context.Process(target=ask, args=(model, results)) for _ in range(3)]
+        children = [context.Process(target=call_model, args=(model, results)) for _ in range(3)]
         for child in children:
             child.start()
         texts = [results.get(timeout=60) for _ in children] + [model.invoke("again").text]
@@ -251,7 +212,7 @@ PROCESSES = """
 
 
 @pytest.mark.parametrize("method", ["spawn", "fork"])
-def test_a_model_works_in_other_processes(phi: Emulator, tmp_path: Path, method: str) -> None:
+def test_models_work_in_other_processes(phi: Emulator, tmp_path: Path, method: str) -> None:
     """Spawned, with the model pickled; forked, after it was used."""
     program = tmp_path / "processes.py"
     program.write_text(textwrap.dedent(PROCESSES))
@@ -279,7 +240,7 @@ def test_a_model_works_in_other_processes(phi: Emulator, tmp_path: Path, method:
 @pytest.fixture
 def slow() -> Iterator[Emulator]:
     """An emulator that takes its time for every event."""
-    with Emulator("Phi-3-mini-4k-instruct", pace=0.05) as phi:
+    with Emulator("Phi-3-mini-4k-instruct", chunk_delay=0.05) as phi:
         yield phi
 
 
@@ -289,7 +250,7 @@ def slowly(slow: Emulator) -> ChatAzurePhi3:
     return ChatAzurePhi3(endpoint=slow.endpoint, credential=slow.key)
 
 
-def test_leaving_a_stream_releases_its_connection(slow: Emulator, slowly: ChatAzurePhi3) -> None:
+def test_abandoned_streams_release_their_connections(slow: Emulator, slowly: ChatAzurePhi3) -> None:
     """`break`, and closing the iterator."""
     with closing(slowly.stream(QUESTION)) as chunks:  # type: ignore[type-var]
         next(iter(chunks))
@@ -300,17 +261,17 @@ def test_leaving_a_stream_releases_its_connection(slow: Emulator, slowly: ChatAz
 async def test_leaving_an_async_stream_releases_its_connection(
     slow: Emulator, slowly: ChatAzurePhi3
 ) -> None:
-    """The same in the other colour."""
+    """The same in the other mode."""
     async with aclosing(slowly.astream(QUESTION)) as chunks:  # type: ignore[type-var]
         await anext(aiter(chunks))
 
     assert await asettled(lambda: slow.open_connections, 0)
 
 
-async def test_a_forgotten_stream_releases_its_connection(
+async def test_forgotten_streams_release_their_connections(
     slow: Emulator, slowly: ChatAzurePhi3
 ) -> None:
-    """Collected as garbage, half-read, in both colours."""
+    """Collected as garbage, half-read, in both modes."""
     chunks = slowly.stream(QUESTION)
     next(iter(chunks))
     del chunks
@@ -322,41 +283,41 @@ async def test_a_forgotten_stream_releases_its_connection(
     assert await asettled(lambda: slow.open_connections, 0)
 
 
-@pytest.mark.parametrize("streamed", [False, True])
-async def test_a_cancelled_task_releases_its_connection(
-    slow: Emulator, slowly: ChatAzurePhi3, streamed: bool
+async def test_canceled_tasks_release_their_connections(
+    slow: Emulator, slowly: ChatAzurePhi3
 ) -> None:
     """Wherever it was waiting."""
-    slow.fail(kind="stall", after=2 if streamed else 0)
+    for streamed in [False, True]:
+        slow.fail(name="stall", after=2 if streamed else 0)
 
-    async def life() -> None:
-        if streamed:
-            async for _ in slowly.astream(QUESTION):
-                pass
-        else:
-            await slowly.ainvoke(QUESTION)
+        async def life(streamed: bool = streamed) -> None:
+            if streamed:
+                async for _ in slowly.astream(QUESTION):
+                    pass
+            else:
+                await slowly.ainvoke(QUESTION)
 
-    task = asyncio.create_task(life())
-    await asyncio.sleep(0.3)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
+        task = asyncio.create_task(life())
+        await asyncio.sleep(0.3)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
-    assert await asettled(lambda: slow.open_connections, 0)
+        assert await asettled(lambda: slow.open_connections, 0)
 
 
-@pytest.mark.parametrize("kind", ["stall", "hang"])
-async def test_a_server_that_falls_silent_is_a_timeout(phi: Emulator, kind: str) -> None:
-    """After the read timeout: before the answer, and in the middle of it; in all colours."""
-    model = ChatAzurePhi3(
-        endpoint=phi.endpoint, credential=phi.key, timeout=(5, 0.2), max_retries=0
-    )
-    for colour in COLOURS:
-        phi.fail(kind=kind, after=2 if kind == "stall" and "stream" in colour else 0)
-        with pytest.raises(RequestTimeoutError):
-            await ask(model, colour, QUESTION)
+async def test_silent_servers_are_a_timeout(phi: Emulator) -> None:
+    """After the read timeout: before the answer, and in the middle of it; in all modes."""
+    for kind in ["stall", "hang"]:
+        model = ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=phi.key, timeout=(5, 0.2), max_retries=0
+        )
+        for mode in CALL_MODES:
+            phi.fail(name=kind, after=2 if kind == "stall" and "stream" in mode else 0)
+            with pytest.raises(RequestTimeoutError):
+                await call_model(model, mode, QUESTION)
 
-    assert await asettled(lambda: phi.open_connections, 0)
+        assert await asettled(lambda: phi.open_connections, 0)
 
 
 async def test_connections_can_be_closed_by_hand(phi: Emulator, model: ChatAzurePhi3) -> None:
@@ -373,7 +334,7 @@ async def test_connections_can_be_closed_by_hand(phi: Emulator, model: ChatAzure
     assert (await model.ainvoke("again")).text.endswith("again")
 
 
-async def test_the_users_own_clients_stay_open(phi: Emulator) -> None:
+async def test_own_clients_stay_open(phi: Emulator) -> None:
     """Whoever opens, closes."""
     with httpx.Client() as client:
         async with httpx.AsyncClient() as asynchronous:
@@ -395,7 +356,7 @@ async def test_the_users_own_clients_stay_open(phi: Emulator) -> None:
 # -- a rate limit is everybody's -----------------------------------------------------------------
 
 
-async def test_a_rate_limit_slows_the_neighbours(phi: Emulator) -> None:
+async def test_a_rate_limit_delays_models_with_its_quota(phi: Emulator) -> None:
     """Tasks and instances that share an endpoint wait together instead of storming it."""
     models = [ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key) for _ in range(8)]
     phi.fail(status=429, retry_after=0.5)
@@ -412,7 +373,23 @@ async def test_a_rate_limit_slows_the_neighbours(phi: Emulator) -> None:
     assert before + 2 + 7 == len(phi.requests)
 
 
-async def test_who_wants_no_retries_does_not_wait_for_others(phi: Emulator) -> None:
+async def test_other_quotas_are_not_delayed(phi: Emulator) -> None:
+    """Those of another deployment, model or key at the same URL."""
+    limited = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
+    phi.fail(status=429, retry_after=2)
+    waiting = asyncio.create_task(limited.ainvoke("limited"))
+    await asyncio.sleep(0.1)
+
+    began = time.monotonic()
+    for change in ({"deployment": "green"}, {"credential": "another-key"}):
+        with suppress(AzurePhi3Error):  # the emulator knows one key only
+            await limited.model_copy(update=change).ainvoke("Hi")
+
+    assert time.monotonic() - began < 1
+    waiting.cancel()
+
+
+async def test_models_without_retries_do_not_wait(phi: Emulator) -> None:
     """They see to rate limits alone."""
     patient = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
     alone = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_retries=0)
@@ -427,7 +404,7 @@ async def test_who_wants_no_retries_does_not_wait_for_others(phi: Emulator) -> N
     await waiting
 
 
-def test_a_demand_to_wait_too_long_fails_at_once(phi: Emulator) -> None:
+def test_a_long_retry_after_fails_at_once(phi: Emulator) -> None:
     """With the time on the error, for whoever wants to wait elsewhere."""
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_retry_wait=5)
     phi.fail(status=429, retry_after=3600)
@@ -439,7 +416,7 @@ def test_a_demand_to_wait_too_long_fails_at_once(phi: Emulator) -> None:
     assert 1 == len(phi.requests)
 
 
-def test_each_wait_is_logged_once_with_its_reason(
+def test_each_wait_is_logged_with_its_reason(
     phi: Emulator, model: ChatAzurePhi3, caplog: pytest.LogCaptureFixture
 ) -> None:
     """At INFO, without a key."""

@@ -331,7 +331,7 @@ def test_invalid_sizes_and_unreadable_images_are_refused(
 
 def test_large_images_are_not_copied_needlessly() -> None:
     """`image_block` holds the base64 as bytes and text, a call as data URL and request."""
-    peaks = image_memory.measured()
+    peaks = image_memory.measure()
 
     assert peaks["image_block"] < 2.05
     assert peaks["get_num_tokens_from_messages"] < 1.05

@@ -19,7 +19,7 @@ ANSWER = "As of now, it's estimated that there are about 7,000 languages"
 @pytest.fixture(params=["openai-v1", "openai-server", "ollama", "github"])
 def phi(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     """Each server that OpenAI's client is pointed at in the wild."""
-    with Emulator(MODEL, dialect=request.param) as emulator:
+    with Emulator(MODEL, server_type=request.param) as emulator:
         yield emulator
 
 
@@ -87,22 +87,22 @@ def test_errors_are_the_clients_own(client: openai.OpenAI, phi: Emulator) -> Non
         ask(model=MODEL, messages=QUESTION)
 
 
-@pytest.mark.parametrize("dialect", ["openai-v1", "openai-server", "github"])
-def test_a_wrong_key_is_an_authentication_error(dialect: str) -> None:
+@pytest.mark.parametrize("server_type", ["openai-v1", "openai-server", "github"])
+def test_a_wrong_key_is_an_authentication_error(server_type: str) -> None:
     """All but Ollama ask for one."""
     with (
-        Emulator(MODEL, dialect=dialect) as phi,
+        Emulator(MODEL, server_type=server_type) as phi,
         openai.OpenAI(base_url=phi.endpoint, api_key="wrong", max_retries=0) as client,
         pytest.raises(openai.AuthenticationError),
     ):
         client.chat.completions.create(model=MODEL, messages=QUESTION)
 
 
-@pytest.mark.parametrize("dialect", ["openai-v1", "openai-server", "ollama"])
-def test_models_are_listed(dialect: str) -> None:
+@pytest.mark.parametrize("server_type", ["openai-v1", "openai-server", "ollama"])
+def test_models_are_listed(server_type: str) -> None:
     """Where there is a list."""
     with (
-        Emulator(MODEL, "Phi-4", dialect=dialect) as phi,
+        Emulator(MODEL, "Phi-4", server_type=server_type) as phi,
         openai.OpenAI(base_url=phi.endpoint, api_key=phi.key) as client,
     ):
         assert [model.id for model in client.models.list()] == [MODEL, "Phi-4"]
@@ -111,7 +111,7 @@ def test_models_are_listed(dialect: str) -> None:
 def test_azures_client_asks_by_deployment() -> None:
     """`AzureOpenAI` sends the key as `api-key`, and the version that it is given."""
     with (
-        Emulator(MODEL, dialect="azure-openai") as phi,
+        Emulator(MODEL, server_type="azure-openai") as phi,
         openai.AzureOpenAI(
             azure_endpoint=phi.endpoint.partition("/openai")[0],
             api_key=phi.key,

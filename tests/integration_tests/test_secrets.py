@@ -20,7 +20,7 @@ from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 from langchain_azure_phi3 import AzurePhi3Error, ChatAzurePhi3, InvalidInputError
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator
-from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 from tests.raw_server import serving
 
 CANARY = "canary/7d1f+0a93c5e8b246"
@@ -181,7 +181,7 @@ FAILURES: dict[str, dict[str, Any]] = {
     "redirect": {"status": 307, "body": "", "headers": {"location": f"/?key={CANARY}"}},
     "deep": {"status": 400, "body": '{"a":' * 400 + f'"{CANARY}"' + "}" * 400},
     "200 with an error": {"status": 200, "body": {"error": {"message": SAID}}},
-    "200 with a page": {"kind": "html", "body": f"<html><title>{SAID}</title></html>"},
+    "200 with a page": {"name": "html", "body": f"<html><title>{SAID}</title></html>"},
     "200 with words": {"status": 200, "body": SAID},
     "200 with a list": {"status": 200, "body": [SAID]},
     "200 with a string": {"status": 200, "body": json.dumps(SAID)},
@@ -189,11 +189,11 @@ FAILURES: dict[str, dict[str, Any]] = {
     "200 without a message": {"status": 200, "body": {"choices": [{"x": CANARY}]}},
     "200 filtered": {"status": 200, "body": FILTERED},
     "200 in headers": {"status": 200, "body": "?", "headers": {"x-request-id": CANARY}},
-    "cut": {"kind": "cut", "after_bytes": 30},
-    "reset": {"kind": "reset", "after_bytes": 30},
-    "short": {"kind": "short"},
-    "refused": {"kind": "refuse", "times": 2},
-    "hanging": {"kind": "hang"},
+    "cut": {"name": "cut", "after_bytes": 30},
+    "reset": {"name": "reset", "after_bytes": 30},
+    "short": {"name": "short"},
+    "refused": {"name": "refuse", "times": 2},
+    "hanging": {"name": "hang"},
 }
 EVENTS = {
     "error event": STARTED + b"data: " + json.dumps({"error": {"message": SAID}}).encode(),
@@ -205,13 +205,27 @@ EVENTS = {
 }
 
 
-@pytest.mark.parametrize("credential", CREDENTIALS)
-@pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize("occasion", ["success", *FAILURES, *EVENTS])
-async def test_the_canary_is_nowhere(
+OCCASIONS = ("success", *FAILURES, *EVENTS)
+# Each occasion in two ways and with two credentials; over all, each way with each credential.
+PAIRS = [
+    (occasion, CALL_MODES[(n + shift) % 4], tuple(CREDENTIALS)[(n // 4 + shift) % 3])
+    for n, occasion in enumerate(OCCASIONS)
+    for shift in (0, 1)
+]
+
+
+def test_the_pairs_cover_both_paths() -> None:
+    """Each occasion in threads and in loops; each way with each credential."""
+    for occasion in OCCASIONS:
+        assert {True, False} == {c.startswith("a") for o, c, _ in PAIRS if o == occasion}
+    assert 12 == len({(mode, credential) for _, mode, credential in PAIRS})
+
+
+@pytest.mark.parametrize(("occasion", "mode", "credential"), PAIRS)
+async def test_no_secret_is_shown_anywhere(
     phi: Emulator,
     occasion: str,
-    colour: str,
+    mode: str,
     credential: str,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -227,12 +241,12 @@ async def test_the_canary_is_nowhere(
     error = None
 
     try:
-        await ask(made(phi, credential), colour, "Hi", config=watched.config)
+        await call_model(made(phi, credential), mode, "Hi", config=watched.config)
     except AzurePhi3Error as caught:
         error = caught
 
     # A body that is shorter than it says does not matter to a stream that is done.
-    harmless = occasion == "success" or (occasion == "short" and "stream" in colour)
+    harmless = occasion == "success" or (occasion == "short" and "stream" in mode)
     assert harmless == (error is None)
     assert f"Bearer {CANARY}" == phi.requests[0].headers["authorization"]
     # httpcore logs the headers of responses at DEBUG; SECURITY.md says so.
@@ -245,72 +259,65 @@ async def test_the_canary_is_nowhere(
 
 
 @pytest.mark.usefixtures("each_transport")
-@pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize(
-    "answer",
-    [
-        "",
-        f"HTTP/1.1 200 OK\r\n{CANARY} no header\r\n\r\n",
-        f"{CANARY} is no HTTP\r\n\r\n",
-        f"HTTP/1.1 200 OK\r\ncontent-length: {CANARY}\r\n\r\n",
-        f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{CANARY}\r\n",
-        f"HTTP/1.1 404 No\r\ncontent-length: 60\r\n\r\nNo page /?code={HEADER}" + " " * 60,
-    ],
-)
-async def test_a_server_that_speaks_no_http_is_not_quoted(
-    answer: str, colour: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_malformed_responses_are_not_quoted(caplog: pytest.LogCaptureFixture) -> None:
     """h11 and aiohttp quote what they cannot read, and the URL: a gateway's may hold a key."""
-    caplog.set_level(logging.INFO, "langchain_azure_phi3")
-    with serving(answer.encode()) as address:
-        settings = {"max_retries": 1, "max_retry_wait": 0, "timeout": 5}
-        endpoint = f"{address}?code={HEADER}"
-        model = ChatAzurePhi3(endpoint=endpoint, credential=CANARY, **settings)
-        with pytest.raises(AzurePhi3Error) as caught:
-            await ask(model, colour, "Hi")
+    for mode in CALL_MODES:
+        for answer in [
+            "",
+            f"HTTP/1.1 200 OK\r\n{CANARY} no header\r\n\r\n",
+            f"{CANARY} is no HTTP\r\n\r\n",
+            f"HTTP/1.1 200 OK\r\ncontent-length: {CANARY}\r\n\r\n",
+            f"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{CANARY}\r\n",
+            f"HTTP/1.1 404 No\r\ncontent-length: 60\r\n\r\nNo page /?code={HEADER}" + " " * 60,
+        ]:
+            caplog.set_level(logging.INFO, "langchain_azure_phi3")
+            with serving(answer.encode()) as address:
+                settings = {"max_retries": 1, "max_retry_wait": 0, "timeout": 5}
+                endpoint = f"{address}?code={HEADER}"
+                model = ChatAzurePhi3(endpoint=endpoint, credential=CANARY, **settings)
+                with pytest.raises(AzurePhi3Error) as caught:
+                    await call_model(model, mode, "Hi")
 
-    assert [] == leaks(*shown(caught.value))
-    ours = [r for r in caplog.records if r.name.startswith("langchain_azure_phi3")]
-    assert [] == leaks(*(r.getMessage() for r in ours))
+            assert [] == leaks(*shown(caught.value))
+            ours = [r for r in caplog.records if r.name.startswith("langchain_azure_phi3")]
+            assert [] == leaks(*(r.getMessage() for r in ours))
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_a_key_that_the_environment_could_not_decode_is_not_told(
-    phi: Emulator, colour: str
-) -> None:
+async def test_undecodable_keys_are_not_shown(phi: Emulator) -> None:
     """It cannot be sent, nor written as part of a URL."""
-    model = made(phi, default_headers={"x-api-key": f"{HEADER}\udce9"})
-    with pytest.raises(InvalidInputError) as caught:
-        await ask(model, colour, "Hi")
+    for mode in CALL_MODES:
+        model = made(phi, default_headers={"x-api-key": f"{HEADER}\udce9"})
+        with pytest.raises(InvalidInputError) as caught:
+            await call_model(model, mode, "Hi")
 
-    assert [] == leaks(*shown(caught.value))
+        assert [] == leaks(*shown(caught.value))
 
 
 @pytest.mark.usefixtures("each_transport")
-@pytest.mark.parametrize("colour", COLOURS)
-@pytest.mark.parametrize("kind", ["hang", "refuse", "reset", "cut"])
-async def test_a_key_in_a_gateways_url_is_not_told(phi: Emulator, colour: str, kind: str) -> None:
+async def test_keys_in_urls_are_not_shown(phi: Emulator) -> None:
     """Whatever goes wrong; a shared access signature is another such key."""
-    phi.fail(kind=kind, times=2)
-    model = made(phi)
-    model.endpoint = f"{phi.endpoint}?sig={HEADER}%3D"
-    with pytest.raises(AzurePhi3Error) as caught:
-        await ask(model, colour, "Hi")
+    for mode in CALL_MODES:
+        for kind in ["hang", "refuse", "reset", "cut"]:
+            phi.fail(name=kind, times=2)
+            model = made(phi)
+            model.endpoint = f"{phi.endpoint}?sig={HEADER}%3D"
+            with pytest.raises(AzurePhi3Error) as caught:
+                await call_model(model, mode, "Hi")
 
-    assert [] == leaks(*shown(caught.value))
+            assert [] == leaks(*shown(caught.value))
 
 
-@pytest.mark.parametrize("body", [{"note": SAID}, [SAID], {"error": SAID}])
-async def test_the_info_route_may_quote_it_too(phi: Emulator, body: Any) -> None:
+async def test_info_responses_are_redacted(phi: Emulator) -> None:
     """A success without a model's name."""
-    phi.fail(status=200, body=body, times=2)
+    for body in [{"note": SAID}, [SAID], {"error": SAID}]:
+        phi.fail(status=200, body=body, times=2)
 
-    with pytest.raises(AzurePhi3Error) as sync:
-        made(phi).get_model_info()
-    with pytest.raises(AzurePhi3Error) as asynchronous:
-        await made(phi).aget_model_info()
+        with pytest.raises(AzurePhi3Error) as sync:
+            made(phi).get_model_info()
+        with pytest.raises(AzurePhi3Error) as asynchronous:
+            await made(phi).aget_model_info()
 
-    assert [] == leaks(*shown(sync.value), *shown(asynchronous.value))
+        assert [] == leaks(*shown(sync.value), *shown(asynchronous.value))
 
 
 def test_a_placeholder_is_no_secret(phi: Emulator) -> None:
@@ -322,10 +329,10 @@ def test_a_placeholder_is_no_secret(phi: Emulator) -> None:
         model.invoke("Hi")
 
 
-def test_the_text_of_an_answer_is_left_as_it_came(phi: Emulator) -> None:
+def test_completions_are_not_redacted(phi: Emulator) -> None:
     """Also where it is what an error keeps of it."""
     phi.script(f"I say {CANARY} again.")
-    phi.fail(kind="end", after=10)
+    phi.fail(name="end", after=10)
     model = made(phi)
 
     with pytest.raises(AzurePhi3Error) as caught:
@@ -348,45 +355,45 @@ WRONG: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("settings", WRONG, ids=lambda settings: next(iter(settings)))
-def test_a_refused_constructor_shows_no_value(settings: dict[str, Any]) -> None:
+def test_a_refused_constructor_shows_no_value() -> None:
     """Neither in the error nor in what it stands on."""
-    with pytest.raises(InvalidInputError) as caught:
-        ChatAzurePhi3(
-            **{"endpoint": "http://127.0.0.1:9", "credential": CANARY, **settings}
-        ).invoke("Hi")
+    for settings in WRONG:
+        with pytest.raises(InvalidInputError) as caught:
+            ChatAzurePhi3(
+                **{"endpoint": "http://127.0.0.1:9", "credential": CANARY, **settings}
+            ).invoke("Hi")
 
-    assert [] == leaks(*shown(caught.value))
+        assert [] == leaks(*shown(caught.value))
 
 
-@pytest.mark.parametrize("colour", COLOURS)
-async def test_a_header_that_cannot_be_sent_is_not_shown(phi: Emulator, colour: str) -> None:
+async def test_unsendable_headers_are_not_shown(phi: Emulator) -> None:
     """It may be a gateway's key."""
-    model = made(phi).model_copy(update={"default_headers": {"x-team": f"{HEADER}\n"}})
+    for mode in CALL_MODES:
+        model = made(phi).model_copy(update={"default_headers": {"x-team": f"{HEADER}\n"}})
 
-    with pytest.raises(InvalidInputError) as caught:
-        await ask(model, colour, "Hi")
+        with pytest.raises(InvalidInputError) as caught:
+            await call_model(model, mode, "Hi")
 
-    assert [] == leaks(*shown(caught.value))
+        assert [] == leaks(*shown(caught.value))
 
 
-@pytest.mark.parametrize("credential", CREDENTIALS)
-@pytest.mark.parametrize("used", [False, True])
-def test_a_model_shows_no_secret(phi: Emulator, credential: str, used: bool) -> None:
+def test_a_model_shows_no_secret(phi: Emulator) -> None:
     """However it is written, before and after use, with tools and formats bound."""
-    model = made(phi, credential)
-    if used:
-        model.invoke("Hi")
-    bound = [model, model.bind_tools([]), model.with_structured_output({"title": "A"})]
-    texts = [text for each in bound for text in (repr(each), str(each), dumps(each))]
-    texts += [str(model.model_dump()), str(model.asdict()), model._get_llm_string()]
-    texts += [str(model._get_invocation_params()), str(model.lc_attributes)]
+    for credential in CREDENTIALS:
+        for used in [False, True]:
+            model = made(phi, credential)
+            if used:
+                model.invoke("Hi")
+            bound = [model, model.bind_tools([]), model.with_structured_output({"title": "A"})]
+            texts = [text for each in bound for text in (repr(each), str(each), dumps(each))]
+            texts += [str(model.model_dump()), str(model.asdict()), model._get_llm_string()]
+            texts += [str(model._get_invocation_params()), str(model.lc_attributes)]
 
-    assert [] == leaks(*texts)
+            assert [] == leaks(*texts)
 
 
 @pytest.mark.parametrize("change", ["copied", "assigned"])
-def test_a_key_that_was_changed_is_masked_as_well(phi: Emulator, change: str) -> None:
+def test_changed_keys_are_masked(phi: Emulator, change: str) -> None:
     """`model_copy(update=...)` and assignment do not validate, so they leave it as a text."""
     model = ChatAzurePhi3(endpoint=phi.endpoint, credential="another-key")
     if change == "copied":
@@ -400,13 +407,13 @@ def test_a_key_that_was_changed_is_masked_as_well(phi: Emulator, change: str) ->
     assert [] == leaks(*texts)
 
 
-@pytest.mark.parametrize("credential", CREDENTIALS)
-def test_a_model_can_be_written_as_json(phi: Emulator, credential: str) -> None:
+def test_a_model_can_be_written_as_json(phi: Emulator) -> None:
     """Without its credential, whatever that is."""
-    written = made(phi, credential).model_dump_json()
+    for credential in CREDENTIALS:
+        written = made(phi, credential).model_dump_json()
 
-    assert phi.endpoint == json.loads(written)["endpoint"]
-    assert [] == leaks(written)
+        assert phi.endpoint == json.loads(written)["endpoint"]
+        assert [] == leaks(written)
 
 
 def test_cache_keys_hold_no_secret(phi: Emulator) -> None:

@@ -9,8 +9,11 @@ from langchain_tests.integration_tests import ChatModelIntegrationTests
 
 from langchain_azure_phi3 import ChatAzurePhi3
 from langchain_azure_phi3.emulator import Emulator
+from tests.scripted_model import scripted_values
 
 LIVE_ENDPOINT = os.environ.get("PHI_LIVE_ENDPOINT")
+# What the suite expects in calls and objects.
+VALUES = {"input": 3, "customer_name": "你好こんにちは", "setup": "Why?", "punchline": "Because."}
 MODEL = os.environ.get("PHI_LIVE_MODEL", "Phi-4-mini-instruct")
 OTHER_MODEL = "Phi-4"
 
@@ -29,7 +32,7 @@ class TestPromptedTools(ChatModelIntegrationTests):
             cls.settings = {"endpoint": LIVE_ENDPOINT, "credential": key, "model": MODEL}
             yield
             return
-        with Emulator(MODEL, OTHER_MODEL) as phi:
+        with Emulator(MODEL, OTHER_MODEL, responder=scripted_values(**VALUES)) as phi:
             cls.settings = {"endpoint": phi.endpoint, "credential": phi.key, "model": MODEL}
             yield
 
@@ -71,7 +74,9 @@ class TestNativeTools(TestPromptedTools):
     @classmethod
     def deployment(cls) -> Iterator[None]:
         """An emulator that accepts tools."""
-        with Emulator(MODEL, OTHER_MODEL, tools="native") as phi:
+        with Emulator(
+            MODEL, OTHER_MODEL, tools="native", responder=scripted_values(**VALUES)
+        ) as phi:
             cls.settings = {
                 "endpoint": phi.endpoint,
                 "credential": phi.key,

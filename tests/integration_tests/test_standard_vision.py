@@ -11,8 +11,11 @@ from PIL import Image
 
 from langchain_azure_phi3 import ChatAzurePhi3
 from langchain_azure_phi3.emulator import Emulator
+from tests.scripted_model import scripted_values
 from tests.unit_tests.images import WAV
 
+# What the suite expects in calls and objects.
+VALUES = {"input": 3, "customer_name": "你好こんにちは", "setup": "Why?", "punchline": "Because."}
 MODEL = "Phi-4-multimodal-instruct"
 OTHER_MODEL = "Phi-4"
 
@@ -42,7 +45,7 @@ class TestPhi4Multimodal(ChatModelIntegrationTests):
     @classmethod
     def deployment(cls) -> Iterator[None]:
         """An emulator with this model, and another model for calls that name one."""
-        with Emulator(MODEL, OTHER_MODEL) as cls.phi:
+        with Emulator(MODEL, OTHER_MODEL, responder=scripted_values(**VALUES)) as cls.phi:
             yield
 
     @property

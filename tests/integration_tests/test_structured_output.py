@@ -119,7 +119,7 @@ def test_answer_that_never_fits_is_an_error(
     """After one correction, with the last reason."""
     phi.script(*[NO_JOKE] * 2)
 
-    with pytest.raises(OutputParserException, match="No Joke in 2 answers"):
+    with pytest.raises(OutputParserException, match="No Joke in 2 responses"):
         model.with_structured_output(Joke, method=method).invoke("Tell a joke.")
 
     assert 2 == len(phi.requests)

@@ -237,7 +237,7 @@ async def test_impossible_call_is_invalid_with_its_reason(
         (invalid,) = answer.invalid_tool_calls
         assert ("weather", '{"days": [1]}') == (invalid["name"], json.loads(str(invalid["args"])))
         reason = answer.response_metadata["tool_call_errors"][invalid["id"]]
-        assert "'city' is a required property" in reason
+        assert '"city" is a required property' in reason
 
 
 def test_truncated_call_is_not_a_call(phi: Emulator, model: ChatAzurePhi3) -> None:
@@ -336,7 +336,7 @@ TEXT = "It is probably sunny."
 # Answers in which the required call is missing, and what the correction quotes.
 WITHOUT_CALL = {
     TEXT: TEXT,
-    '{"name": "weather", "arguments": {}}': "'city' is a required property",
+    '{"name": "weather", "arguments": {}}': '"city" is a required property',
     '{"name": "forecast", "arguments": {"place": "Ulm"}}': "forecast",
     '{"name": "weather", "arguments": {"ci': '"ci',
     "": "corrected call",

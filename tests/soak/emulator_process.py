@@ -75,7 +75,7 @@ def _take_faults(phi: Emulator) -> list[tuple[int, str]]:
 
 def _start_faults(phi: Emulator) -> None:
     for fault in FAULTS:
-        phi.fail(**fault.arguments, share=fault.rate)
+        phi.fail(**fault.arguments, rate=fault.rate)
 
 
 _HANDLERS = {

@@ -40,17 +40,25 @@ FAULTS = (
     ),
     InjectedFault("429 without", RateLimitError, True, 0.03, {"status": 429}),
     InjectedFault("503", ServerError, True, 0.03, {"status": 503}),
-    InjectedFault("closed before an answer", ConnectionFailedError, True, 0.02, {"kind": "refuse"}),
+    InjectedFault("closed before an answer", ConnectionFailedError, True, 0.02, {"name": "refuse"}),
     InjectedFault(
-        "reset in the middle", InterruptedStreamError, False, 0.03, {"kind": "reset", "at": 0.5}
+        "reset in the middle",
+        InterruptedStreamError,
+        False,
+        0.03,
+        {"name": "reset", "fraction": 0.5},
     ),
     InjectedFault(
-        "cut in the middle", InterruptedStreamError, False, 0.03, {"kind": "cut", "at": 0.7}
+        "cut in the middle", InterruptedStreamError, False, 0.03, {"name": "cut", "fraction": 0.7}
     ),
     InjectedFault(
-        "stalled in the middle", RequestTimeoutError, False, 0.01, {"kind": "stall", "at": 0.3}
+        "stalled in the middle",
+        RequestTimeoutError,
+        False,
+        0.01,
+        {"name": "stall", "fraction": 0.3},
     ),
-    InjectedFault("no answer", RequestTimeoutError, False, 0.01, {"kind": "hang"}),
+    InjectedFault("no answer", RequestTimeoutError, False, 0.01, {"name": "hang"}),
 )
 
 _EMULATOR_FAULTS = [(Fault(**fault.arguments), fault.name) for fault in FAULTS]

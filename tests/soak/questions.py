@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 MODEL = "Phi-3-mini-4k-instruct"
 # The default answer of the emulator ends with the question.
-_ANSWER = "I am a scripted stand-in for Phi-3-mini-4k-Instruct. Turns: 1 (user). You said: {}"
+_ANSWER = "I am a scripted stand-in for Phi-3-mini-4k-Instruct. Messages: 1 (user). You said: {}"
 _WORDS = ("Grüße", "der", "whale", "鯨", "swims", "слон", "the", "sea", "😀", "to", "and", "on")
 
 

@@ -34,7 +34,7 @@ KEY = "sk-a-key-of-the-gateway"
 @pytest.fixture
 def phi() -> Iterator[Emulator]:
     """The emulator with Azure's OpenAI v1 route."""
-    with Emulator(MODEL, dialect="openai-v1") as emulator:
+    with Emulator(MODEL, server_type="openai-v1") as emulator:
         yield emulator
 
 
@@ -78,7 +78,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("litellm")
     config = folder / "config.yaml"
     port = free_port()
-    with Emulator(MODEL, dialect="openai-v1") as phi:
+    with Emulator(MODEL, server_type="openai-v1") as phi:
         config.write_text(
             f"""
 model_list:

@@ -68,7 +68,7 @@ WRONG_VALUES: list[dict[str, object]] = [
     {"n": 0},
     {"stop": [""]},
     {"extra_parameters": "allow"},
-    {"system_messages": "fold"},
+    {"system_message_mode": "fold"},
 ]
 
 

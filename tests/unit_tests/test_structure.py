@@ -36,26 +36,7 @@ RETIRED_WORDS = frozenset(
 )
 
 # Files and folders that still have such names. Shorten this list; never add to it.
-NOT_YET_CLEAN: tuple[str, ...] = (
-    *("langchain_azure_phi3/_http/", "langchain_azure_phi3/_request/"),
-    *("langchain_azure_phi3/_response/", "langchain_azure_phi3/_tools/"),
-    *("langchain_azure_phi3/chat_models.py", "langchain_azure_phi3/emulator/"),
-    "langchain_azure_phi3/structured_output.py",
-    *("tests/benchmarks/", "tests/fuzz/", "tests/raw_server.py", "tests/soak/"),
-    "tests/third_party/",
-    *("tests/integration_tests/colours.py", "tests/integration_tests/entra.py"),
-    *("tests/integration_tests/test_a", "tests/integration_tests/test_chat_model"),
-    *("tests/integration_tests/test_cookbook.py", "tests/integration_tests/test_dialects.py"),
-    *("tests/integration_tests/test_e", "tests/integration_tests/test_interruptions.py"),
-    *("tests/integration_tests/test_life_of_a_client.py", "tests/integration_tests/test_places"),
-    *("tests/integration_tests/test_re", "tests/integration_tests/test_s"),
-    "tests/integration_tests/test_tools.py",
-    *("tests/unit_tests/_http/", "tests/unit_tests/_request/test_anthropic_blocks.py"),
-    *("tests/unit_tests/_request/test_flatten_tools.py", "tests/unit_tests/_request/test_me"),
-    *("tests/unit_tests/_response/", "tests/unit_tests/_tools/", "tests/unit_tests/emulator/"),
-    *("tests/unit_tests/pictures.py", "tests/unit_tests/test_bad_input.py"),
-    *("tests/unit_tests/test_settings.py", "tests/unit_tests/test_soak_judging.py"),
-)
+NOT_YET_CLEAN: tuple[str, ...] = ()
 
 
 def test_names_avoid_retired_words() -> None:

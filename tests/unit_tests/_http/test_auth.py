@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import gc
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -12,8 +13,9 @@ import pytest
 from azure.core.credentials import AccessToken
 
 from langchain_azure_phi3 import InvalidInputError
+from langchain_azure_phi3._http import auth as auth_module
 from langchain_azure_phi3._http.auth import Auth, KeyAuth, TokenAuth, auth_for
-from langchain_azure_phi3._http.routes import Route, route_for
+from langchain_azure_phi3._http.routes import route_for
 
 SERVERLESS = route_for("https://phi.eastus2.models.ai.azure.com")
 MANAGED = route_for("https://phi.eastus2.inference.ml.azure.com")
@@ -99,14 +101,14 @@ async def test_no_credential_is_no_header() -> None:
         assert "api-key" not in headers
 
 
-@pytest.mark.parametrize("key", ["two\nlines", "two\r\nlines", "schlüssel", "a\u2028b", "\x00"])
-async def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(key: str) -> None:
+async def test_an_unsendable_key_is_refused_and_not_shown() -> None:
     """Whatever it comes from; httpx would quote it in its error."""
-    with pytest.raises(InvalidInputError, match="Copy it again") as caught:
-        auth_for(key, SERVERLESS)
-    assert key not in str(caught.value)
-    with pytest.raises(InvalidInputError, match="Copy it again"):
-        signed(auth_for(lambda: key, SERVERLESS))
+    for key in ["two\nlines", "two\r\nlines", "schlüssel", "a\u2028b", "\x00"]:
+        with pytest.raises(InvalidInputError, match="Copy it again") as caught:
+            auth_for(key, SERVERLESS)
+        assert key not in str(caught.value)
+        with pytest.raises(InvalidInputError, match="Copy it again"):
+            signed(auth_for(functools.partial(str, key), SERVERLESS))
 
 
 async def test_white_space_around_a_token_is_dropped() -> None:
@@ -119,38 +121,35 @@ async def test_white_space_around_a_token_is_dropped() -> None:
 # -- scopes --
 
 
-@pytest.mark.parametrize(
-    ("route", "given", "asked"),
-    [
+async def test_the_scope_follows_the_host_unless_given() -> None:
+    """The wrong audience is the usual mistake with Entra ID."""
+    for route, given, asked in [
         (MANAGED, None, (ML,)),
         (FOUNDRY, None, (COGNITIVE,)),
         (route_for("https://res.openai.azure.com/openai/v1"), None, (COGNITIVE,)),
         (FOUNDRY, ["https://ai.azure.com/.default"], ("https://ai.azure.com/.default",)),
         (SERVERLESS, ["a", "b"], ("a", "b")),
         (MANAGED, [], (ML,)),
-    ],
-)
-async def test_the_scope_follows_the_host_unless_given(
-    route: Route, given: list[str] | None, asked: tuple[str, ...]
-) -> None:
-    """The wrong audience is the usual mistake with Entra ID."""
-    sync, asynchronous = Credential(), AsyncCredential()
-    signed(auth_for(sync, route, given))
-    await signed_async(auth_for(asynchronous, route, given))
-    assert sync.asked == asynchronous.asked == [asked]
+    ]:
+        sync, asynchronous = Credential(), AsyncCredential()
+        signed(auth_for(sync, route, given))
+        await signed_async(auth_for(asynchronous, route, given))
+        assert sync.asked == asynchronous.asked == [asked]
 
 
-@pytest.mark.parametrize("endpoint", ["https://phi.eastus2.models.ai.azure.com", "localhost"])
-def test_what_takes_only_keys_refuses_entra_id_without_scopes(endpoint: str) -> None:
+def test_entra_id_needs_scopes_where_keys_are_expected() -> None:
     """Azure's how-to of 2024-07-23: serverless endpoints do not support Entra ID."""
-    with pytest.raises(InvalidInputError, match=r"name the scope: credential_scopes=\[\.\.\.\]"):
-        auth_for(Credential(), route_for(endpoint))
+    for endpoint in ["https://phi.eastus2.models.ai.azure.com", "localhost"]:
+        with pytest.raises(
+            InvalidInputError, match=r"name the scope: credential_scopes=\[\.\.\.\]"
+        ):
+            auth_for(Credential(), route_for(endpoint))
 
 
 # -- tokens --
 
 
-async def test_a_token_is_asked_for_once_while_it_is_fresh() -> None:
+async def test_a_fresh_token_is_fetched_once() -> None:
     """On either path; both use one cache."""
     credential = Credential()
     auth = auth_for(credential, MANAGED)
@@ -160,17 +159,15 @@ async def test_a_token_is_asked_for_once_while_it_is_fresh() -> None:
     assert len(credential.asked) == 1
 
 
-@pytest.mark.parametrize(("lifetime", "fetches"), [(299, 3), (-10, 3), (302, 1)])
-async def test_a_token_is_replaced_five_minutes_before_it_expires(
-    lifetime: float, fetches: int
-) -> None:
+async def test_a_token_is_replaced_before_it_expires() -> None:
     """So that none expires under way."""
-    sync, asynchronous = Credential(lifetime), AsyncCredential(lifetime)
-    auth, async_auth = auth_for(sync, MANAGED), auth_for(asynchronous, MANAGED)
-    for _ in range(3):
-        signed(auth)
-        await signed_async(async_auth)
-    assert len(sync.asked) == len(asynchronous.asked) == fetches
+    for lifetime, fetches in [(299, 3), (-10, 3), (302, 1)]:
+        sync, asynchronous = Credential(lifetime), AsyncCredential(lifetime)
+        auth, async_auth = auth_for(sync, MANAGED), auth_for(asynchronous, MANAGED)
+        for _ in range(3):
+            signed(auth)
+            await signed_async(async_auth)
+        assert len(sync.asked) == len(asynchronous.asked) == fetches
 
 
 def test_many_threads_wait_for_one_fetch() -> None:
@@ -190,14 +187,14 @@ def test_many_threads_wait_for_one_fetch() -> None:
     assert len(credential.asked) == 1
 
 
-@pytest.mark.parametrize("kind", [Credential, AsyncCredential])
-async def test_many_tasks_wait_for_one_fetch(kind: type[Credential]) -> None:
+async def test_many_tasks_wait_for_one_fetch() -> None:
     """The same on the async path, for both sorts of credentials."""
-    credential = kind(seconds=0.05)
-    auth = auth_for(credential, MANAGED)
-    found = await asyncio.gather(*(signed_async(auth) for _ in range(20)))
-    assert {headers["authorization"] for headers in found} == {"Bearer token-1"}
-    assert len(credential.asked) == 1
+    for kind in [Credential, AsyncCredential]:
+        credential = kind(seconds=0.05)
+        auth = auth_for(credential, MANAGED)
+        found = await asyncio.gather(*(signed_async(auth) for _ in range(20)))
+        assert {headers["authorization"] for headers in found} == {"Bearer token-1"}
+        assert len(credential.asked) == 1
 
 
 async def test_a_sync_credential_does_not_block_the_loop() -> None:
@@ -216,13 +213,13 @@ async def test_a_sync_credential_does_not_block_the_loop() -> None:
     assert ticks >= 10
 
 
-def test_an_async_credential_on_the_sync_path_says_what_to_do() -> None:
+def test_async_credentials_are_refused_on_the_sync_path() -> None:
     """It cannot be awaited there."""
     with pytest.raises(InvalidInputError, match="Use ainvoke and astream, or a sync credential"):
         signed(auth_for(AsyncCredential(), MANAGED))
 
 
-async def test_a_failed_fetch_is_the_users_to_see_and_is_tried_again() -> None:
+async def test_a_failed_fetch_is_raised_and_not_kept() -> None:
     """The error is azure-identity's own; nothing of it is cached, no lock is kept."""
 
     class Failing(Credential):
@@ -243,7 +240,7 @@ async def test_a_failed_fetch_is_the_users_to_see_and_is_tried_again() -> None:
 # -- callables --
 
 
-async def test_a_callable_is_asked_each_time() -> None:
+async def test_a_callable_is_called_each_time() -> None:
     """It keeps its own tokens, as azure-identity's get_bearer_token_provider does."""
     tokens = iter("abcd")
     auth = auth_for(lambda: next(tokens), SERVERLESS)
@@ -260,16 +257,83 @@ ASYNC_CALLABLES: dict[str, Callable[[], Awaitable[str]]] = {
 }
 
 
-@pytest.mark.parametrize("given", ASYNC_CALLABLES.values(), ids=ASYNC_CALLABLES)
-async def test_an_async_callable_is_awaited(given: Callable[[], Awaitable[str]]) -> None:
+async def test_an_async_callable_is_awaited() -> None:
     """However it is written."""
-    assert (await signed_async(auth_for(given, SERVERLESS)))["authorization"] == "Bearer mine"
+    for given in ASYNC_CALLABLES.values():
+        assert (await signed_async(auth_for(given, SERVERLESS)))["authorization"] == "Bearer mine"
 
 
-@pytest.mark.parametrize("given", ASYNC_CALLABLES.values(), ids=ASYNC_CALLABLES)
-def test_an_async_callable_on_the_sync_path_says_what_to_do(
-    given: Callable[[], Awaitable[str]],
-) -> None:
+def test_async_callables_are_refused_on_the_sync_path() -> None:
     """And leaves no coroutine that was never awaited."""
-    with pytest.raises(InvalidInputError, match="Use ainvoke and astream"):
-        signed(auth_for(given, SERVERLESS))
+    for given in ASYNC_CALLABLES.values():
+        with pytest.raises(InvalidInputError, match="Use ainvoke and astream"):
+            signed(auth_for(given, SERVERLESS))
+
+
+# -- sharing --
+
+
+async def test_models_share_the_tokens_of_a_credential() -> None:
+    """By scopes, on both paths, for as long as the credential lives."""
+    credential = Credential()
+    first, second = auth_for(credential, MANAGED), auth_for(credential, MANAGED)
+    other = auth_for(credential, FOUNDRY)
+    for auth in (first, second, first, second):
+        assert signed(auth)["authorization"] == "Bearer token-1"
+        assert (await signed_async(auth))["authorization"] == "Bearer token-1"
+    assert signed(other)["authorization"] == "Bearer token-2"
+    assert [(ML,), (COGNITIVE,)] == credential.asked
+
+    del first, second, other, auth
+    assert signed(auth_for(credential, MANAGED))["authorization"] == "Bearer token-1"
+    known = id(credential)
+    assert known in auth_module._shared
+    del credential
+    gc.collect()
+    assert known not in auth_module._shared
+
+
+def test_credentials_without_weak_references_work() -> None:
+    """Their tokens are not shared."""
+
+    class Slotted:
+        __slots__ = ("fetched",)
+
+        def get_token(self, *_: str, **__: Any) -> AccessToken:
+            self.fetched += 1
+            return AccessToken(f"token-{self.fetched}", int(time.time() + 3600))
+
+    credential = Slotted()
+    credential.fetched = 0
+    auth = auth_for(credential, MANAGED)
+    assert ["Bearer token-1"] * 2 == [signed(auth)["authorization"] for _ in range(2)]
+    assert signed(auth_for(credential, MANAGED))["authorization"] == "Bearer token-2"
+
+
+def test_identities_tell_credentials_apart() -> None:
+    """Without holding them."""
+    credential = Credential()
+    found = [
+        auth_for(None, SERVERLESS),
+        auth_for("a-key", SERVERLESS),
+        auth_for("another-key", SERVERLESS),
+        auth_for(credential, MANAGED),
+        auth_for(credential, FOUNDRY),
+        auth_for(Credential(), MANAGED),
+    ]
+    identities = [auth.identity for auth in found]
+    assert 6 == len(set(identities))
+    assert not any("key" in identity for identity in identities)
+    assert auth_for("a-key", SERVERLESS).identity == identities[1]
+    assert auth_for(credential, MANAGED).identity == identities[3]
+
+
+def test_a_fork_during_a_fetch_leaves_no_lock() -> None:
+    """The thread that holds it does not exist in the child."""
+    credential = Credential()
+    auth = auth_for(credential, MANAGED)
+    assert isinstance(auth, TokenAuth)
+    held = auth._cache.lock
+    with held:
+        auth_module._reset_after_fork()
+        assert signed(auth)["authorization"] == "Bearer token-1"

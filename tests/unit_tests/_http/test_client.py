@@ -173,7 +173,7 @@ def test_abandoned_loops_leave_no_warnings(phi: Emulator, how: str) -> None:
     assert done.stdout == ("True True\n" * 2 if how == "fork" else "")
 
 
-def test_proxies_are_left_to_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_proxies_are_left_to_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows those of the environment, of all types."""
     monkeypatch.setattr(client, "getproxies", lambda: {"https": "http://127.0.0.1:9"})
     for made in (client._make_client(), client._make_async_client()):
@@ -181,7 +181,25 @@ def test_proxies_are_left_to_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
         assert made.timeout == client.DEFAULT_TIMEOUT
     monkeypatch.setattr(client, "getproxies", lambda: {"no": "127.0.0.1"})
     assert isinstance(client._make_client(), client.LeanClient)
-    assert isinstance(client._make_async_client(), client.AsyncLeanClient)
+    direct = client._make_async_client()
+    assert isinstance(direct, client.AsyncLeanClient)
+    await direct.aclose()
+
+
+async def test_proxies_see_no_call_to_this_machine(
+    phi: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is plain http, so that they would see its key."""
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    for endpoint in (phi.endpoint, phi.endpoint.replace("127.0.0.1", "localhost")):
+        model = ChatAzurePhi3(endpoint=endpoint, credential=phi.key, max_retries=0)
+        assert model.invoke("Hi").text
+        assert (await model.ainvoke("Hi")).text
+    assert client._shared.sync is not None
+    assert isinstance(client._shared.sync.client, httpx.Client)
+    model.close()
+    await model.aclose()
 
 
 @pytest.mark.usefixtures("over_httpx")

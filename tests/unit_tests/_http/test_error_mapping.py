@@ -27,8 +27,8 @@ from langchain_azure_phi3._http.error_mapping import (
     map_error_body,
     map_error_response,
     parse_completion,
-    response_info,
 )
+from langchain_azure_phi3._http.transfer import response_info
 from langchain_azure_phi3._types import ResponseInfo
 from tests.growth import grows_linearly
 
@@ -555,52 +555,49 @@ def made(row: Row, advice: dict[int, str] | None = None) -> AzurePhi3Error:
     return map_error_response(response_info(response), body.encode(), advice=advice or {})
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[f"{n}-{row.status}" for n, row in enumerate(ROWS)])
-def test_every_failure_seen_is_named(row: Row) -> None:
+def test_known_failures_have_their_class_and_details() -> None:
     """Class, text and all facts."""
-    error = made(row)
-    assert type(error) is row.kind
-    assert row.says in str(error)
-    facts = (error.code, error.status_code, error.retry_after, error.request_id)
-    status = row.status if row.unwrapped is None else row.unwrapped
-    assert facts == (row.code, status, row.retry_after, row.request_id)
-    found = (getattr(error, "parameter", None), getattr(error, "value", None))
-    assert found == (row.parameter, row.value)
-    assert getattr(error, "filters", ()) == row.filters
+    for row in ROWS:
+        error = made(row)
+        assert type(error) is row.kind
+        assert row.says in str(error)
+        facts = (error.code, error.status_code, error.retry_after, error.request_id)
+        status = row.status if row.unwrapped is None else row.unwrapped
+        assert facts == (row.code, status, row.retry_after, row.request_id)
+        found = (getattr(error, "parameter", None), getattr(error, "value", None))
+        assert found == (row.parameter, row.value)
+        assert getattr(error, "filters", ()) == row.filters
 
 
-@pytest.mark.parametrize("row", ROWS, ids=[f"{n}-{row.status}" for n, row in enumerate(ROWS)])
-def test_every_failure_keeps_what_was_answered(row: Row) -> None:
+def test_errors_keep_the_response() -> None:
     """LangChain's tracers read `response`."""
-    error = made(row)
-    body = row.body if isinstance(row.body, str) else json.dumps(row.body)
-    assert error.response is not None
-    assert error.response.status_code == row.status
-    assert error.response.text == body
-    assert error.response.headers == row.headers
+    for row in ROWS:
+        error = made(row)
+        body = row.body if isinstance(row.body, str) else json.dumps(row.body)
+        assert error.response is not None
+        assert error.response.status_code == row.status
+        assert error.response.text == body
+        assert error.response.headers == row.headers
 
 
-@pytest.mark.parametrize(
-    ("status", "retryable"),
-    [
+def test_is_retryable_follows_the_status() -> None:
+    """`is_retryable` is what `with_retry` and agents look at."""
+    for status, retryable in [
         *((status, False) for status in (400, 401, 403, 404, 405, 413, 422)),
         *((status, True) for status in (408, 429, 500, 502, 503, 504)),
-    ],
-)
-def test_langchain_is_told_what_may_succeed_later(status: int, retryable: bool) -> None:
-    """`is_retryable` is what `with_retry` and agents look at."""
-    assert map_error_response(answer(status), b"", advice={}).is_retryable is retryable
+    ]:
+        assert map_error_response(answer(status), b"", advice={}).is_retryable is retryable
 
 
-def test_advice_follows_the_servers_words() -> None:
+def test_advice_follows_the_servers_message() -> None:
     """By the unwrapped status."""
     row = Row(424, "no", NotFoundError, "no", headers={WRAPPED: "404"})
     assert str(made(row, {404: "Check the name.", 424: "Wrong."})) == "404: no Check the name."
 
 
-@pytest.mark.parametrize(
-    ("said", "prompt", "context"),
-    [
+def test_overlong_prompts_are_recognized_by_their_message() -> None:
+    """Of vLLM since 0.4, of Azure OpenAI, SGLang and llama.cpp; with the numbers they give."""
+    for said, prompt, context in [
         (TOO_LONG, 5000, 4096),
         (
             "This model's maximum context length is 4096 tokens. However, you requested 5000 "
@@ -645,19 +642,14 @@ def test_advice_follows_the_servers_words() -> None:
         ),
         ("request (5000 tokens) exceeds the available context size (4096 tokens)", 5000, 4096),
         ("max_tokens must be at least 1, got -904.", None, None),
-    ],
-)
-def test_a_prompt_that_is_too_long_is_known_by_the_servers_words(
-    said: str, prompt: int | None, context: int | None
-) -> None:
-    """Of vLLM since 0.4, of Azure OpenAI, SGLang and llama.cpp; with the numbers they give."""
-    error = map_error_response(answer(400), json.dumps(vllm(said)).encode(), advice={})
+    ]:
+        error = map_error_response(answer(400), json.dumps(vllm(said)).encode(), advice={})
 
-    assert isinstance(error, ContextLengthError)
-    assert (prompt, context) == (error.prompt_tokens, error.context)
+        assert isinstance(error, ContextLengthError)
+        assert (prompt, context) == (error.prompt_tokens, error.context)
 
 
-def test_an_endless_number_is_no_number_of_tokens() -> None:
+def test_an_endless_number_is_no_token_count() -> None:
     """Python refuses to read integers of thousands of digits."""
     said = f"This model's maximum context length is {'9' * 5000} tokens."
     error = map_error_response(answer(400), json.dumps(vllm(said)).encode(), advice={})
@@ -666,46 +658,44 @@ def test_an_endless_number_is_no_number_of_tokens() -> None:
     assert error.context is None
 
 
-def test_a_long_body_is_cut_in_the_message_and_kept_in_the_error() -> None:
+def test_long_bodies_are_truncated_in_the_message_only() -> None:
     """500 characters are enough to recognise it."""
     error = map_error_response(answer(500), b"x" * 10_000, advice={})
     assert len(str(error)) < 600
     assert error.body == "x" * 10_000
 
 
-@pytest.mark.parametrize("filler", [b"9", b"<title>", b"<title", b"in 1.", b"has "])
-def test_work_grows_with_the_length_of_a_body(filler: bytes) -> None:
+def test_work_is_linear_in_the_body() -> None:
     """A server that is broken may send megabytes of anything."""
-    opening = b"maximum context length is "
+    for filler in [b"9", b"<title>", b"<title", b"in 1.", b"has "]:
 
-    assert grows_linearly(
-        lambda size: map_error_response(
-            answer(400), opening + filler * (size // len(filler)), advice={}
-        ),
-        200_000,
-    )
+        def work(size: int, filler: bytes = filler) -> object:
+            content = b"maximum context length is " + filler * (size // len(filler))
+            return map_error_response(answer(400), content, advice={})
+
+        assert grows_linearly(work, 200_000)
 
 
-@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"a":[', b"]}")])
-def test_a_body_nested_deeply_is_still_a_failure(opening: bytes, closing: bytes) -> None:
+def test_deeply_nested_bodies_are_still_failures() -> None:
     """Python's recursion limit is not the user's problem, on whichever side of it."""
-    for depth in range(300, 1100, 2):
-        content = opening * depth + closing * depth
-        assert isinstance(map_error_response(answer(500), content, advice={}), ServerError)
-        with pytest.raises(AzurePhi3Error):
-            parse_completion(b'{"error":' + content + b"}", answer())
+    for opening, closing in [(b"[", b"]"), (b'{"a":[', b"]}")]:
+        for depth in range(300, 1100, 2):
+            content = opening * depth + closing * depth
+            assert isinstance(map_error_response(answer(500), content, advice={}), ServerError)
+            with pytest.raises(AzurePhi3Error):
+                parse_completion(b'{"error":' + content + b"}", answer())
 
 
-@pytest.mark.parametrize("digits", [4000, 5000])
-@pytest.mark.parametrize("key", ["code", "status", "param", "message", "x"])
-def test_numbers_without_end_are_still_a_failure(key: str, digits: int) -> None:
+def test_endless_numbers_are_still_failures() -> None:
     """Python refuses to write integers of more than 4,300 digits."""
-    number = b"9" * digits
-    for content in (b'{"%s": %s}', b'{"error": {"%s": %s}}', b'[{"%s": %s}]'):
-        body = content % (key.encode(), number)
-        assert isinstance(map_error_response(answer(400), body, advice={}), BadRequestError)
-    detail = b'{"detail": [{"loc": [%s], "msg": %s, "input": 1}]}' % (number, number)
-    assert isinstance(map_error_response(answer(422), detail, advice={}), BadRequestError)
+    for digits in [4000, 5000]:
+        for key in ["code", "status", "param", "message", "x"]:
+            number = b"9" * digits
+            for content in (b'{"%s": %s}', b'{"error": {"%s": %s}}', b'[{"%s": %s}]'):
+                body = content % (key.encode(), number)
+                assert isinstance(map_error_response(answer(400), body, advice={}), BadRequestError)
+            detail = b'{"detail": [{"loc": [%s], "msg": %s, "input": 1}]}' % (number, number)
+            assert isinstance(map_error_response(answer(422), detail, advice={}), BadRequestError)
 
 
 KEYS = st.sampled_from(
@@ -728,7 +718,7 @@ VALUES = st.text(st.characters(max_codepoint=255), max_size=12) | st.integers().
 @given(st.integers(100, 999), st.dictionaries(NAMES, VALUES, max_size=2), CONTENT)
 @example(400, {}, b'{"error": {"code": "context_length_exceeded"}}')
 @example(400, {}, json.dumps({"message": json.dumps({"message": "{}"})}).encode())
-def test_any_failed_response_is_an_error_of_ours(
+def test_any_failed_response_is_our_error(
     status: int, headers: dict[str, str], content: bytes
 ) -> None:
     """Whatever bytes came, under whatever status."""
@@ -740,7 +730,7 @@ def test_any_failed_response_is_an_error_of_ours(
 
 
 @given(CONTENT)
-def test_any_successful_response_is_an_object_or_an_error_of_ours(content: bytes) -> None:
+def test_any_success_is_an_object_or_our_error(content: bytes) -> None:
     """Never another exception."""
     with suppress(AzurePhi3Error):
         assert isinstance(parse_completion(content, answer()), dict)
@@ -750,3 +740,20 @@ def test_no_request_id_is_none() -> None:
     """An empty header is none either."""
     response = httpx.Response(200, headers={"apim-request-id": ""})
     assert response_info(response).request_id is None
+
+
+def test_messages_name_the_status_once() -> None:
+    """Also if the server's code repeats it."""
+    error = map_error_response(answer(429), b'{"code": "429", "message": "m"}', advice={})
+    assert str(error) == "429: m"
+
+
+def test_successes_keep_their_status() -> None:
+    """202 and 204 are not completions."""
+    for status in (200, 202, 204):
+        for body in (b"", b"[]", b'{"error": "m"}'):
+            with pytest.raises(AzurePhi3Error) as caught:
+                parse_completion(body, answer(status))
+            assert caught.value.response is not None
+            assert status == caught.value.response.status_code
+            assert "error" in body.decode() or f"answered {status} with" in str(caught.value)

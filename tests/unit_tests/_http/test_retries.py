@@ -3,12 +3,10 @@
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from langchain_azure_phi3 import (
-    AzurePhi3Error,
     ConnectionFailedError,
     InterruptedStreamError,
     InvalidInputError,
@@ -19,6 +17,11 @@ from langchain_azure_phi3 import (
 )
 from langchain_azure_phi3._http.error_mapping import map_error_response
 from langchain_azure_phi3._http.retries import RetryPolicy, parse_retry_after
+from langchain_azure_phi3._http.retry_state import (
+    RetryState,
+    cooldown_remaining,
+    start_cooldown,
+)
 from langchain_azure_phi3._types import ResponseInfo
 
 NOW = 1_718_726_686.0
@@ -33,9 +36,9 @@ def date(seconds: float) -> str:
 # -- what the server asks --
 
 
-@pytest.mark.parametrize(
-    ("headers", "seconds"),
-    [
+def test_retry_after_is_read_from_headers() -> None:
+    """Milliseconds before seconds, both before the quota's reset."""
+    for headers, seconds in [
         ({}, None),
         ({"retry-after": "50"}, 50),
         ({"retry-after": "0"}, 0),
@@ -62,16 +65,13 @@ def date(seconds: float) -> str:
         ({"x-ratelimit-reset-requests": "9", "x-ratelimit-reset-tokens": "1m"}, 60),
         ({"x-ratelimit-reset-requests": "9", "retry-after": "1"}, 1),
         ({"x-ratelimit-reset-requests": "9", "retry-after": "soon"}, 9),
-    ],
-)
-def test_a_rate_limits_headers_say_how_long(headers: dict[str, str], seconds: float | None) -> None:
-    """Milliseconds before seconds, both before the quota's reset."""
-    assert parse_retry_after(429, headers, "", NOW) == seconds
+    ]:
+        assert parse_retry_after(429, headers, "", NOW) == seconds
 
 
-@pytest.mark.parametrize(
-    ("message", "seconds"),
-    [
+def test_retry_after_is_read_from_the_message() -> None:
+    """Azure sometimes says it only there (openai-python#937)."""
+    for message, seconds in [
         ("Rate limit is exceeded. Try again in 50 seconds.", 50),
         ("Please retry after 1 second.", 1),
         ("Please RETRY AFTER 7 Seconds", 7),
@@ -84,15 +84,12 @@ def test_a_rate_limits_headers_say_how_long(headers: dict[str, str], seconds: fl
         ("in 5 steps", None),
         ("try again later", None),
         (f"try again in {'9' * 400} seconds", None),
-    ],
-)
-def test_a_rate_limits_words_say_how_long(message: str, seconds: float | None) -> None:
-    """Azure sometimes says it only there (openai-python#937)."""
-    assert parse_retry_after(429, {}, message, NOW) == seconds
-    assert parse_retry_after(429, {"retry-after": "3"}, message, NOW) == 3
+    ]:
+        assert parse_retry_after(429, {}, message, NOW) == seconds
+        assert parse_retry_after(429, {"retry-after": "3"}, message, NOW) == 3
 
 
-def test_a_time_out_is_not_a_time_to_wait() -> None:
+def test_other_statuses_ignore_quota_and_message() -> None:
     """Words and quotas of other failures ask for nothing; their `retry-after` does."""
     quota = {"x-ratelimit-reset-requests": "60"}
     assert parse_retry_after(504, {}, "The request timed out after 60 seconds.", NOW) is None
@@ -111,50 +108,47 @@ def test_no_header_breaks_it(header: str, message: str) -> None:
 # -- what is decided --
 
 
-@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_what_may_pass_is_tried_again(status: int) -> None:
+def test_transient_statuses_are_retried() -> None:
     """Whatever the body said."""
-    assert (
-        FULL.pause_after(1, map_error_response(ResponseInfo(status, None, {}), b"", advice={}))
-        == 0.5
-    )
+    for status in [408, 429, 500, 502, 503, 504]:
+        assert (
+            FULL.pause_after(1, map_error_response(ResponseInfo(status, None, {}), b"", advice={}))
+            == 0.5
+        )
 
 
-@pytest.mark.parametrize("status", [302, 400, 401, 403, 404, 405, 409, 413, 415, 422, 424, 501])
-def test_what_stays_wrong_is_not(status: int) -> None:
+def test_permanent_statuses_are_not_retried() -> None:
     """A 424 without the container's status says nothing of later."""
-    assert (
-        FULL.pause_after(1, map_error_response(ResponseInfo(status, None, {}), b"", advice={}))
-        is None
-    )
+    for status in [302, 400, 401, 403, 404, 405, 409, 413, 415, 422, 424, 501]:
+        assert (
+            FULL.pause_after(1, map_error_response(ResponseInfo(status, None, {}), b"", advice={}))
+            is None
+        )
 
 
-@pytest.mark.parametrize(("wrapped", "pause"), [("503", 0.5), ("429", 0.5), ("400", None)])
-def test_a_wrapped_status_decides(wrapped: str, pause: float | None) -> None:
+def test_a_wrapped_status_decides() -> None:
     """Managed compute's front end puts 424 over whatever its container said."""
-    headers = {"ms-azureml-model-error-statuscode": wrapped}
-    assert (
-        FULL.pause_after(1, map_error_response(ResponseInfo(424, None, headers), b"", advice={}))
-        == pause
-    )
+    for wrapped, pause in [("503", 0.5), ("429", 0.5), ("400", None)]:
+        headers = {"ms-azureml-model-error-statuscode": wrapped}
+        assert (
+            FULL.pause_after(
+                1, map_error_response(ResponseInfo(424, None, headers), b"", advice={})
+            )
+            == pause
+        )
 
 
-@pytest.mark.parametrize(
-    ("failure", "tried"),
-    [
+def test_only_failed_connections_are_retried_without_a_status() -> None:
+    """After a read timeout the model may still be at work on the first request."""
+    for failure, tried in [
         (ConnectionFailedError("x"), True),
         (RequestTimeoutError("x", code="connect_timeout"), True),
         (RequestTimeoutError("x", code="read_timeout"), False),
         (InterruptedStreamError("x"), False),
         (InvalidResponseError("x", status_code=200), False),
         (InvalidInputError("x"), False),
-    ],
-)
-def test_without_a_status_only_a_failed_connection_is_tried_again(
-    failure: AzurePhi3Error, tried: bool
-) -> None:
-    """After a read timeout the model may still be at work on the first request."""
-    assert (FULL.pause_after(1, failure) is not None) is tried
+    ]:
+        assert (FULL.pause_after(1, failure) is not None) is tried
 
 
 def test_it_gives_up_after_the_last_retry() -> None:
@@ -183,7 +177,7 @@ def test_jitter_is_full(jitter: float, attempt: int) -> None:
 
 
 @given(st.floats(0, 1, exclude_max=True), st.floats(0, 60))
-def test_what_the_server_asks_is_waited_and_a_little_more(jitter: float, asked: float) -> None:
+def test_retry_after_is_honored_with_jitter(jitter: float, asked: float) -> None:
     """Never less; at most a quarter or a second more."""
     policy = RetryPolicy(jitter=lambda: jitter)
     pause = policy.pause_after(1, RateLimitError("x", status_code=429, retry_after=asked))
@@ -191,8 +185,58 @@ def test_what_the_server_asks_is_waited_and_a_little_more(jitter: float, asked: 
     assert asked <= pause <= asked + min(1, asked / 4)
 
 
-def test_a_wait_beyond_the_longest_is_not_begun() -> None:
+def test_overlong_waits_are_not_begun() -> None:
     """A daily quota fails at once instead of after a minute in vain."""
     failure = RateLimitError("x", status_code=429, retry_after=60.1)
     assert RetryPolicy().pause_after(1, failure) is None
     assert RetryPolicy(max_wait=61).pause_after(1, failure) is not None
+
+
+# -- quotas --
+
+QUOTA = ("https://phi.example/chat/completions", "blue", "phi-4", "key-1")
+LIMITED = RateLimitError("x", status_code=429, retry_after=7)
+
+
+def test_a_cool_down_belongs_to_one_quota() -> None:
+    """To a URL, a deployment, a model and a credential; not to models without retries."""
+    policy = RetryPolicy(max_retries=2, jitter=lambda: 0.0)
+    assert RetryState(QUOTA, None, policy).record_failure(LIMITED) is False
+
+    assert 6 < (RetryState(QUOTA, None, policy).delay() or 0) <= 7
+    assert RetryState(QUOTA, None, RetryPolicy(max_retries=0)).delay() is None
+    for place in range(4):
+        other = tuple("other" if n == place else part for n, part in enumerate(QUOTA))
+        assert RetryState(other, None, policy).delay() is None  # type: ignore[arg-type]
+
+
+def test_cool_downs_end_and_are_forgotten() -> None:
+    """The longer of two counts; a thousand are remembered."""
+    start_cooldown(QUOTA, 5, now=100)
+    start_cooldown(QUOTA, 3, now=101)
+    assert [5, 2, 0] == [cooldown_remaining(QUOTA, now) for now in (100, 103, 106)]
+    for number in range(1100):
+        start_cooldown((str(number), "", "", ""), 9, now=200)
+    assert 0 == cooldown_remaining(QUOTA, now=200)
+    assert 9 == cooldown_remaining(("999", "", "", ""), now=200)
+    assert 0 == cooldown_remaining(("1001", "", "", ""), now=200)
+
+
+def test_the_working_url_of_a_deployment_is_remembered() -> None:
+    """The alternate is tried once, for a route that does not exist."""
+    info = ResponseInfo(404, None, {})
+    missing = map_error_response(info, b"not found", advice={})
+    other_model = map_error_response(info, b"no such model", advice={})
+    policy = RetryPolicy(max_retries=0)
+    state = RetryState(QUOTA, "https://phi.example/v1", policy)
+    assert state.url == QUOTA[0]
+    assert state.record_failure(missing) is False
+    assert (state.url, state.delay()) == ("https://phi.example/v1", 0)
+    assert state.record_failure(missing) is True
+    state.record_success()
+    again = RetryState(QUOTA, "https://phi.example/v1", policy)
+    assert again.url == "https://phi.example/v1"
+    assert again.record_failure(other_model) is True
+    assert again.record_failure(missing) is False
+    again.record_success()
+    assert RetryState(QUOTA, "https://phi.example/v1", policy).url == QUOTA[0]

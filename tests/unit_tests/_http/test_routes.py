@@ -4,7 +4,7 @@ import pytest
 
 from langchain_azure_phi3 import InvalidInputError
 from langchain_azure_phi3._http import routes
-from langchain_azure_phi3._http.routes import EndpointType, route_for
+from langchain_azure_phi3._http.routes import route_for
 
 V = "?api-version=2024-05-01-preview"
 SERVERLESS = "https://phi.eastus2.models.ai.azure.com"
@@ -136,43 +136,38 @@ PASTED = [
 ]
 
 
-@pytest.mark.parametrize(("pasted", "kind", "base", "tail"), PASTED, ids=[p[0] for p in PASTED])
-def test_an_endpoint_is_understood_however_it_is_pasted(
-    pasted: str, kind: EndpointType, base: str, tail: str
-) -> None:
+def test_endpoints_are_recognized_however_they_are_pasted() -> None:
     """Host, base, a route pasted along, a query, white space, upper case, no scheme."""
-    route = route_for(pasted)
-    assert route.endpoint_type is kind
-    assert route.base == base
-    assert route.chat_url == f"{base}/chat/completions{tail}"
-    info = base.removesuffix("/v1") if kind.has_info_route else base
-    assert route.info_url == f"{info}/info{tail}"
+    for pasted, kind, base, tail in PASTED:
+        route = route_for(pasted)
+        assert route.endpoint_type is kind
+        assert route.base == base
+        assert route.chat_url == f"{base}/chat/completions{tail}"
+        info = base.removesuffix("/v1") if kind.has_info_route else base
+        assert route.info_url == f"{info}/info{tail}"
 
 
-@pytest.mark.parametrize("pasted", [p[0] for p in PASTED])
-def test_a_base_pasted_again_is_the_same_route(pasted: str) -> None:
+def test_a_base_leads_to_the_same_route() -> None:
     """What traces and errors show can be pasted back."""
-    route = route_for(pasted)
-    again = route_for(route.base)
-    assert (again.base, again.endpoint_type) == (route.base, route.endpoint_type)
+    for pasted in [p[0] for p in PASTED]:
+        route = route_for(pasted)
+        again = route_for(route.base)
+        assert (again.base, again.endpoint_type) == (route.base, route.endpoint_type)
 
 
-@pytest.mark.parametrize(
-    ("pasted", "asked"),
-    [
+def test_the_users_version_comes_first() -> None:
+    """Before the pasted one and the default."""
+    for pasted, asked in [
         (SERVERLESS, "2024-04-01-preview"),
         (f"{SERVERLESS}?api-version=2025-04-01", "2024-04-01-preview"),
         (f"{AOAI}/openai/v1", "preview"),
-    ],
-)
-def test_the_users_own_version_comes_first(pasted: str, asked: str) -> None:
-    """Before the pasted one and the default."""
-    assert route_for(pasted, asked).chat_url.endswith(f"/chat/completions?api-version={asked}")
+    ]:
+        assert route_for(pasted, asked).chat_url.endswith(f"/chat/completions?api-version={asked}")
 
 
-@pytest.mark.parametrize(
-    ("pasted", "loopback"),
-    [
+def test_loopback_hosts_are_recognized() -> None:
+    """Only here may the connection be plain http and without a credential."""
+    for pasted, loopback in [
         ("http://localhost:8000", True),
         ("http://LOCALHOST", True),
         ("http://phi.localhost:8000", True),
@@ -186,32 +181,36 @@ def test_the_users_own_version_comes_first(pasted: str, asked: str) -> None:
         ("http://127.0.0.1.example.com", False),
         ("http://[fe80::1]", False),
         (SERVERLESS, False),
-    ],
-)
-def test_this_machine_is_told_from_others(pasted: str, loopback: bool) -> None:
-    """Only here may the connection be plain http and without a credential."""
-    assert route_for(pasted).loopback is loopback
+    ]:
+        assert route_for(pasted).loopback is loopback
 
 
-def test_without_a_scheme_only_this_machine_is_http() -> None:
+def test_only_loopback_defaults_to_http() -> None:
     """A key is never sent in the clear because somebody forgot eight characters."""
     assert route_for("example.com/v1").base == "https://example.com/v1"
     assert route_for("localhost/v1").base == "http://localhost/v1"
 
 
-@pytest.mark.parametrize(
-    "pasted",
-    ["", "  ", "/", "https://", "https:///chat/completions", "ftp://host", "file:///etc/passwd"],
-)
-def test_what_is_no_web_address_is_refused_with_an_example(pasted: str) -> None:
+def test_other_schemes_are_refused_with_an_example() -> None:
     """The message shows what an endpoint looks like."""
-    with pytest.raises(InvalidInputError, match=r"must be an http or https URL, such as https://"):
-        route_for(pasted)
+    for pasted in [
+        "",
+        "  ",
+        "/",
+        "https://",
+        "https:///chat/completions",
+        "ftp://host",
+        "file:///etc/passwd",
+    ]:
+        with pytest.raises(
+            InvalidInputError, match=r"must be an http or https URL, such as https://"
+        ):
+            route_for(pasted)
 
 
-@pytest.mark.parametrize(
-    "pasted",
-    [
+def test_invalid_urls_are_refused_with_the_reason() -> None:
+    """With and without a scheme."""
+    for pasted in [
         "https://host:port",
         "https://host:99999",
         "https://[::1",
@@ -224,23 +223,20 @@ def test_what_is_no_web_address_is_refused_with_an_example(pasted: str) -> None:
         "https://phi eastus2.models.ai.azure.com",
         "https://phi%20.models.ai.azure.com",
         f"https://{'a' * 64}.models.ai.azure.com",
-    ],
-)
-def test_a_broken_address_is_refused_with_the_reason(pasted: str) -> None:
-    """With and without a scheme."""
-    with pytest.raises(InvalidInputError, match="is no URL: "):
-        route_for(pasted)
+    ]:
+        with pytest.raises(InvalidInputError, match="is no URL: "):
+            route_for(pasted)
 
 
-@pytest.mark.parametrize("pasted", ["https://user:secret@host", "https://secret@host/v1"])
-def test_a_key_inside_the_endpoint_is_refused_and_not_shown(pasted: str) -> None:
+def test_keys_inside_urls_are_refused_and_hidden() -> None:
     """Endpoints are logged; keys must not be."""
-    with pytest.raises(InvalidInputError, match="Pass the key as `credential`") as caught:
-        route_for(pasted)
-    assert "secret" not in str(caught.value)
+    for pasted in ["https://user:secret@host", "https://secret@host/v1"]:
+        with pytest.raises(InvalidInputError, match="Pass the key as `credential`") as caught:
+            route_for(pasted)
+        assert "secret" not in str(caught.value)
 
 
-def test_only_kinds_that_read_a_model_are_sent_one() -> None:
+def test_only_some_endpoint_types_take_a_model() -> None:
     """Single-model servers answer 404 to a name that they do not expect."""
     assert {kind.name: kind.model for kind in (routes.SERVERLESS, routes.MANAGED)} == {
         "serverless API": "omitted",
@@ -248,3 +244,18 @@ def test_only_kinds_that_read_a_model_are_sent_one() -> None:
     }
     assert {k.model for k in (routes.FOUNDRY, routes.OPENAI_V1, routes.GITHUB)} == {"required"}
     assert {k.model for k in (routes.OTHER, routes.OPENAI_SERVER)} == {"optional"}
+
+
+def test_query_parameters_are_kept() -> None:
+    """Repeated ones, those without a value, and their order."""
+    queries = {
+        "a=1&a=2&flag&sig=x%2By%3D": "a=1&a=2&flag=&sig=x%2By%3D&" + V[1:],
+        "a=1&api-version=3&a=2": "a=1&api-version=3&a=2",
+        "api-version=&b": f"{V[1:]}&b=",
+    }
+    for pasted, sent in queries.items():
+        route = route_for(f"{SERVERLESS}?{pasted}")
+        assert f"{SERVERLESS}/chat/completions?{sent}" == route.chat_url
+        assert f"{SERVERLESS}/info?{sent}" == route.info_url
+    other = route_for(f"{SERVERLESS}?api-version=1&a=2&api-version=3", "9")
+    assert other.chat_url.endswith("?api-version=9&a=2")

@@ -54,7 +54,7 @@ class Read:
 # -- failures --
 
 
-def test_a_stream_without_finish_reason_or_done_is_an_interruption() -> None:
+def test_an_unfinished_stream_is_an_interruption() -> None:
     """What came is given; then the error says that it is not all."""
     read = Read(event(ROLE) + event(TEXT))
     assert read.objects == [ROLE, TEXT]
@@ -63,40 +63,40 @@ def test_a_stream_without_finish_reason_or_done_is_an_interruption() -> None:
     assert read.error.is_retryable
 
 
-def test_a_finish_reason_of_any_choice_ends_the_stream() -> None:
+def test_any_choices_finish_reason_ends_the_stream() -> None:
     """And one that is null ends none."""
     both = {"choices": [{"index": 0, "finish_reason": None}, {"index": 1, "finish_reason": "eos"}]}
     assert Read(event(both)).error is None
     assert isinstance(Read(event(TEXT)).error, InterruptedStreamError)
 
 
-@pytest.mark.parametrize("choices", [None, [], {}, "x", [None], [1], [{}]])
-def test_odd_choices_finish_nothing_and_break_nothing(choices: Any) -> None:
+def test_malformed_choices_are_harmless() -> None:
     """Filter chunks have none; some servers send null."""
-    read = Read(event({"choices": choices}))
-    assert read.objects == [{"choices": choices}]
-    assert isinstance(read.error, InterruptedStreamError)
-
-
-@pytest.mark.parametrize("cut", range(len(WHOLE) + 1))
-def test_a_stream_cut_anywhere_gives_a_prefix_and_then_the_truth(cut: int) -> None:
-    """Never garbage: whole objects, then an interruption or, once finished, a clean end."""
-    read = Read(WHOLE[:cut])
-    everything = [ROLE, TEXT, FINISH]
-    assert read.objects == everything[: len(read.objects)]
-    if read.objects == everything:
-        assert read.error is None
-    elif cut == 0:
-        assert isinstance(read.error, InvalidResponseError)
-    else:
+    for choices in [None, [], {}, "x", [None], [1], [{}]]:
+        read = Read(event({"choices": choices}))
+        assert read.objects == [{"choices": choices}]
         assert isinstance(read.error, InterruptedStreamError)
 
 
-@pytest.mark.parametrize("cut", range(len(WHOLE) + 1))
-def test_pieces_of_the_network_mean_nothing(cut: int) -> None:
+def test_a_cut_stream_gives_its_beginning() -> None:
+    """Never garbage: whole objects, then an interruption or, once finished, a clean end."""
+    for cut in range(len(WHOLE) + 1):
+        read = Read(WHOLE[:cut])
+        everything = [ROLE, TEXT, FINISH]
+        assert read.objects == everything[: len(read.objects)]
+        if read.objects == everything:
+            assert read.error is None
+        elif cut == 0:
+            assert isinstance(read.error, InvalidResponseError)
+        else:
+            assert isinstance(read.error, InterruptedStreamError)
+
+
+def test_network_boundaries_mean_nothing() -> None:
     """A UTF-8 character, a line end or a field name may be cut in two."""
-    read = Read(WHOLE[:cut], WHOLE[cut:])
-    assert (read.objects, read.error) == ([ROLE, TEXT, FINISH], None)
+    for cut in range(len(WHOLE) + 1):
+        read = Read(WHOLE[:cut], WHOLE[cut:])
+        assert (read.objects, read.error) == ([ROLE, TEXT, FINISH], None)
 
 
 def test_a_stream_may_come_byte_by_byte() -> None:
@@ -129,25 +129,25 @@ ERRORS = {
 }
 
 
-@pytest.mark.parametrize(("body", "kind"), ERRORS.values(), ids=ERRORS)
-def test_an_error_in_mid_stream_is_raised(body: Any, kind: type[AzurePhi3Error]) -> None:
+def test_an_error_in_mid_stream_is_raised() -> None:
     """What came before it, even in the same piece, is given first."""
-    read = Read(event(ROLE) + event(TEXT) + event(body) + DONE)
-    assert read.objects == [ROLE, TEXT]
-    assert type(read.error) is kind
-    assert "The stream reported an error" in str(read.error)
-    assert read.error.request_id == "r-1"
+    for body, kind in ERRORS.values():
+        read = Read(event(ROLE) + event(TEXT) + event(body) + DONE)
+        assert read.objects == [ROLE, TEXT]
+        assert type(read.error) is kind
+        assert "The stream reported an error" in str(read.error)
+        assert read.error.request_id == "r-1"
 
 
-@pytest.mark.parametrize("error", [None, {}, "", False])
-def test_an_empty_error_field_is_no_error(error: Any) -> None:
+def test_an_empty_error_field_is_no_error() -> None:
     """Some servers write the field always."""
-    body = {**FINISH, "error": error}
-    read = Read(event(body))
-    assert (read.objects, read.error) == ([body], None)
+    for error in [None, {}, "", False]:
+        body = {**FINISH, "error": error}
+        read = Read(event(body))
+        assert (read.objects, read.error) == ([body], None)
 
 
-def test_a_server_that_cannot_re_encode_its_stream_says_so_in_an_error_event() -> None:
+def test_an_unencodable_chunk_is_an_error_event() -> None:
     """Managed compute's own words, whose rest is on lines without `data:`; then it goes on."""
     spoilt = (
         b'event: error\ndata: Error parsing decoded stream: data: {"x": 1}\n'
@@ -160,51 +160,51 @@ def test_a_server_that_cannot_re_encode_its_stream_says_so_in_an_error_event() -
     assert "disable_streaming=True" in str(read.error)
 
 
-def test_an_error_event_is_an_error_whatever_it_holds() -> None:
+def test_an_error_event_is_always_an_error() -> None:
     """The name alone says it."""
     read = Read(b"event: error\n" + event({"detail": "engine stopped"}))
     assert isinstance(read.error, ServerError)
     assert "engine stopped" in str(read.error)
 
 
-@pytest.mark.parametrize("data", [b"[]", b"[1]", b"1", b'"text"', b"null", b"true"])
-def test_an_event_that_is_json_but_no_object_is_refused(data: bytes) -> None:
+def test_events_that_are_not_objects_are_refused() -> None:
     """It is no completion."""
-    read = Read(event(ROLE) + b"data: " + data + b"\n\n" + DONE)
-    assert read.objects == [ROLE]
-    assert "not a JSON object" in str(read.error)
+    for data in [b"[]", b"[1]", b"1", b'"text"', b"null", b"true"]:
+        read = Read(event(ROLE) + b"data: " + data + b"\n\n" + DONE)
+        assert read.objects == [ROLE]
+        assert "not a JSON object" in str(read.error)
 
 
-@pytest.mark.parametrize("data", [b"{", b'{"choices": [', b"hello", b"[DONE", b"\xff"])
-def test_an_event_that_is_no_json_is_refused(data: bytes) -> None:
+def test_events_that_are_not_json_are_refused() -> None:
     """Terminated by its blank line, it cannot be the place of a cut."""
-    read = Read(event(ROLE) + b"data: " + data + b"\n\n" + event(FINISH) + DONE)
-    assert read.objects == [ROLE]
-    assert isinstance(read.error, InvalidResponseError)
+    for data in [b"{", b'{"choices": [', b"hello", b"[DONE", b"\xff"]:
+        read = Read(event(ROLE) + b"data: " + data + b"\n\n" + event(FINISH) + DONE)
+        assert read.objects == [ROLE]
+        assert isinstance(read.error, InvalidResponseError)
 
 
 # -- what is no stream --
 
 
-@pytest.mark.parametrize("lead", [b"", b"\n", b" \r\n\t", b"\xef\xbb\xbf", b"\xef\xbb\xbf "])
-@pytest.mark.parametrize("size", [1, 3, 10_000])
-def test_a_whole_json_answer_is_taken_for_what_it_is(lead: bytes, size: int) -> None:
+def test_a_complete_json_response_is_accepted() -> None:
     """Managed-compute server 0.1.8 ignores `stream`."""
-    answer = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
-    content = lead + json.dumps(answer, indent=1).encode()
-    read = Read(*(content[at : at + size] for at in range(0, len(content), size)))
-    assert (read.objects, read.error) == ([answer], None)
+    for lead in [b"", b"\n", b" \r\n\t", b"\xef\xbb\xbf", b"\xef\xbb\xbf "]:
+        for size in [1, 3, 10_000]:
+            answer = {"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}
+            content = lead + json.dumps(answer, indent=1).encode()
+            read = Read(*(content[at : at + size] for at in range(0, len(content), size)))
+            assert (read.objects, read.error) == ([answer], None)
 
 
-def test_a_whole_json_error_under_status_200_is_raised() -> None:
+def test_a_json_error_under_200_is_raised() -> None:
     """TGI-like back ends answer so."""
     read = Read(b'{"error": {"code": "429", "message": "busy"}}')
     assert isinstance(read.error, RateLimitError)
 
 
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
+def test_other_bodies_are_shown() -> None:
+    """A proxy's page, an empty body, a sentence: all came with status 200."""
+    for content, said in [
         (b"", "an empty body"),
         (b" \n\r\n\t", "an empty body"),
         (b" " * 3000, "text that is not an event stream"),
@@ -215,32 +215,29 @@ def test_a_whole_json_error_under_status_200_is_raised() -> None:
         (b"NOT FOUND", "NOT FOUND"),
         (b"upstream request timeout\n\n", "upstream request timeout"),
         (b"\xff\xfe\x00", "not an event stream"),
-    ],
-)
-def test_what_is_no_stream_is_shown(content: bytes, said: str) -> None:
-    """A proxy's page, an empty body, a sentence: all came with status 200."""
-    read = Read(content)
-    assert read.objects == []
-    assert isinstance(read.error, InvalidResponseError)
-    assert said in str(read.error)
-    assert read.error.request_id == "r-1"
+    ]:
+        read = Read(content)
+        assert read.objects == []
+        assert isinstance(read.error, InvalidResponseError)
+        assert said in str(read.error)
+        assert read.error.request_id == "r-1"
 
 
-@pytest.mark.parametrize("size", [1, 6, 1000])
-@pytest.mark.parametrize("content", [b"dog", b"not found", b" " * 1030 + b'{"a": 1}'])
-def test_what_is_no_stream_is_so_wherever_it_is_cut(content: bytes, size: int) -> None:
+def test_other_bodies_are_recognized_in_any_pieces() -> None:
     """A first byte that could begin a field decides nothing."""
-    read = Read(*(content[at : at + size] for at in range(0, len(content), size)))
-    assert isinstance(read.error, InvalidResponseError)
-    assert str(read.error) == str(Read(content).error)
+    for size in [1, 6, 1000]:
+        for content in [b"dog", b"not found", b" " * 1030 + b'{"a": 1}']:
+            read = Read(*(content[at : at + size] for at in range(0, len(content), size)))
+            assert isinstance(read.error, InvalidResponseError)
+            assert str(read.error) == str(Read(content).error)
 
 
-@pytest.mark.parametrize("content", [b": keep-alive\n\n", b"event: x\n\n", b"id: 1\n", b"retry: 1"])
-def test_a_stream_that_ends_before_its_first_object_is_an_interruption(content: bytes) -> None:
+def test_an_empty_stream_is_an_interruption() -> None:
     """It was a stream, and nothing of the answer was received: `partial` is empty, not unknown."""
-    read = Read(content)
-    assert isinstance(read.error, InterruptedStreamError)
-    assert read.error.partial == ""
+    for content in [b": keep-alive\n\n", b"event: x\n\n", b"id: 1\n", b"retry: 1"]:
+        read = Read(content)
+        assert isinstance(read.error, InterruptedStreamError)
+        assert read.error.partial == ""
 
 
 def test_a_body_beyond_the_bound_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,13 +250,13 @@ def test_a_body_beyond_the_bound_is_dropped(monkeypatch: pytest.MonkeyPatch) -> 
 # -- variants that are all right --
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-@pytest.mark.parametrize("space", ["", " "])
-@pytest.mark.parametrize("lead", [b"", b"\xef\xbb\xbf", b"\n\n", b": hi\n\n", b"id: 1\nretry: 2\n"])
-def test_every_framing_seen_is_read(end: str, space: str, lead: bytes) -> None:
+def test_every_known_framing_is_read() -> None:
     """With and without the space, all line ends, a BOM, comments and other fields."""
-    stream = lead + b"".join(event(body, end, space) for body in (ROLE, TEXT, FINISH))
-    assert Read(stream).objects == [ROLE, TEXT, FINISH]
+    for end in ["\n", "\r\n", "\r"]:
+        for space in ["", " "]:
+            for lead in [b"", b"\xef\xbb\xbf", b"\n\n", b": hi\n\n", b"id: 1\nretry: 2\n"]:
+                stream = lead + b"".join(event(body, end, space) for body in (ROLE, TEXT, FINISH))
+                assert Read(stream).objects == [ROLE, TEXT, FINISH]
 
 
 def test_several_data_lines_are_one_object() -> None:
@@ -281,39 +278,39 @@ def test_finish_reason_without_done_is_complete() -> None:
     assert (read.objects, read.error) == ([TEXT, FINISH], None)
 
 
-@pytest.mark.parametrize("last", [b"data: [DONE]", b"data:[DONE]\n", b"data: [DONE]\r"])
-def test_done_needs_no_blank_line(last: bytes) -> None:
+def test_done_needs_no_blank_line() -> None:
     """Some servers close right after it."""
-    read = Read(event(TEXT) + last)
-    assert (read.objects, read.error) == ([TEXT], None)
+    for last in [b"data: [DONE]", b"data:[DONE]\n", b"data: [DONE]\r"]:
+        read = Read(event(TEXT) + last)
+        assert (read.objects, read.error) == ([TEXT], None)
 
 
-def test_a_last_object_needs_no_blank_line() -> None:
+def test_the_last_object_needs_no_blank_line() -> None:
     """It is whole JSON, so it is whole."""
     read = Read(event(TEXT) + event(FINISH).rstrip())
     assert (read.objects, read.error) == ([TEXT, FINISH], None)
 
 
-def test_an_error_as_the_last_event_needs_no_blank_line() -> None:
+def test_a_last_error_needs_no_blank_line() -> None:
     """It is not mistaken for an interruption."""
     read = Read(event(TEXT) + event({"error": {"message": "m", "status": 400}}).rstrip())
     assert isinstance(read.error, BadRequestError)
 
 
-@pytest.mark.parametrize("tail", [b"garbage", event({"error": {"message": "late"}}), event(TEXT)])
-def test_nothing_after_done_counts(tail: bytes) -> None:
+def test_nothing_after_done_counts() -> None:
     """In the same piece, or in a later one before the connection is closed."""
-    read = Read(event(TEXT) + DONE + tail)
-    assert (read.objects, read.error) == ([TEXT], None)
+    for tail in [b"garbage", event({"error": {"message": "late"}}), event(TEXT)]:
+        read = Read(event(TEXT) + DONE + tail)
+        assert (read.objects, read.error) == ([TEXT], None)
 
 
-def test_bytes_that_are_no_utf_8_cost_one_character_not_the_answer() -> None:
+def test_invalid_utf_8_costs_one_character() -> None:
     """They become U+FFFD."""
     read = Read(b'data: {"choices": [], "id": "a\xffb"}\n\n' + DONE)
     assert read.objects == [{"choices": [], "id": "a\ufffdb"}]
 
 
-def test_usage_after_the_finish_reason_still_comes() -> None:
+def test_usage_may_follow_the_finish_reason() -> None:
     """The separate last chunk of vLLM and Azure OpenAI."""
     usage = {"choices": [], "usage": {"prompt_tokens": 1}}
     assert Read(event(FINISH) + event(usage) + DONE).objects == [FINISH, usage]

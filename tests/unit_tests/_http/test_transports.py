@@ -28,7 +28,7 @@ from langchain_azure_phi3 import (
     ServerError,
 )
 from langchain_azure_phi3._http import client, transfer
-from tests.integration_tests.colours import COLOURS, ask
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 from tests.raw_server import answering, serving
 
 OK = b"HTTP/1.1 200 OK"
@@ -103,7 +103,7 @@ async def test_unrequested_bytes_are_nobodys_response(
     """
     certificate: Path | None = request.getfixturevalue("known_certificate") if secure else None
     is_blind = own and secure and not at_once
-    for colour in COLOURS[::2] if is_blind else COLOURS:
+    for mode in CALL_MODES[::2] if is_blind else CALL_MODES:
         for extra in EXTRAS.values():
             sent = threading.Event()
 
@@ -127,14 +127,14 @@ async def test_unrequested_bytes_are_nobodys_response(
 
             with answering(respond, certificate=certificate) as server:
                 async with model_for(server.url, own=own) as model:
-                    assert "from 1" == (await ask(model, colour, "one")).text
+                    assert "from 1" == (await call_model(model, mode, "one")).text
                     await asyncio.to_thread(sent.wait)
                     sent.clear()
                     await asyncio.sleep(0.02)
                     for question in ("two", "three"):
-                        text = (await ask(model, colour, question)).text
+                        text = (await call_model(model, mode, question)).text
                         assert text == f"from {len(server.accepted)}"
-                    if own or not colour.startswith("a") or extra not in HARMLESS:
+                    if own or not mode.startswith("a") or extra not in HARMLESS:
                         assert 2 == len(server.accepted)
 
 
@@ -167,12 +167,12 @@ ENDS = {
 
 async def test_connections_that_end_are_not_reused() -> None:
     """As the response says, or because the server closed it meanwhile."""
-    for colour in ("invoke", "ainvoke"):
+    for mode in ("invoke", "ainvoke"):
         for response in ENDS.values():
             with answering(lambda c, _, r=response: c.sendall(r), once=True) as server:  # type: ignore[misc]
                 async with model_for(server.url) as model:
                     for _ in range(2):
-                        assert "Hi" == (await ask(model, colour, "?")).text
+                        assert "Hi" == (await call_model(model, mode, "?")).text
                 assert 2 == len(server.accepted)
 
 
@@ -234,8 +234,8 @@ async def test_no_cookies_are_kept() -> None:
 
     with answering(respond) as server:
         async with model_for(server.url) as model:
-            for colour in ("invoke", "invoke", "ainvoke", "ainvoke"):
-                await ask(model, colour, "?")
+            for mode in ("invoke", "invoke", "ainvoke", "ainvoke"):
+                await call_model(model, mode, "?")
     assert 4 == len(seen)
     assert not any(b"\r\ncookie:" in received for received in seen)
 
@@ -243,10 +243,10 @@ async def test_no_cookies_are_kept() -> None:
 # -- how failures are named ----------------------------------------------------------------------
 
 
-async def failure_of(model: ChatAzurePhi3, colour: str, question: Any = "?") -> AzurePhi3Error:
+async def failure_of(model: ChatAzurePhi3, mode: str, question: Any = "?") -> AzurePhi3Error:
     """The error of a call, which holds no trace of aiohttp's."""
     with pytest.raises(AzurePhi3Error) as caught:
-        await ask(model, colour, question)
+        await call_model(model, mode, question)
     cause = caught.value.__cause__
     assert cause is None or isinstance(cause, httpx.HTTPError)
     return caught.value
@@ -260,14 +260,14 @@ async def test_nobody_listening_is_a_failed_connection() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
     async with model_for(url) as model:
-        for colour in PATHS:
-            assert isinstance(await failure_of(model, colour), ConnectionFailedError)
+        for mode in PATHS:
+            assert isinstance(await failure_of(model, mode), ConnectionFailedError)
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
 async def test_each_timeout_has_its_code(own: bool) -> None:
     """A full queue of connections, a silent server, and one that does not read."""
-    for colour in PATHS:
+    for mode in PATHS:
         with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
             address = listening.getsockname()
             waiting = [socket.socket() for _ in range(4)]
@@ -275,18 +275,18 @@ async def test_each_timeout_has_its_code(own: bool) -> None:
                 each.setblocking(False)
                 each.connect_ex(address)
             async with model_for(f"http://127.0.0.1:{address[1]}", own=own, timeout=0.1) as model:
-                error = await failure_of(model, colour)
+                error = await failure_of(model, mode)
             assert isinstance(error, RequestTimeoutError)
             assert "connect_timeout" == error.code
             for each in waiting:
                 each.close()
         with answering(lambda *_: None) as server:
             async with model_for(server.url, own=own, timeout=(5, 0.1)) as model:
-                assert "read_timeout" == (await failure_of(model, colour)).code
+                assert "read_timeout" == (await failure_of(model, mode)).code
         with socket.create_server(("127.0.0.1", 0)) as listening:
             url = f"http://127.0.0.1:{listening.getsockname()[1]}"
             async with model_for(url, own=own, timeout=(5, 0.2)) as model:
-                error = await failure_of(model, colour, "x" * 30_000_000)
+                error = await failure_of(model, mode, "x" * 30_000_000)
                 assert "write_timeout" == error.code
                 assert isinstance(error, RequestTimeoutError)
 
@@ -302,11 +302,11 @@ async def test_a_slow_upload_may_take_longer() -> None:
             received = connection.recv(65_536)
         connection.sendall(completion())
 
-    for colour in PATHS:
+    for mode in PATHS:
         with answering(slowly, early=True) as server:
             async with model_for(server.url, timeout=(5, 0.3)) as model:
                 began = time.monotonic()
-                assert "Hi" == (await ask(model, colour, "x" * size)).text
+                assert "Hi" == (await call_model(model, mode, "x" * size)).text
                 assert time.monotonic() - began > 0.3
 
 
@@ -318,10 +318,10 @@ async def test_an_early_refusal_is_read() -> None:
         connection.sendall(refusal)
         time.sleep(0.2)
 
-    for colour in PATHS:
+    for mode in PATHS:
         with answering(refuse, once=True, early=True) as server:
             async with model_for(server.url) as model:
-                error = await failure_of(model, colour, "x" * 20_000_000)
+                error = await failure_of(model, mode, "x" * 20_000_000)
         assert 413 == error.status_code or isinstance(error, ConnectionFailedError)
 
 
@@ -333,8 +333,8 @@ async def test_headers_that_cannot_be_sent_are_refused() -> None:
     with answering(lambda *_: None) as server:
         for value in HEADERS:
             async with model_for(server.url, default_headers={"x-a": value}) as model:
-                for colour in PATHS:
-                    error = await failure_of(model, colour)
+                for mode in PATHS:
+                    error = await failure_of(model, mode)
                     assert isinstance(error, InvalidInputError)
                     assert value not in str(error)
 
@@ -389,17 +389,17 @@ NOT_HTTP = {
 }
 
 
-@pytest.mark.parametrize("colour", PATHS)
-async def test_unusual_responses_are_read(colour: str) -> None:
+@pytest.mark.parametrize("mode", PATHS)
+async def test_unusual_responses_are_read(mode: str) -> None:
     """Gateways and small servers write what is in no standard."""
     for how, response in READABLE.items():
         with serving(response) as url:
             async with model_for(url) as model:
-                assert "Hi" == (await ask(model, colour, "?")).text, how
+                assert "Hi" == (await call_model(model, mode, "?")).text, how
 
 
-@pytest.mark.parametrize("colour", PATHS)
-async def test_broken_responses_are_errors(colour: str) -> None:
+@pytest.mark.parametrize("mode", PATHS)
+async def test_broken_responses_are_errors(mode: str) -> None:
     """Of a kind that may pass; without the line that cannot be read, which may hold a key."""
     cases = [(each, ConnectionFailedError) for each in NOT_HTTP.items()]
     cases += [(each, InterruptedStreamError) for each in INCOMPLETE.items()]  # type: ignore[misc]
@@ -407,7 +407,7 @@ async def test_broken_responses_are_errors(colour: str) -> None:
         head, separator, body = response.partition(b"\r\n\r\n")
         with serving(head + separator, body) as url:
             async with model_for(f"{url}?code=a-gateways-key") as model:
-                error = await failure_of(model, colour)
+                error = await failure_of(model, mode)
         assert isinstance(error, expected), how
         assert "gateways-key" not in str(error)
 
@@ -424,8 +424,8 @@ async def test_error_bodies_are_bounded() -> None:
         )
     ) as server:
         async with model_for(server.url) as model:
-            for colour in COLOURS:
-                error = await failure_of(model, colour)
+            for mode in CALL_MODES:
+                error = await failure_of(model, mode)
                 assert isinstance(error, ServerError)
                 assert error.response is not None
                 assert transfer.MAX_ERROR_BYTES == len(error.response.content)
@@ -460,11 +460,11 @@ async def test_compression_is_not_requested_but_bounded(own: bool) -> None:
 
         with answering(respond) as server:
             async with model_for(server.url, own=own) as model:
-                for colour in PATHS:
+                for mode in PATHS:
                     if expected is None:
-                        assert "Hi" == (await ask(model, colour, "?")).text
+                        assert "Hi" == (await call_model(model, mode, "?")).text
                     else:
-                        error = await failure_of(model, colour)
+                        error = await failure_of(model, mode)
                         assert isinstance(error, expected)
                         assert text in str(error)
     assert all(b"accept-encoding: identity\r\n" in received for received in seen)
@@ -474,7 +474,7 @@ async def test_compression_is_not_requested_but_bounded(own: bool) -> None:
 
 
 @pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
-async def test_the_last_chunk_does_not_wait_for_the_body(own: bool) -> None:
+async def test_the_last_chunk_is_not_delayed(own: bool) -> None:
     """A connection is worth half a second, but not of the reader's time."""
     with answering(lambda c, _: c.sendall(streamed(end=b""))) as server:
         async with model_for(server.url, own=own) as model:
@@ -502,7 +502,7 @@ TAILS: dict[str, tuple[Callable[[socket.socket], None], int]] = {
 @pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
 async def test_streams_give_their_connections_back(own: bool) -> None:
     """If the end of the body follows soon after `[DONE]`."""
-    for colour in ("stream", "astream"):
+    for mode in ("stream", "astream"):
         for tail, connections in TAILS.values():
 
             def respond(
@@ -514,7 +514,7 @@ async def test_streams_give_their_connections_back(own: bool) -> None:
             with answering(respond) as server:
                 async with model_for(server.url, own=own) as model:
                     for _ in range(2):
-                        assert "Hi" == (await ask(model, colour, "?")).text
+                        assert "Hi" == (await call_model(model, mode, "?")).text
                     assert connections == len(server.accepted)
 
 
@@ -528,7 +528,7 @@ async def test_drips_after_the_end_are_awaited_once() -> None:
 
     with answering(drip) as server:
         async with model_for(server.url) as model:
-            for colour in ("stream", "astream"):
+            for mode in ("stream", "astream"):
                 began = time.monotonic()
-                await ask(model, colour, "?")
+                await call_model(model, mode, "?")
                 assert time.monotonic() - began < 2

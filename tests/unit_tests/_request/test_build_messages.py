@@ -261,7 +261,15 @@ FOLDS = {"system_message_mode": "user"}
 JSON_CALL = {"tools": [], "response_format": {"type": "json_object"}}
 INSTRUCTED = {"role": "system", "content": f"Be brief.\n\n{JSON_INSTRUCTIONS}"}
 
-CONVERSATIONS: dict[str, Row] = {
+
+def check(rows: dict[str, Row]) -> None:
+    """That each conversation of a table is sent as expected."""
+    for name, row in rows.items():
+        request = build_request(RequestSettings(**row.settings), row.messages, row.call)
+        assert request.payload["messages"] == row.expected, name
+
+
+SYSTEM_MESSAGES: dict[str, Row] = {
     "messages of one role stay apart": Row(
         [HI, HI, AIMessage("a"), AIMessage("b"), SYSTEM],
         [WIRE_HI, WIRE_HI, assistant("a"), assistant("b"), WIRE_SYSTEM],
@@ -294,6 +302,15 @@ CONVERSATIONS: dict[str, Row] = {
         FOLDS,
     ),
     "empty system folded alone": Row([SystemMessage("")], [user("")], FOLDS),
+}
+
+
+def test_system_messages_fold_where_templates_drop_them() -> None:
+    """Unless the settings or the endpoint decide otherwise; nothing else is merged."""
+    check(SYSTEM_MESSAGES)
+
+
+INSTRUCTIONS: dict[str, Row] = {
     "instructions after the system message": Row(
         [SYSTEM, SYSTEM, HI], [INSTRUCTED, WIRE_SYSTEM, WIRE_HI], call=JSON_CALL
     ),
@@ -321,6 +338,15 @@ CONVERSATIONS: dict[str, Row] = {
         ],
         call=JSON_CALL,
     ),
+}
+
+
+def test_instructions_end_the_first_system_message() -> None:
+    """The user's own text comes first."""
+    check(INSTRUCTIONS)
+
+
+MEDIA: dict[str, Row] = {
     "media of tools after the last result": Row(
         [
             AIMessage("", tool_calls=[CALL, {**CALL, "id": "c2"}]),
@@ -379,11 +405,9 @@ CONVERSATIONS: dict[str, Row] = {
 }
 
 
-def test_conversation_is_sent_as_the_model_needs_it() -> None:
-    """By the settings, the model and the call."""
-    for name, row in CONVERSATIONS.items():
-        request = build_request(RequestSettings(**row.settings), row.messages, row.call)
-        assert request.payload["messages"] == row.expected, name
+def test_media_fit_what_the_model_accepts() -> None:
+    """Those of tools follow the last result: tool messages hold only text."""
+    check(MEDIA)
 
 
 def test_newest_images_of_a_message_stay() -> None:

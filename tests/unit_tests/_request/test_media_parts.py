@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from langchain_azure_phi3._request.media_parts import audio_part, image_part, media_part
 from langchain_azure_phi3.errors import InvalidInputError
-from tests.unit_tests.pictures import (
+from tests.unit_tests.images import (
     MP3,
     MP3_FRAME,
     WAV,
+    base64_of,
     bmp_of,
     data_url,
     jpeg_of,
     png_of,
-    text_of,
     tiff_of,
     webp_of,
 )
@@ -34,7 +34,7 @@ def wire_image(url: str, **fields: Any) -> Json:
 
 def wire_audio(data: bytes, audio_format: str) -> Json:
     """Inline audio of the wire."""
-    return {"type": "input_audio", "input_audio": {"data": text_of(data), "format": audio_format}}
+    return {"type": "input_audio", "input_audio": {"data": base64_of(data), "format": audio_format}}
 
 
 REFUSED_IMAGES: dict[str, tuple[Json, str]] = {
@@ -43,12 +43,12 @@ REFUSED_IMAGES: dict[str, tuple[Json, str]] = {
     "a number": ({"type": "image_url", "image_url": 3}, "must be text, not int"),
     "empty": ({"type": "image", "base64": ""}, "is empty"),
     "empty bytes": ({"type": "image", "base64": b""}, "is empty"),
-    "svg": ({"type": "image", "base64": text_of(b"<svg xmlns='x'></svg>")}, "SVG"),
-    "pdf": ({"type": "image", "base64": text_of(b"%PDF-1.7")}, "a PDF"),
-    "heic": ({"type": "image", "base64": text_of(b"\0\0\0\x18ftypheic")}, "HEIC"),
-    "html": ({"type": "image", "base64": text_of(b"<!DOCTYPE html>")}, "a web page"),
-    "html, bare": ({"type": "image", "base64": text_of(b"\n<HTML><head>")}, "a web page"),
-    "text": ({"type": "image", "base64": text_of(b"just some text")}, "of no known format"),
+    "svg": ({"type": "image", "base64": base64_of(b"<svg xmlns='x'></svg>")}, "SVG"),
+    "pdf": ({"type": "image", "base64": base64_of(b"%PDF-1.7")}, "a PDF"),
+    "heic": ({"type": "image", "base64": base64_of(b"\0\0\0\x18ftypheic")}, "HEIC"),
+    "html": ({"type": "image", "base64": base64_of(b"<!DOCTYPE html>")}, "a web page"),
+    "html, bare": ({"type": "image", "base64": base64_of(b"\n<HTML><head>")}, "a web page"),
+    "text": ({"type": "image", "base64": base64_of(b"just some text")}, "of no known format"),
     "not base64": ({"type": "image", "base64": "no way!"}, "it contains '!'"),
     "odd length": ({"type": "image", "base64": "AAAAA"}, "its length is impossible"),
     "padding inside": ({"type": "image", "base64": "AA==AAAA"}, "it contains '='"),
@@ -71,7 +71,7 @@ def test_broken_images_are_refused_with_advice() -> None:
 
 def test_broken_audio_is_refused_with_advice() -> None:
     """Before anything is sent."""
-    ogg = {"type": "audio", "base64": text_of(b"OggS"), "mime_type": "audio/ogg"}
+    ogg = {"type": "audio", "base64": base64_of(b"OggS"), "mime_type": "audio/ogg"}
     refused: list[tuple[Json, str]] = [
         ({"type": "audio"}, "holds no audio"),
         ({"type": "input_audio", "input_audio": "x"}, "input_audio must be"),
@@ -91,20 +91,20 @@ IMAGES: dict[str, Json] = {
     "openai": {"type": "image_url", "image_url": {"url": data_url(PNG, "image/png")}},
     "openai, short": {"type": "image_url", "image_url": data_url(PNG, "image/png")},
     "openai responses": {"type": "input_image", "image_url": data_url(PNG, "image/png")},
-    "langchain v1": {"type": "image", "base64": text_of(PNG), "mime_type": "image/png"},
-    "langchain v1, no type": {"type": "image", "base64": text_of(PNG)},
-    "langchain v0": {"type": "image", "source_type": "base64", "data": text_of(PNG)},
+    "langchain v1": {"type": "image", "base64": base64_of(PNG), "mime_type": "image/png"},
+    "langchain v1, no type": {"type": "image", "base64": base64_of(PNG)},
+    "langchain v0": {"type": "image", "source_type": "base64", "data": base64_of(PNG)},
     "data url as a url": {"type": "image", "url": data_url(PNG, "image/png")},
-    "anthropic": {"type": "image", "source": {"type": "base64", "data": text_of(PNG)}},
-    "mcp": {"type": "image", "data": text_of(PNG), "mimeType": "image/png"},
-    "file": {"type": "file", "base64": text_of(PNG), "mime_type": "image/png"},
+    "anthropic": {"type": "image", "source": {"type": "base64", "data": base64_of(PNG)}},
+    "mcp": {"type": "image", "data": base64_of(PNG), "mimeType": "image/png"},
+    "file": {"type": "file", "base64": base64_of(PNG), "mime_type": "image/png"},
     "media": {"type": "media", "data": PNG, "mime_type": "image/png"},
     "bytes": {"type": "image", "base64": PNG},
-    "wrong type": {"type": "image", "base64": text_of(PNG), "mime_type": "image/jpeg"},
+    "wrong type": {"type": "image", "base64": base64_of(PNG), "mime_type": "image/jpeg"},
     "url of wrong type": {"type": "image_url", "image_url": data_url(PNG, "image/jpg")},
     "upper case": {"type": "image", "url": data_url(PNG).replace("data:", "DATA:")},
-    "line breaks": {"type": "image", "base64": "\n".join(text_of(PNG))},
-    "no padding": {"type": "image", "base64": text_of(PNG).rstrip("=")},
+    "line breaks": {"type": "image", "base64": "\n".join(base64_of(PNG))},
+    "no padding": {"type": "image", "base64": base64_of(PNG).rstrip("=")},
 }
 
 
@@ -167,12 +167,12 @@ def test_standard_data_url_is_not_copied() -> None:
 def test_every_form_of_audio_becomes_one_part() -> None:
     """With the format that the bytes have."""
     blocks: list[Json] = [
-        {"type": "input_audio", "input_audio": {"data": text_of(WAV), "format": "wav"}},
-        {"type": "input_audio", "input_audio": {"data": text_of(WAV), "format": "mp3"}},
-        {"type": "audio", "base64": text_of(WAV), "mime_type": "audio/wav"},
-        {"type": "audio", "base64": text_of(WAV)},
-        {"type": "audio", "source_type": "base64", "data": text_of(WAV)},
-        {"type": "file", "base64": text_of(WAV), "mime_type": "audio/x-wav"},
+        {"type": "input_audio", "input_audio": {"data": base64_of(WAV), "format": "wav"}},
+        {"type": "input_audio", "input_audio": {"data": base64_of(WAV), "format": "mp3"}},
+        {"type": "audio", "base64": base64_of(WAV), "mime_type": "audio/wav"},
+        {"type": "audio", "base64": base64_of(WAV)},
+        {"type": "audio", "source_type": "base64", "data": base64_of(WAV)},
+        {"type": "file", "base64": base64_of(WAV), "mime_type": "audio/x-wav"},
         {"type": "audio", "base64": WAV},
     ]
 
@@ -183,7 +183,7 @@ def test_every_form_of_audio_becomes_one_part() -> None:
 def test_audio_type_counts_for_unknown_bytes() -> None:
     """An MP3 may begin with anything."""
     for data, mime in ((MP3, None), (MP3_FRAME, None), (b"?", "audio/MPEG")):
-        block = {"type": "audio", "base64": text_of(data), "mime_type": mime}
+        block = {"type": "audio", "base64": base64_of(data), "mime_type": mime}
         assert audio_part(block) == wire_audio(data, "mp3")
 
 
@@ -238,7 +238,16 @@ VALUES = st.recursive(
     | st.text(max_size=30)
     | st.binary(max_size=40)
     | st.sampled_from(
-        [URL, text_of(PNG), data_url(WAV), data_url(PNG), "data:x;base64,", "auto", "base64", "id"]
+        [
+            URL,
+            base64_of(PNG),
+            data_url(WAV),
+            data_url(PNG),
+            "data:x;base64,",
+            "auto",
+            "base64",
+            "id",
+        ]
     ),
     lambda values: st.dictionaries(KEYS, values, max_size=4) | st.lists(values, max_size=2),
     max_leaves=8,
@@ -268,7 +277,7 @@ def test_any_bytes_are_an_image_or_an_error(data: bytes) -> None:
     """The magic number decides."""
     for content in (data, PNG[:8] + data):
         try:
-            part = image_part({"type": "image", "base64": text_of(content)})
+            part = image_part({"type": "image", "base64": base64_of(content)})
         except InvalidInputError:
             assert not content.startswith(PNG[:8])
         else:

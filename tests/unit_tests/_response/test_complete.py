@@ -229,17 +229,19 @@ def test_invalid_prompted_call_states_its_error() -> None:
 
 def test_missing_call_is_an_unmet_requirement() -> None:
     """Of the first choice that misses it, with its text to quote."""
-    request = chat_request({"tools": [WEATHER], "tool_choice": "any", "n": 2})
+    request = chat_request({"tools": [WEATHER], "tool_choice": "any", "n": 4})
     found = body(WEATHER_CALL)
-    found["choices"].append({"index": 1, "message": {"content": "<think>Hm.</think>No."}})
+    for index, text in enumerate(("<think>Hm.</think>No.", WEATHER_CALL, "Never."), 1):
+        found["choices"].append({"index": index, "message": {"content": text}})
 
     completion = parse_completion(found, INFO, request)
 
     assert completion.unmet_requirement is not None
     assert "no call of a tool" in completion.unmet_requirement
     assert completion.raw_text == "No."
-    first, second = map(ai, completion.generations)
-    assert "unmet_requirement" not in first.response_metadata
+    first, second, third, _ = map(ai, completion.generations)
+    for accepted in (first, third):
+        assert "unmet_requirement" not in accepted.response_metadata
     assert second.response_metadata["unmet_requirement"] == completion.unmet_requirement
     assert second.content == "No."
 

@@ -115,8 +115,11 @@ def test_text_is_read_in_every_form() -> None:
         ("word", "word"),
         (" a", " a"),
         (None, ""),
-        (parts, "ab"),
-        (7, ""),
+        (parts, "aby"),
+        (7, "7"),
+        ({"text": "a"}, "a"),
+        ({"a": [1]}, '{"a": [1]}'),
+        ([1, 2], "[1, 2]"),
     ]
 
     assert [content_text({"content": form}) for form, _ in forms] == [text for _, text in forms]

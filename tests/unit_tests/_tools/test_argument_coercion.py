@@ -1,19 +1,20 @@
-"""Arguments that nearly fit are made to fit; what is wrong stays wrong."""
+"""Arguments that nearly fit their schema are coerced; what is wrong stays wrong."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from langchain_azure_phi3._tools.argument_coercion import ArgumentCoercer
 
+_NESTED = {"type": "object", "properties": {"a": {"type": "integer"}}}
 
-def _checker(**properties: Any) -> ArgumentCoercer:
+
+def _coercer(**properties: Any) -> ArgumentCoercer:
     return ArgumentCoercer({"type": "object", "properties": properties})
 
 
-_NESTED = {"type": "object", "properties": {"a": {"type": "integer"}}}
-
-_UNMISTAKABLE = [
+_UNAMBIGUOUS = [
     ({"type": "integer"}, "3", 3),
     ({"type": "integer"}, "3.0", 3),
     ({"type": "integer"}, 3.0, 3),
@@ -39,19 +40,19 @@ _UNMISTAKABLE = [
 ]
 
 
-@pytest.mark.parametrize(("schema", "written", "meant"), _UNMISTAKABLE)
-def test_what_can_only_mean_one_thing_is_taken_so(schema: Any, written: Any, meant: Any) -> None:
-    """And is valid then."""
-    properties = {"x": schema}
-    checker = ArgumentCoercer({"properties": properties, "$defs": {"Count": {"type": "integer"}}})
-    coerced = checker.coerce({"x": written})
+def test_unambiguous_values_are_coerced() -> None:
+    """And are valid then."""
+    for schema, value, meant in _UNAMBIGUOUS:
+        properties = {"x": schema}
+        definitions = {"Count": {"type": "integer"}}
+        coercer = ArgumentCoercer({"properties": properties, "$defs": definitions})
+        coerced = coercer.coerce({"x": value})
 
-    assert {"x": meant} == coerced
-    assert type(meant) is type(coerced["x"])
-    assert None is checker.validate(coerced)
+        assert ({"x": meant}, type(meant)) == (coerced, type(coerced["x"])), (schema, value)
+        assert None is coercer.validate(coerced), (schema, value)
 
 
-_WRONG = [
+_AMBIGUOUS = [
     ({"type": "integer"}, "three"),
     ({"type": "integer"}, "3.5"),
     ({"type": "integer"}, True),
@@ -69,148 +70,134 @@ _WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("schema", "written"), _WRONG)
-def test_what_could_mean_something_else_is_left_and_named(schema: Any, written: Any) -> None:
-    """The problem says where."""
-    checker = _checker(x=schema)
-    coerced = checker.coerce({"x": written})
+def test_ambiguous_values_are_unchanged_and_reported() -> None:
+    """The error says where."""
+    for schema, value in _AMBIGUOUS:
+        coercer = _coercer(x=schema)
+        coerced = coercer.coerce({"x": value})
 
-    assert coerced == {"x": written}
-    assert "['x']" in str(checker.validate(coerced))
+        assert {"x": value} == coerced, (schema, value)
+        assert "['x']" in str(coercer.validate(coerced)), (schema, value)
 
 
 def test_nothing_is_filled_in() -> None:
-    """Not even a default: it is the tool's, which has it anyway."""
-    checker = ArgumentCoercer({"properties": {"a": {"default": 1}}, "required": ["a"]})
+    """Not even a default: the tool has it anyway."""
+    coercer = ArgumentCoercer({"properties": {"a": {"default": 1}}, "required": ["a"]})
 
-    assert checker.coerce({}) == {}
-    assert checker.validate({}) == '"a" is a required property'
+    assert coercer.coerce({}) == {}
+    assert coercer.validate({}) == '"a" is a required property'
 
 
-def test_null_for_an_option_that_takes_none_is_left_out() -> None:
-    """But not for what is required."""
+def test_null_for_an_optional_argument_means_omitted() -> None:
+    """Where null is not valid itself; required arguments stay."""
     schema = {"properties": {"a": {"type": "string"}, "b": {"type": "string"}}, "required": ["b"]}
 
     assert ArgumentCoercer(schema).coerce({"a": None, "b": None}) == {"b": None}
 
 
-@pytest.mark.parametrize(
-    "schema",
-    [
+def test_unknown_arguments_stay_where_allowed() -> None:
+    """Where the schema says so explicitly."""
+    for schema in (
         {"properties": {"a": {}}, "additionalProperties": True},
         {"additionalProperties": {"type": "integer"}},
         {"properties": {"a": {}}, "patternProperties": {"b": {}}},
         {"allOf": [{"properties": {"b": {}}}]},
-    ],
-)
-def test_unknown_arguments_stay_where_the_schema_allows_them(schema: Any) -> None:
-    """In so many words."""
-    assert ArgumentCoercer(schema).coerce({"b": 1}) == {"b": 1}
+    ):
+        assert ArgumentCoercer(schema).coerce({"b": 1}) == {"b": 1}, schema
 
 
 def test_unknown_arguments_are_dropped_elsewhere() -> None:
-    """Small models invent them."""
+    """Small models invent them; a property name that is not a text is no name."""
     assert ArgumentCoercer({}).coerce({"b": 1}) == {}
-    assert _checker(a={}).coerce({"a": 1, "b": 1}) == {"a": 1}
-
-
-def test_a_misspelt_argument_does_not_replace_the_well_spelt_one() -> None:
-    """Both are there: the exact one holds."""
-    assert _checker(city={}).coerce({"City": 1, "city": 2}) == {"city": 2}
-
-
-def test_at_most_three_problems_are_told() -> None:
-    """Each short: they go back to a model of 4,096 tokens."""
-    checker = ArgumentCoercer({"properties": {n: {"type": "integer"} for n in "abcde"}})
-    problem = str(checker.validate(dict.fromkeys("abcde", "x" * 500)))
-
-    assert problem.count(";") == 2
-    assert len(problem) < 700
-
-
-def test_a_schema_whose_properties_have_no_names_is_survived() -> None:
-    """JSON would make a text of the number."""
+    assert _coercer(a={}).coerce({"a": 1, "b": 1}) == {"a": 1}
     assert ArgumentCoercer({"properties": {5: {}}}).coerce({"a": 1, "5": 2}) == {}
 
 
-@pytest.mark.parametrize("reference", ["https://example.org/schema.json", "#/$defs/Missing"])
-def test_a_schema_that_is_not_here_is_not_fetched_nor_held_against_the_model(
-    reference: str,
-) -> None:
-    """The tool's author referred to it, not the model."""
-    checker = _checker(a={"$ref": reference}, b={"type": "integer"})
-
-    assert checker.validate(checker.coerce({"a": 1, "b": "2"})) is None
+def test_a_misspelled_argument_never_replaces_an_exact_one() -> None:
+    """Both are there: the exact one holds."""
+    assert _coercer(city={}).coerce({"City": 1, "city": 2}) == {"city": 2}
 
 
-def test_a_schema_at_no_address_refers_to_nothing() -> None:
-    """Its author's mistake, too."""
-    checker = ArgumentCoercer({"$id": "http://[::1", "properties": {"a": {"$ref": "b"}}})
+def test_at_most_three_short_errors_are_reported() -> None:
+    """They go back to a model of 4,096 tokens, with place and reason, not with long values."""
+    coercer = ArgumentCoercer({"properties": {n: {"type": "integer"} for n in "abcde"}})
+    error = str(coercer.validate(dict.fromkeys("abcde", "x" * 500)))
 
-    assert checker.validate({"a": 1}) is None
+    assert error.count('is not of type "integer"') == 3
+    assert error.startswith("['a']: ")
+    assert len(error) < 700
 
 
-def test_a_schema_that_contains_itself_is_followed_as_far_as_the_arguments_go() -> None:
+def test_a_recursive_schema_is_followed_into_arguments() -> None:
     """A tree."""
     node = {"properties": {"n": {"type": "integer"}, "child": {"$ref": "#/$defs/Node"}}}
-    checker = ArgumentCoercer({"$ref": "#/$defs/Node", "$defs": {"Node": node}})
-    coerced = checker.coerce({"n": "1", "child": {"n": "2", "x": 0}})
+    coercer = ArgumentCoercer({"$ref": "#/$defs/Node", "$defs": {"Node": node}})
+    coerced = coercer.coerce({"n": "1", "child": {"n": "2", "x": 0}})
 
     assert coerced == {"n": 1, "child": {"n": 2}}
-    assert checker.validate(coerced) is None
+    assert coercer.validate(coerced) is None
 
 
 def _expression(depth: int, **more: Any) -> Any:
-    number = {"kind": "Num", "value": "1"}
+    number = {"node": "Num", "value": "1"}
     if depth == 0:
         return number
-    return {"kind": "Div", "left": _expression(depth - 1), "right": number, **more}
+    return {"node": "Div", "left": _expression(depth - 1), "right": number, **more}
 
 
-@pytest.mark.parametrize("kind", ["anyOf", "oneOf"])
-@pytest.mark.parametrize("said", [{}, {"$schema": "http://json-schema.org/draft-07/schema#"}])
-def test_work_grows_with_the_depth_of_alternatives(kind: str, said: dict[str, str]) -> None:
-    """A syntax tree of five kinds of nodes, each of which may hold any."""
-    nodes = ("Add", "Sub", "Mul", "Div")
+@pytest.mark.parametrize("keyword", ["anyOf", "oneOf"])
+@pytest.mark.parametrize("draft", [{}, {"$schema": "http://json-schema.org/draft-07/schema#"}])
+def test_work_grows_with_the_depth_of_unions(keyword: str, draft: dict[str, str]) -> None:
+    """A syntax tree of five types of nodes, each of which may hold any."""
     sides = {side: {"$ref": "#/$defs/Any"} for side in ("left", "right")}
     definitions: dict[str, Any] = {
-        node: {"properties": {**sides, "kind": {"const": node}}, "required": ["kind", *sides]}
-        for node in nodes
+        node: {"properties": {**sides, "node": {"const": node}}, "required": ["node", *sides]}
+        for node in ("Add", "Sub", "Mul", "Div")
     }
-    number = {"kind": {"const": "Num"}, "value": {"type": "integer"}}
+    number = {"node": {"const": "Num"}, "value": {"type": "integer"}}
     definitions["Num"] = {"properties": number, "required": list(number)}
-    definitions["Any"] = {kind: [{"$ref": f"#/$defs/{node}"} for node in definitions]}
-    checker = ArgumentCoercer({**said, "properties": {"tree": sides["left"]}, "$defs": definitions})
+    definitions["Any"] = {keyword: [{"$ref": f"#/$defs/{node}"} for node in definitions]}
+    coercer = ArgumentCoercer(
+        {**draft, "properties": {"tree": sides["left"]}, "$defs": definitions}
+    )
 
-    coerced = checker.coerce({"tree": _expression(12, mood="good")})
+    coerced = coercer.coerce({"tree": _expression(12, mood="good")})
 
-    assert coerced["tree"].keys() == {"kind", "left", "right"}
-    assert coerced["tree"]["right"] == {"kind": "Num", "value": 1}
-    assert checker.validate(coerced) is None
-    assert checker.validate({"tree": _expression(12)}) is not None
-
-
-def test_a_reference_to_itself_ends() -> None:
-    """Nothing can be said of such an argument."""
-    checker = ArgumentCoercer({"properties": {"a": {"$ref": "#/properties/a"}}})
-
-    assert checker.coerce({"a": 1}) == {"a": 1}
+    assert coerced["tree"].keys() == {"node", "left", "right"}
+    assert coerced["tree"]["right"] == {"node": "Num", "value": 1}
+    assert coercer.validate(coerced) is None
+    assert "is not valid under any of" in str(coercer.validate({"tree": _expression(12)}))
 
 
-@pytest.mark.parametrize(
-    "schema",
-    [
+def test_an_unusable_schema_changes_and_rejects_nothing() -> None:
+    """Not valid, circular, or referring to what is not there: its author's mistake."""
+    for schema in (
         {"properties": {"a": {"type": "str"}}, "required": ["b"]},
         {"properties": {"a": {}}, "required": True},
         {"properties": {"a": {"type": None}}},
         {"properties": {"a": {"pattern": "("}}},
         {"$schema": 5},
         {"$schema": []},
-    ],
-)
-def test_a_schema_that_is_none_is_not_held_against_the_model(schema: Any) -> None:
-    """Its arguments pass as they are."""
-    checker = ArgumentCoercer(schema)
+        {"$id": "http://[::1", "properties": {"a": {"$ref": "b"}}},
+        {"properties": {"a": {"$ref": "https://example.org/schema.json"}}},
+        {"properties": {"a": {"$ref": "#/$defs/Missing"}}},
+        {"properties": {"a": {"$ref": "#/properties/a"}, "x": {}}},
+    ):
+        coercer = ArgumentCoercer(schema)
 
-    assert checker.coerce({"a": "1", "x": 2}) == {"a": "1", "x": 2}
-    assert checker.validate({"a": "1", "x": 2}) is None
+        assert coercer.coerce({"a": "1", "x": 2}) == {"a": "1", "x": 2}, schema
+        assert coercer.validate({"a": "1", "x": 2}) is None, schema
+
+
+def test_coercions_share_nothing_between_threads() -> None:
+    """One tool's schema serves many answers at once."""
+    either = {"anyOf": [_NESTED, {"type": "array", "items": {"type": "integer"}}]}
+    coercer = _coercer(x=either)
+
+    def coerce(number: int) -> Any:
+        return coercer.coerce({"x": {"a": str(number)}})
+
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(coerce, range(400)))
+
+    assert [{"x": {"a": number}} for number in range(400)] == found

@@ -1,4 +1,4 @@
-"""A JSON object, found in what small models write around it."""
+"""JSON objects: how they are requested, and how they are found in what small models write."""
 
 import pytest
 from hypothesis import given
@@ -21,9 +21,9 @@ JOKE = {"setup": "Why?", "rating": 3}
 PLAIN = '{"setup": "Why?", "rating": 3}'
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
+def test_the_object_is_found() -> None:
+    """In prose and fences, nearly JSON, with unambiguous wrong types, in a repeated schema."""
+    for text in (
         PLAIN,
         f"\n {PLAIN}\n",
         f"```json\n{PLAIN}\n```",
@@ -41,16 +41,13 @@ PLAIN = '{"setup": "Why?", "rating": 3}'
         '{"properties": {"setup": "Why?", "rating": 3}}',
         '{"title": "Joke", "type": "object", "properties": {"setup": "Why?", "rating": 3}}',
         f'{{"wrong": 1}} or rather {PLAIN}',
-    ],
-)
-def test_the_object_is_found(text: str) -> None:
-    """In prose, in fences, almost JSON, with wrong types of one meaning, in an echo's place."""
-    assert (JOKE, "") == ObjectExtractor(SCHEMA).read(text)
+    ):
+        assert (JOKE, "") == ObjectExtractor(SCHEMA).read(text), text
 
 
-@pytest.mark.parametrize(
-    ("text", "problem"),
-    [
+def test_the_problem_is_named() -> None:
+    """In a sentence that the model can act on."""
+    for text, expected in (
         ("I know no joke.", "no JSON object"),
         ("", "no JSON object"),
         ("[1, 2]", "no JSON object"),
@@ -58,17 +55,14 @@ def test_the_object_is_found(text: str) -> None:
         ('{"setup": "Why?", "rating": "high"}', '"high" is not of type "integer"'),
         (str(SCHEMA).replace("'", '"'), "the schema itself"),
         ('{"type": "object", "properties": {"setup": {"type": "string"}}}', "the schema itself"),
-    ],
-)
-def test_what_is_wrong_is_said(text: str, problem: str) -> None:
-    """In words that the model can act on."""
-    found, said = ObjectExtractor(SCHEMA).read(text)
+    ):
+        found, problem = ObjectExtractor(SCHEMA).read(text)
 
-    assert found is None
-    assert problem in said
+        assert found is None, text
+        assert expected in problem, text
 
 
-def test_a_schema_with_properties_of_its_own_is_no_echo() -> None:
+def test_a_property_called_properties_is_no_repeated_schema() -> None:
     """An object may well have a field of that name."""
     schema = {"properties": {"properties": {"type": "object"}}}
 
@@ -77,13 +71,12 @@ def test_a_schema_with_properties_of_its_own_is_no_echo() -> None:
     )
 
 
-@pytest.mark.parametrize("properties", [None, 5, ["a"]])
-def test_a_schema_without_proper_properties_is_survived(properties: object) -> None:
+def test_a_schema_with_broken_properties_is_tolerated() -> None:
     """It is the user's mistake; nothing is held against the model for it."""
-    answer = '{"properties": {"a": 1}}'
-    found, _ = ObjectExtractor({"properties": properties}).read(answer)
+    for properties in (None, 5, ["a"]):
+        found, _ = ObjectExtractor({"properties": properties}).read('{"properties": {"a": 1}}')
 
-    assert found is not None
+        assert found is not None
 
 
 def test_any_object_fits_the_empty_schema() -> None:
@@ -91,8 +84,8 @@ def test_any_object_fits_the_empty_schema() -> None:
     assert ({"a": [1]}, "") == ObjectExtractor({}).read('Well: {"a": [1]}')
 
 
-def test_the_instructions_hold_the_schema_without_ballast() -> None:
-    """Titles cost tokens and say nothing."""
+def test_instructions_hold_the_compact_schema() -> None:
+    """Titles cost tokens and do not help."""
     text = instructions(SCHEMA)
 
     assert "Joke" not in text
@@ -100,7 +93,7 @@ def test_the_instructions_hold_the_schema_without_ballast() -> None:
     assert "{" not in instructions({})
 
 
-def test_a_correction_quotes_what_was_wrong() -> None:
+def test_a_correction_quotes_the_rejected_answer() -> None:
     """Shortened where it is long."""
     assert "You wrote:\nno\n" in correction("The answer holds no JSON object.", " no ")
     assert len(correction("x", "y" * 5000)) < 800
@@ -108,16 +101,16 @@ def test_a_correction_quotes_what_was_wrong() -> None:
 
 
 @given(st.text())
-def test_no_text_upsets_the_reader(text: str) -> None:
-    """Whatever a model writes, there is an object or a reason."""
+def test_any_text_gives_an_object_or_a_problem(text: str) -> None:
+    """Never both, never an exception."""
     found, problem = ObjectExtractor(SCHEMA).read(text)
 
     assert (found is None) == bool(problem)
 
 
 @pytest.mark.parametrize("filler", ["{", '{"a":', "```{", '{"a": 1} ', '{"a": "x'])
-def test_work_grows_with_the_length_of_the_answer(filler: str) -> None:
-    """A model that loops must not stop the program."""
-    reader = ObjectExtractor(SCHEMA)
+def test_work_grows_linearly_with_the_answer(filler: str) -> None:
+    """A model that repeats itself must not stop the program."""
+    extractor = ObjectExtractor(SCHEMA)
 
-    assert grows_linearly(lambda size: reader.read(filler * (size // len(filler))), 4_000)
+    assert grows_linearly(lambda size: extractor.read(filler * (size // len(filler))), 4_000)

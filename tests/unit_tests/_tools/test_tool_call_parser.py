@@ -1,34 +1,33 @@
-"""Every form in which Phi models write calls, and everything that only looks like one."""
+"""Tool calls in every form in which Phi models write them, and text that only looks like one."""
 
 import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from langchain_azure_phi3._tools.tool_call_parser import TRUNCATED, ToolCallParser
+from langchain_azure_phi3._tools.lexer import TokenType
+from langchain_azure_phi3._tools.tool_call_parser import (
+    _NEXT_TOKEN,
+    _TRANSITIONS,
+    TRUNCATED,
+    State,
+    ToolCallParser,
+)
 from langchain_azure_phi3._tools.tools import Call, Tool
 from tests.growth import grows_linearly
 
-_FILES = sorted((Path(__file__).parent / "transcripts").glob("*.json"))
+_TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.json"))
+_each_file = pytest.mark.parametrize("file", _TRANSCRIPTS, ids=lambda file: file.stem)
 
 
-def _transcripts() -> Iterable[Any]:
-    for file in _FILES:
-        known = json.loads(file.read_text(encoding="utf-8"))
-        tools = {name: Tool(name, **told) for name, told in known["tools"].items()}
-        for transcript in known["transcripts"]:
-            allowed_tools = [tools[name] for name in transcript["tools"]]
-            yield pytest.param(transcript, allowed_tools, id=f"{file.stem}: {transcript['name']}")
-
-
-_TRANSCRIPTS = list(_transcripts())
 _WEATHER = Tool(
     "get_weather",
     "Current weather",
@@ -43,87 +42,88 @@ _SEARCH = Tool(
     "Search the web",
     {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
 )
-_MARKS = re.compile(r"</?\|?/?[a-z_]+\|?>|functools|```\w*|[\s,;\[\]}]")
+_MARKERS = re.compile(r"</?\|?/?[a-z_]+\|?>|functools|```\w*|[\s,;\[\]}]")
 _PARIS = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
 
 
-def _read(
+def _parse(
     pieces: Iterable[str],
     tools: Iterable[Tool] = (_WEATHER, _SEARCH),
     *,
     required: bool = False,
     truncated: bool = False,
 ) -> tuple[str, list[Call]]:
-    reader = ToolCallParser(tools, required=required)
-    readings = [reader.feed(piece) for piece in pieces]
-    readings.append(reader.finish(truncated=truncated))
-    text = "".join(reading.text for reading in readings)
-    return text, [call for reading in readings for call in reading.calls]
+    parser = ToolCallParser(tools, required=required)
+    results = [parser.feed(piece) for piece in pieces]
+    results.append(parser.finish(truncated=truncated))
+    text = "".join(result.text for result in results)
+    return text, [call for result in results for call in result.calls]
 
 
-def _read_as(transcript: dict[str, Any], tools: list[Tool], pieces: Iterable[str]) -> Any:
-    options = {name: transcript.get(name, False) for name in ("required", "truncated")}
-    return _read(pieces, tools, **options)
+def _transcripts(file: Path) -> Iterator[tuple[Any, Callable[[Iterable[str]], Any]]]:
+    """Each transcript of a file, with the function that parses pieces of its text."""
+    corpus = json.loads(file.read_text(encoding="utf-8"))
+    tools = {name: Tool(name, **fields) for name, fields in corpus["tools"].items()}
+    for transcript in corpus["transcripts"]:
+        available = [tools[name] for name in transcript["tools"]]
+        options = {name: transcript.get(name, False) for name in ("required", "truncated")}
+        yield transcript, partial(_parse, tools=available, **options)
 
 
-def _matches(call: Call, expected: dict[str, Any]) -> bool:
-    if "error" in expected:
-        return call.name == expected["name"] and expected["error"] in (call.error or "")
-    return call.error is None and (call.name, call.arguments) == (
-        expected["name"],
-        expected["arguments"],
-    )
+def _summary(call: Call, expected: dict[str, Any]) -> dict[str, Any]:
+    """A call in the form of what is expected of it; of its error only the expected part."""
+    if call.error is None:
+        return {"name": call.name, "arguments": call.arguments}
+    error = expected.get("error", "")
+    return {"name": call.name, "error": error if error in call.error else call.error}
 
 
-@pytest.mark.parametrize(("transcript", "tools"), _TRANSCRIPTS)
-def test_a_transcript_reads_as_its_author_says(transcript: Any, tools: list[Tool]) -> None:
-    """Text and calls, of an answer read whole."""
-    text, calls = _read_as(transcript, tools, [transcript["emitted"]])
+@_each_file
+def test_transcripts_parse_into_text_and_calls(file: Path) -> None:
+    """Complete answers, mostly real ones."""
+    for transcript, parse in _transcripts(file):
+        text, calls = parse([transcript["emitted"]])
+        expected = transcript["calls"]
 
-    assert transcript["text"] == text
-    assert len(transcript["calls"]) == len(calls), calls
-    assert [
-        (expected, call)
-        for expected, call in zip(transcript["calls"], calls, strict=True)
-        if not _matches(call, expected)
-    ] == []
+        assert (transcript["name"], transcript["text"]) == (transcript["name"], text)
+        assert len(expected) == len(calls), transcript["name"]
+        assert expected == list(map(_summary, calls, expected)), transcript["name"]
 
 
-@pytest.mark.parametrize(("transcript", "tools"), _TRANSCRIPTS)
-def test_a_transcript_reads_the_same_wherever_it_is_cut(transcript: Any, tools: list[Tool]) -> None:
-    """Streams cut anywhere: at every character, and once at each place."""
-    emitted = transcript["emitted"]
-    whole = _read_as(transcript, tools, [emitted])
+@_each_file
+def test_transcripts_parse_the_same_wherever_cut(file: Path) -> None:
+    """Streams of single characters, and of two pieces cut at each place."""
+    for transcript, parse in _transcripts(file):
+        emitted = transcript["emitted"]
+        complete = parse([emitted])
 
-    assert whole == _read_as(transcript, tools, emitted)
-    for place in range(1, len(emitted)):
-        assert whole == _read_as(transcript, tools, [emitted[:place], emitted[place:]]), place
-
-
-@pytest.mark.parametrize(("transcript", "tools"), _TRANSCRIPTS)
-def test_nothing_of_a_transcript_is_lost_but_marks_and_brackets(
-    transcript: Any, tools: list[Tool]
-) -> None:
-    """What is neither text nor a call's raw text is a marker, a separator or white space."""
-    emitted = transcript["emitted"]
-    text, calls = _read_as(transcript, tools, [emitted])
-    rest = emitted
-    for raw in dict.fromkeys(call.raw for call in calls):
-        assert raw in rest
-        rest = rest.replace(raw, "")
-
-    assert _MARKS.sub("", rest) == _MARKS.sub("", text)
+        assert complete == parse(emitted), transcript["name"]
+        for at in range(1, len(emitted)):
+            assert complete == parse([emitted[:at], emitted[at:]]), (transcript["name"], at)
 
 
-def test_the_corpus_is_large_and_each_transcript_says_where_it_is_from() -> None:
-    """At least seventy; origins in words."""
-    origins = [param.values[0]["origin"] for param in _TRANSCRIPTS]
+@_each_file
+def test_only_markers_and_separators_are_dropped(file: Path) -> None:
+    """All else is in the text or in the raw text of a call."""
+    for transcript, parse in _transcripts(file):
+        text, calls = parse([transcript["emitted"]])
+        rest = transcript["emitted"]
+        for raw in dict.fromkeys(call.raw for call in calls):
+            assert raw in rest, transcript["name"]
+            rest = rest.replace(raw, "")
 
-    assert len(origins) >= 70
+        assert _MARKERS.sub("", rest) == _MARKERS.sub("", text), transcript["name"]
+
+
+def test_each_transcript_names_its_origin() -> None:
+    """The corpus holds more than a hundred transcripts."""
+    origins = [known["origin"] for file in _TRANSCRIPTS for known, _ in _transcripts(file)]
+
+    assert len(origins) > 100
     assert all(len(origin) > 10 for origin in origins)
 
 
-_TRICKY = st.lists(
+_FRAGMENTS = st.lists(
     st.one_of(
         st.sampled_from(
             [
@@ -139,53 +139,39 @@ _TRICKY = st.lists(
 )
 
 
-def test_what_may_begin_a_marker_is_taken_once() -> None:
-    """Between a name's odd characters, in whatever pieces it comes: the fuzzer found it thrice."""
-    text = '{"name":("\x00<"'
-    options = {"required": True, "truncated": True}
-
-    whole = _read([text], **options)
-
-    assert ["(\x00<"] == [call.name for call in whole[1]]
-    assert whole == _read(text, **options)
-
-
 @settings(deadline=None, max_examples=500)
-@given(pieces=_TRICKY, required=st.booleans(), truncated=st.booleans())
-def test_no_text_breaks_the_reader_and_cuts_do_not_matter(
+@example(pieces=['{"name":("\x00<"'], required=True, truncated=True)
+@given(pieces=_FRAGMENTS, required=st.booleans(), truncated=st.booleans())
+def test_any_text_parses_the_same_wherever_cut(
     pieces: list[str], required: bool, truncated: bool
 ) -> None:
-    """Arbitrary text in arbitrary pieces reads as it does whole."""
+    """Arbitrary text in arbitrary pieces; the example is what the fuzzer once found."""
     options = {"required": required, "truncated": truncated}
     text = "".join(pieces)
-    whole = _read([text], **options)
+    complete = _parse([text], **options)
 
-    assert whole == _read(pieces, **options)
-    assert whole == _read(text, **options)
+    assert complete == _parse(pieces, **options)
+    assert complete == _parse(text, **options)
 
 
 @settings(deadline=None, max_examples=500)
 @given(st.text(alphabet=st.characters(exclude_characters="{[<`f"), min_size=1))
-def test_text_without_marks_comes_back_unchanged(text: str) -> None:
-    """Nothing is added, removed or held."""
-    assert (text, []) == _read(text)
+def test_text_without_markers_comes_back_unchanged(text: str) -> None:
+    """Nothing is added, removed or held back."""
+    assert (text, []) == _parse([text])
 
 
-def test_the_first_word_of_an_answer_is_passed_on_at_once() -> None:
-    """An ordinary answer streams as if there were no tools."""
-    reader = ToolCallParser([_WEATHER], required=False)
+def test_ordinary_text_is_passed_on_at_once() -> None:
+    """An answer without calls streams as if there were no tools."""
+    parser = ToolCallParser([_WEATHER], required=False)
+    pieces = [" The", " capital", " of", " Fra", "nce"]
 
-    assert [reader.feed(word).text for word in (" The", " capital", " of", " Fra")] == [
-        " The",
-        " capital",
-        " of",
-        " Fra",
-    ]
+    assert pieces == [parser.feed(piece).text for piece in pieces]
 
 
-@pytest.mark.parametrize(
-    ("held", "decisive"),
-    [
+def test_held_text_is_released_as_soon_as_possible() -> None:
+    """With the first character that rules a call out."""
+    for held, decisive in [
         ("```", "python"),
         ("```json\n", "4"),
         ("{", "x"),
@@ -203,68 +189,50 @@ def test_the_first_word_of_an_answer_is_passed_on_at_once() -> None:
         ("func", "t"),
         ("functools", "."),
         ("<tool_call>", "I"),
-    ],
-)
-def test_what_is_held_is_released_as_soon_as_it_can_be_no_call(held: str, decisive: str) -> None:
-    """Not a character later."""
-    reader = ToolCallParser([_WEATHER], required=False)
+    ]:
+        parser = ToolCallParser([_WEATHER], required=False)
 
-    assert reader.feed(held).text == ""
-    assert held in reader.feed(decisive).text + reader.feed("ion of").text
+        assert parser.feed(held).text == "", held
+        assert held in parser.feed(decisive).text + parser.feed("ion of").text
 
 
-def test_a_call_comes_as_soon_as_its_last_bracket() -> None:
-    """Before the list and the tags around it are closed."""
-    reader = ToolCallParser([_WEATHER], required=False)
+def test_a_call_is_complete_with_its_last_bracket() -> None:
+    """Before the list and the tags around it are closed; `raw` is what the model wrote."""
+    parser = ToolCallParser([_WEATHER], required=False)
 
-    assert reader.feed(f"<|tool_call|>[{_PARIS[:-1]}").calls == ()
-    assert [call.arguments for call in reader.feed("}").calls] == [{"city": "Paris"}]
-
-
-def test_raw_is_the_text_that_the_model_wrote() -> None:
-    """For quoting it back."""
-    _, calls = _read([f"<|tool_call|>[{_PARIS}]"])
-
-    assert [call.raw for call in calls] == [_PARIS]
+    assert parser.feed(f"<|tool_call|>[{_PARIS[:-1]}").calls == ()
+    assert parser.feed("}").calls == (Call("get_weather", {"city": "Paris"}, _PARIS),)
 
 
-def test_half_a_call_at_the_limit_of_tokens_is_no_call() -> None:
-    """Even where only brackets seem to be missing: arguments may be, too."""
-    _, calls = _read([_PARIS[:-2]], truncated=True)
+def test_a_truncated_call_is_an_error() -> None:
+    """At the limit of tokens arguments may be missing, even where only brackets seem to be."""
+    _, calls = _parse([_PARIS[:-2]], truncated=True)
 
-    assert [(call.name, call.arguments, call.error) for call in calls] == [
-        ("get_weather", None, TRUNCATED)
-    ]
+    assert [Call("get_weather", None, _PARIS[:-2], TRUNCATED)] == calls
 
 
-def test_half_a_call_is_completed_where_the_model_stopped_by_itself() -> None:
-    """A forgotten bracket."""
-    _, calls = _read([_PARIS[:-2]])
+def test_forgotten_brackets_at_the_end_are_added() -> None:
+    """Where the model stopped by itself."""
+    _, calls = _parse([_PARIS[:-2]])
 
-    assert [call.arguments for call in calls] == [{"city": "Paris"}]
-
-
-@pytest.mark.parametrize("ending", ['"Par', "", "{"])
-def test_a_value_that_is_half_there_is_never_guessed(ending: str) -> None:
-    """The model stopped within a string, or before a value: no call with half of it."""
-    _, calls = _read(['{"name": "get_weather", "arguments": {"city": ' + ending])
-
-    assert all(call.error is not None for call in calls)
-    assert len(calls) == 1
+    assert [{"city": "Paris"}] == [call.arguments for call in calls]
 
 
-def test_nesting_beyond_reason_is_text() -> None:
-    """Such arguments would exhaust a recursive parser."""
-    text = '{"name": "search", "arguments": ' + '{"a": ' * 100 + "1" + "}" * 101
+def test_an_incomplete_value_is_never_guessed() -> None:
+    """The model stopped within a string, or before a value: the call is an error."""
+    for ending in ('"Par', "", "{"):
+        _, calls = _parse(['{"name": "get_weather", "arguments": {"city": ' + ending])
 
-    assert (text, []) == _read([text])
+        assert [True] == [call.error is not None for call in calls], ending
 
 
-def test_a_call_after_nesting_beyond_reason_is_found() -> None:
-    """The reader gives up on the data, not on the answer."""
-    text, calls = _read(['{"data": ' * 65 + "\n", _PARIS])
+def test_excessive_nesting_is_text() -> None:
+    """Such arguments would exhaust a recursive parser; a call after them is found."""
+    call = '{"name": "search", "arguments": ' + '{"a": ' * 100 + "1" + "}" * 101
+    data = '{"data": ' * 65 + "\n"
 
-    assert (text, len(calls)) == ('{"data": ' * 65 + "\n", 1)
+    assert (call, []) == _parse([call])
+    assert (data, 1) == (_parse([data, _PARIS])[0], len(_parse([data, _PARIS])[1]))
 
 
 @pytest.mark.parametrize(
@@ -278,21 +246,21 @@ def test_a_call_after_nesting_beyond_reason_is_found() -> None:
         ("<", 20_000),
     ],
 )
-def test_work_grows_with_the_length_of_the_answer(prefix: str, length: int) -> None:
-    """Fed by the character; four times the text takes about four times as long, not sixteen."""
+def test_work_grows_linearly_with_the_answer(prefix: str, length: int) -> None:
+    """Fed by the character: four times the text takes about four times as long, not sixteen."""
     filler = prefix if len(prefix) == 1 else "some text "
 
-    assert grows_linearly(lambda size: _read(prefix + filler * (size // len(filler))), length)
+    assert grows_linearly(lambda size: _parse(prefix + filler * (size // len(filler))), length)
 
 
-def test_work_grows_with_the_length_of_a_name() -> None:
-    """Where a call is demanded, any name may be that of an invented tool."""
-    assert grows_linearly(lambda size: _read(['{"name": "' + "a" * size], required=True), 200_000)
+def test_work_grows_linearly_with_a_name() -> None:
+    """Where a call is required, any name may be that of an invented tool."""
+    assert grows_linearly(lambda size: _parse(['{"name": "' + "a" * size], required=True), 200_000)
 
 
-@pytest.mark.parametrize(
-    ("emitted", "arguments"),
-    [
+def test_arguments_are_found_where_models_put_them() -> None:
+    """Missing ones stay missing."""
+    for emitted, arguments in [
         ('{"name": "search", "arguments": {"query": null}}', {"query": None}),
         ('{"name": "search", "arguments": null}', {}),
         ('{"name": "search", "arguments": [{"query": "x"}]}', {"query": "x"}),
@@ -303,48 +271,49 @@ def test_work_grows_with_the_length_of_a_name() -> None:
             '{"tool_calls": {"function": {"name": "search", "args": {"query": "x"}}}}',
             {"query": "x"},
         ),
-    ],
-)
-def test_arguments_are_found_where_models_put_them(emitted: str, arguments: Any) -> None:
-    """Whatever is missing stays missing."""
-    _, calls = _read([emitted])
+    ]:
+        _, calls = _parse([emitted])
 
-    assert [arguments] == [call.arguments for call in calls]
+        assert [arguments] == [call.arguments for call in calls], emitted
 
 
-def test_wrappers_in_wrappers_end_somewhere() -> None:
+def test_endless_wrappers_are_text() -> None:
     """A model that repeats itself makes no call."""
     text = '{"tool_calls": [' * 10 + "{}" + "]}" * 10
 
-    assert (text, []) == _read([text])
+    assert (text, []) == _parse([text])
 
 
-def test_an_object_that_names_no_tool_is_an_error_where_calls_are_marked() -> None:
-    """So that the model can be asked again."""
-    _, calls = _read(['<|tool_call|>{"city": "Paris"}<|/tool_call|>'])
-
-    assert [call.error for call in calls] == [
-        "The call names no tool. There are: get_weather, search."
-    ]
-
-
-def test_a_marked_description_of_a_tool_is_an_error() -> None:
-    """It was told, not called."""
-    written = {
+def test_a_marked_object_without_call_is_an_error() -> None:
+    """So that the model can correct it: no name, a repeated description, arguments too deep."""
+    description = {
         "name": "search",
         "description": "Search the web",
         "parameters": {"type": "object", "properties": {}},
     }
-    _, calls = _read([f"<|tool_call|>{json.dumps(written)}<|/tool_call|>"])
+    for emitted, error in [
+        (
+            '<|tool_call|>{"city": "Paris"}<|/tool_call|>',
+            "The call names no tool. There are: get_weather, search.",
+        ),
+        (
+            f"<|tool_call|>{json.dumps(description)}<|/tool_call|>",
+            "The arguments are not a JSON object.",
+        ),
+        (
+            f'{{"name": "search", "arguments": "{"[" * 3000}"}}',
+            "The arguments are not a JSON object.",
+        ),
+    ]:
+        _, calls = _parse([emitted])
 
-    assert [call.arguments for call in calls] == [None]
-    assert [call.error for call in calls] == ["The arguments are not a JSON object."]
+        assert [(None, error)] == [(call.arguments, call.error) for call in calls]
 
 
-def test_two_tools_of_like_names_are_not_confused() -> None:
+def test_tools_with_similar_names_are_not_confused() -> None:
     """A name that could be either is an error; an exact one is not."""
     tools = [Tool("get-time"), Tool("get_time")]
-    _, calls = _read(['<tool_call>[{"name": "GET_TIME"}, {"name": "get_time"}]'], tools)
+    _, calls = _parse(['<tool_call>[{"name": "GET_TIME"}, {"name": "get_time"}]'], tools)
 
     assert [call.error for call in calls] == [
         "The call names no tool. There are: get-time, get_time.",
@@ -352,15 +321,8 @@ def test_two_tools_of_like_names_are_not_confused() -> None:
     ]
 
 
-def test_arguments_too_deep_to_read_are_an_error() -> None:
-    """In a string, where the reader does not see their depth."""
-    _, calls = _read([f'{{"name": "search", "arguments": "{"[" * 3000}"}}'])
-
-    assert [call.error for call in calls] == ["The arguments are not a JSON object."]
-
-
-def test_importing_the_reader_imports_neither_library_that_it_needs_for_calls() -> None:
-    """They take a tenth of a second, which an application without tools need not pay."""
+def test_importing_the_parser_loads_no_library() -> None:
+    """Applications without tools do not pay for what only calls need."""
     program = (
         "import sys, langchain_azure_phi3._tools.tool_call_parser;"
         "print([name for name in ('jsonschema_rs', 'json_repair') if name in sys.modules])"
@@ -372,20 +334,24 @@ def test_importing_the_reader_imports_neither_library_that_it_needs_for_calls() 
     assert run.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("properties", [None, 5, ["city"], {5: {}}])
-@pytest.mark.parametrize(
-    "emitted", [_PARIS, '{"name": "get_weather", "city": "Paris"}', '{"city": "Paris"}']
-)
-def test_a_schema_without_proper_properties_is_survived(properties: Any, emitted: str) -> None:
-    """Its author's mistake; the call is read all the same, or not."""
-    tool = Tool("get_weather", "", {"properties": properties})
-    _, calls = _read([emitted], [tool], required=True)
+def test_a_schema_with_broken_properties_is_tolerated() -> None:
+    """It is the mistake of the tool's author; the call may be found or not."""
+    for properties in (None, 5, ["city"], {5: {}}):
+        tool = Tool("get_weather", "", {"properties": properties})
+        for emitted in (_PARIS, '{"name": "get_weather", "city": "Paris"}', '{"city": "Paris"}'):
+            _, calls = _parse([emitted], [tool], required=True)
 
-    assert {"get_weather"} >= {call.name for call in calls}
+            assert {"get_weather"} >= {call.name for call in calls}
 
 
-def test_a_tool_is_read_from_the_wire() -> None:
-    """OpenAI's form, also with what it leaves out."""
+def test_each_state_handles_each_of_its_tokens() -> None:
+    """The table has a row for every state, and an end in each."""
+    assert set(State) == set(_TRANSITIONS) == set(_NEXT_TOKEN)
+    assert all({TokenType.END, TokenType.TRUNCATED} <= set(row) for row in _TRANSITIONS.values())
+
+
+def test_a_tool_is_read_from_openais_form() -> None:
+    """Also where description and parameters are missing."""
     assert Tool("f", "", {}) == Tool.from_wire({"type": "function", "function": {"name": "f"}})
     assert Tool("f", "d", {"type": "object"}) == Tool.from_wire(
         {"function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}

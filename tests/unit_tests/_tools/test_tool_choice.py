@@ -1,4 +1,4 @@
-"""What a call asks of the answer, in every way to write it."""
+"""The tools and the format that a call requests, in every way to write them."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ TOOLS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("given", "choice"),
-    [
+def test_a_choice_can_be_written_in_many_ways() -> None:
+    """LangChain's words, OpenAI's objects, Anthropic's, and bools."""
+    for given, choice in (
         (None, "auto"),
         ("auto", "auto"),
         ("any", "any"),
@@ -29,70 +29,73 @@ TOOLS = [
         ({"name": "search"}, "search"),
         ({"type": "any"}, "any"),
         ({"type": "tool", "name": "search"}, "search"),
-    ],
-)
-def test_a_choice_is_understood_in_every_spelling(given: Any, choice: str) -> None:
-    """LangChain's words, OpenAI's objects, Anthropic's, and bools."""
-    assert choice == parse_tool_choice(given, NAMES)
+    ):
+        assert choice == parse_tool_choice(given, NAMES), given
 
 
-@pytest.mark.parametrize("given", ["searching", {"function": {"name": "x"}}, {}, 3, ["weather"]])
-def test_an_unknown_choice_is_refused_with_the_names_that_there_are(given: Any) -> None:
+def test_an_unknown_choice_is_rejected_with_the_names() -> None:
     """A typing mistake must not become an unforced answer."""
-    with pytest.raises(InvalidInputError, match="weather, search"):
-        parse_tool_choice(given, NAMES)
+    for given in ("searching", {"function": {"name": "x"}}, {}, 3, ["weather"]):
+        with pytest.raises(InvalidInputError, match="weather, search"):
+            parse_tool_choice(given, NAMES)
 
 
-def test_demanding_a_call_of_nothing_is_refused() -> None:
+def test_requiring_a_call_without_tools_is_rejected() -> None:
     """No model can do that."""
     with pytest.raises(InvalidInputError, match="no tool is bound"):
         parse_tool_choice("any", [])
 
 
-def test_a_tool_may_be_called_like_a_word_of_the_choice() -> None:
+def test_a_tool_can_be_named_like_a_choice() -> None:
     """A tool named `auto` is a tool."""
     assert "auto" == parse_tool_choice("auto", ["auto"])
 
 
-@pytest.mark.parametrize("tool", [{"type": "web_search"}, {"function": "f"}, {"function": {}}])
-def test_a_tool_that_is_no_function_is_refused(tool: Any) -> None:
-    """Built-in tools of other providers."""
-    with pytest.raises(InvalidInputError, match="Unsupported tool type"):
-        parse_output_spec([tool])
+def test_a_tool_that_is_no_function_is_rejected() -> None:
+    """Such as the built-in tools of other providers."""
+    for tool in ({"type": "web_search"}, {"function": "f"}, {"function": {}}):
+        with pytest.raises(InvalidInputError, match="Unsupported tool type"):
+            parse_output_spec([tool])
 
 
-def test_none_offers_no_tools() -> None:
-    """Neither on the wire nor in words."""
+def test_none_requests_no_tools() -> None:
+    """Neither in the request nor in the prompt."""
     assert OutputSpec() == parse_output_spec(TOOLS, "none")
 
 
-def test_a_named_tool_is_the_only_one_offered() -> None:
+def test_a_named_tool_is_the_only_allowed_one() -> None:
     """The others would only cost tokens."""
     assert ["search"] == [tool.name for tool in parse_output_spec(TOOLS, "search").allowed_tools]
     assert NAMES == [tool.name for tool in parse_output_spec(TOOLS, "any").allowed_tools]
 
 
-@pytest.mark.parametrize(
-    ("choice", "wire"),
-    [
+def test_native_fields_hold_tools_and_choice() -> None:
+    """In OpenAI's form."""
+    for choice, field in (
         (None, "auto"),
         ("any", "required"),
         ("search", {"type": "function", "function": {"name": "search"}}),
-    ],
-)
-def test_tools_go_on_the_wire_with_their_choice(choice: Any, wire: Any) -> None:
-    """In OpenAI's form."""
-    fields = parse_output_spec(TOOLS, choice, parallel=False).native_fields
+    ):
+        fields = parse_output_spec(TOOLS, choice, parallel=False).native_fields
 
-    assert {"tools": TOOLS, "tool_choice": wire, "parallel_tool_calls": False} == fields
+        assert {"tools": TOOLS, "tool_choice": field, "parallel_tool_calls": False} == fields
+
+
+def test_only_text_formats_accompany_prompted_tools() -> None:
+    """A JSON format is described in the prompt instead."""
+    text: dict[str, Any] = {"type": "text"}
+
+    assert {"response_format": text} == parse_output_spec(TOOLS, None, text).prompted_fields
+    assert {} == parse_output_spec(TOOLS, None, {"type": "json_object"}).prompted_fields
+    assert {} == parse_output_spec(TOOLS).prompted_fields
 
 
 def test_the_schema_of_a_format_is_found() -> None:
-    """Any object for plain JSON mode, nothing for text."""
+    """Any object for plain JSON mode, none for text."""
     schema = {"properties": {"a": {"type": "integer"}}}
-    described = {"type": "json_schema", "json_schema": {"name": "A", "schema": schema}}
+    response_format = {"type": "json_schema", "json_schema": {"name": "A", "schema": schema}}
 
-    assert schema == parse_output_spec(None, None, described).schema
+    assert schema == parse_output_spec(None, None, response_format).schema
     assert {} == parse_output_spec(None, None, {"type": "json_object"}).schema
     assert parse_output_spec(None, None, {"type": "text"}).schema is None
     assert parse_output_spec(None).schema is None

@@ -13,41 +13,41 @@ USAGE = {"prompt_tokens": 1234, "completion_tokens": 56, "total_tokens": 1290}
 
 
 class LocalModel:
-    """What it says, how it fails, and what it was asked.
+    """Answers and failures of the server, and the requests that it received.
 
     Attributes:
         pieces: The answer, a delta each.
-        thoughts: Sent first, as `reasoning_content`.
-        refusal: Status, headers and body of the next answer, instead.
+        reasoning: Sent first, as `reasoning_content`.
+        error: Status, headers and body of the next answer, instead.
         hold: Waited for before every piece but the first, and before a whole answer.
-        breaks: Whether a stream ends in the middle.
+        is_cut: Whether a stream ends in the middle.
         event: Sent after the first piece, if any.
     """
 
     def __init__(self) -> None:
         self.pieces: Sequence[str] = (" The", " sky", " is", " blue.")
-        self.thoughts: Sequence[str] = ()
-        self.finish = "stop"
-        self.refusal: tuple[int, dict[str, str], bytes] | None = None
+        self.reasoning: Sequence[str] = ()
+        self.finish_reason = "stop"
+        self.error: tuple[int, dict[str, str], bytes] | None = None
         self.hold = threading.Event()
         self.hold.set()
-        self.breaks = False
+        self.is_cut = False
         self.event: bytes | None = None
-        self.asked: list[Json] = []
+        self.received: list[Json] = []
         self.keys: list[str | None] = []
         self.url = ""
 
-    def whole(self) -> Json:
-        """An answer at once."""
+    def completion(self) -> Json:
+        """A complete answer."""
         message: Json = {"role": "assistant", "content": "".join(self.pieces)}
-        if self.thoughts:
-            message["reasoning_content"] = "".join(self.thoughts)
-        choice = {"index": 0, "message": message, "finish_reason": self.finish}
+        if self.reasoning:
+            message["reasoning_content"] = "".join(self.reasoning)
+        choice = {"index": 0, "message": message, "finish_reason": self.finish_reason}
         return {"id": "x", "choices": [choice], "usage": USAGE}
 
     def events(self) -> Iterator[bytes]:
         """An answer in pieces, with pauses."""
-        deltas = [{"reasoning_content": text} for text in self.thoughts]
+        deltas = [{"reasoning_content": text} for text in self.reasoning]
         deltas += [{"content": text} for text in self.pieces]
         for number, delta in enumerate(deltas):
             if number > 0:
@@ -55,9 +55,9 @@ class LocalModel:
             yield _event({"choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
             if self.event is not None:
                 yield self.event
-            if self.breaks:
+            if self.is_cut:
                 return
-        yield _event({"choices": [{"index": 0, "delta": {}, "finish_reason": self.finish}]})
+        yield _event({"choices": [{"index": 0, "delta": {}, "finish_reason": self.finish_reason}]})
         yield _event({"choices": [], "usage": USAGE})
         yield b"data: [DONE]\n\n"
 
@@ -88,18 +88,18 @@ class _Handler(BaseHTTPRequestHandler):
         """One completion."""
         model = self.server.model
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        model.asked.append(body)
+        model.received.append(body)
         model.keys.append(self.headers["authorization"])
-        refusal, model.refusal = model.refusal, None
+        error, model.error = model.error, None
         if self.path != "/v1/chat/completions":
-            refusal = (404, {}, b"")
-        if refusal is not None:
-            self._answer(*refusal)
+            error = (404, {}, b"")
+        if error is not None:
+            self._answer(*error)
         elif body.get("stream"):
             self._stream()
         else:
             model.hold.wait(20)
-            self._answer(200, {}, json.dumps(model.whole()).encode())
+            self._answer(200, {}, json.dumps(model.completion()).encode())
 
     def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
         self.send_response(status)
@@ -115,7 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         for event in self.server.model.events():
             self.wfile.write(b"%x\r\n%b\r\n" % (len(event), event))
-        if self.server.model.breaks:
+        if self.server.model.is_cut:
             self.close_connection = True
         else:
             self.wfile.write(b"0\r\n\r\n")

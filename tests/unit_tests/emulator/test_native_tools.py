@@ -1,14 +1,11 @@
-"""Servers that take tools and schemas as fields of the request."""
+"""Servers that accept tools and schemas as fields of the request."""
 
 import json
 from typing import Any
 
-import httpx
 import pytest
 
-from langchain_azure_phi3.emulator import Emulator
-
-Json = dict[str, Any]
+from tests.unit_tests.emulator.conftest import Client, Json, MakeClient
 
 CITY: Json = {
     "type": "object",
@@ -16,13 +13,10 @@ CITY: Json = {
     "required": ["city"],
     "additionalProperties": False,
 }
-ANY_FORMAT = {"type": "json_schema", "json_schema": {"name": "place", "schema": CITY}}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "place", "schema": CITY}}
 QUESTION = {"role": "user", "content": "What is the weather in Rome?"}
-CALL: Json = {
-    "id": "call_1",
-    "type": "function",
-    "function": {"name": "get_weather", "arguments": '{"city": "Rome"}'},
-}
+FUNCTION = {"name": "get_weather", "arguments": '{"city": "city"}'}
+CALL: Json = {"id": "call_1", "type": "function", "function": FUNCTION}
 
 
 def tool(name: Any = "get_weather", parameters: Any = CITY, **more: Any) -> Json:
@@ -30,257 +24,186 @@ def tool(name: Any = "get_weather", parameters: Any = CITY, **more: Any) -> Json
     return {"type": "function", "function": {"name": name, "parameters": parameters, **more}}
 
 
-def post(phi: Emulator, **fields: Any) -> httpx.Response:
-    """The reply to a question about the weather."""
-    with httpx.Client(transport=phi.transport(), base_url=phi.endpoint) as client:
-        headers = {"authorization": f"Bearer {phi.key}"}
-        return client.post(
-            "/chat/completions", json={"messages": [QUESTION], **fields}, headers=headers
-        )
+@pytest.fixture
+def native(make_client: MakeClient) -> Client:
+    """A server that accepts tools."""
+    return make_client("Phi-4", tools="native")
 
 
-def choice(**fields: Any) -> Json:
-    """The first choice of a server that takes tools."""
-    found: Json = post(Emulator("Phi-4", tools="native"), **fields).json()["choices"][0]
-    return found
+def error_of(client: Client, **fields: Any) -> Json:
+    """The error of a request."""
+    response = client.post(**fields)
+    assert response.status_code == 400, fields
+    error: Json = response.json()["error"]
+    assert error["type"] == "invalid_request_error"
+    return error
 
 
-def error(**fields: Any) -> Json:
-    """The refusal of a server that takes tools."""
-    reply = post(Emulator("Phi-4", tools="native"), **fields)
-    assert 400 == reply.status_code
-    assert "invalid_request_error" == reply.json()["error"]["type"]
-    found: Json = reply.json()["error"]
-    return found
+def test_calls_are_fields_of_the_message(native: Client) -> None:
+    """Without content, and with their own finish reason."""
+    choice = native.choice(tools=[tool()])
 
-
-def test_tools_are_refused_unless_the_server_takes_them() -> None:
-    """As Azure does for every Phi model."""
-    reply = post(Emulator("Phi-4"), tools=[tool()])
-    assert (400, "Tools and tool_choice are not supported.") == (
-        reply.status_code,
-        reply.json()["detail"],
-    )
-    assert 422 == post(Emulator("Phi-4"), response_format=ANY_FORMAT).status_code
-    with pytest.raises(ValueError, match="tools='yes' is unknown"):
-        Emulator(tools="yes")  # type: ignore[arg-type]
-
-
-def test_a_call_is_answered_on_the_wire() -> None:
-    """With no content, and a finish reason of its own."""
-    found = choice(tools=[tool()])
-    assert "tool_calls" == found["finish_reason"]
-    assert found["message"]["content"] is None
-    [call] = found["message"]["tool_calls"]
-    assert {"name": "get_weather", "arguments": '{"city": "Rome"}'} == call["function"]
-    assert "function" == call["type"]
+    assert choice["finish_reason"] == "tool_calls"
+    assert choice["message"]["content"] is None
+    (call,) = choice["message"]["tool_calls"]
+    assert (call["type"], call["function"]) == ("function", FUNCTION)
     assert call["id"].startswith("call_")
 
 
-def test_a_call_is_streamed_in_pieces() -> None:
-    """Name and id first, with empty arguments; the arguments after them."""
-    text = post(Emulator("Phi-4", tools="native"), tools=[tool()], stream=True).text
-    events = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
-    deltas = [event["choices"][0]["delta"] for event in events]
-    [first, *rest] = [delta["tool_calls"][0] for delta in deltas if "tool_calls" in delta]
-    assert {"name": "get_weather", "arguments": ""} == first["function"]
-    assert "function" == first["type"]
+def test_calls_are_streamed_in_pieces(native: Client) -> None:
+    """Name and id first, then the arguments."""
+    chunks = native.chunks(tools=[tool()])
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+    first, *rest = [delta["tool_calls"][0] for delta in deltas if "tool_calls" in delta]
+
+    assert first["function"] == {"name": "get_weather", "arguments": ""}
+    assert first["type"] == "function"
     assert first["id"].startswith("call_")
-    assert {("index", "function")} == {tuple(piece) for piece in rest}
-    assert '{"city": "Rome"}' == "".join(piece["function"]["arguments"] for piece in rest)
-    assert "tool_calls" == events[-1]["choices"][0]["finish_reason"]
-    assert len(rest) + 1 == events[-1]["usage"]["completion_tokens"]
+    assert {tuple(piece) for piece in rest} == {("index", "function")}
+    arguments = "".join(piece["function"]["arguments"] for piece in rest)
+    assert arguments == FUNCTION["arguments"]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+    assert chunks[-1]["usage"]["completion_tokens"] == len(rest) + 1
 
 
-@pytest.mark.parametrize(
-    ("tool_choice", "called"),
-    [
-        ("none", None),
-        ("auto", None),
-        (None, None),
-        ("required", "get_weather"),
-        ({"type": "function", "function": {"name": "roll_dice"}}, "roll_dice"),
-    ],
-)
-def test_the_choice_of_tools_is_honoured(tool_choice: Any, called: str | None) -> None:
-    """A question that needs no tool."""
-    hello = [{"role": "user", "content": "Hello!"}]
-    found = choice(
-        messages=hello,
-        tools=[tool(), tool("roll_dice")],
-        tool_choice=tool_choice,
-        parallel_tool_calls=False,
-    )
-    calls = found["message"]["tool_calls"]
-    assert called == (None if calls is None else calls[0]["function"]["name"])
+def test_the_tool_choice_is_followed(native: Client) -> None:
+    """With `auto`, a question gets the tool that it names, or the first."""
+    named = {"type": "function", "function": {"name": "roll_dice"}}
+    for choice, content, called in (
+        ("none", "Hello!", None),
+        ("auto", "Hello!", "get_weather"),
+        (None, "Please roll_dice.", "roll_dice"),
+        ("required", "Hello!", "get_weather"),
+        (named, "Hello!", "roll_dice"),
+    ):
+        tools = [tool(), tool("roll_dice", None)]
+        fields = {"tools": tools, "tool_choice": choice, "parallel_tool_calls": False}
+        calls = native.choice(content, **fields)["message"]["tool_calls"]
+        assert called == (None if calls is None else calls[0]["function"]["name"])
+    assert calls[0]["function"]["arguments"] == "{}"
 
 
-def test_a_result_is_told() -> None:
-    """By the name of the tool whose call it answers; all models see tool turns here."""
-    turns = [
+def test_results_are_repeated(make_client: MakeClient) -> None:
+    """Every model sees tool messages here; they and the tools count as tokens."""
+    client = make_client("Phi-3-medium-4k-instruct", tools="native")
+    messages = [
         QUESTION,
         {"role": "assistant", "content": None, "tool_calls": [CALL]},
         {"role": "tool", "tool_call_id": "call_1", "content": "sunny"},
     ]
-    phi = Emulator("Phi-3-medium-4k-instruct", tools="native")
-    body = post(phi, messages=turns, tools=[tool()]).json()
-    assert "The tool get_weather says: sunny" == body["choices"][0]["message"]["content"]
-    bare = post(phi, messages=[QUESTION]).json()
-    assert body["usage"]["prompt_tokens"] > bare["usage"]["prompt_tokens"] + 10
-
-
-def test_tools_cost_tokens() -> None:
-    """They are written into the prompt."""
-    phi = Emulator("Phi-4", tools="native")
-    costs = [
-        post(phi, **fields).json()["usage"]["prompt_tokens"] for fields in ({}, {"tools": [tool()]})
+    body = client.post(messages=messages, tools=[tool()]).json()
+    counts = [
+        client.post(messages=[QUESTION], **fields).json()["usage"]["prompt_tokens"]
+        for fields in ({}, {"tools": [tool()]})
     ]
-    assert costs[0] + 20 < costs[1]
+
+    assert body["choices"][0]["message"]["content"] == "The tool get_weather says: sunny"
+    assert counts[0] + 20 < counts[1] < body["usage"]["prompt_tokens"] - 10
+    required = client.choice(messages=messages, tools=[tool()], tool_choice="required")
+    assert required["finish_reason"] == "tool_calls"
 
 
-@pytest.mark.parametrize("limit", [1, 4])
-def test_a_limit_ends_a_call(limit: int) -> None:
-    """In its arguments; the name is one token."""
-    found = choice(tools=[tool()], max_tokens=limit)
-    assert "length" == found["finish_reason"]
-    arguments = found["message"]["tool_calls"][0]["function"]["arguments"]
-    assert '{"city": "Rome"}'.startswith(arguments)
-    assert arguments != '{"city": "Rome"}'
+def test_limits_end_calls(native: Client) -> None:
+    """The name is one token; without tokens there is no call."""
+    for limit in (1, 4):
+        choice = native.choice(tools=[tool()], max_tokens=limit)
+        arguments = choice["message"]["tool_calls"][0]["function"]["arguments"]
+        assert choice["finish_reason"] == "length"
+        assert FUNCTION["arguments"].startswith(arguments)
+        assert arguments != FUNCTION["arguments"]
+    choice = native.choice(tools=[tool()], max_tokens=0)
+    assert (choice["finish_reason"], choice["message"]["tool_calls"]) == ("length", None)
 
 
-def test_no_tokens_leave_no_call() -> None:
-    """Not even its name."""
-    found = choice(tools=[tool()], max_tokens=0)
-    assert ("length", None) == (found["finish_reason"], found["message"]["tool_calls"])
+def test_response_formats_are_followed(native: Client) -> None:
+    """JSON mode requires the word in the messages, as OpenAI's servers do."""
+    assert native.text(response_format=FORMAT) == '{"city": "city"}'
+    json_mode = {"type": "json_object"}
+    assert isinstance(json.loads(native.text("Speak json.", response_format=json_mode)), dict)
+    assert "json" in error_of(native, response_format=json_mode)["message"]
+    assert "scripted" in native.text(response_format={"type": "text"})
+    assert native.post(response_format={"type": "xml"}).status_code == 422
 
 
-def test_a_schema_is_honoured() -> None:
-    """Without a word about it in the prompt."""
-    assert '{"city": "Rome"}' == choice(response_format=ANY_FORMAT)["message"]["content"]
-
-
-def test_json_mode_is_honoured() -> None:
-    """Where the conversation speaks of JSON, as OpenAI wants it."""
-    turns = [{"role": "user", "content": "Speak json."}]
-    found = choice(messages=turns, response_format={"type": "json_object"})
-    assert isinstance(json.loads(found["message"]["content"]), dict)
-    assert "json" in error(response_format={"type": "json_object"})["message"]
-    assert "scripted" in choice(response_format={"type": "text"})["message"]["content"]
-    assert (
-        422 == post(Emulator("Phi-4", tools="native"), response_format={"type": "xml"}).status_code
-    )
-
-
-@pytest.mark.parametrize(
-    ("tools", "param", "code"),
-    [
+def test_invalid_tools_are_rejected(native: Client) -> None:
+    """With the place and the code of the error."""
+    function = "tools[0].function"
+    cases: list[tuple[Any, str, str]] = [
         ({}, "tools", "invalid_type"),
         ([], "tools", "empty_array"),
         ([3], "tools[0]", "invalid_type"),
-        ([{"type": "function"}], "tools[0].function", "missing_required_parameter"),
+        ([{"type": "function"}], function, "missing_required_parameter"),
         ([{"function": {}}], "tools[0].type", "missing_required_parameter"),
-        ([{"type": "web", "function": {}}], "tools[0].type", "invalid_value"),
-        ([{"type": "function", "function": "x"}], "tools[0].function", "invalid_type"),
-        ([tool(None)], "tools[0].function.name", "missing_required_parameter"),
-        ([tool(True)], "tools[0].function.name", "invalid_type"),
+        ([{"type": "web", "function": {"name": "x"}}], "tools[0].type", "invalid_value"),
+        ([{"type": "function", "function": "x"}], function, "invalid_type"),
+        ([tool(None)], f"{function}.name", "missing_required_parameter"),
+        ([tool(True)], f"{function}.name", "invalid_type"),
         ([tool(), tool("a b")], "tools[1].function.name", "invalid_value"),
-        ([tool("a" * 65)], "tools[0].function.name", "string_above_max_length"),
-        ([tool(parameters=[])], "tools[0].function.parameters", "invalid_type"),
-        ([tool(parameters={})], "tools[0].function.parameters", "invalid_function_parameters"),
-    ],
-)
-def test_broken_tools_are_refused(tools: Any, param: str, code: str) -> None:
-    """With the place and the kind of the fault."""
-    found = error(tools=tools)
-    assert (param, code) == (found["param"], found["code"])
+        ([tool("a" * 65)], f"{function}.name", "string_above_max_length"),
+        ([tool(parameters=[])], f"{function}.parameters", "invalid_type"),
+        ([tool(parameters={})], f"{function}.parameters", "invalid_function_parameters"),
+    ]
+    for tools, param, code in cases:
+        error = error_of(native, tools=tools)
+        assert (error["param"], error["code"]) == (param, code)
 
 
-def test_a_tool_without_parameters_is_fine() -> None:
-    """It takes none."""
-    found = choice(tools=[tool("weather", None)])
-    assert "{}" == found["message"]["tool_calls"][0]["function"]["arguments"]
-
-
-@pytest.mark.parametrize(
-    ("schema", "problem"),
-    [
+def test_strict_schemas_are_checked(native: Client) -> None:
+    """Of tools and of response formats."""
+    inner = {"city": {"type": "array", "items": {"type": "object"}}}
+    for schema, problem in (
         (CITY, None),
         ({**CITY, "additionalProperties": True}, "'additionalProperties' is required"),
         ({**CITY, "required": []}, "Missing 'city'"),
-        (
-            {**CITY, "properties": {"city": {"type": "array", "items": {"type": "object"}}}},
-            "In context=('properties', 'city', 'items')",
-        ),
-    ],
-)
-def test_strict_schemas_are_checked(schema: Json, problem: str | None) -> None:
-    """Of tools and of answers alike."""
-    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema, "strict": True}}
-    for fields in ({"tools": [tool(parameters=schema, strict=True)]}, {"response_format": wanted}):
-        reply = post(Emulator("Phi-4", tools="native"), **fields)
-        assert (200 if problem is None else 400) == reply.status_code
-        assert problem is None or problem in reply.json()["error"]["message"]
+        ({**CITY, "properties": inner}, "In context=('properties', 'city', 'items')"),
+    ):
+        json_schema = {"name": "x", "schema": schema, "strict": True}
+        for fields in (
+            {"tools": [tool(parameters=schema, strict=True)]},
+            {"response_format": {"type": "json_schema", "json_schema": json_schema}},
+        ):
+            if problem is None:
+                assert native.post(**fields).status_code == 200
+            else:
+                assert problem in error_of(native, **fields)["message"]
 
 
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
+def test_invalid_choices_and_formats_are_rejected(native: Client) -> None:
+    """With the place of the error."""
+    json_schema = "response_format.json_schema"
+    cases: list[tuple[Json, str]] = [
         ({"tool_choice": "auto"}, "tool_choice"),
         ({"parallel_tool_calls": True}, "parallel_tool_calls"),
         ({"tools": [tool()], "tool_choice": "any"}, "tool_choice"),
         ({"tools": [tool()], "tool_choice": 3}, "tool_choice"),
         ({"tools": [tool()], "tool_choice": {"type": "function"}}, "tool_choice.function"),
         ({"tools": [tool()], "tool_choice": {"function": {"name": "x"}}}, "tool_choice"),
-        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+        ({"response_format": {"type": "json_schema"}}, json_schema),
+        ({"response_format": {**FORMAT, "json_schema": {"name": "x"}}}, f"{json_schema}.schema"),
         (
-            {"response_format": {"type": "json_schema", "json_schema": {"name": "x"}}},
-            "response_format.json_schema.schema",
-        ),
-        (
-            {
-                "response_format": {
-                    "type": "json_schema",
-                    "json_schema": {"name": "x", "schema": {}},
-                }
-            },
+            {"response_format": {**FORMAT, "json_schema": {"name": "x", "schema": {}}}},
             "response_format",
         ),
-    ],
-)
-def test_broken_wishes_are_refused(fields: Json, param: str) -> None:
-    """With the place of the fault."""
-    assert param == error(**fields)["param"]
+    ]
+    for fields, param in cases:
+        assert error_of(native, **fields)["param"] == param
 
 
-@pytest.mark.parametrize("identity", ["call_1", {}, []])
-def test_an_id_on_a_turn_that_is_no_result_means_nothing(identity: Any) -> None:
-    """Whatever it is."""
-    turns = [{**QUESTION, "tool_call_id": identity}]
-    assert choice(messages=turns) == choice()
-
-
-@pytest.mark.parametrize(
-    ("turns", "message"),
-    [
+def test_calls_and_results_belong_together(native: Client) -> None:
+    """Other messages may carry any id."""
+    assistant: Json = {"role": "assistant", "content": ""}
+    no_id = {"function": CALL["function"]}
+    no_text = {**CALL, "function": {"name": "x", "arguments": {}}}
+    cases: list[tuple[list[Json], str]] = [
         ([{"role": "tool", "content": "x", "tool_call_id": "call_1"}], "must be a response to"),
-        ([{"role": "assistant", "content": "", "tool_calls": [CALL]}], "must be followed by"),
-        ([{"role": "assistant", "content": "", "tool_calls": [CALL]}, QUESTION], "call_1"),
-        ([{"role": "assistant", "content": "", "tool_calls": "x"}], "expected an array of objects"),
-        (
-            [{"role": "assistant", "content": "", "tool_calls": [{"function": CALL["function"]}]}],
-            "'messages[1].tool_calls[0].id'",
-        ),
-        (
-            [
-                {
-                    "role": "assistant",
-                    "tool_calls": [{**CALL, "function": {"name": "x", "arguments": {}}}],
-                }
-            ],
-            "expected a string, but got an object",
-        ),
-    ],
-)
-def test_broken_histories_are_refused(turns: list[Json], message: str) -> None:
-    """Calls and results belong together."""
-    assert message in error(messages=[QUESTION, *turns])["message"]
+        ([{**assistant, "tool_calls": [CALL]}], "must be followed by"),
+        ([{**assistant, "tool_calls": [CALL]}, QUESTION], "call_1"),
+        ([{**assistant, "tool_calls": "x"}], "expected an array of objects"),
+        ([{**assistant, "tool_calls": [no_id]}], "'messages[1].tool_calls[0].id'"),
+        ([{**assistant, "tool_calls": [no_text]}], "expected a string, but got an object"),
+    ]
+    for messages, message in cases:
+        assert message in error_of(native, messages=[QUESTION, *messages])["message"]
+    for call_id in ("call_1", {}, []):
+        messages = [{**QUESTION, "tool_call_id": call_id}]
+        assert native.text(messages=messages) == native.text(QUESTION["content"])

@@ -1,21 +1,20 @@
-"""Bodies that the API refuses, with the words it refuses them in."""
+"""Requests that the API rejects, with the error bodies of the real servers."""
 
-from collections.abc import Callable
+import re
 from typing import Any
 
+import httpx
 import pytest
 
-from langchain_azure_phi3.emulator.quirks import model_named
-from tests.unit_tests.emulator.conftest import PASS_THROUGH, Desk
+from langchain_azure_phi3.emulator import Emulator, Headers
+from tests.unit_tests.emulator.conftest import PASS_THROUGH, Client, MakeClient
 
 
-@pytest.mark.parametrize(
-    ("fields", "loc", "kind"),
-    [
-        ({"temperature": None}, ["temperature"], "float_type"),
-        ({"top_p": None}, ["top_p"], "float_type"),
-        ({"presence_penalty": None}, ["presence_penalty"], "float_type"),
-        ({"frequency_penalty": None}, ["frequency_penalty"], "float_type"),
+def test_invalid_fields_are_unprocessable(client: Client) -> None:
+    """FastAPI's format: where, which type of error, and the input."""
+    parameters = ("temperature", "top_p", "presence_penalty", "frequency_penalty")
+    cases: list[tuple[dict[str, Any], list[Any], str]] = [
+        *(({name: None}, [name], "float_type") for name in parameters),
         ({"temperature": 1.5}, ["temperature"], "less_than_equal"),
         ({"temperature": -1}, ["temperature"], "greater_than_equal"),
         ({"temperature": "warm"}, ["temperature"], "float_parsing"),
@@ -29,93 +28,60 @@ from tests.unit_tests.emulator.conftest import PASS_THROUGH, Desk
         ({"messages": []}, ["messages"], "too_short"),
         ({"messages": None}, ["messages"], "list_type"),
         ({"messages": [{"content": "x"}]}, ["messages", 0, "role"], "missing"),
-        (
-            {"messages": [{"role": "developer", "content": "x"}]},
-            ["messages", 0, "role"],
-            "literal_error",
-        ),
-    ],
-)
-def test_a_field_that_does_not_fit_is_unprocessable(
-    desk: Desk, fields: dict[str, Any], loc: list[Any], kind: str
-) -> None:
-    """FastAPI's shape: where, what kind, and what was sent."""
-    response = desk.ask(**fields)
-
-    assert response.status_code == 422
-    (problem,) = response.json()["detail"]
-    assert (problem["loc"], problem["type"]) == (["body", *loc], kind)
-    assert {"msg", "input"} <= problem.keys()
-
-
-def test_a_range_is_named_in_the_refusal(desk: Desk) -> None:
-    """With the limit and the value, so that clients can show them."""
-    (problem,) = desk.ask(temperature=1.5).json()["detail"]
-
-    assert problem == {
-        "type": "less_than_equal",
-        "loc": ["body", "temperature"],
-        "msg": "Input should be less than or equal to 1",
-        "input": 1.5,
-        "ctx": {"le": 1.0},
-    }
+        ({"messages": [{"role": "developer"}]}, ["messages", 0, "role"], "literal_error"),
+    ]
+    for fields, loc, error_type in cases:
+        response = client.post(**fields)
+        assert response.status_code == 422, fields
+        (problem,) = response.json()["detail"]
+        assert (problem["loc"], problem["type"]) == (["body", *loc], error_type)
+        assert {"msg", "input"} <= problem.keys()
+    assert client.post(temperature=1.5).json()["detail"] == [
+        {
+            "type": "less_than_equal",
+            "loc": ["body", "temperature"],
+            "msg": "Input should be less than or equal to 1",
+            "input": 1.5,
+            "ctx": {"le": 1.0},
+        }
+    ]
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
+def test_invalid_parts_are_unprocessable(client: Client) -> None:
+    """Empty text is among them."""
+    url = "https://example.org/a.png"
+    for part in (
         {"type": "text", "text": ""},
         {"type": "text"},
-        {"type": "image_url", "image_url": "https://example.org/a.png"},
-        {
-            "type": "image_url",
-            "image_url": {"url": "https://example.org/a.png", "detail": "medium"},
-        },
+        {"type": "image_url", "image_url": url},
+        {"type": "image_url", "image_url": {"url": url, "detail": "medium"}},
         {"type": "video"},
         "text",
-    ],
-)
-def test_a_part_that_does_not_fit_is_unprocessable(desk: Desk, part: Any) -> None:
-    """Empty text among them."""
-    response = desk.ask([part])
-
-    assert response.status_code == 422
-    assert all(p["loc"][:3] == ["body", "messages", 0] for p in response.json()["detail"])
+    ):
+        response = client.post([part])
+        assert response.status_code == 422, part
+        assert all(p["loc"][:3] == ["body", "messages", 0] for p in response.json()["detail"])
 
 
-@pytest.mark.parametrize(
-    ("content", "loc", "kind"),
-    [
-        (b"{", ["body", 1], "json_invalid"),
-        (b"", ["body", 0], "json_invalid"),
-        (b"[]", ["body"], "model_type"),
-        (b"\xff", ["body", 0], "json_invalid"),
-    ],
-)
-def test_a_body_that_is_no_json_object_is_unprocessable(
-    desk: Desk, content: bytes, loc: list[Any], kind: str
-) -> None:
-    """With the place where reading failed."""
-    response = desk.http.post(
-        "/chat/completions", content=content, headers={"content-type": "application/json"}
-    )
-
-    assert response.status_code == 422
-    (problem,) = response.json()["detail"]
-    assert (problem["loc"], problem["type"]) == (loc, kind)
+def test_bodies_must_be_json_objects(client: Client) -> None:
+    """With the position of the error; the content type must be JSON, too."""
+    json_type = {"content-type": "application/json"}
+    for content, headers, loc, error_type in (
+        (b"{", json_type, ["body", 1], "json_invalid"),
+        (b"", json_type, ["body", 0], "json_invalid"),
+        (b"[]", json_type, ["body"], "model_type"),
+        (b"\xff", json_type, ["body", 0], "json_invalid"),
+        (b"{}", {}, ["body"], "model_type"),
+    ):
+        response = client.http.post("/chat/completions", content=content, headers=headers)
+        assert response.status_code == 422
+        (problem,) = response.json()["detail"]
+        assert (problem["loc"], problem["type"]) == (loc, error_type)
 
 
-def test_a_body_that_does_not_say_that_it_is_json_is_unprocessable(desk: Desk) -> None:
-    """Even when it is."""
-    response = desk.http.post("/chat/completions", content=b"{}")
-
-    assert response.status_code == 422
-    assert response.json()["detail"][0]["loc"] == ["body"]
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
+def test_the_server_coerces_or_ignores_some_values(client: Client) -> None:
+    """Numbers as text, whole numbers as floats, some nulls, unknown keys."""
+    for fields in (
         {"temperature": "0.1", "presence_penalty": "0.8"},
         {"max_tokens": 10.0},
         {"max_tokens": None, "stop": None, "seed": None, "response_format": None},
@@ -126,30 +92,21 @@ def test_a_body_that_does_not_say_that_it_is_json_is_unprocessable(desk: Desk) -
         {"messages": [{"role": "user", "content": []}]},
         {"messages": [{"role": "user"}]},
         {"messages": [{"role": "user", "content": "x", "name": "Ada"}]},
-    ],
-)
-def test_what_the_server_coerces_or_ignores_is_accepted(desk: Desk, fields: dict[str, Any]) -> None:
-    """Numbers as text, whole numbers as floats, nulls where they mean nothing, unknown keys."""
-    assert desk.ask(**fields).status_code == 200
+    ):
+        assert client.post(**fields).status_code == 200, fields
 
 
-def test_stream_may_be_written_as_text(desk: Desk) -> None:
-    """The server coerces it."""
-    assert desk.ask(stream="True").headers["content-type"].startswith("text/event-stream")
-
-
-@pytest.mark.parametrize("fields", [{"tools": []}, {"tool_choice": "auto"}, {"tools": [{}]}])
-def test_tools_are_refused_even_when_empty(desk: Desk, fields: dict[str, Any]) -> None:
+def test_tools_are_refused_even_when_empty(client: Client) -> None:
     """No Phi on this server calls tools."""
-    response = desk.ask(**fields)
+    for fields in ({"tools": []}, {"tool_choice": "auto"}, {"tools": [{}]}):
+        response = client.post(**fields)
+        assert response.status_code == 400
+        assert response.json() == {"detail": "Tools and tool_choice are not supported."}
 
-    assert response.status_code == 400
-    assert response.json() == {"detail": "Tools and tool_choice are not supported."}
 
-
-def test_json_mode_is_refused_as_documented(desk: Desk) -> None:
+def test_json_mode_is_rejected_as_documented(client: Client) -> None:
     """Azure's API reference, word for word."""
-    response = desk.ask(response_format={"type": "json_object"})
+    response = client.post(response_format={"type": "json_object"})
 
     assert response.status_code == 422
     assert response.headers["x-ms-error-code"] == "parameter_not_supported"
@@ -161,100 +118,64 @@ def test_json_mode_is_refused_as_documented(desk: Desk) -> None:
     }
 
 
-@pytest.mark.parametrize("stop", ["", ["a", ""]])
-def test_an_empty_stop_string_is_a_bad_request(desk: Desk, stop: Any) -> None:
-    """The engine's own check."""
-    response = desk.ask(stop=stop)
-
-    assert response.status_code == 400
-    assert response.json()["message"] == "stop cannot contain an empty string."
-
-
-@pytest.mark.parametrize("headers", [None, {"extra-parameters": "error"}])
-def test_extra_parameters_are_refused_by_default(
-    desk: Desk, headers: dict[str, str] | None
-) -> None:
-    """All are named, and the way to pass them; a null is an extra as well."""
-    response = desk.ask(headers=headers, n=None, logprobs=True)
-
-    assert response.status_code == 400
-    assert response.json() == {
-        "detail": "Extra parameters ['n', 'logprobs'] are not allowed when extra-parameters is not "
-        "set or set to be 'error'. Set extra-parameters to 'pass-through' to pass to the model."
-    }
+def test_empty_stop_strings_are_rejected(client: Client) -> None:
+    """By the engine."""
+    for stop in ("", ["a", ""]):
+        response = client.post(stop=stop)
+        assert response.status_code == 400
+        assert response.json()["message"] == "stop cannot contain an empty string."
 
 
-def test_extra_parameters_can_be_dropped(desk: Desk) -> None:
-    """In silence."""
-    assert len(desk.ask(headers={"extra-parameters": "drop"}, n=2).json()["choices"]) == 1
+def test_extra_parameters_need_their_header(client: Client) -> None:
+    """They are rejected, dropped or passed on; a null is one as well."""
+    for headers in (None, {"extra-parameters": "error"}):
+        response = client.post(headers=headers, n=None, logprobs=True)
+        assert response.status_code == 400
+        assert response.json() == {
+            "detail": "Extra parameters ['n', 'logprobs'] are not allowed when extra-parameters is "
+            "not set or set to be 'error'. Set extra-parameters to 'pass-through' to pass to the "
+            "model."
+        }
+    for mode, count in (("drop", 1), ("pass-through", 2)):
+        choices = client.post(headers={"extra-parameters": mode}, n=2).json()["choices"]
+        assert len(choices) == count
+    for mode in ("passthrough", "Pass-Through", "allow", ""):
+        response = client.post(headers={"extra-parameters": mode})
+        assert response.status_code == 400
+        assert response.json() == {
+            "detail": f"Unexpected EXTRA_PARAMETERS option {mode}, expected options are "
+            "['error', 'drop', 'pass-through']"
+        }
 
 
-def test_extra_parameters_can_be_passed_through(desk: Desk) -> None:
-    """Then they mean something."""
-    assert len(desk.ask(headers=PASS_THROUGH, n=2).json()["choices"]) == 2
+def test_the_v1_route_drops_extra_parameters(client: Client) -> None:
+    """Unless the header passes them on."""
+    for headers, count in ((None, 1), ({"extra-parameters": "nonsense"}, 1), (PASS_THROUGH, 2)):
+        response = client.post(path="/v1/chat/completions", headers=headers, n=2)
+        assert len(response.json()["choices"]) == count
 
 
-@pytest.mark.parametrize("mode", ["passthrough", "Pass-Through", "allow", ""])
-def test_a_mode_that_does_not_exist_is_refused(desk: Desk, mode: str) -> None:
-    """Even without any extra parameter; upper case is another word."""
-    response = desk.ask(headers={"extra-parameters": mode})
-
-    assert response.status_code == 400
-    assert response.json() == {
-        "detail": f"Unexpected EXTRA_PARAMETERS option {mode}, expected options are "
-        "['error', 'drop', 'pass-through']"
-    }
-
-
-@pytest.mark.parametrize(
-    ("headers", "count"), [(None, 1), ({"extra-parameters": "nonsense"}, 1), (PASS_THROUGH, 2)]
-)
-def test_the_v1_route_never_refuses_extra_parameters(
-    desk: Desk, headers: dict[str, str] | None, count: int
-) -> None:
-    """They reach the engine only where the header says so."""
-    response = desk.ask(path="/v1/chat/completions", headers=headers, n=2)
-
-    assert len(response.json()["choices"]) == count
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
+def test_the_engine_checks_extra_parameters(client: Client) -> None:
+    """In its own error format; known ones without effect are accepted."""
+    for fields, message in (
         ({"flavour": 1}, "Extra inputs are not permitted"),
         ({"n": 0}, "greater than or equal to 1"),
         ({"logprobs": True, "top_logprobs": 21}, "less than or equal to 20"),
         ({"top_logprobs": 2}, "`logprobs` must be set to true"),
         ({"logit_bias": {"1": 101}}, "less than or equal to 100"),
-    ],
-)
-def test_an_extra_parameter_that_the_engine_refuses_is_a_bad_request(
-    desk: Desk, fields: dict[str, Any], words: str
-) -> None:
-    """In the engine's shape."""
-    response = desk.ask(headers=PASS_THROUGH, **fields)
-
-    assert response.status_code == 400
-    assert (response.json()["object"], response.json()["code"]) == ("error", 400)
-    assert words in response.json()["message"]
+    ):
+        response = client.post(headers=PASS_THROUGH, **fields)
+        assert response.status_code == 400
+        assert (response.json()["object"], response.json()["code"]) == ("error", 400)
+        assert message in response.json()["message"]
+    accepted: Any = {"top_k": 5, "user": "me", "stream_options": None, "logit_bias": {"1": -100}}
+    assert client.post(headers=PASS_THROUGH, **accepted).status_code == 200
 
 
-def test_known_engine_parameters_without_effect_are_accepted(desk: Desk) -> None:
-    """Nulls stand for their defaults there."""
-    fields: dict[str, Any] = {
-        "top_k": 5,
-        "user": "me",
-        "stream_options": None,
-        "logit_bias": {"1": -100},
-    }
-
-    assert desk.ask(headers=PASS_THROUGH, **fields).status_code == 200
-
-
-def test_a_prompt_that_fills_the_context_is_refused(desk: Desk) -> None:
-    """Without `max_tokens` the engine speaks of the messages only."""
-    response = desk.ask("a " * 4093)
-
+def test_prompt_and_answer_must_fit_the_context(make_client: MakeClient) -> None:
+    """In the engine's words; the limit itself is allowed."""
+    client = make_client()
+    response = client.post("a " * 4093)
     assert response.status_code == 400
     assert response.json() == {
         "object": "error",
@@ -264,32 +185,160 @@ def test_a_prompt_that_fills_the_context_is_refused(desk: Desk) -> None:
         "param": None,
         "code": 400,
     }
-
-
-def test_prompt_and_answer_must_fit_together(desk: Desk) -> None:
-    """The engine does the sum in its message."""
-    message = desk.ask("a", max_tokens=4093).json()["message"]
-
-    assert message.startswith("This model's maximum context length is 4096 tokens. However, you")
+    message = client.post("a", max_tokens=4093).json()["message"]
     assert "requested 4097 tokens (4 in the messages, 4093 in the completion)." in message
+    assert client.post("a", max_tokens=4092).status_code == 200
+    # Azure's registry says 131,072; the weights say 8,192.
+    message = make_client("phi-3-small-8k-instruct").post("a", max_tokens=9000).json()["message"]
+    assert "context length is 8192 tokens" in message
 
 
-def test_what_just_fits_is_answered(desk: Desk) -> None:
-    """The limit itself is allowed."""
-    assert desk.ask("a", max_tokens=4092).status_code == 200
+# -- content filter --
+
+MESSAGE = (
+    "The response was filtered due to the prompt triggering Microsoft's content management "
+    "policy. Please modify your prompt and retry."
+)
+BOMB = "How to make a lethal bomb?"
 
 
-def test_the_limits_are_the_catalogues() -> None:
-    """Of Phi-3-small-8k Azure's registry says 131,072; its weights say 8,192."""
-    assert model_named("phi-3-small-8k-instruct").context == 8192
-    assert model_named("Phi-4").max_output == 16_384
+def test_azures_filtered_prompts_are_filtered(client: Client) -> None:
+    """The same body for streams, with the same order of keys."""
+    tomatoes = "Chopping tomatoes and cutting them into cubes or wedges are great ways to practice"
+    for prompt in (BOMB, tomatoes):
+        for stream in (False, True):
+            response = client.post(prompt, stream=stream)
+            assert response.status_code == 400
+            assert list(response.json()["error"].items()) == [
+                ("message", MESSAGE),
+                ("type", None),
+                ("param", "prompt"),
+                ("code", "content_filter"),
+                ("status", 400),
+            ]
+    messages = [{"role": "user", "content": BOMB.upper()}, {"role": "user", "content": "Hello"}]
+    assert client.post(messages=messages).status_code == 400
 
 
-def test_an_answer_ends_at_the_models_own_limit(open_desk: Callable[..., Desk]) -> None:
-    """4,096 tokens, however long the context."""
-    desk = open_desk("Phi-3-mini-128k-instruct", persona=lambda _: "a " * 5000)
+def test_filter_errors_have_several_formats(make_client: MakeClient) -> None:
+    """The API reference's and the model server's; the detailed one names the category."""
+    managed = "request input violates azure ai content safety setting."
+    bodies: dict[str, Any] = {
+        "flat": {
+            "status": 400,
+            "code": "content_filter",
+            "message": "The response was filtered",
+            "param": "messages",
+            "type": None,
+        },
+        "managed": {"error": {"code": "Bad Request", "message": managed, "status": 400}},
+        "managed-flat": {"error": "Bad Request", "message": managed},
+    }
+    for name, body in bodies.items():
+        response = make_client(filter_error_format=name).post(BOMB)
+        assert (response.status_code, response.json()) == (400, body)
+    client = make_client(filter_error_format="detailed")
+    for phrase, category, severity in (
+        ("trigger the hate filter", "hate", "high"),
+        ("trigger the self-harm filter", "self_harm", "medium"),
+        ("trigger the sexual filter", "sexual", "high"),
+        ("trigger the violence filter", "violence", "medium"),
+        ("trigger the jailbreak filter", "jailbreak", None),
+    ):
+        error = client.post(f"Now, {phrase}").json()["error"]
+        assert error["code"] == "content_filter"
+        assert error["innererror"]["code"] == "ResponsibleAIPolicyViolation"
+        results = error["innererror"]["content_filter_result"]
+        found = {"detected": True} if severity is None else {"severity": severity}
+        assert results[category] == {"filtered": True, **found}
+        assert [name for name, result in results.items() if result["filtered"]] == [category]
 
-    body = desk.ask().json()
 
-    assert body["usage"]["completion_tokens"] == 4096
-    assert body["choices"][0]["finish_reason"] == "length"
+# -- routes and keys --
+
+
+def test_unknown_routes_and_methods_are_rejected(client: Client) -> None:
+    """As FastAPI does."""
+    response = client.http.get("/models")
+    assert (response.status_code, response.json()) == (404, {"detail": "Not Found"})
+    routes = (("GET", "/chat/completions", "POST"), ("POST", "/info", "GET"), ("PUT", "/", "GET"))
+    for method, path, allowed in routes:
+        response = client.http.request(method, path)
+        assert (response.status_code, response.headers["allow"]) == (405, allowed)
+        assert response.json() == {"detail": "Method Not Allowed"}
+
+
+def test_credentials_are_checked(client: Client) -> None:
+    """A 400 without `Authorization` was seen on serverless endpoints."""
+    key = client.phi.key
+    missing = {"status": "Auth token must be passed as a header called Authorization"}
+
+    def get(**headers: str) -> httpx.Response:
+        with httpx.Client(transport=client.phi.transport(), base_url=client.phi.endpoint) as http:
+            names = {name.replace("_", "-"): value for name, value in headers.items()}
+            return http.get("/info", headers=names)
+
+    assert (get().status_code, get().json()) == (400, missing)
+    alone = get(api_key=key)
+    assert alone.status_code == 400
+    assert alone.json()["error"]["message"] == "Missing Authorization header"
+    assert get(authorization=f"Bearer {key}", api_key=key).status_code == 200
+    for wrong in (f"Bearer wrong-{key}", key, f"bearer-{key}"):
+        error = get(authorization=wrong)
+        assert (error.status_code, error.json()["error"]["code"]) == (401, "401")
+        assert "invalid subscription key" in error.json()["error"]["message"]
+
+
+def test_every_answer_has_request_ids(client: Client) -> None:
+    """Errors too; the client's own id is returned."""
+    good = client.post(headers={"x-ms-client-request-id": "mine"})
+    bad = client.http.get("/nowhere")
+
+    names = ("x-ms-request-id", "apim-request-id")
+    assert len({response.headers[name] for response in (good, bad) for name in names}) == 4
+    assert good.headers["x-ms-client-request-id"] == "mine"
+    assert "x-ms-client-request-id" not in bad.headers
+    assert client.http.get("/").json() == {"status": "healthy"}
+
+
+def test_requests_are_recorded(socket_client: Client) -> None:
+    """Method, path, query, headers in any case, and the body; no key is shown."""
+    phi = socket_client.phi
+    for content in (b'{"x": 0}', b"\xff"):
+        url = "/info?a=1&b="
+        socket_client.http.post(url, content=content, headers={"X-Mine": "yes"})
+
+    request, other = phi.requests
+    assert (request.method, request.path, request.query) == ("POST", "/info", {"a": "1", "b": ""})
+    assert request.headers["x-mine"] == request.headers["X-MINE"] == "yes"
+    assert (request.body, request.json) == (b'{"x": 0}', {"x": 0})
+    assert other.json is None
+    assert phi.key not in f"{phi.requests!r} {phi!r}"
+    assert "authorization" in repr(request.headers)
+
+
+def test_headers_are_a_mapping() -> None:
+    """Case does not matter, and the last of a repeated name wins."""
+    headers = Headers([("A", "1"), ("b", "2"), ("a", "3")])
+
+    assert (len(headers), dict(headers)) == (2, {"a": "3", "b": "2"})
+    assert "B" in headers
+    assert headers.get("c") is None
+
+
+def test_options_are_validated() -> None:
+    """At once; keys are 32 characters unless given."""
+    for option, match in {
+        "server_type": r"server_type='x' is unknown. Use one of \['azure-openai'",
+        "filter_error_format": "filter_error_format='x'",
+        "json_mode": "json_mode='x'",
+        "usage_in_streams": "usage_in_streams='x'",
+        "framing": r"framing=\['x'\] is unknown",
+        "reasoning": r"reasoning='x' is unknown. Use one of \['field', 'text'\]",
+        "tools": "tools='x' is unknown",
+        "model_errors": r"'x' is unknown. Use one of \['bad values', 'cut off'",
+    }.items():
+        with pytest.raises(ValueError, match=match):
+            Emulator(**{option: "x"})  # type: ignore[arg-type]
+    assert re.fullmatch("[0-9a-f]{32}", Emulator().key)
+    assert Emulator(key="mine").key == "mine"

@@ -1,4 +1,4 @@
-"""The server's life: starting, stopping, counting, and leaving nothing behind."""
+"""The server: starting, stopping, connections, and leaving nothing behind."""
 
 import gc
 import logging
@@ -17,13 +17,11 @@ import httpx
 import pytest
 
 from langchain_azure_phi3.emulator import Emulator, Prompt
-from tests.unit_tests.emulator.conftest import AZURES_QUESTION, Desk
-
-STREAM = {"messages": AZURES_QUESTION, "stream": True}
+from tests.unit_tests.emulator.conftest import QUESTION, STREAM, Client, MakeClient
 
 
 def free_port(host: str) -> int:
-    """A port that nobody listens on; skips the test where the machine has no such address."""
+    """A free port; skips the test if this machine lacks the address."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         with socket.create_server((host, 0), family=family) as free:
@@ -31,6 +29,11 @@ def free_port(host: str) -> int:
     except OSError:
         pytest.skip(f"this machine has no address {host}")
     return port
+
+
+def port_of(phi: Emulator) -> int:
+    """The port of a running emulator."""
+    return int(phi.endpoint.rsplit(":", 1)[1])
 
 
 def becomes(expected: int, value: Callable[[], int]) -> bool:
@@ -43,218 +46,168 @@ def becomes(expected: int, value: Callable[[], int]) -> bool:
 
 @contextmanager
 def taking_at_most(seconds: float) -> Iterator[None]:
-    """Fail when the block takes longer."""
+    """Fail if the block takes longer."""
     started = time.monotonic()
     yield
     assert time.monotonic() - started < seconds
 
 
-def test_starting_and_stopping_take_no_time() -> None:
-    """Well under a second together, so that every test can have its own."""
-    with taking_at_most(1), Emulator() as phi:
-        assert httpx.get(phi.endpoint).status_code == 200
-
-
-def test_after_the_end_nobody_listens() -> None:
-    """The port is free again."""
-    with Emulator() as phi:
-        endpoint = phi.endpoint
-
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(endpoint)
-    assert phi.endpoint == "http://phi.invalid"
-    assert phi.open_connections == 0
-
-
-def test_it_can_be_started_again() -> None:
-    """What it remembers stays; starting or stopping twice changes nothing."""
+def test_emulators_start_and_stop_quickly() -> None:
+    """Afterwards nobody listens; it can start again and keeps its requests."""
     phi = Emulator()
     phi.stop()
-    first = phi.start().endpoint
-    assert phi.start().endpoint == first
-    httpx.get(first)
+    with taking_at_most(1), phi:
+        endpoint = phi.endpoint
+        assert phi.start().endpoint == endpoint
+        assert httpx.get(endpoint).status_code == 200
     phi.stop()
-    phi.stop()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(endpoint)
+    assert phi.open_connections == 0
     with phi:
         httpx.get(phi.endpoint)
-
     assert len(phi.requests) == 2
 
 
-async def test_it_can_be_used_in_async_code() -> None:
-    """It serves from a thread of its own, so nothing here can block it."""
+async def test_emulators_run_in_async_code() -> None:
+    """In their own thread."""
     async with Emulator() as phi, httpx.AsyncClient() as http:
         assert (await http.get(phi.endpoint)).status_code == 200
 
 
 def test_the_port_can_be_chosen() -> None:
-    """One that is taken is an error here, not in the thread."""
+    """A port in use is an error in the caller."""
     with Emulator() as phi:
-        port = int(phi.endpoint.rsplit(":", 1)[1])
+        port = port_of(phi)
         with pytest.raises(OSError, match=r"in use"):
             Emulator(port=port).start()
     with Emulator(port=port) as phi:
         assert phi.endpoint == f"http://127.0.0.1:{port}"
 
 
-def test_stopping_waits_for_no_open_stream(desk: Desk) -> None:
-    """Whether it stalls or is being read."""
-    desk.phi.fail(kind="stall", after=1)
-    with (
-        desk.http.stream("POST", "/chat/completions", json=STREAM) as response,
-        taking_at_most(1),
-    ):
-        pieces = response.iter_raw()
-        next(pieces)
-        desk.phi.stop()
-        with pytest.raises(httpx.TransportError):
+def test_stopping_waits_for_no_stream(make_client: MakeClient) -> None:
+    """Whether it stalls or is slow."""
+    for chunk_delay in (0.0, 60.0):
+        client = make_client(socket=True, chunk_delay=chunk_delay)
+        if chunk_delay == 0.0:
+            client.phi.fail("stall", after=1)
+        with (
+            client.http.stream("POST", "/chat/completions", json=STREAM) as response,
+            taking_at_most(1),
+        ):
+            pieces = response.iter_raw()  # kept: dropping it would close the connection
             next(pieces)
+            client.phi.stop()
+            with pytest.raises(httpx.TransportError):
+                next(pieces)
 
 
-def test_stopping_waits_for_no_slow_stream(open_desk: Callable[..., Desk]) -> None:
-    """However long until its next event; nothing is logged about it."""
-    desk = open_desk(pace=60)
-    with desk.http.stream("POST", "/chat/completions", json=STREAM) as response, taking_at_most(1):
-        pieces = response.iter_raw()  # kept: dropping it would close the connection
-        next(pieces)
-        desk.phi.stop()
-
-
-def test_open_connections_are_counted(desk: Desk) -> None:
-    """Until they are closed."""
-    with desk.http.stream("POST", "/chat/completions", json=STREAM):
-        assert desk.phi.open_connections == 1
-        with httpx.Client(base_url=desk.phi.endpoint) as other:
-            other.get("/")
-            assert desk.phi.open_connections == 2
-    desk.http.close()
-
-    assert becomes(0, lambda: desk.phi.open_connections)
-
-
-def test_a_client_that_leaves_a_slow_stream_frees_its_connection(
-    open_desk: Callable[..., Desk],
-) -> None:
-    """And the server goes on."""
-    desk = open_desk(pace=0.05)
-    with desk.http.stream("POST", "/chat/completions", json=STREAM) as response:
-        pieces = response.iter_raw()  # kept: dropping it would close the connection
-        next(pieces)
-        assert desk.phi.open_connections == 1
-
-    assert becomes(0, lambda: desk.phi.open_connections)
-    assert len(desk.chunks(max_tokens=0)) == 2
-
-
-def test_a_client_that_leaves_before_its_body_is_complete_is_forgotten(desk: Desk) -> None:
-    """Nothing was asked, so nothing is recorded."""
-    port = int(desk.phi.endpoint.rsplit(":", 1)[1])
-    with socket.create_connection(("127.0.0.1", port)) as raw:
-        raw.sendall(b"POST /info HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf")
-        assert becomes(1, lambda: desk.phi.open_connections)
-
-    assert becomes(0, lambda: desk.phi.open_connections)
-    assert desk.phi.requests == []
-
-
-def test_a_client_that_leaves_before_a_reset_is_no_trouble(desk: Desk) -> None:
-    """There is nothing left to reset."""
-    desk.phi.fail(kind="reset")
-    port = int(desk.phi.endpoint.rsplit(":", 1)[1])
-    with socket.create_connection(("127.0.0.1", port)) as raw:
-        raw.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
-        assert becomes(1, lambda: len(desk.phi.requests))
-
-    assert becomes(0, lambda: desk.phi.open_connections)
-    desk.phi.fail(kind="reset")
-    with pytest.raises(httpx.ReadError):
-        desk.ask()
-
-
-def test_many_clients_are_served_at_once(desk: Desk) -> None:
-    """Every request is recorded, every answer is whole."""
-    with ThreadPoolExecutor(16) as pool:
-        texts = list(pool.map(lambda n: desk.said(f"number {n}"), range(64)))
-
-    assert [text.rsplit(" ", 1)[1] for text in texts] == [str(n) for n in range(64)]
-    assert len(desk.phi.requests) == 64
-
-
-def test_connections_are_kept_for_the_next_request(desk: Desk) -> None:
-    """As Azure's front ends do."""
+def test_connections_are_counted(socket_client: Client) -> None:
+    """Until they are closed; later requests reuse them."""
+    phi = socket_client.phi
     for _ in range(3):
-        desk.ask()
+        socket_client.post()
+    assert phi.open_connections == 1
+    with (
+        socket_client.http.stream("POST", "/chat/completions", json=STREAM),
+        httpx.Client(base_url=phi.endpoint) as other,
+    ):
+        other.get("/")
+        assert phi.open_connections == 2
+    socket_client.http.close()
+    assert becomes(0, lambda: phi.open_connections)
 
-    assert desk.phi.open_connections == 1
+
+def test_disconnected_clients_free_their_connection(make_client: MakeClient) -> None:
+    """In a slow stream, within the request, or before a reset."""
+    client = make_client(socket=True, chunk_delay=0.05)
+    with client.http.stream("POST", "/chat/completions", json=STREAM) as response:
+        pieces = response.iter_raw()  # kept: dropping it would close the connection
+        next(pieces)
+        assert client.phi.open_connections == 1
+    assert becomes(0, lambda: client.phi.open_connections)
+    address = ("127.0.0.1", port_of(client.phi))
+    client.phi.requests.clear()
+    with socket.create_connection(address) as raw:
+        raw.sendall(b"POST /info HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nhalf")
+        assert becomes(1, lambda: client.phi.open_connections)
+    assert becomes(0, lambda: client.phi.open_connections)
+    assert client.phi.requests == []
+    client.phi.fail("reset", times=2)
+    with socket.create_connection(address) as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert becomes(1, lambda: len(client.phi.requests))
+    assert becomes(0, lambda: client.phi.open_connections)
+    with pytest.raises(httpx.ReadError):
+        client.post()
+    assert len(client.chunks(max_tokens=0)) == 2
 
 
-def test_small_answers_do_not_wait_for_acknowledgements(desk: Desk) -> None:
-    """A header and a body in two packets would take 40 ms more without TCP_NODELAY."""
-    desk.ask()
-    with taking_at_most(1.2):
-        for _ in range(40):
-            desk.ask()
-
-
-def test_streams_run_side_by_side(open_desk: Callable[..., Desk]) -> None:
-    """One that waits does not hold up another."""
-    desk = open_desk()
-    desk.phi.fail(kind="stall", after=1)
-    with desk.http.stream("POST", "/chat/completions", json=STREAM) as stalled:
+def test_many_clients_are_served_at_once(socket_client: Client) -> None:
+    """Every answer is complete, and a stalled stream holds up nobody."""
+    socket_client.phi.fail("stall", after=1)
+    with socket_client.http.stream("POST", "/chat/completions", json=STREAM) as stalled:
         pieces = stalled.iter_raw()  # kept: dropping it would close the connection
         next(pieces)
+        with ThreadPoolExecutor(16) as pool:
+            texts = list(pool.map(lambda n: socket_client.text(f"number {n}"), range(64)))
 
-        assert len(desk.chunks(messages=AZURES_QUESTION)) == 74
+    assert [text.rsplit(" ", 1)[1] for text in texts] == [str(n) for n in range(64)]
+    assert len(socket_client.phi.requests) == 65
+
+
+def test_small_answers_do_not_wait_for_acknowledgements(socket_client: Client) -> None:
+    """Without TCP_NODELAY, headers and body would take 40 ms more."""
+    socket_client.post()
+    with taking_at_most(1.2):
+        for _ in range(40):
+            socket_client.post()
 
 
 def test_nothing_is_printed_or_logged(
-    desk: Desk, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    socket_client: Client, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not of good requests, nor of bad ones, nor of broken connections."""
+    """Neither for bad requests nor for broken connections."""
     caplog.set_level(logging.DEBUG, logger="uvicorn")
-    desk.ask()
-    desk.http.get("/nowhere", headers={"connection": "upgrade", "upgrade": "websocket"})
-    desk.phi.fail(kind="cut")
+    socket_client.post()
+    upgrade = {"connection": "upgrade", "upgrade": "websocket"}
+    socket_client.http.get("/nowhere", headers=upgrade)
+    socket_client.phi.fail("cut")
     with pytest.raises(httpx.RemoteProtocolError):
-        desk.ask()
-    port = int(desk.phi.endpoint.rsplit(":", 1)[1])
-    with socket.create_connection(("127.0.0.1", port)) as raw:
+        socket_client.post()
+    with socket.create_connection(("127.0.0.1", port_of(socket_client.phi))) as raw:
         raw.sendall(b"no http at all\r\n\r\n")
         assert raw.recv(100).startswith(b"HTTP/1.1 400")
-    desk.phi.stop()
+    socket_client.phi.stop()
 
     assert capfd.readouterr() == ("", "")
     assert [r for r in caplog.records if r.name.startswith(("uvicorn", "langchain"))] == []
 
 
-def test_a_persona_that_fails_is_reported(
-    open_desk: Callable[..., Desk], caplog: pytest.LogCaptureFixture
+def test_failing_responders_are_logged(
+    make_client: MakeClient, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is the user's own code: the client gets 500, the log the traceback, without the key."""
+    """The client gets a 500, the log the traceback, without the key."""
 
-    def broken(prompt: Prompt) -> str:
+    def fail(prompt: Prompt) -> str:
         raise ZeroDivisionError("mine")
 
-    desk = open_desk(persona=broken)
+    client = make_client(socket=True, responder=fail)
 
-    assert desk.ask().status_code == 500
+    assert client.post().status_code == 500
     assert "ZeroDivisionError: mine" in caplog.text
-    assert desk.phi.key not in caplog.text
+    assert client.phi.key not in caplog.text
 
 
-def test_without_the_servers_packages_the_message_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Importing the emulator and its transport still work."""
+def test_without_uvicorn_the_error_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The transport still works."""
     monkeypatch.delitem(sys.modules, "langchain_azure_phi3.emulator.serving", raising=False)
     monkeypatch.delattr("langchain_azure_phi3.emulator.serving", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     phi = Emulator()
 
     assert httpx.Client(transport=phi.transport()).get(phi.endpoint).status_code == 200
-    with pytest.raises(
-        ModuleNotFoundError, match=r'pip install "langchain-azure-phi3\[emulator\]"'
-    ):
+    with pytest.raises(ModuleNotFoundError, match=r'install "langchain-azure-phi3\[emulator\]"'):
         phi.start()
 
 
@@ -265,8 +218,8 @@ Emulator(key="k").serve_forever(port=int(sys.argv[1]))
 """
 
 
-def test_serving_forever_ends_cleanly_with_control_c() -> None:
-    """Even with a stream open; nothing is printed, and the exit status is 0."""
+def test_serving_forever_ends_with_control_c() -> None:
+    """Even with an open stream; nothing is printed, and the exit status is 0."""
     port = free_port("127.0.0.1")
     process = subprocess.Popen(  # noqa: S603
         [sys.executable, "-W", "error", "-X", "dev", "-c", FOREVER, str(port)],
@@ -286,41 +239,40 @@ def test_serving_forever_ends_cleanly_with_control_c() -> None:
         try:
             out, err = process.communicate(timeout=30)
         finally:
-            process.kill()  # else one that does not end would be waited for
+            process.kill()  # otherwise a process that does not end would block
 
     assert (process.returncode, out, err) == (0, b"", b"")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_serving_forever_listens_where_it_is_told(host: str) -> None:
-    """In the caller's thread, on the constructor's port unless another is given."""
+def test_serving_forever_uses_the_given_address(host: str) -> None:
+    """On the constructor's port unless another is given."""
     port = free_port(host)
     answers: list[int] = []
 
-    def ask_and_interrupt() -> None:
-        written = f"[{host}]" if ":" in host else host
+    def get_and_interrupt() -> None:
+        address = f"[{host}]" if ":" in host else host
         with httpx.Client(transport=httpx.HTTPTransport(retries=9)) as http:
-            answers.append(http.get(f"http://{written}:{port}").status_code)
+            answers.append(http.get(f"http://{address}:{port}").status_code)
         os.kill(os.getpid(), signal.SIGINT)
 
-    asking = threading.Thread(target=ask_and_interrupt)
-    asking.start()
+    thread = threading.Thread(target=get_and_interrupt)
+    thread.start()
     Emulator(port=port).serve_forever(host)
-    asking.join()
+    thread.join()
 
     assert answers == [200]
 
 
-def test_connections_that_arrive_at_the_end_are_not_left_open() -> None:
-    """A socket that asyncio had accepted, but not yet made, when the server closed.
+def test_late_connections_are_closed() -> None:
+    """Sockets that asyncio had accepted, but not set up, when the server closed.
 
-    Left open, it would be a ResourceWarning in whichever test collects the garbage next.
+    Left open, they would be a ResourceWarning in whichever test collects the garbage next.
     """
     for _ in range(50):
-        phi = Emulator()
-        phi.start()
-        port = int(phi.endpoint.rsplit(":", 1)[1])
-        clients = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
+        phi = Emulator().start()
+        address = ("127.0.0.1", port_of(phi))
+        clients = [socket.create_connection(address) for _ in range(3)]
         phi.stop()
         for client in clients:
             client.close()
@@ -328,11 +280,12 @@ def test_connections_that_arrive_at_the_end_are_not_left_open() -> None:
     gc.collect()
 
 
-def test_a_server_that_runs_for_days_forgets_what_was_asked_first(desk: Desk) -> None:
-    """Its memory must not grow with the requests."""
-    desk.phi._deployment.most_requests = 2
+def test_long_running_servers_forget_old_requests(client: Client) -> None:
+    """Their memory must not grow."""
+    client.phi._deployment.max_requests = 2
     for number in range(4):
-        desk.said(f"question {number}")
+        client.text(f"question {number}")
 
-    asked = [request.json["messages"][0]["content"] for request in desk.phi.requests]
-    assert ["question 2", "question 3"] == asked
+    contents = [request.json["messages"][0]["content"] for request in client.phi.requests]
+    assert contents == ["question 2", "question 3"]
+    assert len(client.chunks(messages=QUESTION)) == 74

@@ -1,0 +1,338 @@
+"""The emulator: start an endpoint, inspect its requests, and make it fail."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
+
+from langchain_azure_phi3.emulator._deprecation import renamed_attributes, renamed_parameters
+from langchain_azure_phi3.emulator.behavior import Behavior, JsonMode, ReasoningPlace, ToolMode
+from langchain_azure_phi3.emulator.conversation import Responder
+from langchain_azure_phi3.emulator.deployment import Deployment
+from langchain_azure_phi3.emulator.faults import Fault, FaultName
+from langchain_azure_phi3.emulator.model_errors import check_model_error
+from langchain_azure_phi3.emulator.responder import respond
+from langchain_azure_phi3.emulator.server_types import FilterErrorFormat, StreamUsage
+from langchain_azure_phi3.emulator.upstream import Upstream
+from langchain_azure_phi3.emulator.wire import Request
+
+if TYPE_CHECKING:
+    from langchain_azure_phi3.emulator.serving import Server, ServerThread
+    from langchain_azure_phi3.emulator.transport import EmulatorTransport
+
+_HOST = "127.0.0.1"
+_MAX_SERVED_REQUESTS = 1000
+
+
+@renamed_attributes(in_constructor=False, misbehave="inject_model_error", base="base_path")
+class Emulator:
+    """A Phi endpoint on this machine.
+
+    ```python
+    import httpx
+
+    from langchain_azure_phi3.emulator import Emulator
+
+    with Emulator("Phi-3-mini-4k-instruct") as phi:
+        headers = {"authorization": f"Bearer {phi.key}"}
+        print(httpx.get(f"{phi.endpoint}/info", headers=headers).text)
+    ```
+
+    Args:
+        models: Names of models in Azure's catalog, in any case. The first answers unless a
+            request names another. Default: `"Phi-3-mini-4k-instruct"`.
+        key: The valid API key. Default: 32 random characters.
+        port: The port to listen on. 0: any free port.
+        responder: Generates the answers: a function from a `Prompt` to a text or a
+            `Generation`. It runs in a thread for each request, so it may block. Default: short
+            deterministic answers that follow tools and schemas.
+        upstream: Forwards prompts to a real model: the base URL of any server with OpenAI's chat
+            completions, such as `"http://localhost:11434/v1"`.
+        upstream_model: The model's name on that server. Default: the first that it lists.
+        upstream_key: That server's key, if it requires one.
+        server_type: `"serverless"`; managed compute by the age of its image
+            (`"managed-2024-05"`, `"managed-2024-06"`, `"managed-2026-07"`,
+            `"foundation-model-serve"`); `"foundry"`, `"openai-v1"`, `"azure-openai"`, `"github"`;
+            or a self-hosted server (`"openai-server"`, `"ollama"`).
+        filter_error_format: The error for a filtered prompt: `"nested"` (Azure's how-tos),
+            `"flat"` (its API reference), `"detailed"` (with categories and severities),
+            `"managed"` (model servers), `"managed-flat"` (before version 0.2.16). Default: as the
+            server type.
+        include_filter_results: Whether answers include the results of the content filter.
+        json_mode: Whether `response_format: json_object` is rejected (`"refuse"`, documented) or
+            answered with line feeds (`"flood"`, seen in PhiCookBook#73).
+        usage_in_streams: Where streams report usage: in the `"finish"` chunk, a `"separate"` last
+            one, `"every"` one, or `"none"` unless `stream_options` requests it. Default: as the
+            server type.
+        framing: How events are written: any of `"bom"`, `"bytewise"`, `"comments"`, `"crlf"`,
+            `"no-done"`, `"no-final-blank-line"`, `"no-space"`.
+        tools: Whether `tools` and schemas are rejected (`"refuse"`, as Azure does for all Phi
+            models) or accepted (`"native"`).
+        reasoning: Where reasoning models put their reasoning: in the `"text"`, in `<think>` tags,
+            or in the `"field"` `reasoning_content` (Azure's api-version 2025-04-01).
+        model_errors: Mistakes of the model, one for each of the next answers, as in
+            `inject_model_error`.
+        chunk_delay: Seconds between two events of a stream.
+        faults: Rates of random failures by status or name of a fault, such as
+            `{"429": 0.05, "cut": 0.02}`. `fail(rate=...)` has more options.
+        seed: Chooses the requests that fail, in whatever order they arrive.
+
+    Raises:
+        ValueError: An unknown model or option, or both `responder` and `upstream`.
+    """
+
+    @renamed_parameters(
+        persona="responder",
+        dialect="server_type",
+        safety="filter_error_format",
+        annotations="include_filter_results",
+        misbehaves="model_errors",
+        pace="chunk_delay",
+    )
+    def __init__(
+        self,
+        *models: str,
+        key: str | None = None,
+        port: int = 0,
+        responder: Responder = respond,
+        upstream: str | None = None,
+        upstream_model: str | None = None,
+        upstream_key: str | None = None,
+        server_type: str = "serverless",
+        filter_error_format: FilterErrorFormat | None = None,
+        include_filter_results: bool = False,
+        json_mode: JsonMode = "refuse",
+        usage_in_streams: StreamUsage | None = None,
+        framing: str | Iterable[str] = (),
+        tools: ToolMode = "refuse",
+        reasoning: ReasoningPlace = "text",
+        model_errors: str | Iterable[str] = (),
+        chunk_delay: float = 0.0,
+        faults: Mapping[str, float] | None = None,
+        seed: int = 0,
+    ) -> None:
+        behavior = Behavior(
+            server_type=server_type,
+            filter_error_format=filter_error_format,
+            include_filter_results=include_filter_results,
+            json_mode=json_mode,
+            usage_in_streams=usage_in_streams,
+            framing=frozenset([framing] if isinstance(framing, str) else framing),
+            tools=tools,
+            reasoning=reasoning,
+        )
+        self.key = secrets.token_hex(16) if key is None else key
+        self._upstream: Upstream | None = None
+        if upstream is not None:
+            if responder is not respond:
+                raise ValueError("Pass a responder or an upstream, not both.")
+            responder = self._upstream = Upstream(upstream, model=upstream_model, key=upstream_key)
+        self._deployment = Deployment(models, self.key, behavior, responder=responder, seed=seed)
+        for name, rate in ({} if faults is None else faults).items():
+            self._deployment.fault_sampler.add(rate, Fault.parse(name))
+        self.inject_model_error(
+            *([model_errors] if isinstance(model_errors, str) else model_errors)
+        )
+        self._port = port
+        self._chunk_delay = chunk_delay
+        self._server: Server | None = None
+        self._thread: ServerThread | None = None
+
+    def __repr__(self) -> str:
+        return f"Emulator({self.model!r}, endpoint={self.endpoint!r})"
+
+    @property
+    def model(self) -> str:
+        """The name of the default model."""
+        return self._deployment.models[0].name
+
+    @property
+    def endpoint(self) -> str:
+        """The base URL. Before `start`, one that works with `transport()` only."""
+        if self._thread is None:
+            return f"http://phi.invalid{self.base_path}"  # RFC 2606: never resolves
+        return f"http://{_HOST}:{self._thread.port}{self.base_path}"
+
+    @property
+    def base_path(self) -> str:
+        """The path of the endpoint, empty on most server types."""
+        return self._deployment.base_path
+
+    @property
+    def requests(self) -> list[Request]:
+        """The requests received so far, in order. You may clear the list."""
+        return self._deployment.requests
+
+    @property
+    def open_connections(self) -> int:
+        """How many TCP connections are open."""
+        return 0 if self._server is None else len(self._server.connections)
+
+    def script(self, *texts: str) -> None:
+        """Set the texts of the next answers. After them, the responder answers again."""
+        self._deployment.script.extend(texts)
+
+    def inject_model_error(self, *names: str, times: int = 1) -> None:
+        """Make the model err in its next answers: each error in `times` answers, in order.
+
+        An answer uses up its error even if it cannot have that error. Scripted answers use up
+        none.
+
+        Args:
+            names: `"prose"` puts text around the JSON; `"fence"` and `"unclosed fence"` put it
+                into a Markdown block; `"wrong types"` writes numbers as strings, strings of
+                digits as numbers, and the only item of a list for the list; `"bad values"` omits
+                a required key; `"invented arguments"` adds some; `"unknown tool"` calls one;
+                `"no call"` answers with text; `"schema echo"` repeats the schema; `"two calls"`
+                writes the answer twice; `"single quotes"`, `"trailing comma"` and `"python
+                literals"` write invalid JSON; `"cut off"` ends in the middle with `finish_reason`
+                `length`; `"empty"` returns no text.
+            times: How often each.
+
+        Raises:
+            ValueError: An unknown error. The message lists the known ones.
+        """
+        for name in [check_model_error(name) for name in names]:
+            self._deployment.model_errors.extend([name] * times)
+
+    @renamed_parameters(kind="name", spared="skip", at="fraction", share="rate")
+    def fail(
+        self,
+        name: FaultName | None = None,
+        *,
+        status: int | None = None,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        retry_after: float | str | None = None,
+        times: int = 1,
+        after: int = 0,
+        after_bytes: int | None = None,
+        fraction: float | None = None,
+        seconds: float | None = None,
+        skip: int = 0,
+        rate: float | None = None,
+    ) -> None:
+        """Make the next requests fail. Failures are used up in the order in which they are set.
+
+        Args:
+            name: `"cut"` closes the connection in the middle, `"reset"` resets it, `"stall"`
+                stops sending, `"hang"` never answers, `"refuse"` closes before any answer,
+                `"end"` ends the body early but cleanly, `"garble"` sends broken JSON, `"event"`
+                sends `body` in the middle of a stream, `"html"` a login page, `"empty"` an empty
+                200, `"short"` less than `content-length`.
+            status: Answer with this status instead.
+            body: The body: `str` and `bytes` unchanged, anything else as JSON.
+            headers: Additional headers.
+            retry_after: The header `retry-after`: seconds or a date.
+            times: How many requests fail.
+            after: How many events of a stream are sent before the fault.
+            after_bytes: How many bytes of the body are sent before the fault, instead.
+            fraction: Which fraction of the body is sent before the fault, instead.
+            seconds: How long a stall lasts before the connection is closed. `None`: until the
+                client disconnects.
+            skip: How many requests succeed first.
+            rate: Which fraction of all requests fails, chosen at random, instead of the next
+                ones. Rates add up.
+
+        Raises:
+            ValueError: Neither `name` nor `status`, an unknown fault, or rates above 1.
+        """
+        failure = Fault(
+            name=name,
+            status=status,
+            body=body,
+            headers={} if headers is None else headers,
+            retry_after=retry_after,
+            after=after,
+            after_bytes=after_bytes,
+            fraction=fraction,
+            seconds=seconds,
+        )
+        if rate is None:
+            self._deployment.faults.extend([None] * skip + [failure] * times)
+        else:
+            self._deployment.fault_sampler.add(rate, failure)
+
+    def clear_faults(self) -> None:
+        """Remove unused failures and random ones."""
+        self._deployment.faults.clear()
+        self._deployment.fault_sampler.clear()
+
+    def transport(self) -> "EmulatorTransport":
+        """Return a transport for `httpx.Client` and `httpx.AsyncClient`, without a socket."""
+        from langchain_azure_phi3.emulator.transport import EmulatorTransport
+
+        return EmulatorTransport(self._deployment)
+
+    def start(self) -> Self:
+        """Start to listen, unless already started.
+
+        Raises:
+            ModuleNotFoundError: uvicorn is not installed.
+            OSError: The port is in use.
+        """
+        if self._thread is None:
+            self._server = self._create_server(_HOST, self._port)
+            self._thread = _import_serving().ServerThread(self._server)
+        return self
+
+    def stop(self) -> None:
+        """Stop to listen and drop open connections, unless already stopped."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop()
+        if self._upstream is not None:
+            self._upstream.close()
+
+    def serve_forever(
+        self,
+        host: str = _HOST,
+        port: int | None = None,
+        *,
+        listening: Callable[[str], object] | None = None,
+    ) -> None:
+        """Serve in this thread until Ctrl-C. Only the last 1,000 requests are kept.
+
+        Args:
+            host: The address to listen on.
+            port: The port to listen on. Default: the constructor's.
+            listening: Called with the endpoint's URL when clients can connect.
+
+        Raises:
+            ModuleNotFoundError: uvicorn is not installed.
+            OSError: The port is in use.
+        """
+        self._deployment.max_requests = _MAX_SERVED_REQUESTS
+        self._server = self._create_server(host, self._port if port is None else port)
+        with self._server.bind() as bound, contextlib.suppress(KeyboardInterrupt):
+            if listening is not None:
+                address = f"[{host}]" if ":" in host else host
+                listening(f"http://{address}:{bound.getsockname()[1]}{self.base_path}")
+            asyncio.run(self._server.run(bound, asyncio.Event()))
+
+    def _create_server(self, host: str, port: int) -> "Server":
+        server_class: type[Server] = _import_serving().Server
+        return server_class(self._deployment, host=host, port=port, delay=self._chunk_delay)
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> Self:
+        return self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.to_thread(self.stop)
+
+
+def _import_serving() -> Any:
+    try:
+        from langchain_azure_phi3.emulator import serving
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            'The emulator\'s server requires uvicorn: pip install "langchain-azure-phi3[emulator]"'
+        ) from error
+    return serving

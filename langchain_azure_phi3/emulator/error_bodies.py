@@ -1,0 +1,158 @@
+"""Error bodies of the real servers, verbatim where a capture or a document shows them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.emulator.server_types import AuthMode
+from langchain_azure_phi3.emulator.wire import Reply, json_reply
+
+
+class ApiError(Exception):
+    """The answer to a request is this error."""
+
+    def __init__(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(f"{status}: {json.dumps(body)}")
+        self.status = status
+        self.body = body
+        self.headers = {} if headers is None else dict(headers)
+
+    @property
+    def reply(self) -> Reply:
+        """The error as a reply, not rewritten by a gateway."""
+        return json_reply(self.status, self.body, self.headers)
+
+
+def _error(code: str, message: str, **others: Any) -> Json:
+    return {"error": {"code": code, "message": message, **others}}
+
+
+_NO_MODEL = (
+    "No model specified in request. Please provide a model name in the request body or as a "
+    "x-ms-model-mesh-model-name header."
+)
+_FIXED: Mapping[str, tuple[int, Json] | tuple[int, Json, dict[str, str]]] = {
+    "not_found": (404, {"detail": "Not Found"}),
+    # Seen on serverless endpoints in July 2024.
+    "missing_authorization": (
+        400,
+        {"status": "Auth token must be passed as a header called Authorization"},
+    ),
+    # semantic-kernel#8624
+    "only_api_key": (400, _error("400", "Missing Authorization header")),
+    "wrong_key": (
+        401,
+        _error(
+            "401",
+            "Access denied due to invalid subscription key or wrong API endpoint. Make sure to "
+            "provide a valid key for an active subscription and use a correct regional API "
+            "endpoint for your resource.",
+        ),
+    ),
+    # Foundry (LibreChat#4767)
+    "wrong_audience": (
+        401,
+        {
+            "statusCode": 401,
+            "message": "Unauthorized. Access token is missing, invalid, audience is incorrect "
+            "(https://cognitiveservices.azure.com), or have expired.",
+        },
+    ),
+    # GitHub Models
+    "bad_credentials": (401, _error("unauthorized", "Bad credentials", details="Bad credentials")),
+    # vLLM
+    "unauthorized": (401, {"error": "Unauthorized"}),
+    "missing_api_version": (404, _error("404", "Resource not found")),
+    # Foundry
+    "missing_model": (400, _error("no_model_name", _NO_MODEL, details=_NO_MODEL)),
+    "unknown_deployment": (
+        404,
+        _error(
+            "DeploymentNotFound",
+            "The API deployment for this resource does not exist. If you created the deployment "
+            "within the last 5 minutes, please wait a moment and try again.",
+        ),
+    ),
+    "tools_not_supported": (400, {"detail": "Tools and tool_choice are not supported."}),
+    # Azure's API reference
+    "json_mode_not_supported": (
+        422,
+        {
+            "status": 422,
+            "code": "parameter_not_supported",
+            "detail": {"loc": ["body", "response_format"], "input": "json_object"},
+            "message": "One of the parameters contain invalid values.",
+        },
+        {"x-ms-error-code": "parameter_not_supported"},
+    ),
+}
+
+
+def fixed_error(name: str) -> ApiError:
+    """An error whose body is always the same."""
+    return ApiError(*_FIXED[name])
+
+
+def method_not_allowed(allowed: str) -> ApiError:
+    """The route requires another method."""
+    return ApiError(405, {"detail": "Method Not Allowed"}, {"allow": allowed})
+
+
+def unknown_model(name: str, auth: AuthMode) -> ApiError:
+    """There is no such model, as Foundry, GitHub Models, Ollama or vLLM report it."""
+    if auth == "foundry":
+        return fixed_error("unknown_deployment")
+    if auth == "github":
+        return ApiError(404, _error("unknown_model", f"Unknown model: {name}"))
+    if auth == "open":
+        message = f'model "{name}" not found, try pulling it first'
+        error = {"message": message, "type": "api_error", "param": None, "code": None}
+        return ApiError(404, {"error": error})
+    return engine_error(f"The model `{name}` does not exist.", 404, "NotFoundError")
+
+
+def bad_request(detail: str) -> ApiError:
+    """The model server rejects the request."""
+    return ApiError(400, {"detail": detail})
+
+
+def engine_error(message: str, status: int = 400, error_type: str = "BadRequestError") -> ApiError:
+    """The engine behind the model server (vLLM 0.5) rejects the request."""
+    body = {"object": "error", "message": message, "type": error_type}
+    return ApiError(status, body | {"param": None, "code": status})
+
+
+def validation_failed(problems: Sequence[Json]) -> ApiError:
+    """The body does not fit the schema: each with `type`, `loc`, `msg`, `input`, as in FastAPI."""
+    return ApiError(422, {"detail": list(problems)})
+
+
+def invalid_json(error: json.JSONDecodeError) -> ApiError:
+    """The body is not JSON, in FastAPI's format."""
+    problem = {"type": "json_invalid", "loc": ["body", error.pos], "msg": "JSON decode error"}
+    return validation_failed([{**problem, "input": {}, "ctx": {"error": error.msg}}])
+
+
+def modality_not_supported(model: str, modality: str) -> ApiError:
+    """The model does not accept images or audio. The API reference documents the 404."""
+    message = f"Modality not supported by the model: {model} takes no {modality}."
+    return ApiError(404, {"error": "Not Found", "message": message, "status": 404})
+
+
+def unavailable(status: int, message: str) -> ApiError:
+    """The model behind the service failed or cannot be reached."""
+    codes = {500: "InternalServerError", 503: "ServiceUnavailable", 504: "GatewayTimeout"}
+    return ApiError(status, _error(codes[status], message))
+
+
+def context_exceeded(context: int, prompt: int, answer: int | None) -> ApiError:
+    """Prompt and answer exceed the context, as vLLM 0.5 reports it."""
+    counts = f"{prompt} tokens in the messages, Please reduce the length of the messages."
+    if answer is not None:
+        counts = (
+            f"{prompt + answer} tokens ({prompt} in the messages, {answer} in the completion). "
+            "Please reduce the length of the messages or completion."
+        )
+    limit = f"This model's maximum context length is {context} tokens."
+    return engine_error(f"{limit} However, you requested {counts}")

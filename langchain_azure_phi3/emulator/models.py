@@ -1,0 +1,106 @@
+"""The Phi models that the emulator can serve.
+
+Sources: Azure's model registry and its "Models" pages of 2024 and 2025.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from langchain_azure_phi3.emulator._deprecation import renamed_attributes
+from langchain_azure_phi3.emulator.server_types import ServerType
+
+# The chat templates show only the roles that they know and drop other messages silently
+# (microsoft/Phi-3-mini-4k-instruct and its siblings on Hugging Face, tokenizer_config.json).
+_MINI_ROLES = frozenset({"system", "user", "assistant"})
+_MEDIUM_ROLES = frozenset({"user", "assistant"})
+_ALL_ROLES = frozenset({"system", "user", "assistant", "tool"})
+_IMAGE = frozenset({"image"})
+
+
+@renamed_attributes(takes="modalities", reasons="has_reasoning")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One Phi model.
+
+    Attributes:
+        name: As Azure's catalog spells it.
+        info_name: As `/info` and answers spell it.
+        context: Tokens that prompt and answer share.
+        max_output: The most tokens of one answer.
+        modalities: What messages may hold besides text: `"image"`, `"audio"`.
+        max_images: The most images in one conversation. `None`: no limit.
+        roles: Roles that the chat template shows.
+        has_reasoning: Whether answers begin with reasoning.
+    """
+
+    name: str
+    info_name: str
+    context: int = 131_072
+    max_output: int = 4096
+    modalities: frozenset[str] = frozenset()
+    max_images: int | None = None
+    roles: frozenset[str] = _MINI_ROLES
+    has_reasoning: bool = False
+
+
+def _model(name: str, **fields: Any) -> Model:
+    # Azure's how-to of 2024-07-23 shows `/info` with a capital "Instruct".
+    info_name = name.replace("instruct", "Instruct") if name.startswith("Phi-3-") else name
+    return Model(name=name, info_name=info_name, **fields)
+
+
+_SMALL: Any = {"roles": _ALL_ROLES}
+_MEDIUM: Any = {"roles": _MEDIUM_ROLES}
+_REASONING: Any = {"max_output": 32_768, "has_reasoning": True}
+
+MODELS = (
+    _model("Phi-3-mini-4k-instruct", context=4096),
+    _model("Phi-3-mini-128k-instruct"),
+    _model("Phi-3-small-8k-instruct", context=8192, **_SMALL),
+    _model("Phi-3-small-128k-instruct", **_SMALL),
+    _model("Phi-3-medium-4k-instruct", context=4096, **_MEDIUM),
+    _model("Phi-3-medium-128k-instruct", **_MEDIUM),
+    _model("Phi-3-vision-128k-instruct", modalities=_IMAGE, max_images=1, roles=_ALL_ROLES),
+    _model("Phi-3.5-mini-instruct"),
+    _model("Phi-3.5-MoE-instruct"),
+    _model("Phi-3.5-vision-instruct", modalities=_IMAGE),
+    _model("Phi-4", context=16_384, max_output=16_384),
+    _model("Phi-4-mini-instruct"),
+    _model("Phi-4-multimodal-instruct", modalities=frozenset({"image", "audio"})),
+    _model("Phi-4-mini-reasoning", **_REASONING),
+    _model("Phi-4-reasoning", context=32_768, **_REASONING),
+    _model("Phi-4-reasoning-plus", context=32_768, **_REASONING),
+)
+
+_BY_NAME: Mapping[str, Model] = {model.name.lower(): model for model in MODELS}
+# Names in the model registry (`base_model_name`) that differ from the catalog's.
+_REGISTRY_NAMES = {
+    "Phi-3-vision-128k-instruct": "phi3-mini-vision",
+    "Phi-3.5-mini-instruct": "Phi-3.5-mini-128k-instruct",
+    "Phi-3.5-vision-instruct": "Phi-3.5-vision-128k-instruct",
+    "Phi-3.5-MoE-instruct": "Phi-3.5-MoE-128k-Instruct",
+}
+
+
+def find_model(name: str) -> Model:
+    """Return the model of that name, in any case.
+
+    Raises:
+        ValueError: There is no such model. The message lists the known ones.
+    """
+    model = _BY_NAME.get(name.lower())
+    if model is None:
+        known = ", ".join(model.name for model in MODELS)
+        raise ValueError(f"The emulator has no model {name!r}. Use one of: {known}.")
+    return model
+
+
+def reported_name(server: ServerType, model: Model) -> str:
+    """Return the name that a server of this type reports for a model."""
+    if server.model_naming == "info":
+        return model.info_name
+    name = _REGISTRY_NAMES.get(model.name, model.name)
+    # Version 0.1.8 reports the directory where the model's files are mounted.
+    is_path = server.model_naming == "path"
+    return f"/var/azureml-app/azureml-models/{name}/1" if is_path else name
