@@ -112,10 +112,10 @@ def resize_image(data: bytes, max_side: int) -> bytes:
         raise InvalidInputError(f"The image cannot be read: it is {describe_format(data[:64])}.")
     try:
         with Image.open(BytesIO(data), formats=_FORMATS) as image:  # reads the header only
+            _check_pixels(image)  # first, because Pillow decodes a PNG to find its EXIF data
             is_rotated = image.getexif().get(_ORIENTATION) in _ROTATED
             if not (is_rotated or _has_many_bits(image)) and max(image.size) <= max_side:
                 return data
-            _check_pixels(image)
             # Resized first: Pillow then decodes a JPEG at a fraction of its size.
             resized = ImageOps.exif_transpose(_resize(image, max_side))
             return _encode(resized, jpeg=image.format in _JPEG_FORMATS)

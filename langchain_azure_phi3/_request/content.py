@@ -13,6 +13,7 @@ from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 
 # LangChain's v0 and v1 text blocks, OpenAI's, v1's `text-plain` and v0's text files.
+_ASSISTANT_ROLES = ("assistant", "ai")
 _TEXT_TYPES = ("text", "text-plain", "input_text", "output_text")
 
 
@@ -94,7 +95,7 @@ def with_wire_media(message: BaseMessage) -> BaseMessage:
     """
     if isinstance(message.content, str):
         return message
-    if isinstance(message, AIMessage):
+    if isinstance(message, AIMessage) or getattr(message, "role", "") in _ASSISTANT_ROLES:
         kept = [block for block in message.content if not _is_file(block)]
         return _with_content(message, kept)
     if isinstance(message, ToolMessage | FunctionMessage):

@@ -202,7 +202,7 @@ class _ConversationWriter:
 
     def _function(self, call_id: str, name: str, arguments: str) -> Json:
         function = {"name": self._escape(name), "arguments": self._escape(arguments)}
-        return {"id": call_id, "type": "function", "function": function}
+        return {"id": self._escape(call_id), "type": "function", "function": function}
 
     def _add_result(self, message: ToolMessage | FunctionMessage) -> None:
         text, media = split_media(message, self._accepts)
@@ -221,7 +221,7 @@ class _ConversationWriter:
                 for wire in self._media_messages(text, media):
                     self._append(wire)
             return
-        wire = {"role": "tool", "tool_call_id": call_id, "content": text}
+        wire = {"role": "tool", "tool_call_id": self._escape(call_id), "content": text}
         if message.name:
             wire["name"] = self._escape(message.name)
         self._append(wire)
