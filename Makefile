@@ -72,7 +72,7 @@ $(BENCH)/.installed: pyproject.toml
 	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check --editable . $(PEERS)
 	@touch $@
 
-bench: $(BENCH)/.installed  ## compare with other packages; write docs/benchmarks.md
+bench: $(BENCH)/.installed  ## compare with other packages; write docs/benchmarks.md (BENCH_ARGS=--quick: only print the main ratios)
 	$(BENCH)/bin/python -W ignore::ResourceWarning -m tests.benchmarks $(BENCH_ARGS)
 
 structure: $(STAMP)  ## print the size and shape of the client next to its budgets

@@ -82,16 +82,16 @@ _SAMPLING = (
 
 
 class Endpoints(NamedTuple):
-    """The sync and the async endpoint of one deployment."""
+    """The sync and the async endpoint of one deployment.
+
+    Attributes:
+        redacting: A context that redacts secrets from the errors that leave it.
+    """
 
     connection: Connection
     sync: Endpoint
     async_: AsyncEndpoint
-
-    @property
-    def redacting(self) -> RedactSecrets:
-        """A context that redacts secrets from the errors that leave it."""
-        return self.connection.redacting
+    redacting: RedactSecrets
 
 
 class _Derived:
@@ -407,6 +407,7 @@ class BaseAzurePhi3(BaseChatModel):
                 connection,
                 Endpoint(connection, self.http_client),
                 AsyncEndpoint(connection, self.http_async_client),
+                connection.redacting,
             )
         return found
 

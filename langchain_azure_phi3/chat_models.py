@@ -54,6 +54,12 @@ from langchain_azure_phi3.tokens import TokenCounter
 if TYPE_CHECKING:
     from langchain_azure_phi3.structured_output import Method
 
+_LS_PARAMS = {
+    "model": "ls_model_name",
+    "temperature": "ls_temperature",
+    "max_tokens": "ls_max_tokens",
+}
+
 # What the package offers for every Phi, whatever its deployment accepts: agents choose their
 # strategy by it. `structured_output` is true because bind_tools(response_format=...) is honored.
 _PROMPTED_FEATURES = {
@@ -104,9 +110,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
         # ValueError of its own, and copies every image that is not in OpenAI's form already.
         prompt = super()._convert_input(model_input)
         given = prompt.to_messages()
-        if all(isinstance(message.content, str) for message in given):
-            return prompt
-        messages = [with_wire_media(message) for message in given]
+        messages = [
+            message if isinstance(message.content, str) else with_wire_media(message)
+            for message in given
+        ]
         is_unchanged = all(map(is_, given, messages))
         return prompt if is_unchanged else ChatPromptValue(messages=messages)
 
@@ -428,10 +435,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
     def _identifying_params(self) -> Mapping[str, Any]:
         params: Json = {
             "model": self.model,
-            "endpoint": self._route.base,
+            "endpoint": self._endpoints.connection.route.base,
             "stop": self.stop,
             "response_format": self.response_format,
-            **self._default_params(),
+            **self._request_settings.parameters,
             "api_version": self.api_version,
             "deployment": self.deployment,
             "api": None if self.api == "auto" else self.api,
@@ -440,14 +447,13 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
     @override
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
-        call = {key: value for key, value in kwargs.items() if value is not None}
         params = LangSmithParams(ls_provider=PROVIDER, ls_model_type="chat")
-        if (model := call.get("model", self.model)) is not None:
-            params["ls_model_name"] = model
-        if (temperature := call.get("temperature", self.temperature)) is not None:
-            params["ls_temperature"] = temperature
-        if (max_tokens := call.get("max_tokens", self.max_tokens)) is not None:
-            params["ls_max_tokens"] = max_tokens
+        for name in ("model", "temperature", "max_tokens"):
+            value = kwargs.get(name)
+            if value is None:
+                value = self.__dict__[name]
+            if value is not None:
+                params[_LS_PARAMS[name]] = value  # type: ignore[literal-required]
         stop = None if stop is None else validate_call({"stop": stop})["stop"]
         if stops := merge_stops(self.stop, stop):
             params["ls_stop"] = stops

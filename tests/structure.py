@@ -226,6 +226,9 @@ class _LoopTrace:
         return self._trace
 
 
+_INPUT_HOOK = "_convert_input"
+
+
 @cache
 def pass_locations() -> tuple[str, ...]:
     """Where own code iterates over the conversation.
@@ -233,11 +236,15 @@ def pass_locations() -> tuple[str, ...]:
     A pass is a loop or comprehension that runs once more for each message that is added, in a
     function that does not. It is found by comparing the executed lines of a short and a long
     conversation. `map` over own functions counts too; loops within C functions do not.
+    LangChain's hook that converts a call's input is not counted. It runs before there is a request
+    and looks for images, which LangChain's tracing would refuse or copy.
     """
     short, long = _LoopTrace(20), _LoopTrace(120)
 
     def grows(counts: str, key: tuple[CodeType, int]) -> bool:
         code = key[0]
+        if _INPUT_HOOK in code.co_qualname:
+            return False
         more = getattr(long, counts)[key] - getattr(short, counts)[key]
         return more >= 95 and long.starts(code) == short.starts(code)
 

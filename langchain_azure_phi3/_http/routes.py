@@ -49,8 +49,9 @@ _BY_HOST: tuple[tuple[str, EndpointType, str | None], ...] = (
 )
 
 # Python's resolver fails on other lengths with a UnicodeError (RFC 1035, 2.3.4). Underscores are
-# common. Of other ASCII characters, parsers of URLs disagree where they end the name.
-_LABEL = re.compile(r"(?:[A-Za-z0-9_-]|[^\x00-\x7f\s]){1,63}")
+# common. Of other ASCII characters, parsers of URLs disagree where they end the name; `<name>` is a
+# placeholder of the documentation, which is never sent.
+_LABEL = re.compile(r"(?:[A-Za-z0-9_-]|[^\x00-\x7f\s]){1,63}|<[a-z-]+>")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
@@ -185,7 +186,7 @@ def _check_parsed(base: str, scheme: str, host: str) -> None:
         url = httpx.URL(base)
         is_same = url.scheme == scheme and _is_same_host(url, host)
     except httpx.InvalidURL:
-        is_same = False
+        is_same = "<" in host
     if not is_same:
         raise InvalidInputError("The endpoint is no URL: its host name holds unusual characters.")
 

@@ -173,10 +173,12 @@ def build_request(
     payload: Json = {
         "messages": conversation.messages,
         **payload_fields(settings.parameters, arguments),
-        **_output_fields(settings, output, is_native=is_native),
         **_model_field(settings.endpoint, name),
     }
-    if stops := merge_stops(settings.stop, arguments.get("stop")):
+    if output is not _NO_OUTPUT_SPEC:
+        payload |= _native_fields(settings, output) if is_native else output.prompted_fields
+    stop = arguments.get("stop")
+    if (settings.stop or stop) and (stops := merge_stops(settings.stop, stop)):
         payload["stop"] = stops
     if stream:
         payload |= _stream_fields(settings, payload)
@@ -237,14 +239,10 @@ def _output_spec(
     return output
 
 
-def _output_fields(settings: RequestSettings, output: OutputSpec, *, is_native: bool) -> Json:
-    if output is _NO_OUTPUT_SPEC:
-        return {}
-    if not is_native:
-        return output.prompted_fields
+def _native_fields(settings: RequestSettings, output: OutputSpec) -> Json:
     fields = output.native_fields
     if "tools" in fields and settings.control_tokens == "escape":
-        fields = {**fields, "tools": escape_strings(fields["tools"])}
+        return {**fields, "tools": escape_strings(fields["tools"])}
     return fields
 
 

@@ -39,10 +39,13 @@ def assistant_text(message: BaseMessage) -> str:
 
     Reasoning, citations, searches and code that ran on a provider's servers mean nothing to a Phi,
     and tool calls have a field of their own.
+
+    Raises:
+        InvalidInputError: A user put an image or audio into it.
     """
     if isinstance(message.content, str):
         return message.content
-    return "".join(filter(None, map(_block_text, message.content)))
+    return "".join(filter(None, map(_block_text, _without_files(message))))
 
 
 def split_media(
@@ -96,8 +99,7 @@ def with_wire_media(message: BaseMessage) -> BaseMessage:
     if isinstance(message.content, str):
         return message
     if isinstance(message, AIMessage) or getattr(message, "role", "") in _ASSISTANT_ROLES:
-        kept = [block for block in message.content if not _is_file(block)]
-        return _with_content(message, kept)
+        return _with_content(message, _without_files(message))
     if isinstance(message, ToolMessage | FunctionMessage):
         return _with_content(message, list(map(_result_block, message.content)))
     has_media = False
@@ -172,6 +174,20 @@ def _block_text(block: str | dict[Any, Any]) -> str | None:
     if isinstance(text, str) and block.get("type", "text") in _TEXT_TYPES:
         return text
     return None
+
+
+def _without_files(message: BaseMessage) -> list[str | Json]:
+    """The blocks of an assistant message without images, audio and files that a model generated.
+
+    Messages of models have metadata. In one without, a user wrote an image or audio.
+    """
+    kept: list[str | Json] = []
+    for block in message.content:
+        if not _is_file(block):
+            kept.append(block)
+        elif is_media_block(block) and not message.response_metadata:
+            raise unsupported_block(block)
+    return kept
 
 
 def _is_file(block: str | dict[Any, Any]) -> bool:

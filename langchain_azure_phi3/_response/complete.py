@@ -77,7 +77,8 @@ def parse_completion(body: Json, info: ResponseInfo, request: ChatRequest) -> Co
     unmet, raw_text = None, ""
     for choice in choices:
         message = choice_message(choice, body, info)
-        if request.on_content_filter == "raise" and _is_filtered(choice):
+        is_filtered = choice.get("finish_reason") == "content_filter"
+        if is_filtered and request.on_content_filter == "raise":
             raise content_filter_error(
                 choice.get("content_filter_results"), content_text(message), usage, info, body
             )
@@ -171,15 +172,12 @@ def content_filter_error(
     return error
 
 
-def _is_filtered(choice: Json) -> bool:
-    return choice.get("finish_reason") == "content_filter"
-
-
 def _generation_info(choice: Json) -> Json:
     info: Json = {}
     if (reason := str_or_none(choice.get("finish_reason"))) is not None:
         info["finish_reason"] = reason
-    info |= choice_logprobs(choice)
+    if choice.get("logprobs"):
+        info |= choice_logprobs(choice)
     if isinstance(choice.get("content_filter_results"), dict):
         info["content_filter_results"] = choice["content_filter_results"]
     return info

@@ -15,8 +15,6 @@ from langchain_azure_phi3._tools import json_extraction, tool_prompt
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError
 
-_LLM_OUTPUT_KEYS = ("model_provider", "model_name")
-
 
 class CorrectionLoop:
     """Owns the payload and the remaining tries of one request.
@@ -27,21 +25,18 @@ class CorrectionLoop:
 
     Attributes:
         needs_request: Whether the payload is to be sent (again).
+        payload: What to send, in the form that the route expects.
     """
 
     def __init__(self, request: ChatRequest) -> None:
         self.needs_request = True
         self._request = request
-        self._payload = request.payload
+        self.payload = request.wire_payload(request.payload)
+        self._messages = request.payload["messages"]
         self._remaining = request.max_corrections if request.output is not None else 0
         self._usage: UsageMetadata | None = None  # of the attempts so far
         self._assembler: StreamAssembler  # of the stream that is open
         self._held: list[ChatGenerationChunk] = []
-
-    @property
-    def payload(self) -> Json:
-        """The payload to send, in the form that the route expects."""
-        return self._request.wire_payload(self._payload)
 
     def read(self, body: Json, info: ResponseInfo) -> ChatResult | None:
         """The result of a complete response; `None` where the request is to be repeated.
@@ -119,7 +114,10 @@ class CorrectionLoop:
         else:
             prompt = json_extraction.correction(problem, raw_text)
         added = [{"role": "assistant", "content": raw_text}, {"role": "user", "content": prompt}]
-        self._payload = {**self._payload, "messages": [*self._payload["messages"], *added]}
+        self._messages = [*self._messages, *added]
+        self.payload = self._request.wire_payload(
+            {**self._request.payload, "messages": self._messages}
+        )
         self._remaining -= 1
 
 
@@ -131,7 +129,9 @@ def _to_result(completion: Completion, usage: UsageMetadata | None) -> ChatResul
         first.usage_metadata = usage
     # Only keys that a stream has as well: LangChain copies these into response_metadata.
     metadata = first.response_metadata
-    llm_output: Json = {key: metadata[key] for key in _LLM_OUTPUT_KEYS if key in metadata}
+    llm_output: Json = {"model_provider": metadata["model_provider"]}
+    if "model_name" in metadata:
+        llm_output["model_name"] = metadata["model_name"]
     if usage is not None:
         llm_output["token_usage"] = to_token_usage(usage)
     return ChatResult(generations=completion.generations, llm_output=llm_output)

@@ -54,9 +54,11 @@ def parse_usage(body: Json) -> UsageMetadata | None:
         output_tokens=produced,
         total_tokens=given + produced if total is None else total,
     )
-    if details := _details(counts.get("prompt_tokens_details"), _INPUT_DETAILS):
+    given_details = counts.get("prompt_tokens_details")
+    if given_details and (details := _details(given_details, _INPUT_DETAILS)):
         usage["input_token_details"] = InputTokenDetails(**details)  # type: ignore[typeddict-item]
-    if details := _details(counts.get("completion_tokens_details"), _OUTPUT_DETAILS):
+    produced_details = counts.get("completion_tokens_details")
+    if produced_details and (details := _details(produced_details, _OUTPUT_DETAILS)):
         usage["output_token_details"] = OutputTokenDetails(**details)  # type: ignore[typeddict-item]
     return usage
 

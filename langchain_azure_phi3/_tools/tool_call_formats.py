@@ -32,6 +32,9 @@ _SCHEMA_KEYS = frozenset({"properties", "$defs", "$schema"})
 _TRIPLE_QUOTED = re.compile(r'"""(.*?)"""', re.DOTALL)
 _MAX_WRAPPERS = 4
 _MAX_ENCODINGS = 3  # models encode arguments twice, rarely more often
+# The last two: json-repair takes a fenced object within a key for the key, and asserts that it is
+# a string; Python without assertions then finds that it cannot be a key.
+_REPAIR_ERRORS = (ValueError, RecursionError, AssertionError, TypeError)
 
 
 class CallNormalizer:
@@ -189,7 +192,7 @@ def parse_lenient_json(text: str) -> Any:
 def _repair(text: str) -> Any:
     try:
         return _repair_json()(text, return_objects=True, skip_json_loads=True)
-    except (ValueError, RecursionError):
+    except _REPAIR_ERRORS:
         return None
 
 

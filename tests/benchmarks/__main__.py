@@ -22,7 +22,7 @@ from tests.markdown import inserted, table
 
 DOCS = Path(__file__).parents[2] / "docs"
 _PACKAGES = (OURS, "langchain-core", "httpx", "aiohttp", *PEERS, "openai", "azure-ai-inference")
-_QUICK_ROUNDS = 3
+_QUICK_ROUNDS = 5
 
 
 def main() -> int:

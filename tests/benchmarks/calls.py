@@ -14,7 +14,7 @@ Figures = dict[str, dict[str, Timing]]
 
 # Calls in one round: the same for all, and long enough for the clock.
 _CALLS = 60
-_REQUESTS, _QUICK_REQUESTS = 512, 192
+_REQUESTS = 512
 # How the server sends a stream, and the suffix of the measurement.
 _TRANSFERS = (("burst", ""), ("events", ", one at a time"))
 
@@ -25,11 +25,11 @@ def figures(url: str, rounds: int = ROUNDS, *, quick: bool = False) -> Figures:
     Args:
         url: The server.
         rounds: The number of rounds.
-        quick: Make fewer concurrent calls, and leave out the SDKs, batches, and streams that
-            arrive one event at a time.
+        quick: Leave out the SDKs, batches, streams that arrive one event at a time, and
+            concurrent calls of the lower bounds.
     """
     clients = contenders(url, "complete", with_sdks=not quick)
-    requests = _QUICK_REQUESTS if quick else _REQUESTS
+    concurrent_clients = (OURS, *PEERS) if quick else tuple(clients)
     found: Figures = {
         "invoke": interleaved(
             {n: timed(c.invoke, times=_CALLS) for n, c in clients.items() if c.invoke}, rounds
@@ -47,12 +47,11 @@ def figures(url: str, rounds: int = ROUNDS, *, quick: bool = False) -> Figures:
             found[f"astream{suffix}"] = interleaved(_async_streams(streaming, runner), rounds)
         for tasks in CONCURRENCY:
             found[f"ainvoke at {tasks}"] = interleaved(
-                {n: _ainvoke(c, runner, tasks, requests) for n, c in clients.items() if c.ainvoke},
-                rounds,
+                {n: _ainvoke(clients[n], runner, tasks) for n in concurrent_clients}, rounds
             )
         if not quick:
             found[SCALING] = interleaved(
-                {str(n): _ainvoke(clients[OURS], runner, n, requests) for n in CONCURRENCY},
+                {str(n): _ainvoke(clients[OURS], runner, n) for n in CONCURRENCY},
                 3 * rounds,  # noise decides a ratio close to one
             )
     return found
@@ -72,12 +71,10 @@ def _async_streams(
     }
 
 
-def _ainvoke(
-    client: Contender, runner: asyncio.Runner, tasks: int, requests: int
-) -> Callable[[], Timing]:
+def _ainvoke(client: Contender, runner: asyncio.Runner, tasks: int) -> Callable[[], Timing]:
     if client.ainvoke is None:
         raise ValueError("This client has no ainvoke.")
-    return concurrent(client.ainvoke, runner, tasks=tasks, each=max(2, requests // tasks))
+    return concurrent(client.ainvoke, runner, tasks=tasks, each=max(2, _REQUESTS // tasks))
 
 
 def _batch(contender: Contender) -> Callable[[], Timing]:

@@ -19,14 +19,14 @@ class Entra:
 
     def __init__(self, authority: str) -> None:
         self.authority = authority
-        self.asked: list[dict[str, str]] = []
+        self.token_requests: list[dict[str, str]] = []
         self.token = "a-token-of-entra-id"
         self.refusal: dict[str, Any] | None = None
 
     @property
     def scopes(self) -> list[str]:
         """The scopes of the tokens that were asked for; MSAL adds its own to them."""
-        return [form["scope"].split()[0] for form in self.asked]
+        return [form["scope"].split()[0] for form in self.token_requests]
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
         """The status and the JSON for one request."""
@@ -38,7 +38,7 @@ class Entra:
                 "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
             }
         form = {name: values[0] for name, values in parse_qs(body.decode()).items()}
-        self.asked.append(form)
+        self.token_requests.append(form)
         if self.refusal is not None:
             return 401, self.refusal
         return 200, {"token_type": "Bearer", "expires_in": 3600, "access_token": self.token}

@@ -69,7 +69,7 @@ def settings(entra: Entra, pem: Path) -> dict[str, Any]:
 @contextmanager
 def signed_out(entra: Entra, pem: Path) -> Iterator[ClientSecretCredential]:
     """A credential without any token yet."""
-    entra.asked.clear()
+    entra.token_requests.clear()
     with ClientSecretCredential(TENANT, CLIENT, SECRET, **settings(entra, pem)) as found:
         yield found
 
@@ -226,7 +226,7 @@ def test_tokens_are_not_sent_to_unknown_hosts(
         with pytest.raises(InvalidInputError, match=match) as caught:
             ChatAzurePhi3(endpoint=endpoint, credential=credential, **given)
         assert "credential_scopes=[...]" in str(caught.value)
-        assert entra.asked == []
+        assert entra.token_requests == []
 
 
 def test_this_machine_may_have_tokens(entra: Entra, credential: ClientSecretCredential) -> None:
@@ -310,9 +310,9 @@ def test_a_refused_tokens_audience_is_named(
         phi = emulated(entra)
         phi.fail(status=status, body={"error": {"message": f"Bad {entra.token}"}})
 
-        kind = AuthenticationError if status == 401 else PermissionDeniedError
+        error_type = AuthenticationError if status == 401 else PermissionDeniedError
         with pytest.raises(
-            kind, match=r"audience https://ml\.azure\.com was sent, in the header auth"
+            error_type, match=r"audience https://ml\.azure\.com was sent, in the header auth"
         ) as e:
             placed(phi, MANAGED, credential).invoke("Hi")
 
@@ -359,8 +359,8 @@ CLAIMS = '{"access_token":{"nbf":{"essential":true,"value":"1700000000"}}}'
 def challenge(claims: str = CLAIMS) -> dict[str, str]:
     """The header with which a resource demands a fresh sign-in."""
     encoded = base64.urlsafe_b64encode(claims.encode()).decode().rstrip("=")
-    said = f'Bearer realm="", error="insufficient_claims", claims="{encoded}"'
-    return {"www-authenticate": said}
+    challenge = f'Bearer realm="", error="insufficient_claims", claims="{encoded}"'
+    return {"www-authenticate": challenge}
 
 
 async def test_a_challenge_is_answered_once_with_its_claims(entra: Entra, pem: Path) -> None:
@@ -375,7 +375,7 @@ async def test_a_challenge_is_answered_once_with_its_claims(entra: Entra, pem: P
             assert (await call_model(model, mode, "Hi")).text
 
             assert len(phi.requests) == 3
-            first, second = entra.asked
+            first, second = entra.token_requests
             assert "1700000000" in second["claims"]
             assert "1700000000" not in first.get("claims", "")
             assert phi.requests[0].body == phi.requests[1].body
@@ -386,11 +386,11 @@ class Renewing:
 
     def __init__(self, key: str) -> None:
         self.key = key
-        self.asked: list[dict[str, Any]] = []
+        self.token_requests: list[dict[str, Any]] = []
 
     def get_token(self, *_: str, **kwargs: Any) -> AccessToken:
         """The key, for an hour."""
-        self.asked.append(kwargs)
+        self.token_requests.append(kwargs)
         return AccessToken(self.key, int(time.time()) + 3600)
 
 
@@ -406,7 +406,7 @@ async def test_challenges_are_answered_over_every_transport(phi: Emulator) -> No
         )
 
         assert (await call_model(model, mode, "Hi")).text
-        assert [{}, {"claims": CLAIMS, "enable_cae": True}] == credential.asked
+        assert [{}, {"claims": CLAIMS, "enable_cae": True}] == credential.token_requests
         assert 2 == len(phi.requests)
         assert phi.open_connections <= 1
         model.close()
@@ -440,7 +440,7 @@ async def test_an_async_credential_answers_a_challenge(
     phi.fail(status=401, headers=challenge())
 
     assert (await placed(phi, MANAGED, async_credential).ainvoke("Hi")).text
-    assert "1700000000" in entra.asked[1]["claims"]
+    assert "1700000000" in entra.token_requests[1]["claims"]
 
 
 def test_a_challenge_that_is_repeated_is_an_error(
@@ -452,7 +452,7 @@ def test_a_challenge_that_is_repeated_is_an_error(
 
     with pytest.raises(AuthenticationError):
         placed(phi, MANAGED, credential, max_retries=3).invoke("Hi")
-    assert (len(phi.requests), len(entra.asked)) == (2, 2)
+    assert (len(phi.requests), len(entra.token_requests)) == (2, 2)
 
 
 def test_a_401_without_claims_is_not_retried(
@@ -499,12 +499,12 @@ def test_callables_cannot_answer_challenges(entra: Entra) -> None:
 
 def test_the_earlier_credential_protocol_works(entra: Entra) -> None:
     """`get_token` with keywords, as before azure-core 1.31."""
-    asked: list[dict[str, Any]] = []
+    token_requests: list[dict[str, Any]] = []
 
     class Earlier:
         def get_token(self, *scopes: str, **kwargs: Any) -> Any:
-            asked.append(kwargs)
-            if len(asked) == 3:
+            token_requests.append(kwargs)
+            if len(token_requests) == 3:
                 raise ClientAuthenticationError("AADSTS50173: Sign in again.")
             return type("T", (), {"token": entra.token, "expires_on": 2e9})()
 
@@ -513,7 +513,7 @@ def test_the_earlier_credential_protocol_works(entra: Entra) -> None:
     model = placed(phi, MANAGED, Earlier())
     model.invoke("Hi")
 
-    assert [{}, {"claims": CLAIMS, "enable_cae": True}] == asked
+    assert [{}, {"claims": CLAIMS, "enable_cae": True}] == token_requests
     phi.fail(status=401, headers=challenge(), times=1)
     with pytest.raises(AuthenticationError, match="AADSTS50173: Sign in again"):
         model.invoke("Hi")

@@ -116,7 +116,7 @@ BLOCKED_ANSWER = "Please trigger the filter on your answer."
 async def test_errors_follow_the_events_before_them() -> None:
     """Neither a content block nor the message ends as if it were complete."""
     for mode in EVENT_MODES:
-        with Emulator() as phi:
+        with Emulator(include_filter_results=True) as phi:
             model = recording(phi)
             events, error = await read_failing_events(model, mode)
             assert isinstance(error, ContentFilterError), mode
@@ -183,7 +183,13 @@ ANSWERS: dict[str, tuple[tuple[str, ...], dict[str, Any], str | None, dict[str, 
     "two prompted calls": (MINI, {}, f"{WEATHER}\n{SUM}", {}, TOOLS),
     "native call": (MINI, {"tools": "native"}, None, {"tool_calling": "native"}, TOOLS),
     "object": (MINI, {}, '{"city": "Paris"}', {}, {"tools": [], "response_format": Report}),
-    "filtered answer": (MINI, {}, None, {"on_content_filter": "return"}, None),
+    "filtered answer": (
+        MINI,
+        {"include_filter_results": True},
+        None,
+        {"on_content_filter": "return"},
+        None,
+    ),
 }
 
 

@@ -93,29 +93,29 @@ def _is_json(data: bytes) -> bool:
 
 @pytest.mark.parametrize("tools", [False, True], ids=["plain", "tools"])
 @pytest.mark.parametrize("mode", STREAMS)
-@pytest.mark.parametrize("kind", ["cut", "reset", "end"])
-async def test_streams_cut_at_any_byte_are_interrupted(kind: Any, mode: str, tools: bool) -> None:
+@pytest.mark.parametrize("fault", ["cut", "reset", "end"])
+async def test_streams_cut_at_any_byte_are_interrupted(fault: Any, mode: str, tools: bool) -> None:
     """Within an event, a field, a character of four bytes; `partial` is all that came.
 
     Text that was held back, because it may have become a call, is in it too.
     """
-    said = CALL if tools else TEXT
+    output = CALL if tools else TEXT
     phi = Emulator(key=KEY)
-    whole = body_of(phi, said, stream=True)
+    whole = body_of(phi, output, stream=True)
     finished = whole.index(b'"finish_reason":"stop"')
     # A clean end after the finish reason is complete, though [DONE] is missing.
-    last = whole.index(b"\n", finished) if kind == "end" else whole.index(b"[DONE]")
+    last = whole.index(b"\n", finished) if fault == "end" else whole.index(b"[DONE]")
     model = in_process(phi)
-    asked = model.bind_tools([get_weather]) if tools else model
+    runnable = model.bind_tools([get_weather]) if tools else model
     # With tools, the prompt makes each request slow: a selection, of no even step.
     for after in range(1, last, 13 if tools else 1):
-        phi.script(said)
-        phi.fail(name=kind, after_bytes=after)
+        phi.script(output)
+        phi.fail(name=fault, after_bytes=after)
 
-        text, error = await read(asked, mode)
+        text, error = await read(runnable, mode)
 
         assert isinstance(error, InterruptedStreamError), after
-        assert text_in(whole[:after], cleanly=kind == "end") == error.partial, after
+        assert text_in(whole[:after], cleanly=fault == "end") == error.partial, after
         assert ("" if tools else error.partial) == text, after
     await model.http_async_client.aclose()  # type: ignore[union-attr]
 
@@ -123,7 +123,7 @@ async def test_streams_cut_at_any_byte_are_interrupted(kind: Any, mode: str, too
 async def test_responses_cut_at_any_byte_are_errors() -> None:
     """Cut short by the network, or by a proxy that counts its length anew."""
     for mode in ["invoke", "ainvoke"]:
-        for kind, error in [
+        for fault, error in [
             ("cut", InterruptedStreamError),
             ("reset", InterruptedStreamError),
             ("end", InvalidResponseError),
@@ -132,7 +132,7 @@ async def test_responses_cut_at_any_byte_are_errors() -> None:
             model = in_process(phi)
             for after in range(len(body_of(phi, TEXT, stream=False))):
                 phi.script(TEXT)
-                phi.fail(name=kind, after_bytes=after)
+                phi.fail(name=fault, after_bytes=after)
                 with pytest.raises(error):
                     await call_model(model, mode, "Hi")
             await model.http_async_client.aclose()  # type: ignore[union-attr]
@@ -155,18 +155,18 @@ async def test_streams_cut_on_a_socket_are_interrupted(phi: Emulator, model: Cha
     """By FIN, by reset, and by a last chunk in good order."""
     for place in PLACES:
         for mode in STREAMS:
-            for kind in ["cut", "reset", "end"]:
+            for fault in ["cut", "reset", "end"]:
                 phi.requests.clear()
                 whole = body_of(phi, TEXT, stream=True)
                 after = whole.index(PLACES[place], 1) + len(PLACES[place])
                 phi.script(TEXT)
-                phi.fail(name=kind, after_bytes=after)
+                phi.fail(name=fault, after_bytes=after)
                 phi.requests.clear()
 
                 text, error = await read(model, mode)
 
                 assert isinstance(error, InterruptedStreamError)
-                assert text == error.partial == text_in(whole[:after], cleanly=kind == "end")
+                assert text == error.partial == text_in(whole[:after], cleanly=fault == "end")
                 assert error.is_retryable
                 assert 1 == len(phi.requests)
 
@@ -203,9 +203,9 @@ async def test_broken_framing_is_an_interruption() -> None:
 async def test_short_bodies_are_errors(phi: Emulator, model: ChatAzurePhi3) -> None:
     """Even where what came is JSON, as with `short`."""
     for mode in ["invoke", "ainvoke"]:
-        for kind in ["short", "cut", "reset"]:
+        for fault in ["short", "cut", "reset"]:
             phi.requests.clear()
-            phi.fail(name=kind, after_bytes=50)
+            phi.fail(name=fault, after_bytes=50)
 
             with pytest.raises(InterruptedStreamError) as caught:
                 await call_model(model, mode, "Hi")
@@ -249,15 +249,15 @@ async def test_errors_in_mid_stream_keep_the_text(phi: Emulator, model: ChatAzur
                 phi.requests.clear()
                 body, expected = SHAPES[shape]
                 event = body if isinstance(body, str) else f"data: {json.dumps(body)}\n\n"
-                said = CALL if tools else TEXT
-                phi.script(said)
+                output = CALL if tools else TEXT
+                phi.script(output)
                 phi.fail(name="event", after=4, body=event)
 
                 text, error = await read(model.bind_tools([get_weather]) if tools else model, mode)
 
                 assert type(error) is expected
                 assert error.partial
-                assert said.startswith(error.partial)
+                assert output.startswith(error.partial)
                 assert ("" if tools else error.partial) == text
                 assert 1 == len(phi.requests)
 

@@ -82,8 +82,8 @@ def test_one_model_works_in_loops_and_threads(model: ChatAzurePhi3) -> None:
     with ThreadPoolExecutor(6) as pool:
         found = list(pool.map(life, range(12)))
 
-    said = [[text.rpartition("said: ")[2] for text in texts] for texts in found]
-    assert [[f"async {n}", f"sync {n}", f"async {n}"] for n in range(12)] == said
+    prompts = [[text.rpartition("said: ")[2] for text in texts] for texts in found]
+    assert [[f"async {n}", f"sync {n}", f"async {n}"] for n in range(12)] == prompts
 
 
 def test_models_share_their_connections(phi: Emulator) -> None:
@@ -95,11 +95,11 @@ def test_models_share_their_connections(phi: Emulator) -> None:
 
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-SAID = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\n'
+TEXT_EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":"stop"}]}\n\n'
 DONE = b"data: [DONE]\n\n"
 MESSAGE = b'{"choices":[{"index":0,"message":{"content":"Hi"},"finish_reason":"stop"}]}'
 COMPLETION = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(MESSAGE), MESSAGE)
-WHOLE = HEAD + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in (SAID, DONE))
+WHOLE = HEAD + b"".join(b"%x\r\n%b\r\n" % (len(event), event) for event in (TEXT_EVENT, DONE))
 
 
 @pytest.mark.usefixtures("each_transport")
@@ -308,12 +308,12 @@ async def test_canceled_tasks_release_their_connections(
 
 async def test_silent_servers_are_a_timeout(phi: Emulator) -> None:
     """After the read timeout: before the answer, and in the middle of it; in all modes."""
-    for kind in ["stall", "hang"]:
+    for fault in ["stall", "hang"]:
         model = ChatAzurePhi3(
             endpoint=phi.endpoint, credential=phi.key, timeout=(5, 0.2), max_retries=0
         )
         for mode in CALL_MODES:
-            phi.fail(name=kind, after=2 if kind == "stall" and "stream" in mode else 0)
+            phi.fail(name=fault, after=2 if fault == "stall" and "stream" in mode else 0)
             with pytest.raises(RequestTimeoutError):
                 await call_model(model, mode, QUESTION)
 

@@ -66,14 +66,14 @@ class Recorder(BaseCallbackHandler):
     """Keeps all that LangChain tells a callback, as text."""
 
     def __init__(self) -> None:
-        self.told: list[str] = []
+        self.received: list[str] = []
 
     def keep(self, *given: Any, **named: Any) -> None:
         """Take what an event brings."""
         for value in (*given, *named.values()):
-            self.told.append(f"{value!r} {dumps(value)}")
+            self.received.append(f"{value!r} {dumps(value)}")
             if isinstance(value, BaseException):
-                self.told.extend(shown(value))
+                self.received.extend(shown(value))
 
     on_chat_model_start = on_llm_new_token = on_llm_end = on_llm_error = keep
 
@@ -83,11 +83,11 @@ class Tracer(BaseTracer):
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[str] = []
+        self.received: list[str] = []
 
     def _persist_run(self, run: Run) -> None:
-        self.told += [repr(run), repr(vars(run)), dumps(run.extra), str(run.error)]
-        self.told.append(run.model_dump_json())
+        self.received += [repr(run), repr(vars(run)), dumps(run.extra), str(run.error)]
+        self.received.append(run.model_dump_json())
 
 
 class Watched:
@@ -98,13 +98,13 @@ class Watched:
         self.collector = RunCollectorCallbackHandler()
         self.config = {"callbacks": [self.recorder, self.tracer, self.collector]}
 
-    def told(self) -> list[str]:
+    def received(self) -> list[str]:
         """All that they were told."""
         collected = [f"{vars(run)!r}" for run in self.collector.traced_runs]
-        assert self.recorder.told
-        assert self.tracer.told
+        assert self.recorder.received
+        assert self.tracer.received
         assert collected
-        return [*self.recorder.told, *self.tracer.told, *collected]
+        return [*self.recorder.received, *self.tracer.received, *collected]
 
 
 # -- how it is held ------------------------------------------------------------------------------
@@ -150,21 +150,21 @@ def phi() -> Iterator[Emulator]:
 
 # -- what happens --------------------------------------------------------------------------------
 
-SAID = f"The key {CANARY} of {HEADER} cannot be used."
+MESSAGE = f"The key {CANARY} of {HEADER} cannot be used."
 NET = f'{{"error": "{CANARY.replace("+", chr(92) + "u002B")}"}}'
-PHP = json.dumps({"error": SAID}).replace("/", "\\/")
-QUOTED = {"detail": [{"loc": ["header", CANARY], "msg": SAID, "input": {CANARY: [HEADER]}}]}
+PHP = json.dumps({"error": MESSAGE}).replace("/", "\\/")
+QUOTED = {"detail": [{"loc": ["header", CANARY], "msg": MESSAGE, "input": {CANARY: [HEADER]}}]}
 CHOICE = {"index": 0, "finish_reason": "content_filter"}
-FILTERED = {"choices": [CHOICE], "note": SAID, "id": CANARY}
+FILTERED = {"choices": [CHOICE], "note": MESSAGE, "id": CANARY}
 STARTED = b'data: {"choices":[{"index":0,"delta":{"content":"Hi"}}]}\n\n'
 
 FAILURES: dict[str, dict[str, Any]] = {
-    "401 in words": {"status": 401, "body": SAID},
-    "401 as JSON": {"status": 401, "body": {"error": {"code": CANARY, "message": SAID}}},
+    "401 in words": {"status": 401, "body": MESSAGE},
+    "401 as JSON": {"status": 401, "body": {"error": {"code": CANARY, "message": MESSAGE}}},
     "401 of .NET": {"status": 401, "body": NET},
     "401 of PHP": {"status": 401, "body": PHP},
     "403 in a page": {"status": 403, "body": f"<html><title>{CANARY}</title></html>"},
-    "400 nested": {"status": 400, "body": {"message": json.dumps({"message": SAID})}},
+    "400 nested": {"status": 400, "body": {"message": json.dumps({"message": MESSAGE})}},
     "422 with its input": {"status": 422, "body": QUOTED},
     "400 filtered": {
         "status": 400,
@@ -175,17 +175,17 @@ FAILURES: dict[str, dict[str, Any]] = {
             }
         },
     },
-    "429 each time": {"status": 429, "body": SAID, "retry_after": 0, "times": 2},
-    "503 each time": {"status": 503, "body": SAID, "times": 2},
+    "429 each time": {"status": 429, "body": MESSAGE, "retry_after": 0, "times": 2},
+    "503 each time": {"status": 503, "body": MESSAGE, "times": 2},
     "500 in headers": {"status": 501, "headers": {"x-key": CANARY, "x-request-id": CANARY}},
     "redirect": {"status": 307, "body": "", "headers": {"location": f"/?key={CANARY}"}},
     "deep": {"status": 400, "body": '{"a":' * 400 + f'"{CANARY}"' + "}" * 400},
-    "200 with an error": {"status": 200, "body": {"error": {"message": SAID}}},
-    "200 with a page": {"name": "html", "body": f"<html><title>{SAID}</title></html>"},
-    "200 with words": {"status": 200, "body": SAID},
-    "200 with a list": {"status": 200, "body": [SAID]},
-    "200 with a string": {"status": 200, "body": json.dumps(SAID)},
-    "200 without choices": {"status": 200, "body": {"choices": [], "note": SAID}},
+    "200 with an error": {"status": 200, "body": {"error": {"message": MESSAGE}}},
+    "200 with a page": {"name": "html", "body": f"<html><title>{MESSAGE}</title></html>"},
+    "200 with words": {"status": 200, "body": MESSAGE},
+    "200 with a list": {"status": 200, "body": [MESSAGE]},
+    "200 with a string": {"status": 200, "body": json.dumps(MESSAGE)},
+    "200 without choices": {"status": 200, "body": {"choices": [], "note": MESSAGE}},
     "200 without a message": {"status": 200, "body": {"choices": [{"x": CANARY}]}},
     "200 filtered": {"status": 200, "body": FILTERED},
     "200 in headers": {"status": 200, "body": "?", "headers": {"x-request-id": CANARY}},
@@ -196,11 +196,11 @@ FAILURES: dict[str, dict[str, Any]] = {
     "hanging": {"name": "hang"},
 }
 EVENTS = {
-    "error event": STARTED + b"data: " + json.dumps({"error": {"message": SAID}}).encode(),
-    "named error": STARTED + f"event: error\ndata: {SAID}".encode(),
-    "no object": STARTED + b"data: " + json.dumps([SAID]).encode(),
-    "no JSON": STARTED + f"data: {SAID}".encode(),
-    "no stream": SAID.encode(),
+    "error event": STARTED + b"data: " + json.dumps({"error": {"message": MESSAGE}}).encode(),
+    "named error": STARTED + f"event: error\ndata: {MESSAGE}".encode(),
+    "no object": STARTED + b"data: " + json.dumps([MESSAGE]).encode(),
+    "no JSON": STARTED + f"data: {MESSAGE}".encode(),
+    "no stream": MESSAGE.encode(),
     "filtered": b"data: " + json.dumps(FILTERED).encode(),
 }
 
@@ -253,7 +253,7 @@ async def test_no_secret_is_shown_anywhere(
     logged = [r.getMessage() for r in caplog.records if not r.name.startswith("httpcore")]
     printed = capfd.readouterr()
     assert [] == leaks(*(shown(error) if error else ()))
-    assert [] == leaks(*watched.told())
+    assert [] == leaks(*watched.received())
     assert [] == leaks(*logged)
     assert [] == leaks(printed.out, printed.err, repr(phi), repr(phi.requests))
 
@@ -297,8 +297,8 @@ async def test_undecodable_keys_are_not_shown(phi: Emulator) -> None:
 async def test_keys_in_urls_are_not_shown(phi: Emulator) -> None:
     """Whatever goes wrong; a shared access signature is another such key."""
     for mode in CALL_MODES:
-        for kind in ["hang", "refuse", "reset", "cut"]:
-            phi.fail(name=kind, times=2)
+        for fault in ["hang", "refuse", "reset", "cut"]:
+            phi.fail(name=fault, times=2)
             model = made(phi)
             model.endpoint = f"{phi.endpoint}?sig={HEADER}%3D"
             with pytest.raises(AzurePhi3Error) as caught:
@@ -309,7 +309,7 @@ async def test_keys_in_urls_are_not_shown(phi: Emulator) -> None:
 
 async def test_info_responses_are_redacted(phi: Emulator) -> None:
     """A success without a model's name."""
-    for body in [{"note": SAID}, [SAID], {"error": SAID}]:
+    for body in [{"note": MESSAGE}, [MESSAGE], {"error": MESSAGE}]:
         phi.fail(status=200, body=body, times=2)
 
         with pytest.raises(AzurePhi3Error) as sync:
@@ -443,7 +443,7 @@ def test_the_command_line_shows_no_key(
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", CANARY)
 
     assert 0 == main(["ask", "Hi"])
-    phi.fail(status=401, body=SAID.replace(HEADER, "nobody"))
+    phi.fail(status=401, body=MESSAGE.replace(HEADER, "nobody"))
     assert 1 == main(["ask", "Hi"])
 
     printed = capfd.readouterr()

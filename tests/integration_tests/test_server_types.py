@@ -149,13 +149,13 @@ async def test_streams_have_usage_where_possible(name: str, mode: str) -> None:
 
     counted = (await call_model(model, mode, QUESTION)).usage_metadata
     model.stream_usage = True
-    demanded = (await call_model(model, mode, QUESTION)).usage_metadata
+    usage = (await call_model(model, mode, QUESTION)).usage_metadata
 
     unasked = {"serverless", "managed-2024-05"}
     assert (counted is not None) == (name in NATIVE_COUNTS | unasked)
     assert ("stream_options" in phi.requests[0].json) == (name in NATIVE_COUNTS)
-    assert demanded is not None
-    assert demanded["total_tokens"] == 91
+    assert usage is not None
+    assert usage["total_tokens"] == 91
 
 
 @each(EVERY)
@@ -386,7 +386,7 @@ def test_score_requests_have_their_own_format() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "asked", "match"),
+    ("settings", "arguments", "match"),
     [
         ({}, {"n": 2}, "returns one completion"),
         (
@@ -402,13 +402,13 @@ def test_score_requests_have_their_own_format() -> None:
     ],
 )
 def test_unsupported_score_requests_are_rejected(
-    settings: dict[str, Any], asked: dict[str, Any], match: str
+    settings: dict[str, Any], arguments: dict[str, Any], match: str
 ) -> None:
     """The server would drop them silently."""
     phi, model = connect("managed-2024-06 /score", **settings)
 
     with pytest.raises(InvalidInputError, match=match):
-        model.invoke("Hi", **asked)
+        model.invoke("Hi", **arguments)
     assert phi.requests == []
 
 

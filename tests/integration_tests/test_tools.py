@@ -352,7 +352,7 @@ async def test_missing_required_call_is_reported(phi: Emulator) -> None:
         answer = await call_model(model.bind_tools([weather], tool_choice="any"), mode, "Weather?")
 
         assert (TEXT, []) == (answer.text, answer.tool_calls), mode
-        assert "no call" in answer.response_metadata["unmet"]
+        assert "no call" in answer.response_metadata["unmet_requirement"]
     assert 3 * len(CALL_MODES) == len(phi.requests)
 
 
@@ -377,7 +377,7 @@ async def test_missing_required_call_is_corrected(phi: Emulator, model: ChatAzur
 
             assert [("weather", {"city": "Ulm"})] == calls_of(answer), (choice, mode)
             assert "" == answer.text
-            assert "unmet" not in answer.response_metadata
+            assert "unmet_requirement" not in answer.response_metadata
             first, second = (request.json["messages"] for request in phi.requests[-2:])
             assert [{"role": "assistant", "content": TEXT}] == second[len(first) : -1]
 

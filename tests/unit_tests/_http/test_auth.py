@@ -28,15 +28,15 @@ class Credential:
     """What azure-identity's sync credentials are to a client."""
 
     def __init__(self, lifetime: float = 3600, seconds: float = 0.0) -> None:
-        self.asked: list[tuple[str, ...]] = []
+        self.requested: list[tuple[str, ...]] = []
         self._lifetime = lifetime
         self._seconds = seconds
 
     def get_token(self, *scopes: str, **kwargs: Any) -> AccessToken:
         """A new token each time."""
         time.sleep(self._seconds)
-        self.asked.append(scopes)
-        return AccessToken(f"token-{len(self.asked)}", int(time.time() + self._lifetime))
+        self.requested.append(scopes)
+        return AccessToken(f"token-{len(self.requested)}", int(time.time() + self._lifetime))
 
 
 class AsyncCredential(Credential):
@@ -45,8 +45,8 @@ class AsyncCredential(Credential):
     async def get_token(self, *scopes: str, **kwargs: Any) -> AccessToken:  # type: ignore[override]
         """A new token each time."""
         await asyncio.sleep(self._seconds)
-        self.asked.append(scopes)
-        return AccessToken(f"token-{len(self.asked)}", int(time.time() + self._lifetime))
+        self.requested.append(scopes)
+        return AccessToken(f"token-{len(self.requested)}", int(time.time() + self._lifetime))
 
 
 class CallableObject:
@@ -77,7 +77,7 @@ def signed(auth: Auth) -> httpx.Headers:
 async def signed_async(auth: Auth) -> httpx.Headers:
     """The same on the async path."""
     signed = request()
-    await auth.asign(signed)
+    await auth.sign_async(signed)
     return signed.headers
 
 
@@ -123,7 +123,7 @@ async def test_white_space_around_a_token_is_dropped() -> None:
 
 async def test_the_scope_follows_the_host_unless_given() -> None:
     """The wrong audience is the usual mistake with Entra ID."""
-    for route, given, asked in [
+    for route, given, requested in [
         (MANAGED, None, (ML,)),
         (FOUNDRY, None, (COGNITIVE,)),
         (route_for("https://res.openai.azure.com/openai/v1"), None, (COGNITIVE,)),
@@ -134,7 +134,7 @@ async def test_the_scope_follows_the_host_unless_given() -> None:
         sync, asynchronous = Credential(), AsyncCredential()
         signed(auth_for(sync, route, given))
         await signed_async(auth_for(asynchronous, route, given))
-        assert sync.asked == asynchronous.asked == [asked]
+        assert sync.requested == asynchronous.requested == [requested]
 
 
 def test_entra_id_needs_scopes_where_keys_are_expected() -> None:
@@ -156,7 +156,7 @@ async def test_a_fresh_token_is_fetched_once() -> None:
     found = [signed(auth), signed(auth), await signed_async(auth), await signed_async(auth)]
     assert [headers["authorization"] for headers in found] == ["Bearer token-1"] * 4
     assert "api-key" not in found[0]
-    assert len(credential.asked) == 1
+    assert len(credential.requested) == 1
 
 
 async def test_a_token_is_replaced_before_it_expires() -> None:
@@ -167,7 +167,7 @@ async def test_a_token_is_replaced_before_it_expires() -> None:
         for _ in range(3):
             signed(auth)
             await signed_async(async_auth)
-        assert len(sync.asked) == len(asynchronous.asked) == fetches
+        assert len(sync.requested) == len(asynchronous.requested) == fetches
 
 
 def test_many_threads_wait_for_one_fetch() -> None:
@@ -184,17 +184,17 @@ def test_many_threads_wait_for_one_fetch() -> None:
     for thread in threads:
         thread.join()
     assert found == ["Bearer token-1"] * 20
-    assert len(credential.asked) == 1
+    assert len(credential.requested) == 1
 
 
 async def test_many_tasks_wait_for_one_fetch() -> None:
     """The same on the async path, for both sorts of credentials."""
-    for kind in [Credential, AsyncCredential]:
-        credential = kind(seconds=0.05)
+    for credential_type in [Credential, AsyncCredential]:
+        credential = credential_type(seconds=0.05)
         auth = auth_for(credential, MANAGED)
         found = await asyncio.gather(*(signed_async(auth) for _ in range(20)))
         assert {headers["authorization"] for headers in found} == {"Bearer token-1"}
-        assert len(credential.asked) == 1
+        assert len(credential.requested) == 1
 
 
 async def test_a_sync_credential_does_not_block_the_loop() -> None:
@@ -225,7 +225,7 @@ async def test_a_failed_fetch_is_raised_and_not_kept() -> None:
     class Failing(Credential):
         def get_token(self, *scopes: str, **kwargs: Any) -> AccessToken:
             token = super().get_token(*scopes)
-            if len(self.asked) < 3:
+            if len(self.requested) < 3:
                 raise RuntimeError("not signed in")
             return token
 
@@ -282,7 +282,7 @@ async def test_models_share_the_tokens_of_a_credential() -> None:
         assert signed(auth)["authorization"] == "Bearer token-1"
         assert (await signed_async(auth))["authorization"] == "Bearer token-1"
     assert signed(other)["authorization"] == "Bearer token-2"
-    assert [(ML,), (COGNITIVE,)] == credential.asked
+    assert [(ML,), (COGNITIVE,)] == credential.requested
 
     del first, second, other, auth
     assert signed(auth_for(credential, MANAGED))["authorization"] == "Bearer token-1"

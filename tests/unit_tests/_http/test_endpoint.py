@@ -169,7 +169,7 @@ def test_a_read_timeout_is_not_retried(phi: Emulator) -> None:
 def test_httpx_errors_are_translated(phi: Emulator) -> None:
     """And kept as the cause, without the signed request."""
     for ask in BOTH:
-        for raised, kind, code in [
+        for raised, expected, code in [
             (httpx.ConnectTimeout("slow"), RequestTimeoutError, "connect_timeout"),
             (httpx.ReadTimeout(""), RequestTimeoutError, "read_timeout"),
             (httpx.ConnectError("no route"), ConnectionFailedError, None),
@@ -184,7 +184,7 @@ def test_httpx_errors_are_translated(phi: Emulator) -> None:
                 raise raised
 
             client = ask.client(transport=httpx.MockTransport(fail))
-            with pytest.raises(kind) as caught:
+            with pytest.raises(expected) as caught:
                 ask(connection(phi, retries=RetryPolicy(max_retries=0)), client)
             assert caught.value.code == code
             assert caught.value.__cause__ is raised
@@ -221,15 +221,15 @@ def test_redirects_are_not_followed(phi: Emulator) -> None:
 
 async def test_a_broken_stream_gives_its_beginning(phi: Emulator) -> None:
     """And is never begun again: text would be said twice."""
-    for kind in ["cut", "reset", "stall", "end"]:
-        for colour in ["sync", "async"]:
+    for fault in ["cut", "reset", "stall", "end"]:
+        for mode in ["sync", "async"]:
             phi.requests.clear()
-            phi.fail(name=kind, after=3)
+            phi.fail(name=fault, after=3)
             given = connection(phi, timeout=(2.0, 0.3))
-            expected = RequestTimeoutError if kind == "stall" else InterruptedStreamError
+            expected = RequestTimeoutError if fault == "stall" else InterruptedStreamError
             payload = {**QUESTION, "stream": True}
             received: list[Any] = []
-            if colour == "sync":
+            if mode == "sync":
                 with pytest.raises(expected):
                     received.extend(Endpoint(given).stream(payload, {}))
             else:
@@ -246,8 +246,8 @@ async def test_a_broken_stream_gives_its_beginning(phi: Emulator) -> None:
 def test_a_broken_response_is_an_interruption(phi: Emulator) -> None:
     """Less than `content-length` promised is no answer, even where it is JSON."""
     for ask in BOTH:
-        for kind in ["short", "cut"]:
-            phi.fail(name=kind, after_bytes=30)
+        for fault in ["short", "cut"]:
+            phi.fail(name=fault, after_bytes=30)
             with pytest.raises(InterruptedStreamError):
                 ask(connection(phi))
 
@@ -255,10 +255,10 @@ def test_a_broken_response_is_an_interruption(phi: Emulator) -> None:
 def test_an_invalid_response_is_shown(phi: Emulator) -> None:
     """A login page with status 200; nothing at all."""
     for ask in BOTH:
-        for kind, said in [("html", "Sign in"), ("empty", "an empty body")]:
+        for fault, message in [("html", "Sign in"), ("empty", "an empty body")]:
             for stream in [False, True]:
-                phi.fail(name=kind)
-                with pytest.raises(InvalidResponseError, match=said):
+                phi.fail(name=fault)
+                with pytest.raises(InvalidResponseError, match=message):
                     ask(connection(phi), stream=stream)
 
 

@@ -77,14 +77,14 @@ def nested(code: Any, message: str, **more: Any) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, **more}}
 
 
-def vllm(message: str, kind: str = "BadRequestError", code: int = 400) -> dict[str, Any]:
+def vllm(message: str, error_type: str = "BadRequestError", code: int = 400) -> dict[str, Any]:
     """The shape of the engine behind the model server."""
-    return {"object": "error", "message": message, "type": kind, "param": None, "code": code}
+    return {"object": "error", "message": message, "type": error_type, "param": None, "code": code}
 
 
-def wrong_fields(field: str, said: str, given: Any) -> list[Any]:
+def wrong_fields(field: str, message: str, given: Any) -> list[Any]:
     """Pydantic's list."""
-    return [{"type": "x", "loc": ["body", field], "msg": said, "input": given}]
+    return [{"type": "x", "loc": ["body", field], "msg": message, "input": given}]
 
 
 class Row(NamedTuple):
@@ -92,7 +92,7 @@ class Row(NamedTuple):
 
     status: int
     body: Any
-    kind: type[AzurePhi3Error]
+    error_type: type[AzurePhi3Error]
     says: str
     code: str | None = None
     headers: dict[str, str] = {}  # noqa: RUF012 -- never written to
@@ -559,7 +559,7 @@ def test_known_failures_have_their_class_and_details() -> None:
     """Class, text and all facts."""
     for row in ROWS:
         error = made(row)
-        assert type(error) is row.kind
+        assert type(error) is row.error_type
         assert row.says in str(error)
         facts = (error.code, error.status_code, error.retry_after, error.request_id)
         status = row.status if row.unwrapped is None else row.unwrapped
@@ -597,7 +597,7 @@ def test_advice_follows_the_servers_message() -> None:
 
 def test_overlong_prompts_are_recognized_by_their_message() -> None:
     """Of vLLM since 0.4, of Azure OpenAI, SGLang and llama.cpp; with the numbers they give."""
-    for said, prompt, context in [
+    for message, prompt, context in [
         (TOO_LONG, 5000, 4096),
         (
             "This model's maximum context length is 4096 tokens. However, you requested 5000 "
@@ -643,7 +643,7 @@ def test_overlong_prompts_are_recognized_by_their_message() -> None:
         ("request (5000 tokens) exceeds the available context size (4096 tokens)", 5000, 4096),
         ("max_tokens must be at least 1, got -904.", None, None),
     ]:
-        error = map_error_response(answer(400), json.dumps(vllm(said)).encode(), advice={})
+        error = map_error_response(answer(400), json.dumps(vllm(message)).encode(), advice={})
 
         assert isinstance(error, ContextLengthError)
         assert (prompt, context) == (error.prompt_tokens, error.context)
@@ -651,8 +651,8 @@ def test_overlong_prompts_are_recognized_by_their_message() -> None:
 
 def test_an_endless_number_is_no_token_count() -> None:
     """Python refuses to read integers of thousands of digits."""
-    said = f"This model's maximum context length is {'9' * 5000} tokens."
-    error = map_error_response(answer(400), json.dumps(vllm(said)).encode(), advice={})
+    message = f"This model's maximum context length is {'9' * 5000} tokens."
+    error = map_error_response(answer(400), json.dumps(vllm(message)).encode(), advice={})
 
     assert isinstance(error, ContextLengthError)
     assert error.context is None

@@ -26,7 +26,7 @@ NAMES = {
     "aiter_body": "iter_body",
     "aread_error": "read_error",
     "afinish": "finish",
-    "asign": "sign",
+    "sign_async": "sign",
     "aclosing": "closing",
     "aclose": "close",
     "asyncio": "time",

@@ -177,12 +177,12 @@ def test_jitter_is_full(jitter: float, attempt: int) -> None:
 
 
 @given(st.floats(0, 1, exclude_max=True), st.floats(0, 60))
-def test_retry_after_is_honored_with_jitter(jitter: float, asked: float) -> None:
+def test_retry_after_is_honored_with_jitter(jitter: float, retry_after: float) -> None:
     """Never less; at most a quarter or a second more."""
     policy = RetryPolicy(jitter=lambda: jitter)
-    pause = policy.pause_after(1, RateLimitError("x", status_code=429, retry_after=asked))
+    pause = policy.pause_after(1, RateLimitError("x", status_code=429, retry_after=retry_after))
     assert pause is not None
-    assert asked <= pause <= asked + min(1, asked / 4)
+    assert retry_after <= pause <= retry_after + min(1, retry_after / 4)
 
 
 def test_overlong_waits_are_not_begun() -> None:

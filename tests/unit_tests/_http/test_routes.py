@@ -138,12 +138,12 @@ PASTED = [
 
 def test_endpoints_are_recognized_however_they_are_pasted() -> None:
     """Host, base, a route pasted along, a query, white space, upper case, no scheme."""
-    for pasted, kind, base, tail in PASTED:
+    for pasted, endpoint_type, base, tail in PASTED:
         route = route_for(pasted)
-        assert route.endpoint_type is kind
+        assert route.endpoint_type is endpoint_type
         assert route.base == base
         assert route.chat_url == f"{base}/chat/completions{tail}"
-        info = base.removesuffix("/v1") if kind.has_info_route else base
+        info = base.removesuffix("/v1") if endpoint_type.has_info_route else base
         assert route.info_url == f"{info}/info{tail}"
 
 
@@ -157,12 +157,14 @@ def test_a_base_leads_to_the_same_route() -> None:
 
 def test_the_users_version_comes_first() -> None:
     """Before the pasted one and the default."""
-    for pasted, asked in [
+    for pasted, api_version in [
         (SERVERLESS, "2024-04-01-preview"),
         (f"{SERVERLESS}?api-version=2025-04-01", "2024-04-01-preview"),
         (f"{AOAI}/openai/v1", "preview"),
     ]:
-        assert route_for(pasted, asked).chat_url.endswith(f"/chat/completions?api-version={asked}")
+        assert route_for(pasted, api_version).chat_url.endswith(
+            f"/chat/completions?api-version={api_version}"
+        )
 
 
 def test_loopback_hosts_are_recognized() -> None:
@@ -286,7 +288,10 @@ def test_keys_inside_urls_are_refused_and_hidden() -> None:
 
 def test_only_some_endpoint_types_take_a_model() -> None:
     """Single-model servers answer 404 to a name that they do not expect."""
-    assert {kind.name: kind.model for kind in (routes.SERVERLESS, routes.MANAGED)} == {
+    assert {
+        endpoint_type.name: endpoint_type.model
+        for endpoint_type in (routes.SERVERLESS, routes.MANAGED)
+    } == {
         "serverless API": "omitted",
         "managed compute": "omitted",
     }

@@ -131,10 +131,10 @@ ERRORS = {
 
 def test_an_error_in_mid_stream_is_raised() -> None:
     """What came before it, even in the same piece, is given first."""
-    for body, kind in ERRORS.values():
+    for body, error_type in ERRORS.values():
         read = Read(event(ROLE) + event(TEXT) + event(body) + DONE)
         assert read.objects == [ROLE, TEXT]
-        assert type(read.error) is kind
+        assert type(read.error) is error_type
         assert "The stream reported an error" in str(read.error)
         assert read.error.request_id == "r-1"
 
@@ -204,7 +204,7 @@ def test_a_json_error_under_200_is_raised() -> None:
 
 def test_other_bodies_are_shown() -> None:
     """A proxy's page, an empty body, a sentence: all came with status 200."""
-    for content, said in [
+    for content, message in [
         (b"", "an empty body"),
         (b" \n\r\n\t", "an empty body"),
         (b" " * 3000, "text that is not an event stream"),
@@ -219,7 +219,7 @@ def test_other_bodies_are_shown() -> None:
         read = Read(content)
         assert read.objects == []
         assert isinstance(read.error, InvalidResponseError)
-        assert said in str(read.error)
+        assert message in str(read.error)
         assert read.error.request_id == "r-1"
 
 

@@ -120,7 +120,7 @@ def test_unknown_blocks_are_refused_by_type() -> None:
 def test_media_belong_into_user_messages() -> None:
     """The error says where to put them."""
     for block in (IMAGE, AUDIO, {"type": "image"}):
-        for message in (SystemMessage([block]), ChatMessage([block], role="x")):
+        for message in (SystemMessage([block]), AIMessage([block]), ChatMessage([block], role="x")):
             with pytest.raises(InvalidInputError, match="Put it into a HumanMessage"):
                 build([message])
 

@@ -28,6 +28,8 @@ def build(messages: list[BaseMessage], **settings: Any) -> list[Json]:
 
 # -- Assistant messages ----------------------------------------------------------------------------
 
+METADATA = {"model_provider": "other"}
+
 # What providers put next to the text of an answer.
 INTERNAL: dict[str, list[Json]] = {
     "Anthropic": [
@@ -91,9 +93,13 @@ def test_internal_blocks_of_providers_are_left_out() -> None:
         for given in [*([block] for block in blocks), blocks]:
             first = {"type": "text", "text": "It ", "citations": [{"type": "char_location"}]}
             content: list[Any] = [first, *given, {"type": "output_text", "text": "is 4."}]
-            for message in (AIMessage(content), ChatMessage(content, role="assistant")):
+            for message in (
+                AIMessage(content, response_metadata=METADATA),
+                ChatMessage(content, role="assistant", response_metadata=METADATA),
+            ):
                 assert build([message]) == [{"role": "assistant", "content": "It is 4."}], given
-            assert build([AIMessage(given)])[0]["content"] == ""  # type: ignore[arg-type]
+            (sent,) = build([AIMessage(given, response_metadata=METADATA)])  # type: ignore[arg-type]
+            assert sent["content"] == ""
 
 
 def test_bedrocks_texts_without_a_type_are_kept() -> None:
