@@ -31,6 +31,7 @@ NAMES = {
     "aclose": "close",
     "asyncio": "time",
     "async_": "sync",
+    "_abuild_request": "_build_request",
     "_agenerate": "_generate",
     "_astream": "_stream",
     "_astream_chat_model_events": "_stream_chat_model_events",
