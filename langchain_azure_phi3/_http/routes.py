@@ -184,9 +184,9 @@ def _check_parsed(base: str, scheme: str, host: str) -> None:
     """
     try:
         url = httpx.URL(base)
-        is_same = url.scheme == scheme and _is_same_host(url, host)
+        is_same = "<" in host or (url.scheme == scheme and _is_same_host(url, host))
     except httpx.InvalidURL:
-        is_same = "<" in host
+        is_same = False
     if not is_same:
         raise InvalidInputError("The endpoint is no URL: its host name holds unusual characters.")
 

@@ -25,7 +25,6 @@ from langchain_azure_phi3._request.content import (
 from langchain_azure_phi3._request.text_escaping import escape_parts, escape_placeholders
 from langchain_azure_phi3._tools.control_tokens import (
     ControlTokens,
-    Escape,
     escape_control_tokens,
     escape_split_token,
 )
@@ -115,8 +114,6 @@ class _ConversationWriter:
 
     def __init__(self, options: ConversationOptions) -> None:
         self._options = options
-        self._escapes = options.control_tokens == "escape"
-        self._escape: Escape = escape_control_tokens if self._escapes else str
         self._instructions = options.instructions
         self._wire: list[Json] = []
         self._system_texts: list[str] = []  # folded, for the next user message
@@ -173,6 +170,13 @@ class _ConversationWriter:
         if message.name:
             wire["name"] = self._escape(message.name)
         self._append(wire)
+
+    @property
+    def _escapes(self) -> bool:
+        return self._options.control_tokens == "escape"
+
+    def _escape(self, text: str) -> str:
+        return escape_control_tokens(text) if self._escapes else text
 
     def _escape_content(self, content: str | list[Json]) -> str | list[Json]:
         if isinstance(content, str):
