@@ -76,19 +76,32 @@ class FilterResult:
 
     @classmethod
     def read(cls, results: Any) -> tuple["FilterResult", ...]:
-        """Parse Azure's object of results by category; invalid entries are skipped."""
+        """Parse Azure's object of results by category.
+
+        Lists of blocklists become one result. Filters that did not run have none, and invalid
+        entries are skipped.
+        """
         if not isinstance(results, Mapping):
             return ()
-        return tuple(
-            cls(
-                category=str(category),
-                filtered=found.get("filtered") is True,
-                severity=found.get("severity"),
-                detected=found.get("detected"),
-            )
-            for category, found in results.items()
-            if isinstance(found, Mapping) and "error" not in found
+        found = (cls._read_one(str(category), value) for category, value in results.items())
+        return tuple(result for result in found if result is not None)
+
+    @classmethod
+    def _read_one(cls, category: str, found: Any) -> "FilterResult | None":
+        if isinstance(found, list):
+            found = {"filtered": any(isinstance(i, Mapping) and i.get("filtered") for i in found)}
+        if category in _NOT_RUN or not isinstance(found, Mapping) or found.get("error"):
+            return None
+        return cls(
+            category=category,
+            filtered=found.get("filtered") is True,
+            severity=found.get("severity"),
+            detected=found.get("detected"),
         )
+
+
+# What Azure reports in place of the results if its filters could not run.
+_NOT_RUN = frozenset({"error", "content_filter_error"})
 
 
 class AzurePhi3Error(langchain.ModelError):

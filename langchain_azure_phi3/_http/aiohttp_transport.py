@@ -86,6 +86,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; the response's body is still to be read."""
         seconds = request.extensions["timeout"]
+        context = ssl_context() if request.url.scheme == "https" else True
         try:
             async with asyncio.timeout(None) as writing:
                 response = await self._session.request(
@@ -94,7 +95,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                     headers=request.headers.multi_items(),
                     data=_upload(await request.aread(), writing, seconds["write"]),
                     allow_redirects=False,
-                    ssl=ssl_context() if request.url.scheme == "https" else True,
+                    ssl=context,
                     timeout=aiohttp.ClientTimeout(
                         connect=seconds["pool"],
                         sock_connect=seconds["connect"],

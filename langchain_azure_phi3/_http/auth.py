@@ -78,6 +78,11 @@ def auth_for(
         return Auth()
     if isinstance(credential, str):
         return KeyAuth(credential, route.endpoint_type.key_headers)
+    if isinstance(credential, type):
+        raise InvalidInputError(
+            f"The credential is the class {credential.__name__}, not an instance of it. Create "
+            f"one: credential={credential.__name__}(...)."
+        )
     if isinstance(credential, TokenCredential):
         return TokenAuth(credential, _scopes(route, scopes))
     if callable(credential):

@@ -12,7 +12,7 @@ from langchain_azure_phi3._http.error_mapping import map_error_response
 from langchain_azure_phi3._http.json_codec import encode
 from langchain_azure_phi3._http.redaction import find_secrets, redact
 from langchain_azure_phi3._http.retries import RetryPolicy
-from langchain_azure_phi3._http.retry_state import Quota
+from langchain_azure_phi3._http.retry_state import Quota, RetryState
 from langchain_azure_phi3._http.routes import Route
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import (
@@ -92,6 +92,10 @@ class Connection:
         quota = (str(url), "", model or "", self.auth.identity)
         parts = {"method": "GET", "headers": merged, "content": b"", **self._timeouts}
         return HttpRequest(parts, quota)
+
+    def retry_state(self, request: HttpRequest) -> RetryState:
+        """The state of a request before its first attempt."""
+        return RetryState(request.quota, request.alternate_url, self.retries)
 
     # Made once: httpx takes as long for headers as for the request.
 
@@ -192,6 +196,8 @@ class MapHttpxErrors:
         if isinstance(problem, httpx.RequestError):
             _strip_auth(problem)
             raise _to_phi_error(problem, receiving=self._receiving) from problem
+        if isinstance(problem, UnicodeError | OverflowError):  # of a host name, or of a port
+            raise InvalidInputError(f"The request cannot be sent: {problem}.") from None
         if isinstance(problem, httpx.InvalidURL | httpx.CookieConflict):
             raise InvalidInputError(f"The request cannot be sent: {problem}.") from problem
 

@@ -3,8 +3,8 @@
 The two endpoint classes have the same source, once with `await`; a test keeps them so. Decisions
 are made elsewhere: `retry_state`, `error_mapping`, `stream_decoder`, `routes`, `auth`.
 
-`_send` returns an open, successful response. A failure before that may be retried; after that
-nothing is, except by the caller. This holds for all entry points.
+`send` returns an open, successful response. A failure before that may be retried. After that, only
+a complete response that breaks off is: nobody has seen it.
 """
 
 import asyncio
@@ -25,10 +25,11 @@ from langchain_azure_phi3._http.client import (
 )
 from langchain_azure_phi3._http.connection import RECEIVING, SENDING, Connection, HttpRequest
 from langchain_azure_phi3._http.error_mapping import parse_completion
+from langchain_azure_phi3._http.json_body import MAX_BODY_BYTES
 from langchain_azure_phi3._http.retry_state import RetryState
-from langchain_azure_phi3._http.stream_decoder import MAX_BODY_BYTES, StreamDecoder
+from langchain_azure_phi3._http.stream_decoder import StreamDecoder
 from langchain_azure_phi3._types import Json, ResponseInfo
-from langchain_azure_phi3.errors import AzurePhi3Error, InvalidResponseError
+from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError, InvalidResponseError
 
 logger = logging.getLogger(__name__)
 
@@ -90,23 +91,35 @@ class Endpoint:
         return Stream(self, self._connection.chat_request(payload, headers))
 
     def _read_json(self, request: HttpRequest) -> JsonResponse:
-        content = bytearray()
+        state = self._connection.retry_state(request)
         with BorrowedClient(self.own) as client:
-            response, info = self.send(client, request)
-            pieces = None
-            try:
-                with RECEIVING:
-                    pieces = transfer.iter_body(response, info.headers)
-                    for piece in pieces:
-                        content += piece
-                        _check_size(content)
-            finally:
-                transfer.close(response, pieces)
-        return parse_completion(bytes(content), info), info
+            while True:
+                response, info = self.send(client, request, state)
+                try:
+                    return parse_completion(self._read_body(response, info), info), info
+                except InterruptedStreamError as failure:  # nobody has seen it
+                    if state.record_failure(failure):
+                        raise
 
-    def send(self, client: Client, request: HttpRequest) -> tuple[httpx.Response, ResponseInfo]:
-        """An open, successful response, after as many attempts as it takes."""
-        state = RetryState(request.quota, request.alternate_url, self._connection.retries)
+    def _read_body(self, response: httpx.Response, info: ResponseInfo) -> bytes:
+        content = bytearray()
+        pieces = None
+        try:
+            with RECEIVING:
+                pieces = transfer.iter_body(response, info.headers)
+                for piece in pieces:
+                    content += piece
+                    _check_size(content)
+        finally:
+            transfer.close(response, pieces)
+        return bytes(content)
+
+    def send(
+        self, client: Client, request: HttpRequest, state: RetryState | None = None
+    ) -> tuple[httpx.Response, ResponseInfo]:
+        """An open, successful response, after as many attempts as it takes; `state` counts them."""
+        if state is None:
+            state = self._connection.retry_state(request)
         while True:
             if (delay := state.delay()) is not None:
                 _log_delay(delay, state)
@@ -231,25 +244,35 @@ class AsyncEndpoint:
         return AsyncStream(self, self._connection.chat_request(payload, headers))
 
     async def _read_json(self, request: HttpRequest) -> JsonResponse:
-        content = bytearray()
+        state = self._connection.retry_state(request)
         async with BorrowedAsyncClient(self.own) as client:
-            response, info = await self.send(client, request)
-            pieces = None
-            try:
-                with RECEIVING:
-                    pieces = transfer.aiter_body(response, info.headers)
-                    async for piece in pieces:
-                        content += piece
-                        _check_size(content)
-            finally:
-                await transfer.aclose(response, pieces)
-        return parse_completion(bytes(content), info), info
+            while True:
+                response, info = await self.send(client, request, state)
+                try:
+                    return parse_completion(await self._read_body(response, info), info), info
+                except InterruptedStreamError as failure:  # nobody has seen it
+                    if state.record_failure(failure):
+                        raise
+
+    async def _read_body(self, response: httpx.Response, info: ResponseInfo) -> bytes:
+        content = bytearray()
+        pieces = None
+        try:
+            with RECEIVING:
+                pieces = transfer.aiter_body(response, info.headers)
+                async for piece in pieces:
+                    content += piece
+                    _check_size(content)
+        finally:
+            await transfer.aclose(response, pieces)
+        return bytes(content)
 
     async def send(
-        self, client: AsyncClient, request: HttpRequest
+        self, client: AsyncClient, request: HttpRequest, state: RetryState | None = None
     ) -> tuple[httpx.Response, ResponseInfo]:
-        """An open, successful response, after as many attempts as it takes."""
-        state = RetryState(request.quota, request.alternate_url, self._connection.retries)
+        """An open, successful response, after as many attempts as it takes; `state` counts them."""
+        if state is None:
+            state = self._connection.retry_state(request)
         while True:
             if (delay := state.delay()) is not None:
                 _log_delay(delay, state)

@@ -8,12 +8,15 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from langchain_azure_phi3._http.client import find_missing_certificates
 from langchain_azure_phi3.errors import (
     AuthenticationError,
     AzurePhi3Error,
     ConnectionFailedError,
 )
 
+# Those of requests, which azure-identity uses, and those of Python.
+_CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _CLAIMS = re.compile(r"""\bclaims="([A-Za-z0-9+/_=-]+)\"""")
 
 
@@ -35,6 +38,7 @@ class TokenFetcher:
 
         Raises:
             AuthenticationError: Entra ID, or the way to it, refuses.
+        InvalidInputError: The environment names certificates that do not exist.
         """
         azure = _azure_error()
         try:
@@ -68,6 +72,7 @@ async def await_token(token: Awaitable[Any]) -> Any:
 
     Raises:
         AuthenticationError: Entra ID, or the way to it, refuses.
+        InvalidInputError: The environment names certificates that do not exist.
     """
     azure = _azure_error()
     try:
@@ -118,6 +123,10 @@ def _to_phi_error(problem: Exception) -> AzurePhi3Error:
 
     message = " ".join(str(getattr(problem, "message", "") or type(problem).__name__).split())
     message = message.rstrip(".")
+    if "certificate" in message.lower():
+        missing = find_missing_certificates(*_CERTIFICATES)
+        if missing is not None:
+            return missing
     unreached = ServiceRequestError, ServiceResponseError
     # MSAL's credentials call a failed connection a failed authentication, and keep its cause.
     if isinstance(problem, unreached) or isinstance(problem.__cause__, unreached):

@@ -1,13 +1,16 @@
 """Failed responses as exceptions: error bodies have a dozen shapes."""
 
+import ast
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from langchain_azure_phi3._http.json_codec import decode_lenient
+from langchain_azure_phi3._http import context_overflow
+from langchain_azure_phi3._http.json_codec import decode_lenient, is_cut_off, iter_values
 from langchain_azure_phi3._http.retries import parse_retry_after
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import (
@@ -18,6 +21,7 @@ from langchain_azure_phi3.errors import (
     ContextLengthError,
     FailedResponse,
     FilterResult,
+    InterruptedStreamError,
     InvalidResponseError,
     NotFoundError,
     PermissionDeniedError,
@@ -35,38 +39,22 @@ _BY_STATUS: dict[int, type[AzurePhi3Error]] = {
     429: RateLimitError,
 }
 
+# The last is Ollama's, llama.cpp's and llama-cpp-python's.
+_OVERFLOW_STATUSES = frozenset({400, 413, 422, 500})
+
 # Managed compute's front end answers 424 for whatever its container answered, and puts
 # the container's own status here.
 _WRAPPED_STATUS = "ms-azureml-model-error-statuscode"
 
 _FILTER_CODES = frozenset({"content_filter", "ResponsibleAIPolicyViolation"})
 _FILTER_WORDS = "violates azure ai content safety"  # managed compute, which gives no code
-# Azure's code, GitHub Models', llama.cpp's; and what vLLM, SGLang and llama.cpp say without one.
-_LENGTH_CODES = frozenset(
-    {"context_length_exceeded", "tokens_limit_reached", "exceed_context_size_error"}
-)
-_LENGTH_WORDS = re.compile(
-    r"maximum context length|longer than the (?:maximum model|model's context) length"
-    r"|context length is only|exceeds the available context size"
-    r"|max_tokens must be at least 1, got -",
-    re.I,
-)
-_COUNT = r"(?<!\d)(\d{1,9})(?!\d)"
-_CONTEXT = re.compile(
-    r"(?:context length is(?: only)?|model length of|context (?:length|size) \(|max size:) ?"
-    + _COUNT,
-    re.I,
-)
-_PROMPT = re.compile(
-    rf"{_COUNT}(?: tokens)? in the messages|(?:has|passed|resulted in) {_COUNT}"
-    rf"|(?:prompt|input|request) \(\D{{0,20}}{_COUNT}",
-    re.I,
-)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
 _STATUSES = ("status", "statusCode", "status_code", "code")
 _STATUS = re.compile(r"[1-5][0-9]{2}")
 _SHOWN = 500
 _HEAD = 10_000  # of a page, in which its title is looked for
+_REPORTED = "The response reports an error"
+_ERROR_KEYS = frozenset({"error", "message", "code", "innererror", "detail"})
 _NOT_STREAMED = "If it happens again, ask without streaming: disable_streaming=True."
 
 
@@ -106,24 +94,27 @@ def map_error_response(
     return _with_details(error, details)
 
 
-def map_error_body(content: bytes, info: ResponseInfo, *, what: str) -> AzurePhi3Error:
+def map_error_body(
+    content: bytes, info: ResponseInfo, *, what: str, error: Any = None
+) -> AzurePhi3Error:
     """The exception for a failure that came under a status of success.
 
     Args:
         content: The event's data, or the complete body.
         info: The response.
         what: How the message begins, such as "The stream reported an error".
+        error: The error that a choice of the body holds, if the body itself holds none.
     """
     body = decode_lenient(content)
-    details = _parse_details(body)
+    details = _parse_details(body if error is None else {"error": error})
     status = details.status or _code_as_status(details.code)
     # A server that cannot write its error as JSON is one that cannot re-encode the stream:
     # older managed-compute images, on a chunk that they fail to parse.
-    broken = isinstance(body, str)
     assumed = _assumed_status(status, details)
-    error_class = InvalidResponseError if broken else _error_class(assumed, details)
+    error_class = _error_class(assumed, details)
+    broken = isinstance(body, str) and error_class is ServerError
     advice = _NOT_STREAMED if broken else None
-    error = error_class(
+    failure = (InvalidResponseError if broken else error_class)(
         f"{what}. {_format_message(status, details.code, details.message, advice)}",
         status_code=status,
         code=details.code,
@@ -131,24 +122,38 @@ def map_error_body(content: bytes, info: ResponseInfo, *, what: str) -> AzurePhi
         response=FailedResponse(info.status_code, dict(info.headers), content),
         body=body,
     )
-    return _with_details(error, details)
+    return _with_details(failure, details)
 
 
 def parse_completion(content: bytes, info: ResponseInfo) -> Json:
     """The JSON object that a successful response holds.
 
     Raises:
+        InterruptedStreamError: The end of the object is missing.
         AzurePhi3Error: The body reports a failure in spite of its status, or is not an object.
     """
     body = decode_lenient(content)
     if isinstance(body, dict) and not is_error(body):
-        return body
+        if (error := find_choice_error(body)) is None:
+            return body
+        failure = map_error_body(content, info, what=_REPORTED, error=error)
+        failure.partial = "".join(map(_choice_text, body["choices"]))
+        raise failure
+    if isinstance(body, str) and is_cut_off(content):
+        raise InterruptedStreamError(
+            "The response broke off: the end of its JSON is missing. "
+            "The same request may succeed again.",
+            status_code=info.status_code,
+            request_id=info.request_id,
+            response=FailedResponse(info.status_code, dict(info.headers), content),
+            body=body,
+        )
     raise _map_invalid_body(body, content, info)
 
 
 def _map_invalid_body(body: Any, content: bytes, info: ResponseInfo) -> AzurePhi3Error:
     if is_error(body):
-        return map_error_body(content, info, what="The response reports an error")
+        return map_error_body(content, info, what=_REPORTED)
     found = "an empty body" if not content.strip() else f"{_truncate(body)!r}"
     return InvalidResponseError(
         f"The server answered {info.status_code} with {found} instead of a JSON object. "
@@ -165,6 +170,52 @@ def is_error(body: Any) -> bool:
     return isinstance(body, dict) and (bool(body.get("error")) or body.get("object") == "error")
 
 
+def find_choice_error(body: Json) -> Any:
+    """The error that a choice holds instead of a response; `None` without one.
+
+    Gateways report the failure of a provider behind them so, as `error` or only as the
+    `finish_reason` "error" (OpenRouter, "Errors and debugging").
+    """
+    choices = body.get("choices")
+    if not isinstance(choices, list):
+        return None
+    for choice in choices:
+        if not isinstance(choice, dict):
+            continue
+        if error := choice.get("error"):
+            return error
+        if choice.get("finish_reason") == "error":
+            return _reported_reason(choice)
+    return None
+
+
+def _reported_reason(choice: Json) -> Any:
+    """What a choice says about its failure, in the order of places."""
+    places = (choice, choice.get("message"), choice.get("delta"))
+    for place in (place for place in places if isinstance(place, dict)):
+        for name in ("error", "error_message", "error_details", "finish_details", "details"):
+            if place.get(name):
+                return place[name]
+    return ""
+
+
+def without_choice_errors(body: Json) -> Json:
+    """An event with the text that its failed choices hold, as if they went on."""
+    hidden = ("error", "finish_reason")
+    choices = [
+        {key: value for key, value in choice.items() if key not in hidden}
+        for choice in body["choices"]
+        if isinstance(choice, dict)
+    ]
+    return {**body, "choices": choices}
+
+
+def _choice_text(choice: Any) -> str:
+    message = (choice.get("message") or choice.get("delta")) if isinstance(choice, dict) else None
+    text = message.get("content") if isinstance(message, dict) else None
+    return text if isinstance(text, str) else ""
+
+
 def _unwrap_status(info: ResponseInfo, details: ErrorDetails) -> int:
     if info.status_code != 424:
         return info.status_code
@@ -178,13 +229,15 @@ def _assumed_status(status: int | None, details: ErrorDetails) -> int:
     """The status that a failure without one would have had."""
     if status is not None:
         return status
-    return 400 if details.code in _FILTER_CODES | _LENGTH_CODES else 500
+    return 400 if details.code in _FILTER_CODES or _is_overflow(details) else 500
+
+
+def _is_overflow(details: ErrorDetails) -> bool:
+    return context_overflow.is_overflow(details.code, details.message)
 
 
 def _error_class(status: int, details: ErrorDetails) -> type[AzurePhi3Error]:
-    if status in (400, 413) and (
-        details.code in _LENGTH_CODES or _LENGTH_WORDS.search(details.message)
-    ):
+    if status in _OVERFLOW_STATUSES and _is_overflow(details):
         return ContextLengthError
     if status == 400 and (details.code in _FILTER_CODES or _FILTER_WORDS in details.message):
         return ContentFilterError
@@ -201,22 +254,26 @@ def _with_details(error: AzurePhi3Error, details: ErrorDetails) -> AzurePhi3Erro
     if isinstance(error, BadRequestError):
         error.parameter, error.value = details.parameter, details.value
     if isinstance(error, ContextLengthError):
-        error.prompt_tokens = _number(_PROMPT, details.message)
-        error.context = _number(_CONTEXT, details.message)
+        error.prompt_tokens = context_overflow.prompt_tokens(error.body, details.message)
+        error.context = context_overflow.context_tokens(error.body, details.message)
     return error
-
-
-def _number(pattern: re.Pattern[str], message: str) -> int | None:
-    found = pattern.search(message)
-    return None if found is None else int(next(filter(None, found.groups())))
 
 
 def _format_message(status: int | None, code: str | None, message: str, advice: str | None) -> str:
     parts = dict.fromkeys(str(part) for part in (status, code) if part is not None)  # no "429 429"
     head = " ".join(parts)
-    reason = _truncate(message) if message else "The server gave no reason."
+    reason = _truncate(_without_status(message, parts)) or "The server gave no reason."
     text = f"{head}: {reason}" if head else reason
     return f"{text} {advice}" if advice else text
+
+
+def _without_status(message: str, known: Iterable[str]) -> str:
+    """A message without the status or code at its beginning, which the head names already."""
+    for part in known:
+        rest = message.removeprefix(part)
+        if rest != message and (not rest or rest[0] in ": -"):
+            message = rest.lstrip(": -")
+    return message
 
 
 def _truncate(body: Any) -> str:
@@ -243,8 +300,10 @@ def _parse_details(body: Any) -> ErrorDetails:
     """What a failure's body says, in whichever shape it says it."""
     if isinstance(body, list):
         body = next((item for item in body if isinstance(item, dict)), body)
+    if isinstance(body, str):
+        return _with_nested(ErrorDetails(message=body), body)
     if not isinstance(body, dict):
-        return ErrorDetails(message=body if isinstance(body, str) else _to_json(body))
+        return ErrorDetails(message=_to_json(body))
     error = body.get("error")
     source = {**body, **error} if isinstance(error, dict) else body
     if "body" in source:
@@ -322,31 +381,49 @@ def _loc(item: dict[str, Any]) -> list[str]:
 def _with_inner(details: ErrorDetails, source: dict[str, Any]) -> ErrorDetails:
     inner = source.get("innererror", source.get("innerError"))
     if not isinstance(inner, dict):
-        return details
-    results = inner.get("content_filter_result", inner.get("content_filter_results"))
-    found = replace(details, filters=FilterResult.read(results))
+        return _with_filters(details, source)
+    found = _with_filters(details, inner)
     code = _text(inner.get("code"))
     if details.code in _FILTER_CODES or code not in _FILTER_CODES:
         return found
     return replace(found, code=code)
 
 
+def _with_filters(details: ErrorDetails, source: dict[str, Any]) -> ErrorDetails:
+    results = source.get("content_filter_result", source.get("content_filter_results"))
+    return replace(details, filters=FilterResult.read(results))
+
+
 def _with_nested(details: ErrorDetails, message: str) -> ErrorDetails:
-    """Facts from JSON that a wrapper put into its message as a string."""
-    if not message.lstrip().startswith("{"):
-        return details
-    inner = decode_lenient(message.encode("utf-8", errors="replace"))
-    if not isinstance(inner, dict):
+    """Facts from JSON that a wrapper put into its message as a string, perhaps after some words."""
+    before, inner = _nested_error(message)
+    if inner is None:
         return details
     found = _parse_details(inner)
     return replace(
         details,
-        message=found.message,
+        message=before + found.message,
         code=found.code or details.code,
         parameter=found.parameter or details.parameter,
         value=found.value if found.value is not None else details.value,
         filters=found.filters or details.filters,
     )
+
+
+def _nested_error(message: str) -> tuple[str, Json | None]:
+    """The words before the JSON in a message, and the error that the JSON holds."""
+    before, brace, after = message.partition("{")
+    if not brace or len(message) > _HEAD:
+        return message, None
+    text = brace + after
+    inner = next(iter_values(text), None)
+    if inner is None:
+        # Python clients put the `repr` of an error into their messages (openai, LiteLLM).
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            inner = ast.literal_eval(text[: text.rfind("}") + 1])
+    if not isinstance(inner, dict) or (before.strip() and inner.keys().isdisjoint(_ERROR_KEYS)):
+        return message, None
+    return before, inner
 
 
 def _text(value: Any) -> str | None:

@@ -3,19 +3,17 @@
 import json
 import re
 from codecs import BOM_UTF8
+from collections.abc import Callable, Iterator
 from math import isfinite
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from langchain_azure_phi3._http.surrogate_pairs import SurrogateJoiner
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 
-# A character outside the BMP is two escapes; a half of one alone is no character.
-_SURROGATES = re.compile(
-    r"(\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})"
-    r"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
-)
+_BEGINNING = re.compile(r"\s*[{\[]")
 
 
 def encode(payload: Json) -> bytes:
@@ -47,19 +45,26 @@ def _is_finite(value: Any) -> bool:
 def decode(content: bytes) -> Any:
     """The JSON value that `content` is, after a byte order mark if there is one.
 
-    Bytes that are no UTF-8, and halves of surrogate pairs, become U+FFFD, as the WHATWG's
-    decoder does it, instead of costing the complete response.
+    Bytes that are not UTF-8, and halves of surrogate pairs, become U+FFFD, as in the WHATWG's
+    decoder, instead of costing the complete response.
 
     Raises:
         ValueError: It is not JSON.
     """
-    content = content.removeprefix(BOM_UTF8)
     try:
-        return from_json(content, cache_strings="keys")  # values seldom come twice
+        return _decode_strictly(content)
     except ValueError:
-        text = content.decode("utf-8", errors="replace")
+        return _decode_with(SurrogateJoiner().join, content)
+
+
+def _decode_strictly(content: bytes) -> Any:
+    return from_json(content.removeprefix(BOM_UTF8), cache_strings="keys")  # few values repeat
+
+
+def _decode_with(join: Callable[[Any], Any], content: bytes) -> Any:
+    text = content.removeprefix(BOM_UTF8).decode("utf-8", errors="replace")
     try:
-        return json.loads(_SURROGATES.sub(lambda found: found[1] or "\\ufffd", text))
+        return join(json.loads(text))
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -73,7 +78,49 @@ def decode_lenient(content: bytes) -> Any:
         return decode(content)
     except ValueError:
         text = content.decode("utf-8", errors="replace").strip()
+    return next(iter_values(text), text)
+
+
+def iter_values(text: str) -> Iterator[Any]:
+    """The JSON objects and lists with which a text begins, one after the other."""
+    decoder = json.JSONDecoder()
+    position = 0
+    while (begun := _BEGINNING.match(text, position)) is not None:
+        try:
+            value, position = decoder.raw_decode(text, begun.end() - 1)
+            value = SurrogateJoiner().join(value)
+        except (ValueError, RecursionError):
+            return
+        yield value
+
+
+def is_cut_off(content: bytes) -> bool:
+    """Whether `content` is the beginning of a JSON object, and its end is missing."""
+    text = content.removeprefix(BOM_UTF8).decode("utf-8", errors="replace").strip()
+    if not text.startswith("{"):
+        return False
     try:
-        return json.JSONDecoder().raw_decode(text)[0] if text[:1] in ("{", "[") else text
-    except (ValueError, RecursionError):
-        return text
+        from_json(text)
+    except ValueError as problem:
+        return "EOF while parsing" in str(problem)
+    return False
+
+
+class EventDecoder:
+    """Decodes the JSON of a stream's events, and joins characters that are split over two."""
+
+    def __init__(self) -> None:
+        self._joiner = SurrogateJoiner()
+
+    def decode(self, content: bytes) -> Any:
+        """The JSON value of an event, as `decode` gives it.
+
+        Raises:
+            ValueError: It is not JSON.
+        """
+        try:
+            if not self._joiner.is_holding:
+                return _decode_strictly(content)
+        except ValueError:
+            pass  # read again, less strictly
+        return _decode_with(self._joiner.join_event, content)

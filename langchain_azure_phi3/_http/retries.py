@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from langchain_azure_phi3.errors import (
     AzurePhi3Error,
     ConnectionFailedError,
+    InterruptedStreamError,
     RequestTimeoutError,
 )
 
@@ -116,7 +117,12 @@ class RetryPolicy:
 
 
 def is_transient(failure: AzurePhi3Error) -> bool:
-    """Whether the same request may succeed later."""
+    """Whether the same request may succeed later.
+
+    A complete response that broke off counts: nobody has seen it.
+    """
+    if isinstance(failure, InterruptedStreamError):
+        return True
     if failure.status_code is not None:
         return failure.status_code in RETRIED_STATUSES
     # After a read timeout the model may still be at work on the first request.

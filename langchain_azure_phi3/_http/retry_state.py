@@ -3,6 +3,8 @@
 import re
 import time
 
+import httpx
+
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3.errors import AzurePhi3Error
 
@@ -61,13 +63,21 @@ class RetryState:
             self._own_delay = 0.0
             return False
         pause = self._policy.pause_after(self._attempt, failure)
-        self._attempt += 1
         if pause is None:
+            self._name_request(failure)
             return True
+        self._attempt += 1
         self._own_delay = pause
         if failure.status_code == 429:
             start_cooldown(self._quota, pause, time.monotonic())
         return False
+
+    def _name_request(self, failure: AzurePhi3Error) -> None:
+        """Add what was tried, and how often, to the message of a failure of the network."""
+        if isinstance(failure.__cause__, httpx.RequestError):
+            path, _, _ = self.url.partition("?")  # a gateway's query may hold a key
+            attempts = "1 attempt" if self._attempt == 1 else f"{self._attempt} attempts"
+            failure.args = (f"{failure} The URL is {path} ({attempts}).",)
 
     def record_success(self) -> None:
         """Remember the URL, if it was not the expected one."""

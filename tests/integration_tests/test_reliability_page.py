@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import langchain_azure_phi3
+from langchain_azure_phi3._http.json_body import MAX_BODY_BYTES
 from langchain_azure_phi3._http.sse import MAX_EVENT_BYTES
-from langchain_azure_phi3._http.stream_decoder import MAX_BODY_BYTES
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text(encoding="utf-8")
 

@@ -15,7 +15,7 @@ from langchain_azure_phi3 import (
     RateLimitError,
     ServerError,
 )
-from langchain_azure_phi3._http import stream_decoder
+from langchain_azure_phi3._http import json_body
 from langchain_azure_phi3._http.stream_decoder import StreamDecoder
 from langchain_azure_phi3._types import ResponseInfo
 
@@ -242,7 +242,7 @@ def test_an_empty_stream_is_an_interruption() -> None:
 
 def test_a_body_beyond_the_bound_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     """An endless JSON body must not fill the memory."""
-    monkeypatch.setattr(stream_decoder, "MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr(json_body, "MAX_BODY_BYTES", 1000)
     read = Read(b"{" + b" " * 600, b" " * 600)
     assert "larger than 1,000 bytes" in str(read.error)
 
