@@ -19,6 +19,8 @@ _MIN_CROPS = 4
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 """Pillow's names of the formats that Phi's servers decode; Pillow must not try others."""
 
+# How base64 of JPEG and TIFF begins: long metadata may precede the size, or it is at the end.
+_LATE_SIZES = ("/9j/", "SUkq", "TU0A")
 _HEAD_CHARACTERS = 4 * 32_768
 """The start of a base64 image in which most formats state the size: 96 KiB, decoded."""
 
@@ -113,9 +115,8 @@ def _size_of_url(url: str) -> tuple[int, int] | None:
         return None
     start = url.find(",", 0, 256) + 1
     head = _size_of_base64(url[start : start + _HEAD_CHARACTERS])
-    if head is not None or len(url) <= start + _HEAD_CHARACTERS:
+    if head is not None or not url.startswith(_LATE_SIZES, start):
         return head
-    # Long metadata, or a format that states its size at the end of the file.
     return _size_of_base64(url[start:])
 
 

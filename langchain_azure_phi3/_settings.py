@@ -32,6 +32,7 @@ from langchain_azure_phi3._http.client import CONNECT_SECONDS
 from langchain_azure_phi3._http.connection import Connection, RedactSecrets
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Endpoint
 from langchain_azure_phi3._http.endpoint_types import Api
+from langchain_azure_phi3._http.redaction import find_secrets
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3._request.build import (
@@ -48,6 +49,7 @@ from langchain_azure_phi3._request.parameters import (
     Stop,
     format_validation_error,
 )
+from langchain_azure_phi3._tools.control_tokens import ControlTokens
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 
@@ -135,7 +137,7 @@ class BaseAzurePhi3(BaseChatModel):
     """A key; a credential of azure-identity, sync or async; or a callable that returns a token.
 
     Default: the environment variable `AZURE_INFERENCE_CREDENTIAL`, or `AZUREAI_ENDPOINT_KEY`.
-    Servers on this machine may need none.
+    Servers on this machine, and servers at http URLs, may need none; `""` overrides the variables.
     """
 
     model: str | None = Field(default=None, validation_alias=AliasChoices("model", "model_name"))
@@ -228,6 +230,11 @@ class BaseAzurePhi3(BaseChatModel):
     they are. Auto: the former where the model's chat template drops them (Phi-3-medium) and the
     service does not convert them itself, as Azure's serverless API does."""
 
+    control_tokens: ControlTokens = "escape"
+    """Control tokens of chat templates in texts that are sent: `"escape"` writes `<|user|>` as
+    `< |user|>`, so that no document or tool can forge a message; `"keep"` sends texts as they
+    are."""
+
     on_content_filter: OnContentFilter = "raise"
     """What a filtered completion does. A filtered prompt always raises `ContentFilterError`."""
 
@@ -257,6 +264,10 @@ class BaseAzurePhi3(BaseChatModel):
 
     api_version: str | None = None
     """The API version. Default: the one in the endpoint's URL, else that of its type."""
+
+    allow_insecure_http: bool = False
+    """Whether to send a key or token over plain http to another machine, where everybody on the
+    way can read it. This machine needs no permission, nor does an endpoint without a key."""
 
     credential_scopes: Sequence[str] | None = None
     """The Entra ID scopes to request tokens for. Default: by host."""
@@ -359,17 +370,29 @@ class BaseAzurePhi3(BaseChatModel):
                 f"{' or '.join(ENDPOINT_VARIABLES)} in the environment."
             )
         route = self._route
-        if self.credential is None and not route.loopback:
+        is_plain = httpx.URL(route.chat_url).scheme != "https"
+        # A server at an http URL is one of the user's own, and may need no key.
+        if self.credential is None and not (is_plain or route.loopback):
             raise InvalidInputError(
                 "The credential is missing. Pass credential= with a key or a credential of "
                 f"azure-identity, or set {' or '.join(CREDENTIAL_VARIABLES)} in the environment."
             )
-        if route.base.startswith("http://") and not route.loopback:
+        if is_plain and self._sends_secret(route) and not self.allow_insecure_http:
             raise InvalidInputError(
-                f"The endpoint {route.base} is plain http: the credential would be sent "
-                "unencrypted. Use https; http is accepted on this machine only."
+                f"The endpoint {route.base} is plain http on another machine: the credential would "
+                "be sent unencrypted. Use https; or send no key (credential=''), also not in "
+                "headers or in the URL; or pass allow_insecure_http=True if the network is trusted."
             )
         self._auth()  # refuses a credential that must not be sent to this endpoint
+
+    def _sends_secret(self, route: Route) -> bool:
+        """Whether a key or token leaves this machine, be it in a header or in the URL."""
+        if route.loopback:
+            return False
+        headers = self.default_headers or {}
+        return self.credential is not None or bool(
+            find_secrets((), (*headers.items(), *route.query))
+        )
 
     @property
     def _route(self) -> Route:
@@ -415,6 +438,7 @@ class BaseAzurePhi3(BaseChatModel):
             stream_usage=self.stream_usage,
             tool_calling=self.tool_calling,
             system_message_mode=self.system_message_mode,
+            control_tokens=self.control_tokens,
             max_corrections=self.max_corrections,
             fit_max_tokens=self.fit_max_tokens,
             tokenizer=self._loaded_tokenizer(),

@@ -1,5 +1,6 @@
 """`ChatAzurePhi3`: the LangChain chat model for Microsoft's Phi family."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
@@ -143,7 +144,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        request = self._build_request(messages, stop, kwargs)
+        request = await self._abuild_request(messages, stop, kwargs)
         loop = CorrectionLoop(request)
         endpoints = self._endpoints
         with endpoints.redacting:
@@ -179,7 +180,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> AsyncIterator[ChatGenerationChunk]:
-        request = self._build_request(messages, stop, kwargs, stream=True)
+        request = await self._abuild_request(messages, stop, kwargs, stream=True)
         loop = CorrectionLoop(request)
         endpoints = self._endpoints
         while loop.needs_request:
@@ -236,6 +237,19 @@ class ChatAzurePhi3(BaseAzurePhi3):
         call = {**kwargs, "stop": stop} if stop is not None else kwargs
         settings = self._request_settings
         return fit_to_context(build_request(settings, messages, call, stream=stream), settings)
+
+    async def _abuild_request(
+        self,
+        messages: Sequence[BaseMessage],
+        stop: Sequence[str] | None,
+        kwargs: Mapping[str, Any],
+        *,
+        stream: bool = False,
+    ) -> ChatRequest:
+        if self.max_image_side is None:
+            return self._build_request(messages, stop, kwargs, stream=stream)
+        # Resizing an image takes up to seconds, for which it would block the event loop.
+        return await asyncio.to_thread(self._build_request, messages, stop, kwargs, stream=stream)
 
     # -- the deployment ----------------------------------------------------------------------
 

@@ -16,13 +16,17 @@ Only `max_side` and PIL images need Pillow, which the extra `images` installs.
 
 import base64
 import os
+import stat
+import struct
 import sys
-from io import BytesIO
+from array import array
+from io import BytesIO, UnsupportedOperation
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from langchain_azure_phi3._deprecated import renamed_names
-from langchain_azure_phi3._request.media_parts import image_part
+from langchain_azure_phi3._request.media_parts import describe_format, image_part
 from langchain_azure_phi3._request.media_sniffing import image_format
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
@@ -40,7 +44,12 @@ _JPEG_FORMATS = ("JPEG", "MPO")
 _ORIENTATION = 0x0112
 """The EXIF tag of the camera's orientation."""
 _ROTATED = range(2, 9)  # 1 is upright; 0, which some cameras write, has no meaning
-_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA", "I;16"})
+_PNG_MODES = frozenset({"1", "L", "LA", "P", "RGB", "RGBA"})
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
+"""Pillow's names of the formats that Phi's servers decode. Pillow must not try others: it runs
+Ghostscript for EPS."""
+_MAX_PIXELS = 50_000_000
+"""The most pixels that are decoded: about 500 MB of memory, and a photo of any common camera."""
 _PILLOW_NEEDED = "Resizing an image needs Pillow: pip install 'langchain-azure-phi3[images]'."
 
 
@@ -53,14 +62,16 @@ def image_block(
     """Create a LangChain image block with base64 data and the MIME type of its content.
 
     Args:
-        source: A path, the bytes of a file, a file opened in binary mode, or a PIL image.
+        source: A path (`~` is the home directory), the bytes of a file, a file opened in binary
+            mode, or a PIL image. A PIL image is rotated as its EXIF orientation says, and images
+            of 16 or 32 bits per pixel and channel are scaled to 8 bits.
         detail: Sent to the server; Phi's servers accept and ignore it.
         max_side: Reduce the image so that neither side is longer than that, in pixels.
             Phi-3-vision uses 1,344 to 1,680 pixels of ordinary proportions; more only costs time.
 
     Raises:
-        InvalidInputError: The data is not an image, or of a format that Phi's servers cannot
-            decode.
+        InvalidInputError: The path is not a regular file; or the data is not an image, or of a
+            format that Phi's servers cannot decode, or has too many pixels to be resized.
         OSError: The file cannot be read.
         ImportError: Pillow is needed and missing.
     """
@@ -83,11 +94,12 @@ def resize_image(data: bytes, max_side: int) -> bytes:
     """Reduce an image so that neither side is longer than `max_side` pixels.
 
     Proportions stay, and small images are returned unchanged. The EXIF orientation is applied,
-    because servers ignore it. JPEG stays JPEG (quality 90); other formats become PNG, with the
-    first frame of an animation.
+    because servers ignore it, and gray images of more than 8 bits are scaled to 8 bits. JPEG stays
+    JPEG (quality 90); other formats become PNG, with the first frame of an animation.
 
     Raises:
-        InvalidInputError: Pillow cannot read the image, or `max_side` is below 1.
+        InvalidInputError: The format is not one that Phi's servers decode, Pillow cannot read the
+            image, it has more than 50 million pixels, or `max_side` is below 1.
         ImportError: Pillow is missing.
     """
     if max_side < 1:
@@ -96,14 +108,20 @@ def resize_image(data: bytes, max_side: int) -> bytes:
         from PIL import Image, ImageOps
     except ImportError as missing:
         raise ImportError(_PILLOW_NEEDED) from missing
+    if image_format(data[:18]) is None:
+        raise InvalidInputError(f"The image cannot be read: it is {describe_format(data[:64])}.")
     try:
-        with Image.open(BytesIO(data)) as image:
-            if image.getexif().get(_ORIENTATION) not in _ROTATED and max(image.size) <= max_side:
+        with Image.open(BytesIO(data), formats=_FORMATS) as image:  # reads the header only
+            _check_pixels(image)  # first, because Pillow decodes a PNG to find its EXIF data
+            is_rotated = image.getexif().get(_ORIENTATION) in _ROTATED
+            if not (is_rotated or _has_many_bits(image)) and max(image.size) <= max_side:
                 return data
-            resized = _resize(ImageOps.exif_transpose(image), max_side)
+            # Resized first: Pillow then decodes a JPEG at a fraction of its size.
+            resized = ImageOps.exif_transpose(_resize(image, max_side))
             return _encode(resized, jpeg=image.format in _JPEG_FORMATS)
-    # Pillow raises SyntaxError for a broken PNG, and its own error for one of a billion pixels.
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except InvalidInputError:
+        raise
+    except _unreadable() as error:
         raise InvalidInputError(f"The image cannot be read: {error}.") from error
 
 
@@ -135,11 +153,28 @@ def _read_source(source: Any) -> bytes:
     # A PIL image exists only if its module is imported.
     pillow = sys.modules.get("PIL.Image")
     if pillow is not None and isinstance(source, pillow.Image):
-        return _encode(source, jpeg=source.format in _JPEG_FORMATS)
+        return _read_pil_image(source)
     raise InvalidInputError(
         "An image must be a path, bytes, a file opened in binary mode, or a PIL image, "
         f"not {type(source).__name__}."
     )
+
+
+def _read_pil_image(image: "Image.Image") -> bytes:
+    from PIL import ImageOps
+
+    try:
+        return _encode(ImageOps.exif_transpose(image), jpeg=image.format in _JPEG_FORMATS)
+    except _unreadable() as error:  # a file may be open that is not decoded yet
+        raise InvalidInputError(f"The image cannot be read: {error}.") from error
+
+
+def _unreadable() -> tuple[type[Exception], ...]:
+    """What Pillow raises: SyntaxError for a broken PNG, its own types for a billion pixels."""
+    from PIL import Image
+
+    bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+    return (OSError, ValueError, SyntaxError, struct.error, *bombs)
 
 
 def _read_file(path: str | os.PathLike[str]) -> bytes:
@@ -147,10 +182,18 @@ def _read_file(path: str | os.PathLike[str]) -> bytes:
         raise InvalidInputError(
             'image_block reads files. For a URL, use {"type": "image", "url": ...} as the block.'
         )
-    return Path(path).read_bytes()
+    path = Path(os.path.expanduser(path))
+    # Reading a pipe or a device may never end.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise InvalidInputError(
+            f"{str(path)!r} is not a regular file, but a directory, a pipe, or a device. "
+            "image_block reads image files."
+        )
+    return path.read_bytes()
 
 
 def _read_stream(file: Any) -> bytes:
+    _refuse_device(file)
     data = file.read()
     if isinstance(data, bytes):
         return data
@@ -159,15 +202,76 @@ def _read_stream(file: Any) -> bytes:
     )
 
 
+def _refuse_device(file: Any) -> None:
+    """Refuse files such as `/dev/zero`, which have no end."""
+    try:
+        mode = os.fstat(file.fileno()).st_mode
+    except (AttributeError, UnsupportedOperation, OSError, TypeError):
+        return  # in memory
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise InvalidInputError("The file is a device. image_block reads image files.")
+
+
+def _check_pixels(image: "Image.Image") -> None:
+    width, height = image.size
+    if width * height > _MAX_PIXELS:
+        raise InvalidInputError(
+            f"The image has {width:,} x {height:,} pixels. Images of more than {_MAX_PIXELS:,} "
+            "pixels are not decoded; reduce it first."
+        )
+
+
+def _has_many_bits(image: "Image.Image") -> bool:
+    """Whether it is a gray image of 16 or 32 bits, which servers show as white or refuse."""
+    return image.mode in ("I", "F") or image.mode.startswith("I;")
+
+
+def _to_8_bits(image: "Image.Image") -> "Image.Image":
+    """A gray image of 16 or 32 bits in 8 bits.
+
+    16 bits are scaled by their full range; integers and floats of 32 bits by the smallest usual
+    range that holds them (0 to 1, 255 or 65,535), else by their own.
+    """
+    is_16_bit = image.mode.startswith("I;")
+    gray = image.convert("I") if is_16_bit else image
+    if image.mode == "F":
+        gray = _without_infinities(image)
+    low, high = (float(value) for value in gray.getextrema())  # type: ignore[arg-type]
+    if is_16_bit:
+        low, high = 0.0, 65_535.0
+    elif low >= 0:
+        ranges = (1.0, 255.0, 65_535.0) if image.mode == "F" else (255.0, 65_535.0)
+        low, high = 0.0, next((limit for limit in ranges if high <= limit), high)
+    scale = 255 / (high - low) if high > low else 1.0
+    floats = gray.convert("F")
+    return floats.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
+
+
+def _without_infinities(image: "Image.Image") -> "Image.Image":
+    """An image of floats with 0 for NaN and infinities, which depth maps have."""
+    from PIL import Image
+
+    low, high = image.getextrema()
+    if isfinite(low) and isfinite(high):  # type: ignore[arg-type]
+        return image
+    values = array("f", image.tobytes())
+    finite = array("f", (value if isfinite(value) else 0.0 for value in values))
+    return Image.frombytes("F", image.size, finite.tobytes())
+
+
 def _resize(image: "Image.Image", max_side: int) -> "Image.Image":
-    # Palette images would be resized without smoothing.
-    resized = image.convert("RGBA") if image.mode in ("P", "1") else image.copy()
-    resized.thumbnail((max_side, max_side))
-    return resized
+    if _has_many_bits(image):
+        image = _to_8_bits(image)
+    elif image.mode in ("P", "1"):  # would be resized without smoothing
+        image = image.convert("RGBA")
+    image.thumbnail((max_side, max_side))
+    return image
 
 
 def _encode(image: "Image.Image", *, jpeg: bool) -> bytes:
     file = BytesIO()
+    if _has_many_bits(image):
+        image = _to_8_bits(image)
     if jpeg:
         image = image if image.mode in ("RGB", "L") else image.convert("RGB")
         image.save(file, "JPEG", quality=_JPEG_QUALITY)

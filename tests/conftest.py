@@ -74,7 +74,8 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 @pytest.fixture
 def over_httpx(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Send requests through httpx's own clients, as behind a proxy."""
-    monkeypatch.setattr(client, "_has_proxy", lambda: True)
+    monkeypatch.setattr(client, "_make_client", client._make_httpx_client)
+    monkeypatch.setattr(client, "_make_async_client", client._make_async_httpx_client)
     monkeypatch.setattr(client, "_shared", client._Shared())
     yield
     client.close_shared()

@@ -36,7 +36,7 @@ def check_connectivity(route: Route, timeout: float) -> Iterator[Finding]:
     host, port = str(url.hostname), url.port or (443 if url.scheme == "https" else 80)
     proxies = getproxies()
     proxy = proxies.get(url.scheme, proxies.get("all"))
-    if proxy is not None and not proxy_bypass(host):
+    if proxy is not None and not (route.loopback or proxy_bypass(host)):
         address = proxy.rpartition("@")[2]
         for step in ("name resolution", "connection", "TLS"):
             yield skipped(step, f"done by the proxy {address} from the environment")

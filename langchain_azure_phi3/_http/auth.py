@@ -46,7 +46,7 @@ class Auth:
     def sign(self, request: httpx.Request, claims: str | None = None) -> None:
         """Add the credential's headers; `claims` are those that a challenge requires."""
 
-    async def asign(self, request: httpx.Request, claims: str | None = None) -> None:
+    async def sign_async(self, request: httpx.Request, claims: str | None = None) -> None:
         """The same without blocking the event loop."""
         self.sign(request, claims)
 
@@ -234,7 +234,7 @@ class TokenAuth(Auth):
             )
         request.headers["authorization"] = f"Bearer {token}"
 
-    async def asign(self, request: httpx.Request, claims: str | None = None) -> None:
+    async def sign_async(self, request: httpx.Request, claims: str | None = None) -> None:
         """Add a token, fetched without blocking the loop."""
         token = await self._token_async(claims, _refused(request, claims))
         request.headers["authorization"] = f"Bearer {token}"

@@ -15,6 +15,7 @@ from urllib.request import getproxies
 
 import httpx
 
+from langchain_azure_phi3._http.routes import is_loopback
 from langchain_azure_phi3.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -100,8 +101,56 @@ class AsyncLeanClient:
         self._transport.abandon()
 
 
-Client = httpx.Client | LeanClient
-AsyncClient = httpx.AsyncClient | AsyncLeanClient
+class ProxyClient:
+    """Sends requests through the environment's proxies, except to this machine.
+
+    Plain http with a key is accepted to this machine: a proxy would see the key. httpx's mounts
+    cannot name all addresses of 127.0.0.0/8.
+    """
+
+    def __init__(self, client: httpx.Client, direct: LeanClient) -> None:
+        self._client = client
+        self._direct = direct
+
+    build_request = staticmethod(build_request)
+
+    def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        """The open response to a signed request."""
+        client = self._direct if is_loopback(request.url.host) else self._client
+        return client.send(request, **options)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+        self._direct.close()
+
+
+class AsyncProxyClient:
+    """The same for one event loop."""
+
+    def __init__(self, client: httpx.AsyncClient, direct: AsyncLeanClient) -> None:
+        self._client = client
+        self._direct = direct
+
+    build_request = staticmethod(build_request)
+
+    async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+        """The open response to a signed request."""
+        client = self._direct if is_loopback(request.url.host) else self._client
+        return await client.send(request, **options)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+        await self._direct.aclose()
+
+    def abandon(self) -> None:
+        """Let go of the connections of a loop that has ended."""
+        self._direct.abandon()
+
+
+Client = httpx.Client | LeanClient | ProxyClient
+AsyncClient = httpx.AsyncClient | AsyncLeanClient | AsyncProxyClient
 
 
 def _log(response: httpx.Response) -> None:
@@ -258,7 +307,7 @@ def _abandon_ended_loops() -> None:
     """Forget loops that were closed without `shutdown_asyncgens`."""
     for loop in [loop for loop in _shared.by_loop if loop.is_closed()]:
         client = _shared.by_loop.pop(loop).client
-        if isinstance(client, AsyncLeanClient):
+        if isinstance(client, AsyncLeanClient | AsyncProxyClient):
             client.abandon()
 
 
@@ -297,37 +346,30 @@ async def _close_with_loop(client: AsyncClient) -> AsyncGenerator[None, None]:
         await client.aclose()
 
 
-# Plain http with a key is accepted to this machine only: a proxy would see the key.
-_WITHOUT_PROXY = {f"all://{host}": None for host in ("*localhost", "127.0.0.1", "[::1]")}
-
-
 def _make_client() -> Client:
     context = ssl_context()
+    direct = LeanClient(httpx.HTTPTransport(verify=context, limits=LIMITS))
     if not _has_proxy():
-        return LeanClient(httpx.HTTPTransport(verify=context, limits=LIMITS))
+        return direct
     with _CheckProxies():
-        return httpx.Client(verify=context, **_proxied())
+        return ProxyClient(httpx.Client(verify=context, **_proxied()), direct)
 
 
 def _make_async_client() -> AsyncClient:
-    if _has_proxy():
-        with _CheckProxies():
-            return httpx.AsyncClient(verify=ssl_context(), **_proxied())
     # Imported here: aiohttp takes as long to import as all of this package.
     try:
         from langchain_azure_phi3._http.aiohttp_transport import AiohttpTransport
     except OSError as problem:  # aiohttp sets up TLS when it is imported
         raise _certificate_error(problem) from None
-    return AsyncLeanClient(AiohttpTransport(LIMITS))
+    direct = AsyncLeanClient(AiohttpTransport(LIMITS))
+    if not _has_proxy():
+        return direct
+    with _CheckProxies():
+        return AsyncProxyClient(httpx.AsyncClient(verify=ssl_context(), **_proxied()), direct)
 
 
 def _proxied() -> dict[str, Any]:
-    return {
-        "limits": LIMITS,
-        "timeout": DEFAULT_TIMEOUT,
-        "cookies": _no_cookies(),
-        "mounts": _WITHOUT_PROXY,
-    }
+    return {"limits": LIMITS, "timeout": DEFAULT_TIMEOUT, "cookies": _no_cookies()}
 
 
 def _has_proxy() -> bool:
@@ -378,7 +420,7 @@ def _no_cookies() -> CookieJar:
 def _close_at_exit() -> None:
     close_shared()
     for shared in list(_shared.by_loop.values()):
-        if isinstance(shared.client, AsyncLeanClient):
+        if isinstance(shared.client, AsyncLeanClient | AsyncProxyClient):
             shared.client.abandon()
 
 

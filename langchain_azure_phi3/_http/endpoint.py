@@ -294,7 +294,7 @@ class AsyncEndpoint:
         with SENDING:
             signed = client.build_request(url=url, **request.parts)
             while True:
-                await auth.asign(signed, claims)
+                await auth.sign_async(signed, claims)
                 response = await client.send(
                     signed, auth=_NO_AUTH, stream=True, follow_redirects=False
                 )

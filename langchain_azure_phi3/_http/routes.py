@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
+import httpx
+
 from langchain_azure_phi3._http.endpoint_types import (
     AZURE_OPENAI,
     BY_API,
@@ -46,9 +48,12 @@ _BY_HOST: tuple[tuple[str, EndpointType, str | None], ...] = (
     ("models.github.ai", GITHUB, None),
 )
 
-# Python's resolver fails on other lengths with a UnicodeError (RFC 1035, 2.3.4).
-# Nothing else is checked: underscores are common.
-_LABEL = re.compile(r"[^\s%]{1,63}")
+# Python's resolver fails on other lengths with a UnicodeError (RFC 1035, 2.3.4). Underscores are
+# common. Of other ASCII characters, parsers of URLs disagree where they end the name; `<name>` is a
+# placeholder of the documentation, which is never sent.
+_LABEL = re.compile(r"(?:[A-Za-z0-9_-]|[^\x00-\x7f\s]){1,63}|<[a-z-]+>")
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 _BY_PATH = (
     ("/openai/v1", OPENAI_V1),
@@ -105,7 +110,7 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
         InvalidInputError: It is no http or https URL, or holds a user name and password.
     """
     url = _parse(endpoint)
-    host = url.hostname or ""
+    host = _reachable(url.hostname or "")
     endpoint_type, path, scope = _find_type(host, _base_path(url.path), api)
     loopback = is_loopback(host)
     netloc = f"[{host}]" if ":" in host else host
@@ -118,6 +123,7 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
     tail = f"?{urlencode(query)}" if query else ""
     # Where /v1 is an older chat route, /info and /score lie next to it.
     root = base.removesuffix("/v1") if endpoint_type.has_info_route else base
+    _check_parsed(base, url.scheme, host)
     chat, alternate = (f"{base}/chat/completions{tail}", _alternate_url(endpoint_type, base, tail))
     return Route(
         endpoint_type=endpoint_type,
@@ -141,19 +147,63 @@ def _with_version(query: list[tuple[str, str]], version: str) -> list[tuple[str,
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host is this machine."""
+    """Whether a host is this machine, also as a server writes "all my addresses" (`0.0.0.0`)."""
     if host is None:
         return False
+    host = host.lower().removesuffix(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
+    address = _ip_address(host)
+    return address is not None and (address.is_loopback or address.is_unspecified)
+
+
+def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
-        return False
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _reachable(host: str) -> str:
+    """The host, with this machine's address for `0.0.0.0` and `::`.
+
+    Servers print these for "all my addresses"; Windows cannot connect to them.
+    """
+    address = _ip_address(host)
+    if address is None or not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "::1"
+
+
+def _check_parsed(base: str, scheme: str, host: str) -> None:
+    """Check that httpx sends to the host and by the scheme that were checked here.
+
+    Raises:
+        InvalidInputError: It reads the URL in another way, or not at all.
+    """
+    try:
+        url = httpx.URL(base)
+        is_same = "<" in host or (url.scheme == scheme and _is_same_host(url, host))
+    except httpx.InvalidURL:
+        is_same = False
+    if not is_same:
+        raise InvalidInputError("The endpoint is no URL: its host name holds unusual characters.")
+
+
+def _is_same_host(url: httpx.URL, host: str) -> bool:
+    """Whether the URL's host is this one, in letters or in its ASCII form (IDNA)."""
+    return host in (url.host, url.raw_host.decode("ascii"))
 
 
 def _parse(endpoint: str) -> SplitResult:
     text = endpoint.strip()
+    # urlsplit drops some control characters, so that what it checks is not what was written.
+    if _CONTROL.search(text):
+        raise InvalidInputError(
+            "The endpoint is no URL: it holds a control character, such as a tab or a line break. "
+            "Copy it again."
+        )
     try:
         if "://" not in text:
             local = is_loopback(urlsplit(f"//{text}").hostname)
@@ -169,8 +219,8 @@ def _parse(endpoint: str) -> SplitResult:
         )
     if not all(map(_LABEL.fullmatch, host.removesuffix(".").split("."))) and ":" not in host:
         raise InvalidInputError(
-            "The endpoint is no URL: its host name has a space or a percent sign, or between two "
-            "dots nothing or more than 63 characters."
+            "The endpoint is no URL: its host name has a character that names cannot have, or "
+            "between two dots nothing or more than 63 characters."
         )
     if url.username is not None:
         raise InvalidInputError("Pass the key as `credential`, not inside the endpoint.")

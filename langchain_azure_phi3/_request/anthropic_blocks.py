@@ -1,28 +1,45 @@
-"""Converts Anthropic's blocks for tool calls and results to LangChain's messages for them.
+"""Converts calls and results that are content blocks to LangChain's messages for them.
 
-Histories in that form reach a Phi when an agent changes its model half-way: calls are blocks of
-an assistant message there (`tool_use`), results blocks of a user message (`tool_result`).
+Histories in that form reach a Phi when an agent changes its model half-way. Calls are blocks of an
+assistant message: Anthropic's and Bedrock's `tool_use`, OpenAI's and Google's `function_call`, and
+LangChain's own `tool_call`. Anthropic's results are blocks of a user message (`tool_result`).
 """
 
+import json
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
-from langchain_core.messages.tool import ToolCall, tool_call
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    InvalidToolCall,
+    ToolCall,
+    ToolMessage,
+)
+from langchain_core.messages.tool import invalid_tool_call, tool_call
 
+from langchain_azure_phi3._request.readable_text import readable_text
 from langchain_azure_phi3.errors import InvalidInputError
+
+# The fields that hold the arguments and the id of a call, by the type of its block. Streams leave
+# `input` empty and collect the arguments in `partial_json`.
+_CALL_FIELDS = {
+    "tool_use": (("partial_json", "input"), ("id",)),
+    "tool_call": (("args",), ("id",)),
+    "function_call": (("arguments", "args"), ("call_id", "id")),
+}
 
 
 def from_anthropic_blocks(message: BaseMessage) -> Iterator[BaseMessage]:
-    """The message with its `tool_use` and `tool_result` blocks as calls and tool messages.
+    """The message with the calls and results among its blocks as calls and tool messages.
 
     Raises:
-        InvalidInputError: Such a block lacks a required field.
+        InvalidInputError: A result does not name its call.
     """
-    if isinstance(message, AIMessage) and not message.tool_calls:
-        calls = [_to_call(block) for block in message.content if _is_type(block, "tool_use")]
-        yield message.model_copy(update={"tool_calls": calls}) if calls else message
+    if isinstance(message, AIMessage):
+        yield message if _has_calls(message) else _with_calls(message)
     elif isinstance(message, HumanMessage) and any(map(_is_result, message.content)):
         for is_result, blocks in groupby(message.content, key=_is_result):
             if is_result:
@@ -33,35 +50,65 @@ def from_anthropic_blocks(message: BaseMessage) -> Iterator[BaseMessage]:
         yield message
 
 
-def _is_type(block: Any, name: str) -> bool:
-    return isinstance(block, dict) and block.get("type") == name
+def _has_calls(message: AIMessage) -> bool:
+    return bool(message.tool_calls or message.invalid_tool_calls)
+
+
+def _with_calls(message: AIMessage) -> AIMessage:
+    calls: list[ToolCall] = []
+    invalid: list[InvalidToolCall] = []
+    for block in message.content:
+        call = _to_call(block)
+        if call is not None and call["type"] == "tool_call":
+            calls.append(call)
+        elif call is not None:
+            invalid.append(call)
+    if not (calls or invalid):
+        return message
+    return message.model_copy(update={"tool_calls": calls, "invalid_tool_calls": invalid})
+
+
+def _to_call(block: Any) -> ToolCall | InvalidToolCall | None:
+    """The call that a block stands for; `None` for any other block, and for one without a name."""
+    block_type = block.get("type") if isinstance(block, dict) else None
+    if not isinstance(block_type, str) or block_type not in _CALL_FIELDS:
+        return None
+    name = block.get("name")
+    if not isinstance(name, str) or not name:
+        return None
+    argument_keys, id_keys = _CALL_FIELDS[block_type]
+    given: Any = next((block[key] for key in argument_keys if block.get(key)), {})
+    call_id = next((block[key] for key in id_keys if isinstance(block.get(key), str)), None)
+    arguments = _parse(given) if isinstance(given, str) else given
+    if isinstance(arguments, dict):
+        return tool_call(name=name, args=arguments, id=call_id)
+    text = given if isinstance(given, str) else readable_text(given)
+    return invalid_tool_call(name=name, args=text, id=call_id)
+
+
+def _parse(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _is_result(block: Any) -> bool:
-    return _is_type(block, "tool_result")
-
-
-def _to_call(block: Any) -> ToolCall:
-    name, arguments = block.get("name"), block.get("input", {})
-    if not isinstance(name, str) or not isinstance(arguments, dict):
-        raise InvalidInputError("A tool_use block needs a 'name', and an 'input' that is a dict.")
-    return tool_call(name=name, args=arguments, id=_required_id(block, "id"))
+    return isinstance(block, dict) and block.get("type") == "tool_result"
 
 
 def _to_tool_message(block: Any) -> ToolMessage:
-    content = block.get("content") or ""
+    call_id = block.get("tool_use_id")
+    if not isinstance(call_id, str):
+        raise InvalidInputError("A tool_result block needs 'tool_use_id', a string.")
+    content = block.get("content")
     is_list = isinstance(content, list) and all(isinstance(part, str | dict) for part in content)
-    if not (is_list or isinstance(content, str)):
-        raise InvalidInputError("A tool_result's 'content' is a text or a list of blocks.")
+    if content is None:
+        content = ""
+    elif not (is_list or isinstance(content, str)):
+        content = readable_text(content)
     return ToolMessage(
         content,
-        tool_call_id=_required_id(block, "tool_use_id"),
+        tool_call_id=call_id,
         status="error" if block.get("is_error") is True else "success",
     )
-
-
-def _required_id(block: Any, key: str) -> str:
-    found = block.get(key)
-    if not isinstance(found, str):
-        raise InvalidInputError(f"A {block['type']} block needs {key!r}, a string.")
-    return found

@@ -9,6 +9,11 @@ from langchain_core.messages import BaseMessage
 from langchain_azure_phi3._request.conversation import ConversationOptions, to_wire_messages
 from langchain_azure_phi3._request.parameters import validate_call
 from langchain_azure_phi3._request.score_route import to_score_request
+from langchain_azure_phi3._tools.control_tokens import (
+    ControlTokens,
+    escape_control_tokens,
+    escape_strings,
+)
 from langchain_azure_phi3._tools.tool_choice import OutputSpec, parse_output_spec
 from langchain_azure_phi3._tools.tool_prompt import output_instructions
 from langchain_azure_phi3._types import Json
@@ -79,6 +84,7 @@ class RequestSettings:
     stream_usage: bool | None = None
     tool_calling: ToolCalling = "auto"
     system_message_mode: SystemMessageMode = "auto"
+    control_tokens: ControlTokens = "escape"
     max_corrections: int = 1
     fit_max_tokens: bool = False
     tokenizer: Any = None
@@ -170,7 +176,7 @@ def build_request(
         **_model_field(settings.endpoint, name),
     }
     if output is not _NO_OUTPUT_SPEC:
-        payload |= output.native_fields if is_native else output.prompted_fields
+        payload |= _native_fields(settings, output) if is_native else output.prompted_fields
     stop = arguments.get("stop")
     if (settings.stop or stop) and (stops := merge_stops(settings.stop, stop)):
         payload["stop"] = stops
@@ -233,6 +239,13 @@ def _output_spec(
     return output
 
 
+def _native_fields(settings: RequestSettings, output: OutputSpec) -> Json:
+    fields = output.native_fields
+    if "tools" in fields and settings.control_tokens == "escape":
+        return {**fields, "tools": escape_strings(fields["tools"])}
+    return fields
+
+
 def _conversation_options(
     settings: RequestSettings, model: PhiModel | None, output: OutputSpec, *, is_native: bool
 ) -> ConversationOptions:
@@ -241,11 +254,13 @@ def _conversation_options(
     folds = drops_system and not settings.endpoint.converts_system_messages
     tool_format = "plain" if model is None else model.tool_prompt
     is_prompted = not is_native and output is not _NO_OUTPUT_SPEC
+    escape = escape_control_tokens if settings.control_tokens == "escape" else str
     return ConversationOptions(
         model=model,
         tool_format=None if is_native else tool_format,
-        instructions=output_instructions(output, tool_format) if is_prompted else "",
+        instructions=output_instructions(output, tool_format, escape) if is_prompted else "",
         folds_system_messages=folds if mode == "auto" else mode == "user",
+        control_tokens=settings.control_tokens,
         resize_image=settings.resize_image,
     )
 

@@ -1,28 +1,23 @@
 """Reads the content blocks of LangChain messages as text and wire parts."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, ToolMessage
 from pydantic_core import PydanticSerializationError, to_json
 
 from langchain_azure_phi3._request.media_parts import is_media_block, media_part
+from langchain_azure_phi3._request.readable_text import readable_text
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 
 # LangChain's v0 and v1 text blocks, OpenAI's, v1's `text-plain` and v0's text files.
+_ASSISTANT_ROLES = ("assistant", "ai")
 _TEXT_TYPES = ("text", "text-plain", "input_text", "output_text")
 
-# What an assistant message holds besides its text: reasoning is not sent back, and tool calls have
-# a field of their own.
-_NON_TEXT_OUTPUT = frozenset(
-    {"reasoning", "thinking", "redacted_thinking", "reasoning_content", "refusal"}
-    | {"tool_call", "tool_call_chunk", "invalid_tool_call", "tool_use", "function_call"}
-    | {"server_tool_call", "server_tool_call_chunk", "server_tool_result", "non_standard"}
-)
 
-
-def text_content(message: BaseMessage, separator: str = "\n") -> str:
+def text_content(message: BaseMessage) -> str:
     """The text of a message whose wire content can only be a string.
 
     Raises:
@@ -33,30 +28,49 @@ def text_content(message: BaseMessage, separator: str = "\n") -> str:
     texts = []
     for block in message.content:
         text = _block_text(block)
-        if text is None and not _is_non_text_output(message, block):
+        if text is None:
             raise unsupported_block(block)
         texts.append(text)
-    return separator.join(text for text in texts if text)
+    return "\n".join(filter(None, texts))
 
 
-def split_media(message: BaseMessage) -> tuple[str, list[Json]]:
-    """The text of a tool's result, and its images and audio as wire parts.
+def assistant_text(message: BaseMessage) -> str:
+    """The text of an assistant message, without all else that another provider put into it.
+
+    Reasoning, citations, searches and code that ran on a provider's servers mean nothing to a Phi,
+    and tool calls have a field of their own.
 
     Raises:
-        InvalidInputError: The result holds a block that is neither.
+        InvalidInputError: A user put an image or audio into it.
     """
     if isinstance(message.content, str):
-        return message.content, []
+        return message.content
+    return "".join(filter(None, map(_block_text, _without_files(message))))
+
+
+def split_media(
+    message: BaseMessage, is_accepted: Callable[[Json], bool] = lambda _: True
+) -> tuple[str, list[Json]]:
+    """The text of a tool's result, and its images and audio as wire parts.
+
+    What cannot be sent becomes readable text: an agent cannot change what its tools return.
+
+    Args:
+        message: The result.
+        is_accepted: Whether the model takes an image or audio, given its wire part.
+    """
+    if isinstance(message.content, str):
+        return _without_surrogates(message.content), []
     texts: list[str] = []
     media: list[Json] = []
     for block in message.content:
-        if isinstance(block, dict) and is_media_block(block):
-            media += _block_parts(block)
-        elif (text := _block_text(block)) is None:
-            raise unsupported_block(block)
-        elif text:
-            texts.append(text)
-    return "\n".join(texts), media
+        part = _result_media(block)
+        if part is not None and is_accepted(part):
+            media.append(part)
+        else:
+            text = _block_text(block)
+            texts.append(readable_text(block) if text is None else text)
+    return _without_surrogates("\n".join(filter(None, texts))), media
 
 
 def user_content(message: BaseMessage) -> str | list[Json]:
@@ -76,11 +90,18 @@ def user_content(message: BaseMessage) -> str | list[Json]:
 def with_wire_media(message: BaseMessage) -> BaseMessage:
     """The message with its images and audio as wire parts; the same object where it has none.
 
+    What a tool returned and cannot be sent becomes text, and an assistant's files are left out:
+    LangChain's tracing reads both, and would raise errors of its own.
+
     Raises:
-        InvalidInputError: A block cannot be sent, or its type is not a string.
+        InvalidInputError: A block of another message cannot be sent, or its type is not a string.
     """
     if isinstance(message.content, str):
         return message
+    if isinstance(message, AIMessage) or getattr(message, "role", "") in _ASSISTANT_ROLES:
+        return _with_content(message, _without_files(message))
+    if isinstance(message, ToolMessage | FunctionMessage):
+        return _with_content(message, list(map(_result_block, message.content)))
     has_media = False
     for block in message.content:
         types = (block.get("type"), block.get("source_type")) if isinstance(block, dict) else ()
@@ -91,7 +112,13 @@ def with_wire_media(message: BaseMessage) -> BaseMessage:
     if not has_media:
         return message
     content = [(media_part(b) if isinstance(b, dict) else None) or b for b in message.content]
-    return message.model_copy(update={"content": content})
+    return _with_content(message, content)
+
+
+def _with_content(message: BaseMessage, content: list[str | Json]) -> BaseMessage:
+    return (
+        message if content == message.content else message.model_copy(update={"content": content})
+    )
 
 
 def message_tool_calls(message: AIMessage) -> list[tuple[str | None, str, str]]:
@@ -105,7 +132,7 @@ def message_tool_calls(message: AIMessage) -> list[tuple[str | None, str, str]]:
         for call in message.tool_calls
     ]
     calls += [
-        (call["id"], call["name"] or "", call["args"] or "{}")
+        (call["id"], call["name"] or "", _plain_json(call["args"] or "{}"))
         for call in message.invalid_tool_calls
     ]
     legacy = message.additional_kwargs.get("function_call")
@@ -149,12 +176,81 @@ def _block_text(block: str | dict[Any, Any]) -> str | None:
     return None
 
 
-def _is_non_text_output(message: BaseMessage, block: str | dict[Any, Any]) -> bool:
-    return (
-        isinstance(message, AIMessage)
-        and isinstance(block, dict)
-        and str(block.get("type")) in _NON_TEXT_OUTPUT
-    )
+def _without_files(message: BaseMessage) -> list[str | Json]:
+    """The blocks of an assistant message without images, audio and files that a model generated.
+
+    Messages of models have metadata. In one without, a user wrote an image or audio.
+    """
+    kept: list[str | Json] = []
+    for block in message.content:
+        if not _is_file(block):
+            kept.append(block)
+        elif is_media_block(block) and not message.response_metadata:
+            raise unsupported_block(block)
+    return kept
+
+
+def _is_file(block: str | dict[Any, Any]) -> bool:
+    """Whether LangChain's tracing would look into a block, or fail to look up its type."""
+    if isinstance(block, str):
+        return False
+    types = block.get("type"), block.get("source_type")
+    has_text_types = all(isinstance(each, str | None) for each in types)
+    return not has_text_types or block.get("type") == "file" or is_media_block(block)
+
+
+def _result_block(block: str | Json) -> str | Json:
+    """A block of a tool's result as a text block or a wire part."""
+    part = _result_media(block)
+    if part is not None or _block_text(block) is not None:
+        return part or block
+    return {"type": "text", "text": readable_text(block)}
+
+
+def _result_media(block: str | Json) -> Json | None:
+    """The image or audio of a tool's result as a wire part; `None` if it is not a usable one."""
+    if isinstance(block, str):
+        return None
+    block = _unwrap(block)
+    try:
+        return media_part(block) if is_media_block(block) else None
+    except (InvalidInputError, ValueError):
+        return None
+
+
+def _unwrap(block: Json) -> Json:
+    """A block inside of LangChain's `non_standard`, an MCP resource, or Bedrock's `image`."""
+    value, resource, image = (block.get(key) for key in ("value", "resource", "image"))
+    if block.get("type") == "non_standard" and isinstance(value, dict):
+        return _unwrap(value)
+    if block.get("type") == "resource" and isinstance(resource, dict):
+        mime, data = resource.get("mimeType"), resource.get("blob")
+        return {"type": "file", "mime_type": mime, "base64": data} if data else block
+    if len(block) == 1 and isinstance(image, dict) and isinstance(image.get("source"), dict):
+        return {"type": "image", "data": image["source"].get("bytes")}
+    return block
+
+
+def _without_surrogates(text: str) -> str:
+    """The text with U+FFFD for halves of surrogate pairs, which file names of Linux may hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def _plain_json(text: str) -> str:
+    """JSON with its characters as they are; a text that is not JSON stays.
+
+    Chat templates parse arguments, so that an escaped control token would become one there.
+    """
+    if "\\u" not in text:
+        return text
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _arguments_json(name: str, arguments: Json) -> str:

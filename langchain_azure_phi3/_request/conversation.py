@@ -1,9 +1,8 @@
 """Writes a conversation as the wire's messages, in one pass."""
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from langchain_core.messages import (
     AIMessage,
@@ -17,10 +16,17 @@ from langchain_core.messages import (
 
 from langchain_azure_phi3._request.anthropic_blocks import from_anthropic_blocks
 from langchain_azure_phi3._request.content import (
+    assistant_text,
     message_tool_calls,
     split_media,
     text_content,
     user_content,
+)
+from langchain_azure_phi3._request.text_escaping import escape_parts, escape_placeholders
+from langchain_azure_phi3._tools.control_tokens import (
+    ControlTokens,
+    escape_control_tokens,
+    escape_split_token,
 )
 from langchain_azure_phi3._tools.tool_call_formats import parse_lenient_json
 from langchain_azure_phi3._tools.tool_prompt import format_tool_calls, format_tool_result
@@ -32,16 +38,17 @@ from langchain_azure_phi3.models import Modality, PhiModel, models_accepting
 # to `developer`.
 _ROLES = {"human": "user", "ai": "assistant", "developer": "system"}
 
+# How the content of a `ChatMessage` is read, where it may hold more than text.
+_READERS: dict[str, Callable[[BaseMessage], str | list[Json]]] = {
+    "user": user_content,
+    "assistant": assistant_text,
+}
+
 _MODALITIES: dict[str, Modality] = {
     "image_url": "image",
     "input_audio": "audio",
     "audio_url": "audio",
 }
-
-# The processors of the vision models insert these where an image or audio belongs. In the text of
-# a user, or of a document that a tool found, one would claim an image that is not there.
-_PLACEHOLDER = re.compile(r"<\|((?:image|audio)_[0-9]+)\|>")
-
 
 # What chat templates add at most: to a message, and to a conversation.
 _MAX_MESSAGE_TOKENS = 4
@@ -59,6 +66,8 @@ class ConversationOptions:
         instructions: Text for the end of the first system message: tools and formats by prompt.
         folds_system_messages: Whether the text of system messages goes in front of the user message
             that follows, for models whose chat template drops the system role.
+        control_tokens: Whether control tokens of chat templates are escaped in all texts but
+            `instructions`.
         resize_image: Applied to each image part, if given.
     """
 
@@ -66,6 +75,7 @@ class ConversationOptions:
     tool_format: str | None = None
     instructions: str = ""
     folds_system_messages: bool = False
+    control_tokens: ControlTokens = "escape"
     resize_image: Callable[[Json], Json] | None = None
 
 
@@ -143,27 +153,39 @@ class _ConversationWriter:
         content = message.content
         if isinstance(message, HumanMessage):
             plain = content if isinstance(content, str) else user_content(message)
-            wire: Json = {"role": "user", "content": plain}
+            wire: Json = {"role": "user", "content": self._escape_content(plain)}
         elif isinstance(message, AIMessage):
             wire = self._assistant(message)
         elif isinstance(message, SystemMessage):
             plain = content if isinstance(content, str) else text_content(message)
-            wire = {"role": "system", "content": plain}
+            wire = {"role": "system", "content": self._escape(plain)}
         elif isinstance(message, ChatMessage):
             role = _ROLES.get(message.role, message.role)
-            plain = user_content(message) if role == "user" else text_content(message)
-            wire = {"role": role, "content": plain}
+            plain = _READERS.get(role, text_content)(message)
+            wire = {"role": role, "content": self._escape_content(plain)}
         else:
             raise InvalidInputError(
                 f"A {type(message).__name__} cannot be sent to a model: it has no role."
             )
         if message.name:
-            wire["name"] = message.name
+            wire["name"] = self._escape(message.name)
         self._append(wire)
+
+    @property
+    def _escapes(self) -> bool:
+        return self._options.control_tokens == "escape"
+
+    def _escape(self, text: str) -> str:
+        return escape_control_tokens(text) if self._escapes else text
+
+    def _escape_content(self, content: str | list[Json]) -> str | list[Json]:
+        if isinstance(content, str):
+            return self._escape(content)
+        return escape_parts(content) if self._escapes else content
 
     def _assistant(self, message: AIMessage) -> Json:
         # "" rather than null: some images answer 400 to a call without content.
-        text = text_content(message, separator="")
+        text = self._escape(assistant_text(message))
         calls = []
         for call_id, name, arguments in message_tool_calls(message):
             calls.append((self._calls.add(call_id, name), name, arguments))
@@ -171,39 +193,57 @@ class _ConversationWriter:
             return {"role": "assistant", "content": text}
         if (tool_format := self._options.tool_format) is not None:
             prompted = format_tool_calls(
-                [(name, _arguments(arguments)) for _, name, arguments in calls], tool_format
+                [(name, _arguments(arguments)) for _, name, arguments in calls],
+                tool_format,
+                self._escape,
             )
             return {
                 "role": "assistant",
                 "content": f"{text}\n{prompted}" if text.strip() else prompted,
             }
-        functions = [
-            {"id": each, "type": "function", "function": {"name": name, "arguments": arguments}}
-            for each, name, arguments in calls
-        ]
+        functions = [self._function(*call) for call in calls]
         return {"role": "assistant", "content": text, "tool_calls": functions}
 
+    def _function(self, call_id: str, name: str, arguments: str) -> Json:
+        function = {"name": self._escape(name), "arguments": self._escape(arguments)}
+        return {"id": self._escape(call_id), "type": "function", "function": function}
+
     def _add_result(self, message: ToolMessage | FunctionMessage) -> None:
-        text, media = split_media(message)
+        text, media = split_media(message, self._accepts)
+        text = self._escape(text)
         call_id = getattr(message, "tool_call_id", None) or self._calls.match(message.name)
         if self._options.tool_format is not None:
             name = self._calls.names.get(call_id) or message.name or "that was called"
             is_error = getattr(message, "status", None) == "error"
-            self._result_texts.append(format_tool_result(name, text, is_error=is_error))
+            result = format_tool_result(self._escape(name), text, is_error=is_error)
+            self._result_texts.append(result)
             # A user message ends where a tool returns media, so that each message holds the
             # images of one tool at most: Phi-3-vision accepts one image in a message.
             if media:
                 text = "\n\n".join(self._result_texts)
                 self._result_texts = []
-                self._append({"role": "user", "content": [_text_part(text), *media]})
+                for wire in self._media_messages(text, media):
+                    self._append(wire)
             return
-        wire = {"role": "tool", "tool_call_id": call_id, "content": text}
+        wire = {"role": "tool", "tool_call_id": self._escape(call_id), "content": text}
         if message.name:
-            wire["name"] = message.name
+            wire["name"] = self._escape(message.name)
         self._append(wire)
         if media:
-            caption = _text_part(f"What {message.name or 'the tool'} returned:")
-            self._result_media.append({"role": "user", "content": [caption, *media]})
+            caption = f"What {wire.get('name', 'the tool')} returned:"
+            self._result_media += self._media_messages(caption, media)
+
+    def _accepts(self, part: Json) -> bool:
+        model = self._options.model
+        return model is None or _MODALITIES[part["type"]] in model.modalities
+
+    def _media_messages(self, text: str, media: list[Json]) -> Iterator[Json]:
+        """User messages with a text and media, each with as many as the model accepts."""
+        model = self._options.model
+        limit = (None if model is None else model.images_per_message) or len(media)
+        yield {"role": "user", "content": [_text_part(text), *media[:limit]]}
+        for start in range(limit, len(media), limit):
+            yield {"role": "user", "content": media[start : start + limit]}
 
     def _flush_results(self) -> None:
         if self._result_texts:
@@ -223,19 +263,22 @@ class _ConversationWriter:
                 self._system_texts.append(wire["content"])
                 return
             if role == "user" and self._system_texts:
-                text = "\n\n".join(filter(None, self._system_texts))
-                wire["content"] = _prepend(text, wire["content"])
-                self._system_texts = []
+                wire["content"] = _prepend(self._take_system_text(), wire["content"])
         if isinstance(wire["content"], list):
             self._check_media(wire["content"])
         model = self._options.model
         if model is not None and model.modalities != ("text",):
-            wire["content"] = _without_placeholders(wire["content"])
+            wire["content"] = escape_placeholders(wire["content"])
         self._wire.append(wire)
         if self._max_tokens is not None:
             is_plain = isinstance(wire["content"], str) and "tool_calls" not in wire
             size = len(wire["content"]) + _MAX_MESSAGE_TOKENS
             self._max_tokens = self._max_tokens + size if is_plain else None
+
+    def _take_system_text(self) -> str:
+        text = "\n\n".join(filter(None, self._system_texts))
+        self._system_texts = []
+        return escape_split_token(text) if self._escapes else text
 
     def _with_instructions(self, wire: Json) -> Json:
         """The first message, with the instructions at the end of a system message before it."""
@@ -352,14 +395,3 @@ def _prepend(text: str, content: str | list[Json]) -> str | list[Json]:
     if isinstance(content, str):
         return f"{text}\n\n{content}"
     return [_text_part(text), *content]
-
-
-def _without_placeholders(content: str | list[Json]) -> Any:
-    if isinstance(content, str):
-        return _PLACEHOLDER.sub(r"<\1>", content)
-    return [
-        {**part, "text": _PLACEHOLDER.sub(r"<\1>", part["text"])}
-        if part["type"] == "text"
-        else part
-        for part in content
-    ]

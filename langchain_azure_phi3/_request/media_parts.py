@@ -208,17 +208,18 @@ def _image_mime(text: str, start: int) -> str:
     mime = image_format(head)
     if mime is None:
         raise InvalidInputError(
-            f"The image is {_describe_format(head)}; Phi's servers decode JPEG, PNG, GIF, BMP, "
+            f"The image is {describe_format(head)}; Phi's servers decode JPEG, PNG, GIF, BMP, "
             "WEBP and TIFF. Convert it, for example with Pillow."
         )
     return mime
 
 
-def _describe_format(head: bytes) -> str:
+def describe_format(head: bytes) -> str:
     """What the data is instead of an image, judging by its first bytes."""
     known: Iterable[tuple[bool, str]] = (
         (head == b"", "empty"),
         (head.startswith(b"%PDF"), "a PDF"),
+        (head.startswith((b"%!PS", b"\xc5\xd0\xd3\xc6")), "PostScript"),
         (head.lstrip().startswith((b"<svg ", b"<?xml")), "SVG or other XML"),
         (head[4:8] == b"ftyp", "HEIC, AVIF or a video"),
         (head.lstrip().lower().startswith((b"<!doctype", b"<html")), "a web page"),

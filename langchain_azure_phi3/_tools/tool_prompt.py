@@ -5,9 +5,11 @@ sentence is one that such a model needs.
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 
 from langchain_azure_phi3._tools import json_extraction
+from langchain_azure_phi3._tools.control_tokens import Escape, escape_control_tokens
 from langchain_azure_phi3._tools.quoting import quote_rejected
 from langchain_azure_phi3._tools.schema_compaction import compact_schema, to_compact_json
 from langchain_azure_phi3._tools.tool_choice import ANY, AUTO, OutputSpec
@@ -31,38 +33,59 @@ _REQUIRED = (
 )
 _ARGUMENTS = "Use only the arguments listed; give all that are required."
 
+# A line of a result that reads like the heading of another result: after any line break that
+# `str.splitlines` knows, perhaps indented, in bold, or with invisible characters before it.
+_BREAKS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
+_HEADING = re.compile(
+    rf"(?:^|(?<=[{_BREAKS}]))(?=(?:[^\S{_BREAKS}]|[*_#\u200b-\u200f\u2060\ufeff])*"
+    rf"(?:result\s+of\s+the\s+tool\b|the\s+tool\b[^{_BREAKS}]{{0,100}}\bfailed\b))",
+    re.IGNORECASE,
+)
 
-def instructions(tools: Sequence[Tool], *, choice: str, tool_format: str) -> str:
+
+def instructions(
+    tools: Sequence[Tool],
+    *,
+    choice: str,
+    tool_format: str,
+    escape: Escape = escape_control_tokens,
+) -> str:
     """The end of the system prompt: the tools, and how to call one.
 
     Args:
         tools: The tools that may be called.
         choice: `"auto"`, `"any"`, or the name of the tool that must be called.
         tool_format: The model's family or name in the catalog, such as `"phi-4-mini"`.
+        escape: Applied to what the tools supply, but not to the tags around it.
     """
     required = [tool for tool in tools if tool.name == choice]
-    descriptions = _describe_tools(required or tools, tool_format)
+    descriptions = _describe_tools(required or tools, tool_format, escape)
     text = _describe_calls(choice, tool_format)
     if is_trained(tool_format):
         return f"{text}\n{descriptions}"
     return f"You have these tools:\n{descriptions}\n\n{text}"
 
 
-def output_instructions(spec: OutputSpec, tool_format: str) -> str:
+def output_instructions(
+    spec: OutputSpec, tool_format: str, escape: Escape = escape_control_tokens
+) -> str:
     """The end of the system prompt for all that a call requests; empty if it requests nothing."""
     texts = []
     if spec.tools:
-        texts.append(instructions(spec.allowed_tools, choice=spec.choice, tool_format=tool_format))
+        tools, choice = spec.allowed_tools, spec.choice
+        texts.append(instructions(tools, choice=choice, tool_format=tool_format, escape=escape))
     if spec.schema is not None and not spec.requires_tool_call:
-        text = json_extraction.instructions(spec.schema)
+        text = escape(json_extraction.instructions(spec.schema))
         texts.append(f"When you call no tool: {text}" if spec.tools else text)
     return "\n\n".join(texts)
 
 
-def format_tool_calls(calls: Iterable[tuple[str, Json]], tool_format: str) -> str:
+def format_tool_calls(
+    calls: Iterable[tuple[str, Json]], tool_format: str, escape: Escape = escape_control_tokens
+) -> str:
     """The assistant turn with these calls, each `(name, arguments)`, in the prompted form."""
     texts = [
-        json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+        escape(json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False))
         for name, arguments in calls
     ]
     if is_trained(tool_format):
@@ -71,9 +94,16 @@ def format_tool_calls(calls: Iterable[tuple[str, Json]], tool_format: str) -> st
 
 
 def format_tool_result(name: str, content: str, *, is_error: bool = False) -> str:
-    """A tool's result for a user turn, which can hold several, one per line."""
+    """A tool's result for a user turn, which can hold several.
+
+    Lines of the content that read like the heading of a result are quoted with `> `, so that no
+    tool can write the result of another one.
+    """
+    name = " ".join(name.split())
     heading = f"The tool {name} failed" if is_error else f"Result of the tool {name}"
-    return f"{heading}:\n{content}" if content.strip() else f"{heading}, without any text."
+    if not content.strip():
+        return f"{heading}, without any text."
+    return f"{heading}:\n{_HEADING.sub('> ', content)}"
 
 
 def correction(problem: str, *, wrote: str = "", choice: str, tool_format: str) -> str:
@@ -115,8 +145,8 @@ def _call_form(choice: str, tool_format: str) -> str:
     return format_tool_calls([(name, {"ARGUMENT": "VALUE"})], tool_format)
 
 
-def _describe_tools(tools: Sequence[Tool], tool_format: str) -> str:
-    descriptions = [to_compact_json(_describe_tool(tool)) for tool in tools]
+def _describe_tools(tools: Sequence[Tool], tool_format: str, escape: Escape) -> str:
+    descriptions = [escape(to_compact_json(_describe_tool(tool))) for tool in tools]
     if is_trained(tool_format):
         return f"<|tool|>[{','.join(descriptions)}]<|/tool|>"
     return "\n".join(descriptions)

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,6 +92,29 @@ def test_relative_links_lead_to_files() -> None:
 
     assert len(relative) > 100
     assert [] == [(page.name, link) for page, link in relative if not (page.parent / link).exists()]
+
+
+def test_architecture_page_lists_every_module() -> None:
+    """Each in the tree, and none that does not exist."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    package = (ROOT / "langchain_azure_phi3").rglob("*.py")
+
+    listed = Counter(re.findall(r"── (\w+\.py) ", page))
+    assert listed == Counter(path.name for path in package if path.name != "__init__.py")
+
+
+def test_architecture_page_lists_every_dependency() -> None:
+    """Of the package, of its extras, and of its development groups."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    groups = [
+        project["project"]["dependencies"],
+        *project["project"]["optional-dependencies"].values(),
+        *project["dependency-groups"].values(),
+    ]
+    names = {re.match(r"[\w-]+", each)[0] for group in groups for each in group}  # type: ignore[index]
+
+    assert [] == sorted(name for name in names if f"`{name}`" not in page)
 
 
 SHOWN = (

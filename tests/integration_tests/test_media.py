@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import re
+import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -15,7 +16,13 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from PIL import Image
 
-from langchain_azure_phi3 import BadRequestError, ChatAzurePhi3, InvalidInputError, image_block
+from langchain_azure_phi3 import (
+    BadRequestError,
+    ChatAzurePhi3,
+    InvalidInputError,
+    image_block,
+    images,
+)
 from langchain_azure_phi3.emulator import Emulator
 from tests.benchmarks import image_memory
 from tests.integration_tests.call_modes import CALL_MODES, call_model
@@ -288,6 +295,32 @@ def test_image_placeholders_in_texts_are_escaped(phi: Emulator, model: ChatAzure
 
 
 # -- sizes -------------------------------------------------------------------------------------
+
+
+async def test_images_are_resized_off_the_event_loop(
+    phi: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a thread; a large image would block the loop for seconds."""
+    threads: list[threading.Thread] = []
+
+    def resize(part: dict[str, Any], max_side: int) -> dict[str, Any]:
+        threads.append(threading.current_thread())
+        return part
+
+    monkeypatch.setattr(images, "resize_image_part", resize)
+    model = ChatAzurePhi3(
+        endpoint=phi.endpoint, credential=phi.key, model=MODELS[1], max_image_side=100
+    )
+    messages = [HumanMessage([image_block(PNG)])]
+
+    await model.ainvoke(messages)
+    async for _ in model.astream(messages):
+        pass
+    async for _ in model.astream_events(messages, version="v2"):
+        pass
+
+    assert len(threads) == 3
+    assert threading.main_thread() not in threads
 
 
 async def test_max_image_side_reduces_large_images(phi: Emulator) -> None:

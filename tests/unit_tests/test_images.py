@@ -3,7 +3,10 @@
 import base64
 import contextlib
 import io
+import math
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
-from PIL import Image
+from PIL import Image, ImageFile, ImageOps
 
 from langchain_azure_phi3._request.media_parts import image_part
 from langchain_azure_phi3._request.media_sniffing import image_format
@@ -81,6 +84,104 @@ def test_pil_images_become_blocks() -> None:
     assert image_block(Image.open(io.BytesIO(JPEG)))["mime_type"] == "image/jpeg"
 
 
+def decoded(block: dict[str, Any]) -> Image.Image:
+    """The image of a block."""
+    return Image.open(io.BytesIO(base64.b64decode(block["base64"])))
+
+
+def test_pil_images_are_rotated_upright() -> None:
+    """As their EXIF orientation says, in each format that holds one; the tag is not sent."""
+    for file_format in ("JPEG", "PNG", "WEBP", "TIFF"):
+        for orientation in range(1, 9):
+            exif, photo = Image.Exif(), Image.new("RGB", (48, 32), "blue")
+            exif[0x0112] = orientation
+            photo.paste((255, 0, 0), (0, 0, 16, 16))  # marks the corner
+            file = io.BytesIO()
+            photo.save(file, file_format, exif=exif)
+            expected = ImageOps.exif_transpose(Image.open(file))
+
+            for max_side in (None, 200, 24):
+                sent = decoded(image_block(Image.open(file), max_side=max_side))
+
+                assert sent.getexif().get(0x0112, 1) == 1
+                size = expected.size if max_side != 24 else tuple(s // 2 for s in expected.size)
+                assert sent.size == size
+                reds = [
+                    [
+                        image.convert("RGB").getpixel((x, y))[0] > 128  # type: ignore[index]
+                        for x in (1, image.width - 2)
+                        for y in (1, image.height - 2)
+                    ]
+                    for image in (sent, expected)
+                ]
+                assert reds[0] == reds[1]
+
+
+def test_deep_gray_images_keep_their_shades() -> None:
+    """In 8 bits: servers clip values of 16 or 32 bits to white."""
+    scales: list[tuple[str, Callable[[int], float]]] = [
+        ("I;16", lambda shade: shade * 257),
+        ("I;16B", lambda shade: shade * 257),
+        ("I", lambda shade: shade),
+        ("I", lambda shade: shade * 257),
+        ("I", lambda shade: (shade - 100) * 1_000_000),
+        ("F", lambda shade: shade / 255),
+        ("F", lambda shade: float(shade)),
+        ("F", lambda shade: shade * 257.0),
+        ("F", lambda shade: shade / 255 - 0.5),
+    ]
+    for mode, scale in scales:
+        image = Image.new(mode, (256, 1))
+        for shade in range(256):
+            image.putpixel((shade, 0), scale(shade))
+
+        sent = decoded(image_block(image))
+
+        assert (sent.mode, sent.tobytes()) == ("L", bytes(range(256))), (mode, scale(255))
+
+    file = io.BytesIO()
+    Image.new("I;16", (40, 20), 32_896).save(file, "PNG")
+    for max_side, size in ((100, (40, 20)), (20, (20, 10))):
+        sent = decoded(image_block(file.getvalue(), max_side=max_side))
+        assert (sent.mode, sent.size, sent.getpixel((3, 3))) == ("L", size, 128)
+
+
+def test_missing_depths_are_black() -> None:
+    """Depth maps have NaN or infinity where nothing was measured."""
+    for missing in (math.nan, math.inf, -math.inf):
+        image = Image.new("F", (2, 1), 0.5)
+        image.putpixel((0, 0), missing)
+
+        assert decoded(image_block(image)).tobytes() == bytes([0, 128])
+
+
+def test_paths_may_begin_at_the_home_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As shells write it."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    (tmp_path / "photo.png").write_bytes(PNG)
+
+    for source in ("~/photo.png", Path("~/photo.png")):
+        assert image_block(source) == image_block(PNG)
+
+
+def test_only_regular_files_are_read(tmp_path: Path) -> None:
+    """Reading pipes and devices may never end."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for source in (tmp_path, pipe, "/dev/zero", "/dev/null"):
+        with pytest.raises(InvalidInputError, match="is not a regular file"):
+            image_block(source)
+    with open("/dev/zero", "rb") as device, pytest.raises(InvalidInputError, match="a device"):
+        image_block(device)
+    link = tmp_path / "link.png"
+    (tmp_path / "photo.png").write_bytes(PNG)
+    link.symlink_to(tmp_path / "photo.png")
+    assert image_block(link) == image_block(PNG)
+
+
 def test_urls_are_refused_as_files() -> None:
     """The message shows the block for a URL."""
     for url in ("https://example.com/a.png", "data:image/png;base64,AAAA"):
@@ -147,6 +248,34 @@ def test_unreadable_images_are_refused() -> None:
             resize_image(data, 5)
     with pytest.raises(InvalidInputError, match="at least 1 pixel, not 0"):
         resize_image(PNG, 0)
+
+
+def test_other_formats_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pillow would run Ghostscript for EPS."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise AssertionError("Pillow was asked to open it")
+
+    monkeypatch.setattr(Image, "open", fail)
+    for data, name in (
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
+        (b"\xc5\xd0\xd3\xc6" + bytes(40), "PostScript"),
+        (b"%PDF-1.7", "PDF"),
+        (b"\x00\x00\x01\x00" + bytes(40), "of no known format"),
+    ):
+        with pytest.raises(InvalidInputError, match=f"cannot be read: it is .*{name}"):
+            resize_image(data, 5)
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_images_of_too_many_pixels_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of some kilobytes may need gigabytes."""
+    for size in ((7_100, 7_100), (12_000, 12_000)):
+        data = image_file(size, "PNG", "1")
+        monkeypatch.setattr(ImageFile.ImageFile, "load", None)
+        with pytest.raises(InvalidInputError, match=rf"{size[0]:,} x {size[1]:,} pixels"):
+            resize_image(data, 100)
+        monkeypatch.undo()
 
 
 @given(st.binary(max_size=80), st.sampled_from([b"", PNG[:40], JPEG[:60], b"GIF89a"]))

@@ -4,6 +4,7 @@ import pickle
 import subprocess
 import sys
 from copy import deepcopy
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -43,9 +44,54 @@ def test_missing_credential_names_argument_and_variables() -> None:
 
 
 def test_plain_http_with_a_credential_is_refused() -> None:
-    """The credential would be sent unencrypted."""
+    """The credential would be sent unencrypted, also one in a header or in the URL."""
+    refused: list[dict[str, Any]] = [
+        {"endpoint": "http://phi.example", "credential": "key"},
+        {"endpoint": "HTTP://192.168.1.5:8000/v1", "credential": lambda: "token"},
+        {"endpoint": "http://phi.example/v1", "default_headers": {"X-Api-Key": "a long key"}},
+        {"endpoint": "http://phi.example/v1?code=alongkey"},
+    ]
+    for given in refused:
+        with pytest.raises(InvalidInputError, match=r"plain http.*allow_insecure_http=True"):
+            ChatAzurePhi3(**given)
+        assert ChatAzurePhi3(**given, allow_insecure_http=True)
+
+
+def test_plain_http_is_checked_in_copies() -> None:
+    """And when a setting is assigned; the first model stays as it was."""
+    model = ChatAzurePhi3(endpoint=HOST, credential="key")
+    for endpoint in ("http://phi.example", "  HTTP://phi.example", "ht\ttp://phi.example"):
+        with pytest.raises(InvalidInputError):
+            model.model_copy(update={"endpoint": endpoint})
+        with pytest.raises(InvalidInputError):
+            model.endpoint = endpoint
+    assert model.endpoint == HOST
+    trusting = model.model_copy(
+        update={"endpoint": "http://phi.example", "allow_insecure_http": True}
+    )
     with pytest.raises(InvalidInputError, match="plain http"):
-        ChatAzurePhi3(endpoint="http://phi.example", credential="key")
+        trusting.allow_insecure_http = False
+
+
+def test_plain_http_needs_no_credential() -> None:
+    """Servers of the local network have none; this machine may get one."""
+    for endpoint in (
+        "http://gpu-box:8000/v1",
+        "http://192.168.1.5:11434/v1",
+        "http://[fe80::1]/v1",
+    ):
+        assert ChatAzurePhi3(endpoint=endpoint).credential is None
+    for endpoint in ("http://0.0.0.0:8000/v1", "http://[::]:8000/v1", "http://127.0.0.1:8000/v1"):
+        for credential in (None, "key"):
+            assert ChatAzurePhi3(endpoint=endpoint, credential=credential)
+
+
+def test_empty_credential_overrides_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key of another deployment must not go to a server over http."""
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "key")
+    with pytest.raises(InvalidInputError, match="credential=''"):
+        ChatAzurePhi3(endpoint="http://gpu-box:8000/v1")
+    assert ChatAzurePhi3(endpoint="http://gpu-box:8000/v1", credential="").credential is None
 
 
 def test_unknown_parameter_suggests_the_nearest_name() -> None:

@@ -77,7 +77,7 @@ def signed(auth: Auth) -> httpx.Headers:
 async def signed_async(auth: Auth) -> httpx.Headers:
     """The same on the async path."""
     signed = request()
-    await auth.asign(signed)
+    await auth.sign_async(signed)
     return signed.headers
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
+from langchain_azure_phi3 import ChatAzurePhi3, ConnectionFailedError, InvalidInputError
 from langchain_azure_phi3._http import client
 from langchain_azure_phi3._http.client import (
     AsyncClient,
@@ -178,9 +178,12 @@ def test_abandoned_loops_leave_no_warnings(phi: Emulator, how: str) -> None:
 async def test_proxies_are_left_to_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows those of the environment, of all types."""
     monkeypatch.setattr(client, "getproxies", lambda: {"https": "http://127.0.0.1:9"})
-    for made in (client._make_client(), client._make_async_client()):
-        assert isinstance(made, httpx.Client | httpx.AsyncClient)
-        assert made.timeout == client.DEFAULT_TIMEOUT
+    made, made_async = client._make_client(), client._make_async_client()
+    assert isinstance(made, client.ProxyClient)
+    assert isinstance(made_async, client.AsyncProxyClient)
+    for each in (made._client, made_async._client):
+        assert each.timeout == client.DEFAULT_TIMEOUT
+    await made_async.aclose()
     monkeypatch.setattr(client, "getproxies", lambda: {"no": "127.0.0.1"})
     assert isinstance(client._make_client(), client.LeanClient)
     direct = client._make_async_client()
@@ -194,14 +197,27 @@ async def test_proxies_see_no_call_to_this_machine(
     """It is plain http, so that they would see its key."""
     for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
-    for endpoint in (phi.endpoint, phi.endpoint.replace("127.0.0.1", "localhost")):
+    for host in ("127.0.0.1", "localhost", "0.0.0.0"):  # noqa: S104
+        endpoint = phi.endpoint.replace("127.0.0.1", host)
         model = ChatAzurePhi3(endpoint=endpoint, credential=phi.key, max_retries=0)
         assert model.invoke("Hi").text
         assert (await model.ainvoke("Hi")).text
     assert client._shared.sync is not None
-    assert isinstance(client._shared.sync.client, httpx.Client)
+    assert isinstance(client._shared.sync.client, client.ProxyClient)
     model.close()
     await model.aclose()
+
+    for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(variable, phi.endpoint)
+    phi.requests.clear()
+    unusual = ChatAzurePhi3(endpoint="http://127.0.0.2:9", credential=phi.key, max_retries=0)
+    with pytest.raises(ConnectionFailedError):
+        unusual.invoke("Hi")
+    with pytest.raises(ConnectionFailedError):
+        await unusual.ainvoke("Hi")
+    assert phi.requests == []
+    unusual.close()
+    await unusual.aclose()
 
 
 @pytest.fixture

@@ -177,7 +177,14 @@ def test_loopback_hosts_are_recognized() -> None:
         ("http://127.8.9.1:80/v1", True),
         ("http://[::1]", True),
         ("localhost", True),
-        ("http://0.0.0.0:8000", False),
+        ("http://localhost.:8000", True),
+        ("http://0.0.0.0:8000", True),
+        ("0.0.0.0:8000/v1", True),
+        ("http://[::]:8000/v1", True),
+        ("http://[::ffff:127.0.0.1]/v1", True),
+        ("http://[::ffff:192.168.1.5]/v1", False),
+        ("http://0.0.0.0.example.com", False),
+        ("http://127.1", False),
         ("http://192.168.1.5:8000/v1", False),
         ("http://localhost.example.com", False),
         ("http://127.0.0.1.example.com", False),
@@ -185,6 +192,47 @@ def test_loopback_hosts_are_recognized() -> None:
         (SERVERLESS, False),
     ]:
         assert route_for(pasted).loopback is loopback
+
+
+def test_all_addresses_of_a_server_are_reached() -> None:
+    """Windows connects to neither, and servers print both."""
+    for pasted, base in [
+        ("http://0.0.0.0:8000/v1", "http://127.0.0.1:8000/v1"),
+        ("http://[::]:8000/v1", "http://[::1]:8000/v1"),
+        ("http://[0:0:0:0:0:0:0:0]:8000/v1", "http://[::1]:8000/v1"),
+    ]:
+        assert route_for(pasted).base == base
+
+
+def test_control_characters_are_refused() -> None:
+    """Parsers of URLs drop some of them, so that the scheme that is sent is another one."""
+    for character in "\t\n\r\x00\x01\x1b\x7f\x85\u2028":
+        for pasted in (
+            f"ht{character}tp://phi.example/v1",
+            f"https:{character}//phi.example/v1",
+            f"https://phi{character}.example/v1",
+            f"https://phi.example/{character}v1",
+        ):
+            with pytest.raises(InvalidInputError, match="control character"):
+                route_for(pasted)
+    with pytest.raises(InvalidInputError, match="control character"):
+        route_for("\x01http://phi.example/v1")
+
+
+def test_hosts_that_parsers_read_differently_are_refused() -> None:
+    """The host that is checked is the host that gets the key."""
+    for host in (
+        "evil.example\\.models.ai.azure.com",
+        "evil.example;.models.ai.azure.com",
+        "evil.example<.models.ai.azure.com",
+        "phi\uff0emodels.ai.azure.com",
+        "phi\u3002models.ai.azure.com",
+        "\uff45vil.example",
+        "phi.models.ai.azure.com\u200b",
+    ):
+        with pytest.raises(InvalidInputError, match="host name"):
+            route_for(f"https://{host}/v1")
+    assert route_for("https://b\u00fccher.example/v1").base == "https://b\u00fccher.example/v1"
 
 
 def test_only_loopback_defaults_to_http() -> None:
