@@ -189,9 +189,9 @@ FAILURES: dict[str, dict[str, Any]] = {
     "200 without a message": {"status": 200, "body": {"choices": [{"x": CANARY}]}},
     "200 filtered": {"status": 200, "body": FILTERED},
     "200 in headers": {"status": 200, "body": "?", "headers": {"x-request-id": CANARY}},
-    "cut": {"name": "cut", "after_bytes": 30},
-    "reset": {"name": "reset", "after_bytes": 30},
-    "short": {"name": "short"},
+    "cut": {"name": "cut", "after_bytes": 30, "times": 2},
+    "reset": {"name": "reset", "after_bytes": 30, "times": 2},
+    "short": {"name": "short", "times": 2},
     "refused": {"name": "refuse", "times": 2},
     "hanging": {"name": "hang"},
 }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from langchain_azure_phi3 import AzurePhi3Error
 from tests.soak.faults import BY_NAME, FAULTS
-from tests.soak.questions import Question
+from tests.soak.questions import Question, is_streamed
 
 _SHOWN = 120
 
@@ -45,13 +45,16 @@ def check_error(question: Question, received: str, error: Exception) -> Outcome:
     return Outcome(type(error))
 
 
-def find_problem(outcome: Outcome | None, faults: Sequence[str], attempts: int) -> str | None:
+def find_problem(
+    outcome: Outcome | None, faults: Sequence[str], attempts: int, *, streamed: bool
+) -> str | None:
     """What is wrong with the outcome of a call; `None` if it is the only right one.
 
     Args:
         outcome: How the call ended, if it did.
         faults: The names of the faults of its requests, in order.
         attempts: How many requests one call may send.
+        streamed: Whether the call was streamed.
     """
     if outcome is None:
         return "never ended"
@@ -61,14 +64,14 @@ def find_problem(outcome: Outcome | None, faults: Sequence[str], attempts: int) 
         return "ended without a request"
     *earlier, last = (BY_NAME[name] for name in faults)
     after = f"after {', '.join(faults)}"
-    if not all(fault.is_retried for fault in earlier):
+    if not all(fault.retries(streamed=streamed) for fault in earlier):
         return f"was retried {after}"
     if len(faults) > attempts:
         return f"sent {len(faults)} requests {after}"
     if outcome.error is not last.error:
         result = "an answer" if outcome.error is None else outcome.error.__name__
         return f"ended in {result} {after}"
-    if last.is_retried and len(faults) < attempts:
+    if last.retries(streamed=streamed) and len(faults) < attempts:
         return f"was not retried {after}"
     return None
 
@@ -92,7 +95,10 @@ def evaluate_calls(
     outcomes: Sequence[Outcome | None], faults: Sequence[Sequence[str]], attempts: int
 ) -> Endings:
     """Compare every outcome with the faults of the call's own requests."""
-    problems = [find_problem(*call, attempts) for call in zip(outcomes, faults, strict=True)]
+    problems = [
+        find_problem(outcome, names, attempts, streamed=is_streamed(number))
+        for number, (outcome, names) in enumerate(zip(outcomes, faults, strict=True))
+    ]
     return Endings(
         Counter(name for names in faults for name in names),
         Counter(names[-1] for names in faults if len(names) > 0),

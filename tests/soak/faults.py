@@ -20,16 +20,21 @@ class InjectedFault:
     Attributes:
         name: As in the report.
         error: The type of error of a call whose last request has it. `None`: an answer.
-        is_retried: Whether the call sends another request after it.
+        is_retried: Whether the call sends another request after it. `None`: only for a complete
+            response.
         rate: The fraction of all requests.
         arguments: The arguments of `Emulator.fail`.
     """
 
     name: str
     error: type[Exception] | None
-    is_retried: bool
+    is_retried: bool | None
     rate: float
     arguments: dict[str, Any]
+
+    def retries(self, *, streamed: bool) -> bool:
+        """Whether a call, streamed or not, sends another request after it."""
+        return not streamed if self.is_retried is None else self.is_retried
 
 
 NO_FAULT = InjectedFault("no fault", None, False, 0.8, {})
@@ -44,12 +49,12 @@ FAULTS = (
     InjectedFault(
         "reset in the middle",
         InterruptedStreamError,
-        False,
+        None,
         0.03,
         {"name": "reset", "fraction": 0.5},
     ),
     InjectedFault(
-        "cut in the middle", InterruptedStreamError, False, 0.03, {"name": "cut", "fraction": 0.7}
+        "cut in the middle", InterruptedStreamError, None, 0.03, {"name": "cut", "fraction": 0.7}
     ),
     InjectedFault(
         "stalled in the middle",

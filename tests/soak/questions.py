@@ -34,7 +34,12 @@ def make_question(number: int, seed: int) -> Question:
     rng = random.Random(f"{seed} {number}")
     words = rng.choices(_WORDS, k=rng.randint(3, 30))
     text = " ".join((f"{number}", f"{rng.getrandbits(64):016x}", *words))
-    return Question(number, text, number % 2 == 1)
+    return Question(number, text, is_streamed(number))
+
+
+def is_streamed(number: int) -> bool:
+    """Return whether the answer to the question with this number is streamed."""
+    return number % 2 == 1
 
 
 def parse_number(text: str) -> int:

@@ -82,7 +82,7 @@ WRONG: list[tuple[Outcome | None, list[str], str]] = [
 def test_wrong_outcomes_are_found() -> None:
     """Calls that hang, wrong errors, wrong retries, too many or too few of them."""
     for outcome, faults, expected in WRONG:
-        problem = find_problem(outcome, faults, attempts=3)
+        problem = find_problem(outcome, faults, attempts=3, streamed=True)
 
         assert problem is not None, expected
         assert problem.startswith(expected)
@@ -101,7 +101,19 @@ RIGHT: list[tuple[type[Exception] | None, list[str]]] = [
 def test_right_outcomes_follow_from_the_faults() -> None:
     """An answer without a fault; otherwise the error of the last fault, after every retry."""
     for error, faults in RIGHT:
-        assert find_problem(Outcome(error), faults, attempts=3) is None, faults
+        assert find_problem(Outcome(error), faults, attempts=3, streamed=True) is None, faults
+
+
+def test_complete_responses_that_break_off_are_retried() -> None:
+    """Streams are not: somebody may have seen their text."""
+    for outcome, faults in [
+        (ANSWERED, [CUT, NONE]),
+        (Outcome(InterruptedStreamError), [CUT, "503", "reset in the middle"]),
+    ]:
+        assert find_problem(outcome, faults, attempts=3, streamed=False) is None
+        assert find_problem(outcome, faults, attempts=3, streamed=True) is not None
+    problem = find_problem(Outcome(InterruptedStreamError), [CUT], attempts=3, streamed=False)
+    assert problem == "was not retried after cut in the middle"
 
 
 def test_calls_are_counted_by_fault() -> None:
