@@ -1,12 +1,10 @@
 """Tool calls as JSON, in all forms in which models write them, normalized."""
 
-import json
-import re
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 from langchain_azure_phi3._tools.argument_coercion import ArgumentCoercer
+from langchain_azure_phi3._tools.lenient_json import parse_lenient_json, to_plain
 from langchain_azure_phi3._tools.tools import Call, Tool, Toolbox, properties_of
 from langchain_azure_phi3._types import Json
 
@@ -29,7 +27,6 @@ CALL_TYPES = ("function", "function_call", "tool_call", "tool_use")
 
 # Keys of a tool's description that no call has.
 _SCHEMA_KEYS = frozenset({"properties", "$defs", "$schema"})
-_TRIPLE_QUOTED = re.compile(r'"""(.*?)"""', re.DOTALL)
 _MAX_WRAPPERS = 4
 _MAX_ENCODINGS = 3  # models encode arguments twice, rarely more often
 
@@ -50,7 +47,7 @@ class CallNormalizer:
             raw: The object's text, which may be nearly JSON.
             marked: Whether it is marked as a call, so that a mistake in it is an error.
         """
-        value = parse_lenient_json(raw)
+        value = parse_lenient_json(raw, keep_number_text=True)
         if not isinstance(value, dict):
             return (Call("", None, raw, "This is not a JSON object."),) if marked else ()
         found = tuple(
@@ -135,14 +132,19 @@ class CallNormalizer:
             return Call(
                 name, to_object(arguments), raw, f"There is no tool {name!r}, only: {names}."
             )
-        given = to_object(arguments)
+        given = _to_written_object(arguments)
         if given is None:
             return Call(tool.name, None, raw, "The arguments are not a JSON object.")
         coercer = self._coercers.get(tool.name)
         if coercer is None:
             coercer = self._coercers[tool.name] = ArgumentCoercer(tool.parameters)
         coerced = coercer.coerce(given)
-        return Call(tool.name, coerced, raw, coercer.validate(coerced))
+        if coercer.is_emptied(given, coerced):
+            return Call(tool.name, to_plain(given), raw, coercer.unknown_names(given))
+        problem = coercer.validate(coerced)
+        # Of a wrong call all is shown, also what the tool does not have.
+        arguments = coerced if problem is None else coercer.coerce(given, keep_unknown=True)
+        return Call(tool.name, arguments, raw, problem)
 
     def _missing_name(self, raw: str) -> Call:
         names = ", ".join(tool.name for tool in self._tools.tools)
@@ -166,36 +168,19 @@ def _is_description(value: Any) -> bool:
 
 def to_object(arguments: Any) -> Json | None:
     """Arguments as an object, also from a JSON string, from null and from a list of one."""
+    written = _to_written_object(arguments)
+    return None if written is None else to_plain(written)
+
+
+def _to_written_object(arguments: Any) -> Json | None:
     if arguments is None:
         return {}
     for _ in range(_MAX_ENCODINGS):
         if not isinstance(arguments, str):
             break
         text = arguments.strip()
-        arguments = {} if text in ("", "null", "None") else parse_lenient_json(text)
+        is_absent = text in ("", "null", "None")
+        arguments = {} if is_absent else parse_lenient_json(text, keep_number_text=True)
     if isinstance(arguments, list) and len(arguments) <= 1:
         arguments = arguments[0] if arguments else {}
     return arguments if isinstance(arguments, dict) else None
-
-
-def parse_lenient_json(text: str) -> Any:
-    """The JSON value of a text that is JSON or nearly so; `None` if it is neither."""
-    try:
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return _repair(_TRIPLE_QUOTED.sub(lambda quoted: json.dumps(quoted[1]), text))
-
-
-def _repair(text: str) -> Any:
-    try:
-        return _repair_json()(text, return_objects=True, skip_json_loads=True)
-    except (ValueError, RecursionError):
-        return None
-
-
-@cache
-def _repair_json() -> Any:
-    """json-repair's function, imported when a text first needs it."""
-    from json_repair import repair_json
-
-    return repair_json
