@@ -11,6 +11,7 @@ from contextlib import suppress
 from decimal import Decimal
 from typing import Any, cast
 
+from langchain_azure_phi3._tools.enum_names import ENUM_NAMES
 from langchain_azure_phi3._tools.lenient_json import (
     WrittenFloat,
     WrittenInt,
@@ -139,7 +140,7 @@ class _Coercion:
         is_free = not isinstance(schema.get("properties"), dict)
         keeps_unknown = self._keep_unknown or is_free or _allows_more(schema)
         coerced: Json = {}
-        for name, given in _match_keys(value, properties).items():
+        for name, given in match_keys(value, properties).items():
             if name not in properties:
                 if keeps_unknown:
                     coerced[name] = self.coerce(given, more, depth + 1)
@@ -179,7 +180,7 @@ def _allows_more(schema: Json) -> bool:
     )
 
 
-def _match_keys(value: Json, properties: Json) -> Json:
+def match_keys(value: Json, properties: Json) -> Json:
     """The object with its keys spelled as in the schema, where that is unambiguous."""
     spellings: dict[str, list[str]] = {}
     for name in properties:
@@ -257,7 +258,7 @@ def _coerce_type(value: Any, schema: Json) -> Any:
     """The value as the schema's type, if it can only mean that."""
     choices = schema.get("enum")
     if isinstance(choices, list):
-        return _match_enum(value, choices)
+        return _match_enum(value, choices, schema.get(ENUM_NAMES, {}))
     types = _types(schema)
     if not types or _is_of_type(value, types):
         return int(value) if types == ("integer",) and isinstance(value, float) else value
@@ -276,14 +277,15 @@ def _wrap_in_list(value: Any, schema: Json) -> list[Any]:
     ]
 
 
-def _match_enum(value: Any, choices: list[Any]) -> Any:
-    """The choice that differs from the value only in what models get wrong; else the value."""
+def _match_enum(value: Any, choices: list[Any], names: Json) -> Any:
+    """The choice that differs from the value only in what models get wrong, or that it names."""
     if isinstance(value, dict | list | bool) or value is None:
         return value
     if any(choice == value and not isinstance(choice, bool) for choice in choices):
         return value
     text = normalize_name(_text_of(value))
     matches = [choice for choice in choices if normalize_name(str(choice)) == text]
+    matches = matches or [names[name] for name in names if normalize_name(name) == text]
     return matches[0] if len(matches) == 1 else value
 
 

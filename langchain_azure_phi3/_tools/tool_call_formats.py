@@ -10,7 +10,10 @@ from langchain_azure_phi3._types import Json
 
 # Keys that hold a tool's name, and those that hold its arguments, most reliable first. "action" and
 # "action_input" are those of LangChain's JSON agents, which models have seen in training.
-NAME_KEYS = ("name", "tool_name", "function_name", "tool", "action", "recipient_name", "function")
+NAME_KEYS = (
+    *("name", "tool_name", "function_name", "func_name", "tool", "action", "recipient_name"),
+    "function",
+)
 ARGUMENT_KEYS = (
     "arguments",
     "parameters",
@@ -27,6 +30,8 @@ CALL_TYPES = ("function", "function_call", "tool_call", "tool_use")
 
 # Keys of a tool's description that no call has.
 _SCHEMA_KEYS = frozenset({"properties", "$defs", "$schema"})
+_PROPERTY_KEYS = frozenset({"type", "description", "anyOf", "oneOf", "allOf", "$ref", "enum"})
+_JSON_TYPES = ("string", "integer", "number", "boolean", "array", "object", "null", "dict")
 _MAX_WRAPPERS = 4
 _MAX_ENCODINGS = 3  # models encode arguments twice, rarely more often
 
@@ -51,7 +56,7 @@ class CallNormalizer:
         if not isinstance(value, dict):
             return (Call("", None, raw, "This is not a JSON object."),) if marked else ()
         found = tuple(
-            self._build_call(name, arguments, raw)
+            self.build_call(name, arguments, raw)
             for name, arguments in self._pairs(value, marked=marked, depth=0)
         )
         if found:
@@ -65,7 +70,7 @@ class CallNormalizer:
         """The object as the arguments of the only tool that may be called, if it fits them."""
         if self._only_tool is None or _is_description(value):
             return None
-        call = self._build_call(self._only_tool.name, value, raw)
+        call = self.build_call(self._only_tool.name, value, raw)
         properties = properties_of(self._only_tool.parameters)
         is_meant = call.error is None and (bool(call.arguments) or not value)
         return call if is_meant or (properties and value.keys() <= properties.keys()) else None
@@ -125,7 +130,8 @@ class CallNormalizer:
         ):
             yield from value.items()
 
-    def _build_call(self, name: str, arguments: Any, raw: str) -> Call:
+    def build_call(self, name: str, arguments: Any, raw: str) -> Call:
+        """The call of a tool with arguments in any form; `raw`: its text."""
         tool = self._tools.find(name)
         if tool is None:
             names = ", ".join(tool.name for tool in self._tools.tools)
@@ -162,7 +168,17 @@ _NOT_A_CALL = _Absent()
 def _is_description(value: Any) -> bool:
     """Whether an object is a schema: the tool's description repeated rather than a call."""
     return isinstance(value, dict) and (
-        bool(value.keys() & _SCHEMA_KEYS) and value.get("type") in ("object", None)
+        bool(value.keys() & _SCHEMA_KEYS) and value.get("type") in ("object", "dict", None)
+    )
+
+
+def is_schema_of_properties(properties: Json) -> bool:
+    """Whether the `properties` of a repeated schema are still schemas, rather than values."""
+    return all(
+        value in _JSON_TYPES
+        if isinstance(value, str)
+        else isinstance(value, dict) and bool(value.keys() & _PROPERTY_KEYS)
+        for value in properties.values()
     )
 
 

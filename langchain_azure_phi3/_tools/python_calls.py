@@ -1,0 +1,116 @@
+"""An answer that is exactly a Python list of calls, `[get_weather(city="Paris")]`.
+
+No prompt of this package asks for that form, but it has only one meaning.
+"""
+
+import ast
+import re
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+from langchain_azure_phi3._tools.tool_call_formats import CallNormalizer
+from langchain_azure_phi3._tools.tool_call_parser import ParseResult, ToolCallParser
+from langchain_azure_phi3._tools.tools import Call, Tool, Toolbox
+from langchain_azure_phi3._types import Json
+
+_MAX_LENGTH = 20_000
+_LIST_START = re.compile(r"\s*\[\s*(?P<name>[A-Za-z_][\w.]*)?(?P<space>\s*)(?P<next>.)?", re.DOTALL)
+
+
+class AnswerParser:
+    """Parses one answer: a list of Python calls, or what `ToolCallParser` reads."""
+
+    def __init__(self, tools: Iterable[Tool], *, required: bool) -> None:
+        self._tools = Toolbox(tools)
+        self._parser = ToolCallParser(self._tools.tools, required=required)
+        self._held: list[str] | None = []
+        self._is_list = False
+
+    def feed(self, text: str) -> ParseResult:
+        """Parse a piece of the answer."""
+        if self._held is None:
+            return self._parser.feed(text)
+        self._held.append(text)
+        if self._is_list or self._may_be_list("".join(self._held)):
+            return ParseResult()
+        held, self._held = "".join(self._held), None
+        return self._parser.feed(held)
+
+    def finish(self, *, truncated: bool = False) -> ParseResult:
+        """Parse the end; `truncated`: the answer is incomplete, as at the limit of tokens."""
+        fed = ParseResult()
+        if self._held:
+            held = "".join(self._held)
+            calls = () if truncated else python_calls(held, self._tools)
+            if calls:
+                return ParseResult("", calls)
+            fed = self._parser.feed(held)
+        rest = self._parser.finish(truncated=truncated)
+        return ParseResult(fed.text + rest.text, fed.calls + rest.calls)
+
+    def _may_be_list(self, text: str) -> bool:
+        start = _LIST_START.match(text)
+        if start is None:
+            return text.isspace() or not text
+        name, following = start["name"], start["next"]
+        if name is None:
+            return following is None
+        if following is None:
+            return self._tools.may_become(name)
+        self._is_list = following == "(" and self._tools.find(name) is not None
+        return self._is_list
+
+
+def python_calls(text: str, tools: Toolbox) -> tuple[Call, ...]:
+    """The calls of a Python list of calls to these tools, with literal arguments; else none."""
+    normalizer = CallNormalizer(tools)
+    calls = []
+    for node in _list_items(text):
+        pair = _name_and_arguments(node)
+        if pair is None or tools.find(pair[0]) is None:
+            return ()
+        calls.append(normalizer.build_call(*pair, ast.unparse(node)))
+    return tuple(calls)
+
+
+def _list_items(text: str) -> list[ast.expr]:
+    if len(text) > _MAX_LENGTH:
+        return []
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # of escapes such as "\d"
+            tree = ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    return tree.body.elts if isinstance(tree.body, ast.List) else []
+
+
+def _name_and_arguments(node: ast.expr) -> tuple[str, Json] | None:
+    if not isinstance(node, ast.Call) or node.args:
+        return None
+    try:
+        arguments = {word.arg: _literal(word.value) for word in node.keywords}
+        name = ast.unparse(node.func)
+    except (ValueError, RecursionError, TypeError):
+        return None
+    return None if None in arguments else (name, arguments)
+
+
+def _literal(node: ast.expr) -> Any:
+    """The JSON value of a literal.
+
+    Raises:
+        ValueError: It is no literal, or none that JSON has.
+    """
+    return _to_json(ast.literal_eval(node))
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return [_to_json(item) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _to_json(item) for key, item in value.items()}
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ValueError("JSON does not have this value.")
