@@ -24,8 +24,8 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langchain_azure_phi3._request.content import text_content
-from langchain_azure_phi3._tools import json_extraction
 from langchain_azure_phi3._response.wire_response import is_truncated
+from langchain_azure_phi3._tools import json_extraction
 from langchain_azure_phi3._tools.enum_names import with_enum_names
 from langchain_azure_phi3._tools.json_extraction import TRUNCATED_OBJECT, ObjectExtractor
 from langchain_azure_phi3._tools.tool_choice import function_choice

@@ -44,6 +44,12 @@ class ReasoningParser:
         self._state: Callable[[str], tuple[str, str]] = self._at_start
         self._space: list[str] = []  # before the first word
         self._tag = ""  # what may be the beginning of a tag
+        self._has_ended = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there was reasoning, between tags, and it has ended."""
+        return self._has_ended
 
     def feed(self, text: str) -> tuple[str, str]:
         """Parse a piece of the response."""
@@ -77,6 +83,7 @@ class ReasoningParser:
     def _in_reasoning(self, text: str) -> tuple[str, str]:
         reasoning, tag, rest = text.partition(_CLOSE)
         if tag:
+            self._has_ended = True
             self._state = self._after_reasoning
             return reasoning, self._after_reasoning(rest)[1]
         start = len(text) - _overlap(text, _CLOSE)

@@ -74,7 +74,8 @@ class TextParser:
             self._tool_calls = AnswerParser(output.allowed_tools, required=self._requires_call)
         if output is not None and output.schema is not None and not self._requires_call:
             self._object = ObjectExtractor(output.schema)
-        self.is_holding = self._has_requirement or (has_tools and corrects)
+        requires = self._requires_call or self._object is not None
+        self.is_holding = requires or (has_tools and corrects)
         self._held = _Held()
         self._unescaper = Unescaper()
 
@@ -83,24 +84,12 @@ class TextParser:
         """The text that was held back, as the model wrote it and without its reasoning."""
         return "".join(self._held.raw)
 
-    @property
-    def _has_requirement(self) -> bool:
-        return self._requires_call or self._object is not None
-
-    @property
-    def _waits_for_end(self) -> bool:
-        """Whether what is required may turn out to stand in reasoning."""
-        return self._reasoning is not None and self._has_requirement
-
     def feed(self, text: str) -> ParsedText:
         """Parse a piece of the response."""
         text = self._turn_end.feed(text)
         reasoning = ""
         if self._reasoning is not None:
             reasoning, text = self._reasoning.feed(text)
-        if self._waits_for_end:
-            self._held.raw.append(text)
-            return ParsedText(reasoning)
         calls: tuple[Call, ...] = ()
         raw = text
         if self._tool_calls is not None and text:
@@ -115,10 +104,8 @@ class TextParser:
         """
         truncated = truncated and not self._turn_end.has_ended
         reasoning, raw = self._finish_reasoning(self._turn_end.finish())
-        if self._waits_for_end:
-            before, raw = split_reasoning(self.raw_text + raw)
-            reasoning += before
-            self._held.raw.clear()
+        before, raw = self._take_lone_reasoning(raw)
+        reasoning += before
         text = raw
         calls: tuple[Call, ...] = ()
         if self._tool_calls is not None:
@@ -147,6 +134,21 @@ class TextParser:
             return "", text
         fed, rest = self._reasoning.feed(text), self._reasoning.finish()
         return fed[0] + rest[0], fed[1] + rest[1]
+
+    def _take_lone_reasoning(self, rest: str) -> tuple[str, str]:
+        """Reasoning that nothing opened, of what is held back, and the text that is left to parse.
+
+        Nothing is read from it, neither a call nor an object.
+        """
+        if self._reasoning is None or not self.is_holding:
+            return "", rest
+        before, after = split_reasoning(self.raw_text + rest)
+        if not before:
+            return "", rest
+        self._held = _Held()
+        if self._tool_calls is not None:
+            self._tool_calls.restart()
+        return before, after
 
     def _settle(self, reasoning: str, *, truncated: bool) -> ParsedText:
         """Decide at the end about what is still held back."""
@@ -180,7 +182,8 @@ class TextParser:
         if self._object is not None:
             return False
         if self._held.has_valid_call:
-            return True
+            can_be_reasoning = self._reasoning is not None and not self._reasoning.has_ended
+            return self._held.is_blank or not can_be_reasoning
         return not self._requires_call and not self._held.calls and not self._held.is_blank
 
     def _extract(self, extractor: ObjectExtractor, *, truncated: bool) -> str:

@@ -150,7 +150,8 @@ class _Coercion:
             if is_absent and self._null_means_omitted(name, schema):
                 continue
             coerced[name] = argument
-        return coerced
+        # At the top, arguments of which none is known are an error.
+        return coerced if coerced or depth == 0 or not properties else value
 
     def _null_means_omitted(self, name: str, schema: Json) -> bool:
         """Whether null means "not given", as small models write it for what they leave out."""

@@ -1,8 +1,8 @@
-"""Parses JSON as models write it: in time linear in its length, with the text of each number.
+r"""Parses JSON as models write it: in time linear in its length, with the text of each number.
 
 Read besides JSON: comments, trailing and missing commas, missing closing brackets and brackets in
 excess, keys and strings without quotes, single and triple quotes, quotes and line breaks within
-strings, escapes that JSON does not have (`\\_`), Python's literals, numbers with leading zeros.
+strings, escapes that JSON does not have (`\_`), Python's literals, numbers with leading zeros.
 """
 
 import json

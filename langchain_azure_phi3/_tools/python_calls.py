@@ -15,7 +15,11 @@ from langchain_azure_phi3._tools.tools import Call, Tool, Toolbox
 from langchain_azure_phi3._types import Json
 
 _MAX_LENGTH = 20_000
-_LIST_START = re.compile(r"\s*\[\s*(?P<name>[A-Za-z_][\w.]*)?(?P<space>\s*)(?P<next>.)?", re.DOTALL)
+_FENCED = re.compile(r"\s*```\w*\s+(\[.*\])\s*```\s*", re.DOTALL)
+_FENCE_BEGINNING = re.compile(r"\s*`{1,3}\w{0,12}\s*\Z")
+_LIST_START = re.compile(
+    r"(?:\s*```\w*\s)?\s*\[\s*(?P<name>[A-Za-z_][\w.]*)?(?P<space>\s*)(?P<next>.)?", re.DOTALL
+)
 
 
 class AnswerParser:
@@ -23,7 +27,12 @@ class AnswerParser:
 
     def __init__(self, tools: Iterable[Tool], *, required: bool) -> None:
         self._tools = Toolbox(tools)
-        self._parser = ToolCallParser(self._tools.tools, required=required)
+        self._required = required
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew: what was fed so far was not the answer."""
+        self._parser = ToolCallParser(self._tools.tools, required=self._required)
         self._held: list[str] | None = []
         self._is_list = False
 
@@ -52,7 +61,7 @@ class AnswerParser:
     def _may_be_list(self, text: str) -> bool:
         start = _LIST_START.match(text)
         if start is None:
-            return text.isspace() or not text
+            return not text or text.isspace() or _FENCE_BEGINNING.match(text) is not None
         name, following = start["name"], start["next"]
         if name is None:
             return following is None
@@ -77,6 +86,8 @@ def python_calls(text: str, tools: Toolbox) -> tuple[Call, ...]:
 def _list_items(text: str) -> list[ast.expr]:
     if len(text) > _MAX_LENGTH:
         return []
+    fenced = _FENCED.fullmatch(text)
+    text = text if fenced is None else fenced[1]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # of escapes such as "\d"
@@ -90,11 +101,17 @@ def _name_and_arguments(node: ast.expr) -> tuple[str, Json] | None:
     if not isinstance(node, ast.Call) or node.args:
         return None
     try:
-        arguments = {word.arg: _literal(word.value) for word in node.keywords}
-        name = ast.unparse(node.func)
+        return ast.unparse(node.func), {
+            _keyword(word): _literal(word.value) for word in node.keywords
+        }
     except (ValueError, RecursionError, TypeError):
         return None
-    return None if None in arguments else (name, arguments)
+
+
+def _keyword(word: ast.keyword) -> str:
+    if word.arg is None:
+        raise ValueError("Arguments are unpacked from a value.")
+    return word.arg
 
 
 def _literal(node: ast.expr) -> Any:

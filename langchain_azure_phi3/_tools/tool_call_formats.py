@@ -24,6 +24,8 @@ ARGUMENT_KEYS = (
     "action_input",
     "kwargs",
 )
+# A bare object of exactly a name and one of these is a call also where no tool has the name.
+STRICT_ARGUMENT_KEYS = ("arguments", "parameters")
 WRAPPER_KEYS = ("tool_calls", "tool_call", "function_call", "function")
 OTHER_KEYS = ("type", "id", "index")
 CALL_TYPES = ("function", "function_call", "tool_call", "tool_use")
@@ -45,12 +47,13 @@ class CallNormalizer:
         self._only_tool = only_tool
         self._coercers: dict[str, ArgumentCoercer] = {}
 
-    def calls(self, raw: str, *, marked: bool) -> tuple[Call, ...]:
+    def calls(self, raw: str, *, marked: bool, in_array: bool = False) -> tuple[Call, ...]:
         """The calls in a JSON object; none when it is only data.
 
         Args:
             raw: The object's text, which may be nearly JSON.
             marked: Whether it is marked as a call, so that a mistake in it is an error.
+            in_array: Whether it stands in an array, where arguments do not stand alone.
         """
         value = parse_lenient_json(raw, keep_number_text=True)
         if not isinstance(value, dict):
@@ -61,17 +64,20 @@ class CallNormalizer:
         )
         if found:
             return found
-        call = self._arguments_only(value, raw)
+        tools = self._tools.tools
+        is_sole = marked and len(tools) == 1 and not in_array
+        only_tool = tools[0] if is_sole else self._only_tool
+        call = None if only_tool is None else self._arguments_only(value, raw, only_tool)
         if call is not None:
             return (call,)
         return (self._missing_name(raw),) if marked else ()
 
-    def _arguments_only(self, value: Json, raw: str) -> Call | None:
+    def _arguments_only(self, value: Json, raw: str, only_tool: Tool) -> Call | None:
         """The object as the arguments of the only tool that may be called, if it fits them."""
-        if self._only_tool is None or _is_description(value):
+        if _is_description(value):
             return None
-        call = self.build_call(self._only_tool.name, value, raw)
-        properties = properties_of(self._only_tool.parameters)
+        call = self.build_call(only_tool.name, value, raw)
+        properties = properties_of(only_tool.parameters)
         is_meant = call.error is None and (bool(call.arguments) or not value)
         return call if is_meant or (properties and value.keys() <= properties.keys()) else None
 
@@ -101,7 +107,8 @@ class CallNormalizer:
                 continue
             tool = self._tools.find(name)
             arguments = self._arguments(value, key, tool)
-            if tool is None and not (marked and arguments is not _NO_ARGUMENTS):
+            is_meant = marked and arguments is not _NO_ARGUMENTS
+            if tool is None and not is_meant and not _is_name_and_arguments(value):
                 continue
             if arguments is _NOT_A_CALL and not marked:
                 continue
@@ -112,7 +119,7 @@ class CallNormalizer:
         for key in ARGUMENT_KEYS:
             if key in value:
                 echo = key == "parameters" and "description" in value
-                return _NOT_A_CALL if echo and _is_description(value[key]) else value[key]
+                return _echoed_arguments(value[key]) if echo else value[key]
         rest = {
             key: given for key, given in value.items() if key != name_key and key not in OTHER_KEYS
         }
@@ -124,6 +131,9 @@ class CallNormalizer:
 
     def _name_as_key(self, value: Json) -> Iterator[tuple[str, Any]]:
         """{"get_weather": {"city": "Paris"}}: Phi-4-mini's, in onnxruntime-genai#1334."""
+        only_tool = self._only_tool
+        if only_tool is not None and value.keys() <= properties_of(only_tool.parameters).keys():
+            return  # arguments, one of which has the name of the tool
         if value and all(
             self._tools.find(name) is not None and isinstance(given, dict)
             for name, given in value.items()
@@ -138,6 +148,8 @@ class CallNormalizer:
             return Call(
                 name, to_object(arguments), raw, f"There is no tool {name!r}, only: {names}."
             )
+        if arguments is _NOT_A_CALL:
+            return Call(tool.name, None, raw, "This describes the tool instead of calling it.")
         given = _to_written_object(arguments)
         if given is None:
             return Call(tool.name, None, raw, "The arguments are not a JSON object.")
@@ -163,6 +175,22 @@ class _Absent:
 
 _NO_ARGUMENTS = _Absent()
 _NOT_A_CALL = _Absent()
+
+
+def _is_name_and_arguments(value: Json) -> bool:
+    """Whether an object is exactly a name and arguments."""
+    keys = value.keys()
+    given = (value[key] for key in STRICT_ARGUMENT_KEYS if keys == {"name", key})
+    return bool(value.get("name")) and isinstance(next(given, None), dict)
+
+
+def _echoed_arguments(parameters: Any) -> Any:
+    """The parameters of a repeated description: arguments, perhaps written in its `properties`."""
+    if not _is_description(parameters):
+        return parameters
+    inner = parameters.get("properties")
+    is_filled_in = isinstance(inner, dict) and not is_schema_of_properties(inner)
+    return inner if is_filled_in else _NOT_A_CALL
 
 
 def _is_description(value: Any) -> bool:
