@@ -95,6 +95,8 @@ class CallClassifier:
     def _feed_value(self, char: str, *, quoted: bool) -> None:
         if not quoted and char in "{[":
             self._enter_value(char)
+        elif self._has_unknown_name and self._key in STRICT_ARGUMENT_KEYS:
+            self.classification = "open" if char.isspace() and not quoted else "data"
         elif self._key in self._keys.names:
             self.classification = "open" if char.isspace() else "data"
         elif self._key in NAME_KEYS or self._key == "type":
