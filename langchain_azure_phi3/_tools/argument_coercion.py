@@ -18,6 +18,7 @@ from langchain_azure_phi3._tools.lenient_json import (
     parse_lenient_json,
     to_plain,
 )
+from langchain_azure_phi3._tools.schema_cost import resolve_reference
 from langchain_azure_phi3._tools.schema_validation import CompiledSchema, compile_schema
 from langchain_azure_phi3._tools.tools import normalize_name, properties_of
 from langchain_azure_phi3._types import Json
@@ -83,7 +84,7 @@ class _Coercion:
 
     def coerce(self, value: Any, schema: Any, depth: int) -> Any:
         """The value as a schema has it, as far as that is unambiguous."""
-        schema = _resolve(schema, self._root)
+        schema = resolve_reference(schema, self._root)
         if not isinstance(schema, dict) or depth > _MAX_DEPTH:
             return value
         for key in ("anyOf", "oneOf"):
@@ -232,22 +233,6 @@ def _as_number(value: Any, schema: Json) -> Any:
             return value
     compiled = compile_schema(schema, schema)
     return value.text if compiled is not None and compiled.accepts(value.text) else value
-
-
-def _resolve(schema: Any, root: Json) -> Any:
-    """The schema that a local reference names; the reference itself if it names none."""
-    for _ in range(_MAX_DEPTH):
-        reference = schema.get("$ref") if isinstance(schema, dict) else None
-        if not isinstance(reference, str) or not reference.startswith("#/"):
-            return schema
-        found: Any = root
-        for part in reference[2:].split("/"):
-            name = part.replace("~1", "/").replace("~0", "~")
-            found = found.get(name) if isinstance(found, dict) else None
-        if found is None:
-            return schema
-        schema = found
-    return schema
 
 
 def _types(schema: Json) -> tuple[str, ...]:

@@ -26,7 +26,8 @@ Check = Callable[[Json], str | None]
 TRUNCATED_OBJECT = "max_tokens cut off the JSON object: it is incomplete."
 
 _MAX_QUOTED = 600
-_MAX_CANDIDATES = 24
+# How many characters of candidates are read besides the text itself.
+_MIN_WORK = 20_000
 _MAX_UNWRAPPED = 3
 # Where an object may begin: braces in prose and code are followed by other characters.
 _OBJECT_START = re.compile(r"""\{(?=\s*(?:["'\u201c}{/#\\]|[\w$-]{1,60}\s*:))""")
@@ -173,7 +174,7 @@ def _objects(text: str, *, strict: bool) -> Iterator[Json]:
     starts = [found.end() for found in _FENCED_OBJECT.finditer(text)]
     starts += [found.start() for found in _OBJECT_START.finditer(text)]
     read: set[int] = set()
-    end, work = 0, len(text) * _MAX_CANDIDATES
+    end, work = 0, _MIN_WORK + 2 * len(text)
     for start in starts:
         is_inside = start < end and start not in read
         if is_inside or start in read or work < 0:
