@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from langchain_azure_phi3._response.reasoning import ReasoningParser, split_reasoning
 from langchain_azure_phi3._response.turn_end import TurnEndFilter, Unescaper
+from langchain_azure_phi3._tools.answer_parser import AnswerParser
 from langchain_azure_phi3._tools.control_tokens import escape_strings, unescape_control_tokens
 from langchain_azure_phi3._tools.json_extraction import ObjectExtractor
-from langchain_azure_phi3._tools.python_calls import AnswerParser
 from langchain_azure_phi3._tools.schema_compaction import to_compact_json
 from langchain_azure_phi3._tools.tool_choice import OutputSpec
 from langchain_azure_phi3._tools.tools import Call

@@ -281,7 +281,8 @@ class ToolCallParser:
         return self._accept([Call(name if tool is None else tool.name, None, raw, TRUNCATED)])
 
     def _accept(self, calls: Iterable[Call]) -> State:
-        is_alone = self._required or self._nesting.marked or TokenType.FENCE in self._nesting
+        is_enclosed = TokenType.OPENER in self._nesting or TokenType.FENCE in self._nesting
+        is_alone = self._required or is_enclosed
         text = self._text_of_held() + "".join(self._object.pieces)
         self._output.add(calls, text, is_pending=not is_alone)
         self._held.clear()

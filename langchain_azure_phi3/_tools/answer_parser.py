@@ -1,6 +1,7 @@
-"""An answer that is exactly a Python list of calls, `[get_weather(city="Paris")]`.
+"""An answer that is exactly a list of calls in forms that no prompt of this package asks for.
 
-No prompt of this package asks for that form, but it has only one meaning.
+They have only one meaning: Python's `[get_weather(city="Paris")]`, also in a fence, and
+`[name: "get_weather", {"city": "Paris"}]`.
 """
 
 import ast
@@ -9,12 +10,19 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
+from langchain_azure_phi3._tools.lenient_json import parse_prefix
 from langchain_azure_phi3._tools.tool_call_formats import CallNormalizer
 from langchain_azure_phi3._tools.tool_call_parser import ParseResult, ToolCallParser
 from langchain_azure_phi3._tools.tools import Call, Tool, Toolbox
 from langchain_azure_phi3._types import Json
 
 _MAX_LENGTH = 20_000
+_TAGS = ("<|tool_call|>", "<|tool_calls|>")
+_OPENING_TAGS = re.compile(r"\s*(?:<\|tool_calls?\|>\s*)*")
+_CLOSING_TAGS = re.compile(r"(?:\s*<\|/tool_calls?\|>)*\s*\Z")
+_NAMED_CALL = re.compile(
+    r'\[\s*name\s*:\s*"(?P<name>[^"\n]{1,100})"\s*,\s*(?:(?:arguments|parameters)\s*:\s*)?(?=\{)'
+)
 _FENCED = re.compile(r"\s*```\w*\s+(\[.*\])\s*```\s*", re.DOTALL)
 _FENCE_BEGINNING = re.compile(r"\s*`{1,3}\w{0,12}\s*\Z")
 _LIST_START = re.compile(
@@ -51,7 +59,7 @@ class AnswerParser:
         fed = ParseResult()
         if self._held:
             held = "".join(self._held)
-            calls = () if truncated else python_calls(held, self._tools)
+            calls = () if truncated else exact_calls(held, self._tools)
             if calls:
                 return ParseResult("", calls)
             fed = self._parser.feed(held)
@@ -59,6 +67,9 @@ class AnswerParser:
         return ParseResult(fed.text + rest.text, fed.calls + rest.calls)
 
     def _may_be_list(self, text: str) -> bool:
+        text = text[_end_of_tags(text) :]
+        if text and any(tag.startswith(text) for tag in _TAGS):
+            return True
         start = _LIST_START.match(text)
         if start is None:
             return not text or text.isspace() or _FENCE_BEGINNING.match(text) is not None
@@ -66,12 +77,39 @@ class AnswerParser:
         if name is None:
             return following is None
         if following is None:
-            return self._tools.may_become(name)
-        self._is_list = following == "(" and self._tools.find(name) is not None
+            return "name".startswith(name) or self._tools.may_become(name)
+        is_known = following == "(" and self._tools.find(name) is not None
+        self._is_list = is_known or (name == "name" and following == ":")
         return self._is_list
 
 
-def python_calls(text: str, tools: Toolbox) -> tuple[Call, ...]:
+def exact_calls(text: str, tools: Toolbox) -> tuple[Call, ...]:
+    """The calls that an answer consists of, in either form; else none."""
+    text = text[_end_of_tags(text) :]
+    end = _CLOSING_TAGS.search(text)
+    text = text if end is None else text[: end.start()]
+    return _named_call(text, tools) or _python_calls(text, tools)
+
+
+def _end_of_tags(text: str) -> int:
+    found = _OPENING_TAGS.match(text)
+    return 0 if found is None else found.end()
+
+
+def _named_call(text: str, tools: Toolbox) -> tuple[Call, ...]:
+    found = _NAMED_CALL.match(text)
+    if found is None:
+        return ()
+    try:
+        arguments, end = parse_prefix(text, found.end())
+    except ValueError:
+        return ()
+    if text[end:].strip() not in ("", "]"):
+        return ()
+    return (CallNormalizer(tools).build_call(found["name"], arguments, text),)
+
+
+def _python_calls(text: str, tools: Toolbox) -> tuple[Call, ...]:
     """The calls of a Python list of calls to these tools, with literal arguments; else none."""
     normalizer = CallNormalizer(tools)
     calls = []
