@@ -19,7 +19,7 @@ _LONGEST = max(map(len, _TOKENS))
 _EVENT = re.compile(rf"`+|\n|{'|'.join(map(re.escape, _TOKENS))}")
 _ROLE = "assistant"
 
-_ESCAPED_BEGINNING = re.compile(r"<(?: *(?:\|/?[A-Za-z0-9_]{0,40}\|?)?)\Z")
+_ESCAPED_BEGINNING = re.compile(r"<(?: +(?:\|/?[A-Za-z0-9_]{0,40}\|?)?)?\Z")
 
 
 class TurnEndFilter:
