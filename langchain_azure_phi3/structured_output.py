@@ -24,8 +24,10 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langchain_azure_phi3._request.content import text_content
+from langchain_azure_phi3._response.wire_response import is_truncated
 from langchain_azure_phi3._tools import json_extraction
-from langchain_azure_phi3._tools.json_extraction import ObjectExtractor
+from langchain_azure_phi3._tools.enum_names import with_enum_names
+from langchain_azure_phi3._tools.json_extraction import TRUNCATED_OBJECT, ObjectExtractor
 from langchain_azure_phi3._tools.tool_choice import function_choice
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
@@ -54,11 +56,21 @@ class Schema:
         name: The schema's name, for the wire.
         json_schema: The JSON schema.
         parse: Turns an object that fits the schema into an instance of the user's type.
+        check: What is wrong with an object by the user's type; `None` where only the JSON schema
+            says what is valid.
+        enum_schema: The JSON schema with the names of the members of enums, to read objects by.
     """
 
     name: str
     json_schema: Json
     parse: Callable[[Json], Any]
+    check: Callable[[Json], str | None] | None = None
+    enum_schema: Json | None = None
+
+    @property
+    def extractor(self) -> ObjectExtractor:
+        """What finds objects of this schema in answers."""
+        return ObjectExtractor(self.enum_schema or self.json_schema, self.check)
 
 
 def parse_schema(schema: Json | type) -> Schema:
@@ -81,18 +93,45 @@ def _parse_schema(schema: Json | type) -> Schema:
     if isinstance(schema, type) and dataclasses.is_dataclass(schema):
         adapter = TypeAdapter(schema)
         json_schema = {"title": schema.__name__, **adapter.json_schema()}
-        return Schema(schema.__name__, json_schema, adapter.validate_python)
+        return _with_check(schema.__name__, json_schema, schema, adapter.validate_python)
     json_schema = convert_to_json_schema(schema)
     name = str(json_schema.get("title") or "Answer")
-    return Schema(name, json_schema, _object_parser(schema))
-
-
-def _object_parser(schema: Json | type) -> Callable[[Json], Any]:
     if isinstance(schema, type) and issubclass(schema, BaseModel):
-        return schema.model_validate
+        return _with_check(name, json_schema, schema, schema.model_validate)
     if isinstance(schema, type) and issubclass(schema, BaseModelV1):
-        return schema.parse_obj
-    return lambda value: value
+        return _with_check(name, json_schema, schema, schema.parse_obj)
+    return Schema(name, json_schema, lambda value: value)
+
+
+def _with_check(name: str, json_schema: Json, schema: Any, parse: Callable[[Json], Any]) -> Schema:
+    """The schema of a type that itself says what is valid."""
+
+    def check(value: Json) -> str | None:
+        try:
+            instance = parse(value)
+        except (ValidationError, ValidationErrorV1) as error:
+            return _format_errors(error)
+        if value and not _uses_any(value, instance):
+            return f"There is no field {', '.join(map(repr, value))}"
+        return None
+
+    return Schema(name, json_schema, parse, check, with_enum_names(json_schema, schema))
+
+
+def _uses_any(value: Json, instance: Any) -> bool:
+    """Whether at least one key of an object became a field: models ignore what they do not know."""
+    if isinstance(instance, BaseModelV1):
+        fields, given = set(instance.__fields__), instance.__fields_set__
+    elif isinstance(instance, BaseModel):
+        fields, given = set(type(instance).model_fields), instance.model_fields_set
+    else:
+        fields = {field.name for field in dataclasses.fields(instance)}
+        given = set(value)
+    return not fields or bool(fields & given)
+
+
+def _format_errors(error: ValidationError | ValidationErrorV1) -> str:
+    return "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
 
 
 class _Strategy(Protocol):
@@ -124,7 +163,7 @@ class _PromptStrategy:
         """
         self.bound = bound
         self._prompt_schema = prompt_schema
-        self._extractor = ObjectExtractor(schema.json_schema)
+        self._extractor = schema.extractor
 
     def prepare(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
         if self._prompt_schema is None:
@@ -132,7 +171,7 @@ class _PromptStrategy:
         return _append_instructions(messages, json_extraction.instructions(self._prompt_schema))
 
     def read(self, response: AIMessage) -> tuple[Json | None, str]:
-        return self._extractor.read(response.text)
+        return self._extractor.read(response.text, truncated=_is_truncated(response))
 
     def correction_messages(self, response: AIMessage, problem: str) -> list[BaseMessage]:
         return [response, HumanMessage(json_extraction.correction(problem, response.text))]
@@ -146,6 +185,7 @@ class _ToolStrategy:
             schema.json_schema if dataclasses.is_dataclass(given) else given, strict=strict
         )
         self._name = tool["function"]["name"]
+        self._extractor = schema.extractor
         # Corrections are made here, where each is a run of its own.
         self.bound: Json = {
             "tools": [tool],
@@ -159,8 +199,16 @@ class _ToolStrategy:
     def read(self, response: AIMessage) -> tuple[Json | None, str]:
         for call in response.tool_calls:
             if call["name"] == self._name:
-                return dict(call["args"]), ""
+                return self._extractor.fit(dict(call["args"]))
+        truncated = _is_truncated(response)
         unmet = response.response_metadata.get("unmet_requirement")
+        # What is wrong by the JSON schema, the user's own model may accept.
+        for text in (*(call["args"] for call in response.invalid_tool_calls), response.text):
+            value, _ = self._extractor.read(text or "", truncated=truncated)
+            if value is not None:
+                return value, ""
+        if truncated:
+            return None, TRUNCATED_OBJECT
         return None, unmet or f"There was no call of {self._name}."
 
     def correction_messages(self, response: AIMessage, problem: str) -> list[BaseMessage]:
@@ -307,9 +355,7 @@ class _Corrector:
         try:
             return self._schema.parse(value), ""
         except (ValidationError, ValidationErrorV1) as error:
-            return None, "; ".join(
-                f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()
-            )
+            return None, _format_errors(error)
 
     def _raw(self) -> AIMessage:
         """The last response, with the usage of all and the responses that were corrected."""
@@ -334,6 +380,10 @@ def _to_messages(model_input: LanguageModelInput) -> list[BaseMessage]:
     if isinstance(model_input, str):
         return [HumanMessage(model_input)]
     return convert_to_messages(model_input)
+
+
+def _is_truncated(response: AIMessage) -> bool:
+    return is_truncated(response.response_metadata.get("finish_reason"))
 
 
 def _append_instructions(messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:

@@ -347,12 +347,15 @@ async def _close_with_loop(client: AsyncClient) -> AsyncGenerator[None, None]:
 
 
 def _make_client() -> Client:
-    context = ssl_context()
-    direct = LeanClient(httpx.HTTPTransport(verify=context, limits=LIMITS))
+    direct = LeanClient(httpx.HTTPTransport(verify=ssl_context(), limits=LIMITS))
     if not _has_proxy():
         return direct
+    return ProxyClient(_make_httpx_client(), direct)
+
+
+def _make_httpx_client() -> httpx.Client:
     with _CheckProxies():
-        return ProxyClient(httpx.Client(verify=context, **_proxied()), direct)
+        return httpx.Client(verify=ssl_context(), **_httpx_options())
 
 
 def _make_async_client() -> AsyncClient:
@@ -364,11 +367,15 @@ def _make_async_client() -> AsyncClient:
     direct = AsyncLeanClient(AiohttpTransport(LIMITS))
     if not _has_proxy():
         return direct
+    return AsyncProxyClient(_make_async_httpx_client(), direct)
+
+
+def _make_async_httpx_client() -> httpx.AsyncClient:
     with _CheckProxies():
-        return AsyncProxyClient(httpx.AsyncClient(verify=ssl_context(), **_proxied()), direct)
+        return httpx.AsyncClient(verify=ssl_context(), **_httpx_options())
 
 
-def _proxied() -> dict[str, Any]:
+def _httpx_options() -> dict[str, Any]:
     return {"limits": LIMITS, "timeout": DEFAULT_TIMEOUT, "cookies": _no_cookies()}
 
 

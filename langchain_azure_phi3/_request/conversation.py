@@ -28,7 +28,7 @@ from langchain_azure_phi3._tools.control_tokens import (
     escape_control_tokens,
     escape_split_token,
 )
-from langchain_azure_phi3._tools.tool_call_formats import parse_lenient_json
+from langchain_azure_phi3._tools.lenient_json import parse_lenient_json
 from langchain_azure_phi3._tools.tool_prompt import format_tool_calls, format_tool_result
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError

@@ -1,5 +1,6 @@
 """Reads complete responses. Pure."""
 
+import json
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall
@@ -16,7 +17,6 @@ from langchain_azure_phi3._response.wire_response import (
     choice_logprobs,
     choice_message,
     content_text,
-    invalid_arguments_text,
     is_truncated,
     new_tool_call_id,
     parse_usage,
@@ -99,7 +99,7 @@ def _parse_choice(
     invalid: list[InvalidToolCall] = []
     if message.get("tool_calls"):
         valid, invalid = tool_calls(message, truncated=truncated)
-    if request.output is not None or request.parses_reasoning:
+    if request.output is not None or request.parses_reasoning or "<" in text:
         parsed, problem, raw = parse_text(
             text,
             request.output,
@@ -108,7 +108,7 @@ def _parse_choice(
         )
         text, reasoning = parsed.text, reasoning + parsed.reasoning
         errors = _add_prompted_calls(parsed.calls, valid, invalid)
-        metadata |= requirement_metadata(problem, errors)
+        metadata |= requirement_metadata(request, problem, errors)
     generation = ChatGeneration(
         message=AIMessage(
             content=text,
@@ -133,15 +133,19 @@ def _add_prompted_calls(
             valid.append(tool_call(name=call.name, args=call.arguments or {}, id=call_id))
             continue
         errors[call_id] = call.error
-        args = invalid_arguments_text(call.arguments, call.raw)
+        args = (
+            call.raw if call.arguments is None else json.dumps(call.arguments, ensure_ascii=False)
+        )
         invalid.append(invalid_tool_call(name=call.name, args=args, id=call_id, error=call.error))
     return errors
 
 
-def requirement_metadata(unmet: str | None, errors: dict[str, str]) -> Json:
+def requirement_metadata(request: ChatRequest, unmet: str | None, errors: dict[str, str]) -> Json:
     """Metadata on what was required and did not come, and on why calls are invalid."""
     found: Json = {}
-    if unmet is not None:
+    output = request.output
+    is_required = output is not None and (output.requires_tool_call or output.requires_json)
+    if unmet is not None and is_required:
         # `unmet` is the former name of the key.
         found["unmet_requirement"] = found["unmet"] = unmet
     if errors:

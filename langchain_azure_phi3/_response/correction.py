@@ -1,4 +1,4 @@
-"""Repeats a request whose response lacks the tool call or the object that was required."""
+"""Repeats a request whose response lacks what was required, or holds only an invalid call."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,7 +60,7 @@ class CorrectionLoop:
     @contextmanager
     def start_stream(self) -> Iterator[None]:
         """Start the next stream, and attach what was received to an error that ends it."""
-        self._assembler = StreamAssembler(self._request)
+        self._assembler = StreamAssembler(self._request, corrects=self._remaining > 0)
         self._held = []
         try:
             yield
@@ -104,7 +104,7 @@ class CorrectionLoop:
 
     def _start_correction(self, problem: str, raw_text: str) -> None:
         output = self._request.output
-        if output is not None and output.requires_tool_call:
+        if output is not None and (output.requires_tool_call or output.schema is None):
             prompt = tool_prompt.correction(
                 problem,
                 wrote=raw_text,

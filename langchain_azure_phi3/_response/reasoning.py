@@ -4,10 +4,29 @@ Phi-4-reasoning and Phi-4-mini-reasoning write `<think>...</think>` before the r
 templates put the opening tag into the prompt, so that the model writes only the closing one.
 """
 
+import re
 from collections.abc import Callable
 
 _OPEN = "<think>"
 _CLOSE = "</think>"
+# A text about the tag writes it within a line.
+_LONE_CLOSE = re.compile(r"(?:^|\n)[ \t]*</think>|</think>[ \t]*(?:\r?\n|\Z)")
+
+
+def split_reasoning(text: str) -> tuple[str, str]:
+    """The reasoning before a `</think>` that nothing opened, and the text after it.
+
+    The tag counts at the beginning or the end of a line. In a stream it comes too late: what stood
+    before it is shown already, unless something required holds it back.
+    """
+    found = _LONE_CLOSE.search(text)
+    if found is None or _OPEN in text[: found.start()]:
+        return "", text
+    reasoning, _, rest = text.partition(_CLOSE)
+    if len(reasoning) < found.start():  # an earlier tag within a line
+        at = text.index(_CLOSE, found.start())
+        reasoning, rest = text[:at], text[at + len(_CLOSE) :]
+    return reasoning, rest.lstrip()
 
 
 class ReasoningParser:
@@ -25,6 +44,12 @@ class ReasoningParser:
         self._state: Callable[[str], tuple[str, str]] = self._at_start
         self._space: list[str] = []  # before the first word
         self._tag = ""  # what may be the beginning of a tag
+        self._has_ended = False
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether there was reasoning, between tags, and it has ended."""
+        return self._has_ended
 
     def feed(self, text: str) -> tuple[str, str]:
         """Parse a piece of the response."""
@@ -58,6 +83,7 @@ class ReasoningParser:
     def _in_reasoning(self, text: str) -> tuple[str, str]:
         reasoning, tag, rest = text.partition(_CLOSE)
         if tag:
+            self._has_ended = True
             self._state = self._after_reasoning
             return reasoning, self._after_reasoning(rest)[1]
         start = len(text) - _overlap(text, _CLOSE)

@@ -47,12 +47,13 @@ class StreamAssembler:
         usage: The tokens of this stream, as far as the server reported them.
     """
 
-    def __init__(self, request: ChatRequest) -> None:
+    def __init__(self, request: ChatRequest, *, corrects: bool = False) -> None:
+        """Start a stream; `corrects`: whether another one may replace an invalid call."""
         self.usage: UsageMetadata | None = None
         self._request = request
-        self._parser: TextParser | None = None
-        if request.output is not None or request.parses_reasoning:
-            self._parser = TextParser(request.output, parses_reasoning=request.parses_reasoning)
+        self._parser = TextParser(
+            request.output, parses_reasoning=request.parses_reasoning, corrects=corrects
+        )
         self._metadata = ResponseMetadata()
         self._received = _ReceivedText()
         self._finish: Json = {}
@@ -73,17 +74,17 @@ class StreamAssembler:
     @property
     def is_holding(self) -> bool:
         """Whether text is held back because something required has not come yet."""
-        return self._parser is not None and self._parser.is_holding
+        return self._parser.is_holding
 
     @property
     def unmet_requirement(self) -> str | None:
         """After `finish`, what the response lacks of what was required."""
-        return None if self._parser is None else self._parser.unmet_requirement
+        return self._parser.unmet_requirement
 
     @property
     def raw_text(self) -> str:
         """The text to quote to the model in a correction."""
-        return "" if self._parser is None else self._parser.raw_text
+        return self._parser.raw_text
 
     def feed(self, body: Json, info: ResponseInfo) -> list[ChatGenerationChunk]:
         """The chunks that one JSON object of the stream adds."""
@@ -121,11 +122,10 @@ class StreamAssembler:
         if reason == "content_filter" and self._request.on_content_filter == "raise":
             filters = self._finish.get("content_filter_results")
             raise content_filter_error(filters, self.received_text, None, info)
-        parts = [ParsedText("", self._received.finish())]
-        if self._parser is not None:
-            parts = [self._parser.feed(parts[0].text), self._parser.finish(truncated=truncated)]
-            if self._parser.unmet_requirement is not None:
-                parts.append(self._parser.flush())
+        rest = self._received.finish()
+        parts = [self._parser.feed(rest), self._parser.finish(truncated=truncated)]
+        if self._parser.unmet_requirement is not None:
+            parts.append(self._parser.flush())
         chunks = [self._chunk(part, [], {}, {}) for part in parts]
         chunks.append(self._arguments_chunk(truncated=truncated))
         chunks.append(self._last_chunk(total_usage(previous_usage, self.usage)))
@@ -137,10 +137,7 @@ class StreamAssembler:
         if choice.get("finish_reason") or choice.get("content_filter_results"):
             self._read_end(choice)
         text = self._received.add(content_text(delta))
-        if self._parser is None or not text:
-            parsed = ParsedText("", text)
-        else:
-            parsed = self._parser.feed(text)
+        parsed = self._parser.feed(text) if text else ParsedText()
         if reasoning := reasoning_content(delta):
             parsed = ParsedText(reasoning + parsed.reasoning, parsed.text, parsed.calls)
         native = tool_call_chunks(delta) if delta.get("tool_calls") else []
@@ -178,7 +175,7 @@ class StreamAssembler:
     def _last_chunk(self, usage: UsageMetadata | None) -> ChatGenerationChunk:
         self._metadata.set_default("model_name", self._request.model)
         metadata = self._metadata.take()
-        metadata |= requirement_metadata(self.unmet_requirement, self._calls.errors)
+        metadata |= requirement_metadata(self._request, self.unmet_requirement, self._calls.errors)
         if usage is not None:
             metadata["token_usage"] = to_token_usage(usage)
         return ChatGenerationChunk(

@@ -1,11 +1,15 @@
 """Separates a response's text, while it streams, into reasoning, text and prompted tool calls."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from langchain_azure_phi3._response.reasoning import ReasoningParser
+from langchain_azure_phi3._response.reasoning import ReasoningParser, split_reasoning
+from langchain_azure_phi3._response.turn_end import TurnEndFilter, Unescaper
+from langchain_azure_phi3._tools.answer_parser import AnswerParser
+from langchain_azure_phi3._tools.control_tokens import escape_strings, unescape_control_tokens
 from langchain_azure_phi3._tools.json_extraction import ObjectExtractor
 from langchain_azure_phi3._tools.schema_compaction import to_compact_json
-from langchain_azure_phi3._tools.tool_call_parser import ToolCallParser
 from langchain_azure_phi3._tools.tool_choice import OutputSpec
 from langchain_azure_phi3._tools.tools import Call
 
@@ -20,45 +24,69 @@ class ParsedText(NamedTuple):
     calls: tuple[Call, ...] = ()
 
 
+@dataclass(slots=True)
+class _Held:
+    """What is held back: the text as the model wrote it, and what was found in it."""
+
+    raw: list[str] = field(default_factory=list)
+    text: list[str] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def has_valid_call(self) -> bool:
+        return any(call.error is None for call in self.calls)
+
+    @property
+    def is_blank(self) -> bool:
+        return not any(text.strip() for text in self.text)
+
+
 class TextParser:
     """Parses the text of one response.
 
     Where a tool call or an object is required, nothing but reasoning is passed on until it is
-    there: a correction would have to take it back.
+    there: a correction would have to take it back. Where calls are optional, an invalid one is held
+    back, with what follows it, if no text was passed on before.
 
     Attributes:
         unmet_requirement: After `finish`, what is wrong or missing, in a sentence for the model.
-        is_holding: Whether text is held back because something required has not come yet.
+        is_holding: Whether text is held back because a correction may still replace it.
     """
 
-    def __init__(self, output: OutputSpec | None, *, parses_reasoning: bool) -> None:
+    def __init__(
+        self, output: OutputSpec | None, *, parses_reasoning: bool, corrects: bool = True
+    ) -> None:
         """Start a response.
 
         Args:
             output: The tools and the format that were requested by prompt, if any.
             parses_reasoning: Whether to look for `<think>`.
+            corrects: Whether an invalid call can be corrected.
         """
+        has_tools = output is not None and bool(output.tools)
         self.unmet_requirement: str | None = None
+        self._turn_end = TurnEndFilter(has_tools=has_tools)
         self._reasoning = ReasoningParser() if parses_reasoning else None
-        self._tool_calls: ToolCallParser | None = None
+        self._tool_calls: AnswerParser | None = None
         self._object: ObjectExtractor | None = None
         self._requires_call = output is not None and output.requires_tool_call
-        if output is not None and output.tools:
-            self._tool_calls = ToolCallParser(output.allowed_tools, required=self._requires_call)
+        if output is not None and has_tools:
+            self._tool_calls = AnswerParser(output.allowed_tools, required=self._requires_call)
         if output is not None and output.schema is not None and not self._requires_call:
             self._object = ObjectExtractor(output.schema)
-        self.is_holding = self._requires_call or self._object is not None
-        self._raw: list[str] = []
-        self._text: list[str] = []
-        self._calls: list[Call] = []
+        requires = self._requires_call or self._object is not None
+        self.is_holding = requires or (has_tools and corrects)
+        self._held = _Held()
+        self._unescaper = Unescaper()
 
     @property
     def raw_text(self) -> str:
         """The text that was held back, as the model wrote it and without its reasoning."""
-        return "".join(self._raw)
+        return "".join(self._held.raw)
 
     def feed(self, text: str) -> ParsedText:
         """Parse a piece of the response."""
+        text = self._turn_end.feed(text)
         reasoning = ""
         if self._reasoning is not None:
             reasoning, text = self._reasoning.feed(text)
@@ -66,7 +94,7 @@ class TextParser:
         raw = text
         if self._tool_calls is not None and text:
             text, calls = self._tool_calls.feed(text)
-        return self._hold(raw, ParsedText(reasoning, text, calls))
+        return self._unescape(self._hold(raw, ParsedText(reasoning, text, calls)))
 
     def finish(self, *, truncated: bool) -> ParsedText:
         """Parse the end.
@@ -74,7 +102,10 @@ class TextParser:
         Args:
             truncated: Whether the model did not end the response itself, as at `max_tokens`.
         """
-        reasoning, raw = self._reasoning.finish() if self._reasoning is not None else ("", "")
+        truncated = truncated and not self._turn_end.has_ended
+        reasoning, raw = self._finish_reasoning(self._turn_end.finish())
+        before, raw = self._take_lone_reasoning(raw)
+        reasoning += before
         text = raw
         calls: tuple[Call, ...] = ()
         if self._tool_calls is not None:
@@ -82,39 +113,105 @@ class TextParser:
             rest = self._tool_calls.finish(truncated=truncated)
             text, calls = fed.text + rest.text, fed.calls + rest.calls
         passed = self._hold(raw, ParsedText(reasoning, text, calls))
-        if not self.is_holding:
-            return passed
-        if self._object is not None and not any(call.error is None for call in self._calls):
-            return ParsedText(passed.reasoning, passed.text + self._extract(self._object))
-        if self._requires_call:
-            self.unmet_requirement = "; ".join(call.error or "" for call in self._calls) or _NO_CALL
-            return passed
-        return self.flush(passed.reasoning)
+        if self.is_holding:
+            passed = self._settle(passed.reasoning, truncated=truncated)
+        passed = self._unescape(passed)
+        return passed._replace(text=passed.text + self._unescaper.finish())
 
-    def flush(self, reasoning: str = "") -> ParsedText:
-        """What was held back, behind `reasoning`."""
-        held = ParsedText(reasoning, "".join(self._text), tuple(self._calls))
-        self._text, self._calls = [], []
+    def flush(self) -> ParsedText:
+        """What is still held back after `finish`."""
+        held = self._release("")
+        calls = tuple(map(_unescape_call, held.calls))
+        return ParsedText("", unescape_control_tokens(held.text), calls)
+
+    def _release(self, reasoning: str) -> ParsedText:
+        held = ParsedText(reasoning, "".join(self._held.text), tuple(self._held.calls))
+        self._held.text, self._held.calls = [], []
         return held
+
+    def _finish_reasoning(self, text: str) -> tuple[str, str]:
+        if self._reasoning is None:
+            return "", text
+        fed, rest = self._reasoning.feed(text), self._reasoning.finish()
+        return fed[0] + rest[0], fed[1] + rest[1]
+
+    def _take_lone_reasoning(self, rest: str) -> tuple[str, str]:
+        """Reasoning that nothing opened, of what is held back, and the text that is left to parse.
+
+        Nothing is read from it, neither a call nor an object.
+        """
+        if self._reasoning is None or not self.is_holding:
+            return "", rest
+        before, after = split_reasoning(self.raw_text + rest)
+        if not before:
+            return "", rest
+        self._held = _Held()
+        if self._tool_calls is not None:
+            self._tool_calls.restart()
+        return before, after
+
+    def _settle(self, reasoning: str, *, truncated: bool) -> ParsedText:
+        """Decide at the end about what is still held back."""
+        held = self._held
+        if held.has_valid_call:
+            return self._release(reasoning)
+        if held.calls:
+            self.unmet_requirement = join_errors(held.calls)
+        elif self._requires_call:
+            self.unmet_requirement = _NO_CALL
+        elif self._object is not None:
+            return ParsedText(reasoning, self._extract(self._object, truncated=truncated))
+        else:
+            return self._release(reasoning)
+        return ParsedText(reasoning)
 
     def _hold(self, raw: str, parsed: ParsedText) -> ParsedText:
         if not self.is_holding:
             return parsed
-        self._raw.append(raw)
-        self._text.append(parsed.text)
-        self._calls += parsed.calls
-        if self._requires_call and any(call.error is None for call in parsed.calls):
+        self._held.raw.append(raw)
+        self._held.text.append(parsed.text)
+        self._held.calls += parsed.calls
+        if self._is_decided:
             self.is_holding = False
-            return self.flush(parsed.reasoning)
+            return self._release(parsed.reasoning)
         return ParsedText(parsed.reasoning)
 
-    def _extract(self, extractor: ObjectExtractor) -> str:
-        found, problem = extractor.read("".join(self._text))
+    @property
+    def _is_decided(self) -> bool:
+        """Whether nothing that is held back can be corrected any more."""
+        if self._object is not None:
+            return False
+        if self._held.has_valid_call:
+            can_be_reasoning = self._reasoning is not None and not self._reasoning.has_ended
+            return self._held.is_blank or not can_be_reasoning
+        return not self._requires_call and not self._held.calls and not self._held.is_blank
+
+    def _extract(self, extractor: ObjectExtractor, *, truncated: bool) -> str:
+        found, problem = extractor.read("".join(self._held.text), truncated=truncated)
         if found is None:
             self.unmet_requirement = problem
             return ""
-        self._text.clear()
+        self._held.text.clear()
         return to_compact_json(found)
+
+    def _unescape(self, parsed: ParsedText) -> ParsedText:
+        """Undo the escape of control tokens, in text of which the next piece is yet to come."""
+        if not parsed.text and not parsed.calls:
+            return parsed
+        text = self._unescaper.feed(parsed.text) if parsed.text else ""
+        return ParsedText(parsed.reasoning, text, tuple(map(_unescape_call, parsed.calls)))
+
+
+def join_errors(calls: Iterable[Call]) -> str:
+    """What is wrong with invalid calls, a sentence for the model."""
+    return "; ".join(dict.fromkeys(call.error or "" for call in calls))
+
+
+def _unescape_call(call: Call) -> Call:
+    if "|>" not in call.raw:
+        return call
+    arguments = escape_strings(call.arguments, unescape_control_tokens)
+    return Call(call.name, arguments, unescape_control_tokens(call.raw), call.error)
 
 
 def parse_text(
@@ -123,11 +220,12 @@ def parse_text(
     """A complete response's text, parsed.
 
     Returns:
-        What it holds; what it lacks of the requirements, if anything; and the text to quote to the
-        model in a correction.
+        What it holds; what is wrong or missing, if anything; and the text to quote to the model in
+        a correction.
     """
+    reasoning, rest = split_reasoning(text) if parses_reasoning else ("", text)
     parser = TextParser(output, parses_reasoning=parses_reasoning)
-    parts = [parser.feed(text), parser.finish(truncated=truncated)]
+    parts = [ParsedText(reasoning), parser.feed(rest), parser.finish(truncated=truncated)]
     if parser.unmet_requirement is not None:
         parts.append(parser.flush())
     parsed = ParsedText(
@@ -135,4 +233,7 @@ def parse_text(
         "".join(part.text for part in parts),
         tuple(call for part in parts for call in part.calls),
     )
-    return parsed, parser.unmet_requirement, parser.raw_text
+    problem = parser.unmet_requirement
+    if problem is None and parsed.calls and all(call.error for call in parsed.calls):
+        return parsed, join_errors(parsed.calls), rest  # next to text, which nobody has seen yet
+    return parsed, problem, parser.raw_text

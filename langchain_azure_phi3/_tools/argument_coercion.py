@@ -7,8 +7,18 @@ the tool does not have are dropped. Nothing is filled in: missing arguments are 
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any, cast
 
+from langchain_azure_phi3._tools.enum_names import ENUM_NAMES
+from langchain_azure_phi3._tools.lenient_json import (
+    WrittenFloat,
+    WrittenInt,
+    parse_lenient_json,
+    to_plain,
+)
+from langchain_azure_phi3._tools.schema_cost import resolve_reference
 from langchain_azure_phi3._tools.schema_validation import CompiledSchema, compile_schema
 from langchain_azure_phi3._tools.tools import normalize_name, properties_of
 from langchain_azure_phi3._types import Json
@@ -18,7 +28,7 @@ _MAX_ERROR_LENGTH = 200
 _MAX_DEPTH = 32
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?([eE][+-]?\d{1,2})?")
 _BOOLEANS = {"true": True, "false": False}
-_NULL_WORDS = ("null", "none")
+_NULL_WORDS = ("null", "none", "")
 
 
 class ArgumentCoercer:
@@ -30,13 +40,30 @@ class ArgumentCoercer:
 
     def __init__(self, schema: Json) -> None:
         self._schema = schema if "type" in schema else {"type": "object", **schema}
+        # An OpenAI tool without parameters takes no arguments; a bare object takes any.
+        self._takes_nothing = not schema
 
-    def coerce(self, arguments: Json) -> Json:
-        """The arguments, coerced where that is unambiguous, without invented ones."""
+    def coerce(self, arguments: Json, *, keep_unknown: bool = False) -> Json:
+        """The arguments, coerced where that is unambiguous, without invented ones.
+
+        With `keep_unknown`, properties that the schema does not list stay.
+        """
+        if self._takes_nothing:
+            return {}
         if compile_schema(self._schema, self._schema) is None:
-            return arguments
-        coerced = _Coercion(self._schema).coerce(arguments, self._schema, 0)
-        return coerced if isinstance(coerced, dict) else arguments
+            return cast("Json", to_plain(arguments))
+        coercion = _Coercion(self._schema, keep_unknown=keep_unknown)
+        coerced = to_plain(coercion.coerce(arguments, self._schema, 0))
+        return cast("Json", coerced if isinstance(coerced, dict) else to_plain(arguments))
+
+    def is_emptied(self, arguments: Json, coerced: Json) -> bool:
+        """Whether nothing is left of arguments although the schema has properties for some."""
+        return bool(arguments and properties_of(self._schema)) and not coerced
+
+    def unknown_names(self, arguments: Json) -> str:
+        """A sentence about arguments of which none is known, without its full stop."""
+        known = ", ".join(properties_of(self._schema))
+        return f"There is no {', '.join(map(repr, arguments))}, only: {known}"
 
     def validate(self, arguments: Json) -> str | None:
         """What is wrong with the arguments, a sentence without its full stop; `None` if nothing."""
@@ -48,15 +75,16 @@ class ArgumentCoercer:
 class _Coercion:
     """One coercion of arguments, in which each part is fitted to the same branches only once."""
 
-    def __init__(self, root: Json) -> None:
+    def __init__(self, root: Json, *, keep_unknown: bool) -> None:
         self._root = root
+        self._keep_unknown = keep_unknown
         # By the ids of value and schema; the value is kept, so that no other one gets its id.
         self._branches: dict[tuple[int, int], tuple[Any, Any]] = {}
         self._compiled: dict[int, CompiledSchema | None] = {}
 
     def coerce(self, value: Any, schema: Any, depth: int) -> Any:
         """The value as a schema has it, as far as that is unambiguous."""
-        schema = _resolve(schema, self._root)
+        schema = resolve_reference(schema, self._root)
         if not isinstance(schema, dict) or depth > _MAX_DEPTH:
             return value
         for key in ("anyOf", "oneOf"):
@@ -66,40 +94,65 @@ class _Coercion:
         if isinstance(value, dict):
             return self._coerce_object(value, schema, depth)
         if isinstance(value, list):
-            return [self.coerce(item, schema.get("items"), depth + 1) for item in value]
+            return self._coerce_array(value, schema, depth)
         return value
 
     def _coerce_to_branch(self, value: Any, schema: Json, branches: list[Any], depth: int) -> Any:
         key = id(value), id(schema)
         if key not in self._branches:
-            self._branches[key] = value, self._first_fitting(value, schema, branches, depth)
+            self._branches[key] = value, self._best_fitting(value, schema, branches, depth)
         return self._branches[key][1]
 
-    def _first_fitting(self, value: Any, schema: Json, branches: list[Any], depth: int) -> Any:
-        """The value coerced to the first branch that accepts it; unchanged if it can stay."""
-        if not isinstance(value, dict | list) and self._accepts(value, schema):
-            return value
+    def _best_fitting(self, value: Any, schema: Json, branches: list[Any], depth: int) -> Any:
+        """The value coerced to the branch that keeps most of it; unchanged if it can stay.
+
+        Of branches that keep as much, it is one that changes nothing, else the first one.
+        """
+        if not isinstance(value, dict | list) and self._accepts(_as_number(value, schema), schema):
+            return _as_number(value, schema)
+        if _means_null(value) and self._accepts(None, schema):
+            return None
+        best, least_cost = value, None
         for branch in branches:
             coerced = self.coerce(value, branch, depth + 1)
-            if isinstance(branch, dict) and self._accepts(coerced, branch):
-                return coerced
-        return value
+            if not isinstance(branch, dict) or not self._accepts(coerced, branch):
+                continue
+            if coerced == {} and value:
+                continue  # nothing of the object is left
+            cost = max(0, _count_values(value) - _count_values(coerced)), coerced != value
+            if least_cost is None or cost < least_cost:
+                best, least_cost = coerced, cost
+        return best
+
+    def _coerce_array(self, value: list[Any], schema: Json, depth: int) -> list[Any]:
+        first = schema.get("prefixItems")
+        schemas = first if isinstance(first, list) else []
+        rest = [schema.get("items")] * (len(value) - len(schemas))
+        items = [
+            self.coerce(item, of_item, depth + 1)
+            for item, of_item in zip(value, [*schemas, *rest], strict=False)
+        ]
+        items += value[len(items) :]
+        return _without_duplicates(items) if schema.get("uniqueItems") is True else items
 
     def _coerce_object(self, value: Json, schema: Json, depth: int) -> Json:
-        if not isinstance(schema.get("properties"), dict):
-            return {} if depth == 0 and not _allows_more(schema) else value
         properties = properties_of(schema)
+        more = schema.get("additionalProperties")
+        is_free = not isinstance(schema.get("properties"), dict)
+        keeps_unknown = self._keep_unknown or is_free or _allows_more(schema)
         coerced: Json = {}
-        for name, given in _match_keys(value, properties).items():
+        for name, given in match_keys(value, properties).items():
             if name not in properties:
-                if _allows_more(schema):
-                    coerced[name] = given
+                if keeps_unknown:
+                    coerced[name] = self.coerce(given, more, depth + 1)
                 continue
             argument = self.coerce(given, properties[name], depth + 1)
-            if argument is None and self._null_means_omitted(name, schema):
+            is_absent = argument is None or (_means_null(argument) and _is_list(properties[name]))
+            if is_absent and self._null_means_omitted(name, schema):
                 continue
             coerced[name] = argument
-        return coerced
+        # At the top, arguments of which none is known are an error.
+        return coerced if coerced or depth == 0 or not properties else value
 
     def _null_means_omitted(self, name: str, schema: Json) -> bool:
         """Whether null means "not given", as small models write it for what they leave out."""
@@ -111,7 +164,7 @@ class _Coercion:
         if id(schema) not in self._compiled:
             self._compiled[id(schema)] = compile_schema(schema, self._root)
         compiled = self._compiled[id(schema)]
-        return compiled is None or compiled.accepts(value)
+        return compiled is None or compiled.accepts(to_plain(value))
 
 
 def _shorten(error: str) -> str:
@@ -129,33 +182,57 @@ def _allows_more(schema: Json) -> bool:
     )
 
 
-def _match_keys(value: Json, properties: Json) -> Json:
+def match_keys(value: Json, properties: Json) -> Json:
     """The object with its keys spelled as in the schema, where that is unambiguous."""
     spellings: dict[str, list[str]] = {}
     for name in properties:
-        spellings.setdefault(normalize_name(name), []).append(name)
+        spellings.setdefault(_normalize_key(name), []).append(name)
     matched: Json = {}
     for name, given in value.items():
-        similar = spellings.get(normalize_name(name), [])
+        similar = spellings.get(_normalize_key(name), [])
         target = similar[0] if name not in properties and len(similar) == 1 else name
         matched[name if target in value else target] = given
     return matched
 
 
-def _resolve(schema: Any, root: Json) -> Any:
-    """The schema that a local reference names; the reference itself if it names none."""
-    for _ in range(_MAX_DEPTH):
-        reference = schema.get("$ref") if isinstance(schema, dict) else None
-        if not isinstance(reference, str) or not reference.startswith("#/"):
-            return schema
-        found: Any = root
-        for part in reference[2:].split("/"):
-            name = part.replace("~1", "/").replace("~0", "~")
-            found = found.get(name) if isinstance(found, dict) else None
-        if found is None:
-            return schema
-        schema = found
-    return schema
+def _normalize_key(name: str) -> str:
+    """A key without case, dashes and underscores: models write `fullName` for `full_name`."""
+    return normalize_name(name).replace("_", "")
+
+
+def _count_values(value: Any) -> int:
+    """How many strings, numbers and booleans a value holds."""
+    if isinstance(value, dict):
+        return sum(map(_count_values, value.values()))
+    if isinstance(value, list):
+        return sum(map(_count_values, value))
+    return value is not None
+
+
+def _without_duplicates(items: list[Any]) -> list[Any]:
+    """The items of a set, each once."""
+    texts = [json.dumps(item, sort_keys=True) for item in items]
+    return list(dict(zip(reversed(texts), reversed(items), strict=True)).values())[::-1]
+
+
+def _means_null(value: Any) -> bool:
+    """Whether a text is a model's word for null, or empty."""
+    return isinstance(value, str) and value.strip().casefold() in _NULL_WORDS
+
+
+def _is_list(schema: Any) -> bool:
+    return isinstance(schema, dict) and _types(schema) == ("array",)
+
+
+def _as_number(value: Any, schema: Json) -> Any:
+    """A decimal number as text where the schema takes both and a float would lose digits."""
+    if not isinstance(value, WrittenFloat):
+        return value
+    with suppress(ArithmeticError):  # of an exponent that no number has
+        if Decimal(value.text) == Decimal(repr(float(value))):
+            return value
+    compiled = compile_schema(schema, schema)
+    return value.text if compiled is not None and compiled.accepts(value.text) else value
 
 
 def _types(schema: Json) -> tuple[str, ...]:
@@ -167,7 +244,7 @@ def _coerce_type(value: Any, schema: Json) -> Any:
     """The value as the schema's type, if it can only mean that."""
     choices = schema.get("enum")
     if isinstance(choices, list):
-        return _match_enum(value, choices)
+        return _match_enum(value, choices, schema.get(ENUM_NAMES, {}))
     types = _types(schema)
     if not types or _is_of_type(value, types):
         return int(value) if types == ("integer",) and isinstance(value, float) else value
@@ -175,8 +252,8 @@ def _coerce_type(value: Any, schema: Json) -> Any:
         coerced = _COERCIONS[name](value) if name in _COERCIONS else None
         if coerced is not None:
             return coerced
-    if "null" in types and isinstance(value, str) and value.strip().casefold() in _NULL_WORDS:
-        return None
+    if _means_null(value):
+        return None if "null" in types else value
     return _wrap_in_list(value, schema) if "array" in types and value is not None else value
 
 
@@ -186,14 +263,21 @@ def _wrap_in_list(value: Any, schema: Json) -> list[Any]:
     ]
 
 
-def _match_enum(value: Any, choices: list[Any]) -> Any:
-    """The choice that differs from the value only in what models get wrong; else the value."""
-    if value in choices or isinstance(value, dict | list | bool) or value is None:
+def _match_enum(value: Any, choices: list[Any], names: Json) -> Any:
+    """The choice that differs from the value only in what models get wrong, or that it names."""
+    if isinstance(value, dict | list | bool) or value is None:
         return value
-    matches = [
-        choice for choice in choices if normalize_name(str(choice)) == normalize_name(str(value))
-    ]
+    if any(choice == value and not isinstance(choice, bool) for choice in choices):
+        return value
+    text = normalize_name(_text_of(value))
+    matches = [choice for choice in choices if normalize_name(str(choice)) == text]
+    matches = matches or [names[name] for name in names if normalize_name(name) == text]
     return matches[0] if len(matches) == 1 else value
+
+
+def _text_of(value: Any) -> str:
+    """A string, or a number as the model wrote it."""
+    return value.text if isinstance(value, WrittenInt | WrittenFloat) else str(value)
 
 
 _PYTHON_TYPES: dict[str, Callable[[Any], bool]] = {
@@ -231,18 +315,17 @@ def _boolean(value: Any) -> bool | None:
 
 
 def _string(value: Any) -> str | None:
-    written = isinstance(value, int | float) and not isinstance(value, bool)
-    return json.dumps(value) if written else None
+    if isinstance(value, WrittenInt | WrittenFloat):
+        return value.text
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return json.dumps(value) if is_number else None
 
 
 def _structure(type_: type) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
-        if not isinstance(value, str):
+        if not isinstance(value, str) or value.lstrip()[:1] not in ("{", "["):
             return None
-        try:
-            parsed = json.loads(value, strict=False)
-        except (ValueError, RecursionError):
-            return None
+        parsed = parse_lenient_json(value, keep_number_text=True)
         return parsed if isinstance(parsed, type_) else None
 
     return read

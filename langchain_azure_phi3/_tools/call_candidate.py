@@ -50,9 +50,16 @@ class CandidateObject:
 class Nesting:
     """What is open around an object: tags, fences and arrays, and whether they mark calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, quoted: bool = False) -> None:
+        """`quoted`: what is in it is part of a sentence, a quotation or inline code."""
         self._open: list[TokenType] = []
         self.marked = False
+        self.quoted = quoted
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is open."""
+        return not self._open
 
     def __contains__(self, opener: TokenType) -> bool:
         return opener in self._open
@@ -79,3 +86,24 @@ class Nesting:
     def mark_following(self) -> None:
         """After a call: what is next to it in the same enclosure is meant as a call, too."""
         self.marked = bool(self._open)
+
+
+class Line:
+    """What stands before the current place on its line."""
+
+    def __init__(self) -> None:
+        self.is_blank = True
+        self.is_in_code = False  # between single backticks
+        self.is_quotation = False  # after Markdown's `>`
+        self.is_tagged = False  # after a tag that says that calls follow
+
+    def feed(self, text: str) -> None:
+        """Go on behind a piece of text."""
+        _, line_break, line = text.rpartition("\n")
+        if line_break:
+            self.is_blank = True
+            self.is_in_code = self.is_quotation = self.is_tagged = False
+        if self.is_blank:
+            self.is_quotation = line.lstrip().startswith(">")
+            self.is_blank = line == "" or line.isspace()
+        self.is_in_code ^= line.count("`") % 2 == 1

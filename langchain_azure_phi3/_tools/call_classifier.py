@@ -8,6 +8,7 @@ from langchain_azure_phi3._tools.tool_call_formats import (
     CALL_TYPES,
     NAME_KEYS,
     OTHER_KEYS,
+    STRICT_ARGUMENT_KEYS,
     WRAPPER_KEYS,
 )
 from langchain_azure_phi3._tools.tools import Tool, Toolbox, properties_of
@@ -73,11 +74,19 @@ class CallClassifier:
             self._end_key()
         elif quoted or not (char.isspace() or char in ",}"):
             self._key += char
-            if not any(key.startswith(self._key) for key in self._keys.known):
+            known = STRICT_ARGUMENT_KEYS if self._has_unknown_name else self._keys.known
+            if not any(key.startswith(self._key) for key in known):
                 self.classification = "data"
 
+    @property
+    def _has_unknown_name(self) -> bool:
+        """Whether no tool has the name, so that only its arguments may follow."""
+        return self.name != "" and self.classification == "open"
+
     def _end_key(self) -> None:
-        if self._key in self._keys.arguments:
+        if self._has_unknown_name and self._key not in STRICT_ARGUMENT_KEYS:
+            self.classification = "data"
+        elif self._key in self._keys.arguments:
             self.classification = "call"
         elif self._key not in self._keys.known:
             self.classification = "data"
@@ -85,7 +94,9 @@ class CallClassifier:
 
     def _feed_value(self, char: str, *, quoted: bool) -> None:
         if not quoted and char in "{[":
-            self._enter_value()
+            self._enter_value(char)
+        elif self._has_unknown_name and self._key in STRICT_ARGUMENT_KEYS:
+            self.classification = "open" if char.isspace() and not quoted else "data"
         elif self._key in self._keys.names:
             self.classification = "open" if char.isspace() else "data"
         elif self._key in NAME_KEYS or self._key == "type":
@@ -95,8 +106,10 @@ class CallClassifier:
                 self._value.append(char)
             self._judge_value(ended=self._quotes == 2 or (char == "}" and not quoted))
 
-    def _enter_value(self) -> None:
-        if self._key in WRAPPER_KEYS or self._key in self._keys.names:
+    def _enter_value(self, char: str) -> None:
+        if self._has_unknown_name:
+            self.classification = "call" if char == "{" else "data"
+        elif self._key in WRAPPER_KEYS or self._key in self._keys.names:
             self.classification = "call"
         elif self._key in NAME_KEYS or self._key == "type":
             self.classification = "data"
@@ -106,7 +119,7 @@ class CallClassifier:
             self._judge_value(ended=True)
 
     def _judge_value(self, *, ended: bool) -> None:
-        if self._key != "type" and self._any_name and not ended:
+        if not ended and (self._key == "name" or (self._key != "type" and self._any_name)):
             return  # any name counts, however long it gets
         value = "".join(self._value)
         if self._key == "type":
@@ -114,8 +127,10 @@ class CallClassifier:
             self.classification = "open" if fits else "data"
         elif ended:
             self.name = value
-            known = self._any_name or self._keys.tools.find(value) is not None
-            self.classification = "call" if known else "data"
+            if self._any_name or self._keys.tools.find(value) is not None:
+                self.classification = "call"
+            elif self._key != "name" or value == "":
+                self.classification = "data"
         elif not self._keys.tools.may_become(value):
             self.classification = "data"
 

@@ -1,19 +1,41 @@
 """JSON objects: the prompts for one, and the parser that finds it in an answer."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from langchain_azure_phi3._tools.argument_coercion import ArgumentCoercer
+from langchain_azure_phi3._tools.argument_coercion import ArgumentCoercer, match_keys
+from langchain_azure_phi3._tools.lenient_json import (
+    parse_prefix,
+    parse_strict_prefix,
+    to_plain,
+)
 from langchain_azure_phi3._tools.quoting import quote_rejected
 from langchain_azure_phi3._tools.schema_compaction import compact_schema, to_compact_json
-from langchain_azure_phi3._tools.tool_call_formats import parse_lenient_json
-from langchain_azure_phi3._tools.tools import properties_of
+from langchain_azure_phi3._tools.tool_call_formats import (
+    ARGUMENT_KEYS,
+    NAME_KEYS,
+    is_schema_of_properties,
+)
+from langchain_azure_phi3._tools.tools import normalize_name, properties_of
 from langchain_azure_phi3._types import Json
 
-_FENCED = re.compile(r"```[\w+-]*[ \t]*\n?(.*?)(?:```|\Z)", re.DOTALL)
+Check = Callable[[Json], str | None]
+"""What is wrong with an object, a sentence without its full stop; `None` if nothing."""
+
+TRUNCATED_OBJECT = "max_tokens cut off the JSON object: it is incomplete."
+
 _MAX_QUOTED = 600
-_MAX_CANDIDATES = 8
-_SCHEMA_KEYS = frozenset({"properties", "type", "required", "title", "description", "$defs"})
+# How many characters of candidates are read besides the text itself.
+_MIN_WORK = 20_000
+_MAX_UNWRAPPED = 3
+# Where an object may begin: braces in prose and code are followed by other characters.
+_OBJECT_START = re.compile(r"""\{(?=\s*(?:["'\u201c}{/#\\]|[\w$-]{1,60}\s*:))""")
+_FENCED_OBJECT = re.compile(r"```[\w+-]*\s*\[?\s*(?=\{)")
+# What models wrap an object in, besides its name.
+_WRAPPER_NAMES = frozenset(
+    {"result", "response", "answer", "output", "object", "data", "json", "value", "item"}
+)
 
 
 def instructions(schema: Json) -> str:
@@ -33,73 +55,144 @@ def correction(problem: str, wrote: str) -> str:
 class ObjectExtractor:
     """Finds the object that fits one schema in answers."""
 
-    def __init__(self, schema: Json) -> None:
-        self._schema = schema
-        self._coercer = ArgumentCoercer(schema)
+    def __init__(self, schema: Json, check: Check | None = None) -> None:
+        """Find objects of a schema.
 
-    def read(self, text: str) -> tuple[Json | None, str]:
-        """The object and an empty string; or `None` and what is wrong, for the model."""
-        problem = "The answer holds no JSON object."
-        for candidate in _candidates(text):
-            value = parse_lenient_json(candidate)
-            if not isinstance(value, dict):
-                continue
-            found, error = self._fit(value)
+        Args:
+            schema: The JSON schema; `{}` for any object.
+            check: What decides whether an object is valid, instead of the JSON schema: the user's
+                own model, which may accept more.
+        """
+        self._schema = schema
+        self._title = normalize_name(str(schema.get("title", "")))
+        self._coercer = ArgumentCoercer(schema)
+        self._check = check
+
+    def read(self, text: str, *, truncated: bool = False) -> tuple[Json | None, str]:
+        """The object and an empty string; or `None` and what is wrong, for the model.
+
+        Args:
+            text: The answer.
+            truncated: Whether it was cut off: an incomplete object is never completed.
+        """
+        problem = TRUNCATED_OBJECT if truncated else "The answer holds no JSON object."
+        for value in _objects(text, strict=truncated):
+            found, error = self.fit(value)
             if found is not None:
                 return found, ""
-            problem = error
+            problem = problem if truncated else error
         return None, problem
 
-    def _fit(self, value: Json) -> tuple[Json | None, str]:
-        if self._is_echo(value):
-            # Some models repeat the schema and put the values in place of its properties.
-            inner = value.get("properties")
-            value = inner if isinstance(inner, dict) else value
-            error = "That is the schema itself. Write an object that fits it."
-        else:
-            error = ""
+    def fit(self, value: Json) -> tuple[Json | None, str]:
+        """An object as the schema has it, and an empty string; or `None` and what is wrong."""
         if not self._schema:
-            return value, ""
-        coerced = self._coercer.coerce(value)
-        problem = self._coercer.validate(coerced)
-        return (None, error or f"{problem}.") if problem is not None else (coerced, "")
+            return to_plain(value), ""
+        problem = ""
+        for candidate in self._readings(value):
+            found, error = self._fit_one(candidate)
+            if found is not None:
+                return found, ""
+            problem = problem or error
+        if not problem:
+            problem = "That is the schema itself. Write an object that fits it."
+        return None, problem
 
-    def _is_echo(self, value: Json) -> bool:
-        return (
-            "properties" in value
-            and "properties" not in properties_of(self._schema)
-            and set(value) <= _SCHEMA_KEYS | {"additionalProperties"}
-        )
-
-
-def _candidates(text: str) -> Iterator[str]:
-    """The pieces of a text that may be the object, the most likely first."""
-    for found in _FENCED.finditer(text):
-        fenced = found[1].strip()
-        if fenced.startswith("{"):
-            yield _balanced(fenced, 0)
-    end = 0
-    for _ in range(_MAX_CANDIDATES):
-        start = text.find("{", end)
-        if start == -1:
+    def _readings(self, value: Json) -> Iterator[Json]:
+        """What an object may stand for, the most likely first: itself, or one within it."""
+        inner = value.get("properties")
+        if isinstance(inner, dict) and "properties" not in properties_of(self._schema):
+            # Some models repeat the schema and put the values in place of its properties.
+            if not is_schema_of_properties(inner):
+                yield inner
             return
-        piece = _balanced(text, start)
-        end = start + len(piece)
-        yield piece
+        called = self._arguments(value)
+        if called is not None:
+            yield called
+        if self._has_known_key(value):
+            yield value
+            return
+        wrapped = list(self._unwrapped(value))
+        yield from wrapped
+        yield value
+
+    def _arguments(self, value: Json) -> Json | None:
+        """The object where it is written as the arguments of a call of the schema."""
+        name = next((value[key] for key in NAME_KEYS if isinstance(value.get(key), str)), None)
+        if name is None or normalize_name(name) != self._title:
+            return None
+        given = (value[key] for key in ARGUMENT_KEYS if isinstance(value.get(key), dict))
+        return next(given, None)
+
+    def _unwrapped(self, value: Any, depth: int = 0) -> Iterator[Json]:
+        """Objects within an object of which no key is known, in lists of one, too."""
+        if depth > _MAX_UNWRAPPED:
+            return
+        if isinstance(value, list):
+            value = value[0] if len(value) == 1 else None
+        if not isinstance(value, dict):
+            return
+        if depth and self._has_known_key(value):
+            yield value
+            return
+        named = {name for name in value if self._is_wrapper(name)}
+        for name in sorted(value, key=lambda name: name not in named):
+            yield from self._unwrapped(value[name], depth + 1)
+
+    def _is_wrapper(self, name: str) -> bool:
+        return normalize_name(name) in _WRAPPER_NAMES | {self._title}
+
+    def _has_known_key(self, value: Json) -> bool:
+        properties = properties_of(self._schema)
+        return bool(properties.keys() & match_keys(value, properties).keys())
+
+    def _fit_one(self, value: Json) -> tuple[Json | None, str]:
+        coerced = self._coercer.coerce(value)
+        if self._check is None:
+            if self._coercer.is_emptied(value, coerced):
+                return None, f"{self._coercer.unknown_names(value)}."
+            problem = self._coercer.validate(coerced)
+            return (coerced, "") if problem is None else (None, f"{problem}.")
+        # With what the JSON schema does not list: names that only the user's model knows.
+        known = self._coercer.coerce(value, keep_unknown=True)
+        problems = []
+        for form in (known, coerced, to_plain(value)):
+            if form or not value:
+                problem = self._check(form)
+                if problem is None:
+                    return form, ""
+                problems.append(problem)
+        return None, f"{problems[0]}."
 
 
-def _balanced(text: str, start: int) -> str:
-    """From an opening brace to the one that closes it, or to the end."""
-    depth, quoted, at = 0, False, start
-    while at < len(text):
-        char = text[at]
-        if char == "\\" and quoted:
-            at += 1
-        elif char == '"':
-            quoted = not quoted
-        elif not quoted and char in "{}":
-            depth += 1 if char == "{" else -1
-            if depth == 0:
-                return text[start : at + 1]
-        at += 1
-    return text[start:]
+def _objects(text: str, *, strict: bool) -> Iterator[Json]:
+    """The objects in a text: first those at the beginning of fenced blocks, then all others.
+
+    Args:
+        text: An answer.
+        strict: Whether only complete JSON counts.
+    """
+    starts = [found.end() for found in _FENCED_OBJECT.finditer(text)]
+    starts += [found.start() for found in _OBJECT_START.finditer(text)]
+    read: set[int] = set()
+    end, work = 0, _MIN_WORK + 2 * len(text)
+    for start in starts:
+        is_inside = start < end and start not in read
+        if is_inside or start in read or work < 0:
+            continue
+        read.add(start)
+        value, stop = _parse_object(text, start, strict=strict)
+        work -= max(stop - start, 0)
+        if isinstance(value, dict):
+            end = stop
+            yield value
+
+
+def _parse_object(text: str, start: int, *, strict: bool) -> tuple[Any, int]:
+    """The object at an index, and where it ends; `None` and how far it was read."""
+    reached = start
+    for parse in (parse_strict_prefix,) if strict else (parse_strict_prefix, parse_prefix):
+        try:
+            return parse(text, start)
+        except ValueError as error:
+            reached = max(reached, getattr(error, "pos", len(text)))
+    return None, reached

@@ -36,6 +36,16 @@ class Token(NamedTuple):
     type: TokenType
     text: str = ""
 
+    @property
+    def is_control(self) -> bool:
+        """Whether it is a control token of the chat template, never to be shown as text."""
+        return self.type in (TokenType.OPENER, TokenType.CLOSER) and "|" in self.text
+
+    @property
+    def marks_call(self) -> bool:
+        """Whether it is a tag that says that calls follow."""
+        return self.type is TokenType.OPENER and self.text not in _AMBIGUOUS_TAGS
+
 
 class JsonReader(Protocol):
     """What `Lexer.json` needs to know of the JSON value that is being read."""
@@ -51,7 +61,7 @@ class JsonReader(Protocol):
 # Phi-4-mini was trained on <|tool_call|>, which its hosts' templates rename; vLLM's template for
 # it asks for functools; Foundry Local and servers for other models use the tags without bars.
 _TAGS = ("tool_call", "tool_calls", "function_call", "function_calls", "functioncall")
-_PLAIN_TAGS = (*_TAGS, "tools", "response")
+_PLAIN_TAGS = (*_TAGS, "toolcall", "TOOLCALL", "tools", "response")
 _FENCE = "```"
 _MARKERS: dict[str, TokenType] = {
     **dict.fromkeys((f"<|{tag}|>" for tag in _TAGS), TokenType.OPENER),
@@ -63,10 +73,11 @@ _MARKERS: dict[str, TokenType] = {
     **dict.fromkeys(
         (
             *("<|end|>", "<|endoftext|>", "<|assistant|>", "<|user|>"),
-            *("<|im_end|>", "<|im_start|>", "</s>"),
+            *("<|im_end|>", "<|im_start|>"),
         ),
         TokenType.CONTROL,
     ),
+    "</s>": TokenType.CLOSER,
     _FENCE: TokenType.FENCE,
 }
 _MARKER = re.compile("|".join(map(re.escape, _MARKERS)))
@@ -74,6 +85,9 @@ _LONGEST_MARKER = max(map(len, _MARKERS))
 _MARKER_STARTS = frozenset(
     marker[:length] for marker in _MARKERS for length in range(1, len(marker))
 )
+
+# Tags around which models also write other things than calls.
+_AMBIGUOUS_TAGS = frozenset({"<tools>", "<response>"})
 
 # The languages of fenced blocks that may hold a call; the first ones say that they do.
 CALL_LANGUAGES = frozenset(

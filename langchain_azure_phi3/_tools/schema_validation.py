@@ -11,6 +11,7 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from langchain_azure_phi3._tools.schema_cost import has_references, is_too_costly
 from langchain_azure_phi3._types import Json
 
 if TYPE_CHECKING:
@@ -62,15 +63,23 @@ class CompiledSchema:
         """
         self._document = document
         self._validator = _validator(document)
+        self._has_references = has_references(document)
 
     def accepts(self, value: Any) -> bool:
         """Whether a value is valid."""
-        return not _is_too_deep(value) and self._validator.is_valid(_without_surrogates(value))
+        if _is_too_deep(value) or self._is_too_costly(value):
+            return False
+        return self._validator.is_valid(_without_surrogates(value))
+
+    def _is_too_costly(self, value: Any) -> bool:
+        return self._has_references and is_too_costly(value, self._document)
 
     def errors(self, value: Any, limit: int) -> list[str]:
         """The first errors of a value, each with its place; none where it is valid."""
         if _is_too_deep(value):
             return ["This is nested too deeply"]
+        if self._is_too_costly(value):
+            return ["The tool's schema is too complex to check this in a bounded time"]
         if self.accepts(value):
             return []
         found = self._explainer.iter_errors(_without_surrogates(value))

@@ -1,18 +1,19 @@
 """Tool calls as JSON, in all forms in which models write them, normalized."""
 
-import json
-import re
 from collections.abc import Iterator
-from functools import cache
 from typing import Any
 
 from langchain_azure_phi3._tools.argument_coercion import ArgumentCoercer
+from langchain_azure_phi3._tools.lenient_json import parse_lenient_json, to_plain
 from langchain_azure_phi3._tools.tools import Call, Tool, Toolbox, properties_of
 from langchain_azure_phi3._types import Json
 
 # Keys that hold a tool's name, and those that hold its arguments, most reliable first. "action" and
 # "action_input" are those of LangChain's JSON agents, which models have seen in training.
-NAME_KEYS = ("name", "tool_name", "function_name", "tool", "action", "recipient_name", "function")
+NAME_KEYS = (
+    *("name", "tool_name", "function_name", "func_name", "tool", "action", "recipient_name"),
+    "function",
+)
 ARGUMENT_KEYS = (
     "arguments",
     "parameters",
@@ -23,18 +24,18 @@ ARGUMENT_KEYS = (
     "action_input",
     "kwargs",
 )
+# A bare object of exactly a name and one of these is a call also where no tool has the name.
+STRICT_ARGUMENT_KEYS = ("arguments", "parameters")
 WRAPPER_KEYS = ("tool_calls", "tool_call", "function_call", "function")
 OTHER_KEYS = ("type", "id", "index")
 CALL_TYPES = ("function", "function_call", "tool_call", "tool_use")
 
 # Keys of a tool's description that no call has.
 _SCHEMA_KEYS = frozenset({"properties", "$defs", "$schema"})
-_TRIPLE_QUOTED = re.compile(r'"""(.*?)"""', re.DOTALL)
+_PROPERTY_KEYS = frozenset({"type", "description", "anyOf", "oneOf", "allOf", "$ref", "enum"})
+_JSON_TYPES = ("string", "integer", "number", "boolean", "array", "object", "null", "dict")
 _MAX_WRAPPERS = 4
 _MAX_ENCODINGS = 3  # models encode arguments twice, rarely more often
-# The last two: json-repair takes a fenced object within a key for the key, and asserts that it is
-# a string; Python without assertions then finds that it cannot be a key.
-_REPAIR_ERRORS = (ValueError, RecursionError, AssertionError, TypeError)
 
 
 class CallNormalizer:
@@ -46,33 +47,37 @@ class CallNormalizer:
         self._only_tool = only_tool
         self._coercers: dict[str, ArgumentCoercer] = {}
 
-    def calls(self, raw: str, *, marked: bool) -> tuple[Call, ...]:
+    def calls(self, raw: str, *, marked: bool, in_array: bool = False) -> tuple[Call, ...]:
         """The calls in a JSON object; none when it is only data.
 
         Args:
             raw: The object's text, which may be nearly JSON.
             marked: Whether it is marked as a call, so that a mistake in it is an error.
+            in_array: Whether it stands in an array, where arguments do not stand alone.
         """
-        value = parse_lenient_json(raw)
+        value = parse_lenient_json(raw, keep_number_text=True)
         if not isinstance(value, dict):
             return (Call("", None, raw, "This is not a JSON object."),) if marked else ()
         found = tuple(
-            self._build_call(name, arguments, raw)
+            self.build_call(name, arguments, raw)
             for name, arguments in self._pairs(value, marked=marked, depth=0)
         )
         if found:
             return found
-        call = self._arguments_only(value, raw)
+        tools = self._tools.tools
+        is_sole = marked and len(tools) == 1 and not in_array
+        only_tool = tools[0] if is_sole else self._only_tool
+        call = None if only_tool is None else self._arguments_only(value, raw, only_tool)
         if call is not None:
             return (call,)
         return (self._missing_name(raw),) if marked else ()
 
-    def _arguments_only(self, value: Json, raw: str) -> Call | None:
+    def _arguments_only(self, value: Json, raw: str, only_tool: Tool) -> Call | None:
         """The object as the arguments of the only tool that may be called, if it fits them."""
-        if self._only_tool is None or _is_description(value):
+        if _is_description(value):
             return None
-        call = self._build_call(self._only_tool.name, value, raw)
-        properties = properties_of(self._only_tool.parameters)
+        call = self.build_call(only_tool.name, value, raw)
+        properties = properties_of(only_tool.parameters)
         is_meant = call.error is None and (bool(call.arguments) or not value)
         return call if is_meant or (properties and value.keys() <= properties.keys()) else None
 
@@ -102,7 +107,8 @@ class CallNormalizer:
                 continue
             tool = self._tools.find(name)
             arguments = self._arguments(value, key, tool)
-            if tool is None and not (marked and arguments is not _NO_ARGUMENTS):
+            is_meant = marked and arguments is not _NO_ARGUMENTS
+            if tool is None and not is_meant and not _is_name_and_arguments(value):
                 continue
             if arguments is _NOT_A_CALL and not marked:
                 continue
@@ -113,7 +119,7 @@ class CallNormalizer:
         for key in ARGUMENT_KEYS:
             if key in value:
                 echo = key == "parameters" and "description" in value
-                return _NOT_A_CALL if echo and _is_description(value[key]) else value[key]
+                return _echoed_arguments(value[key]) if echo else value[key]
         rest = {
             key: given for key, given in value.items() if key != name_key and key not in OTHER_KEYS
         }
@@ -125,27 +131,38 @@ class CallNormalizer:
 
     def _name_as_key(self, value: Json) -> Iterator[tuple[str, Any]]:
         """{"get_weather": {"city": "Paris"}}: Phi-4-mini's, in onnxruntime-genai#1334."""
+        only_tool = self._only_tool
+        if only_tool is not None and value.keys() <= properties_of(only_tool.parameters).keys():
+            return  # arguments, one of which has the name of the tool
         if value and all(
             self._tools.find(name) is not None and isinstance(given, dict)
             for name, given in value.items()
         ):
             yield from value.items()
 
-    def _build_call(self, name: str, arguments: Any, raw: str) -> Call:
+    def build_call(self, name: str, arguments: Any, raw: str) -> Call:
+        """The call of a tool with arguments in any form; `raw`: its text."""
         tool = self._tools.find(name)
         if tool is None:
             names = ", ".join(tool.name for tool in self._tools.tools)
             return Call(
                 name, to_object(arguments), raw, f"There is no tool {name!r}, only: {names}."
             )
-        given = to_object(arguments)
+        if arguments is _NOT_A_CALL:
+            return Call(tool.name, None, raw, "This describes the tool instead of calling it.")
+        given = _to_written_object(arguments)
         if given is None:
             return Call(tool.name, None, raw, "The arguments are not a JSON object.")
         coercer = self._coercers.get(tool.name)
         if coercer is None:
             coercer = self._coercers[tool.name] = ArgumentCoercer(tool.parameters)
         coerced = coercer.coerce(given)
-        return Call(tool.name, coerced, raw, coercer.validate(coerced))
+        if coercer.is_emptied(given, coerced):
+            return Call(tool.name, to_plain(given), raw, coercer.unknown_names(given))
+        problem = coercer.validate(coerced)
+        # Of a wrong call all is shown, also what the tool does not have.
+        arguments = coerced if problem is None else coercer.coerce(given, keep_unknown=True)
+        return Call(tool.name, arguments, raw, problem)
 
     def _missing_name(self, raw: str) -> Call:
         names = ", ".join(tool.name for tool in self._tools.tools)
@@ -160,45 +177,54 @@ _NO_ARGUMENTS = _Absent()
 _NOT_A_CALL = _Absent()
 
 
+def _is_name_and_arguments(value: Json) -> bool:
+    """Whether an object is exactly a name and arguments."""
+    keys = value.keys()
+    given = (value[key] for key in STRICT_ARGUMENT_KEYS if keys == {"name", key})
+    return bool(value.get("name")) and isinstance(next(given, None), dict)
+
+
+def _echoed_arguments(parameters: Any) -> Any:
+    """The parameters of a repeated description: arguments, perhaps written in its `properties`."""
+    if not _is_description(parameters):
+        return parameters
+    inner = parameters.get("properties")
+    is_filled_in = isinstance(inner, dict) and not is_schema_of_properties(inner)
+    return inner if is_filled_in else _NOT_A_CALL
+
+
 def _is_description(value: Any) -> bool:
     """Whether an object is a schema: the tool's description repeated rather than a call."""
     return isinstance(value, dict) and (
-        bool(value.keys() & _SCHEMA_KEYS) and value.get("type") in ("object", None)
+        bool(value.keys() & _SCHEMA_KEYS) and value.get("type") in ("object", "dict", None)
+    )
+
+
+def is_schema_of_properties(properties: Json) -> bool:
+    """Whether the `properties` of a repeated schema are still schemas, rather than values."""
+    return all(
+        value in _JSON_TYPES
+        if isinstance(value, str)
+        else isinstance(value, dict) and bool(value.keys() & _PROPERTY_KEYS)
+        for value in properties.values()
     )
 
 
 def to_object(arguments: Any) -> Json | None:
     """Arguments as an object, also from a JSON string, from null and from a list of one."""
+    written = _to_written_object(arguments)
+    return None if written is None else to_plain(written)
+
+
+def _to_written_object(arguments: Any) -> Json | None:
     if arguments is None:
         return {}
     for _ in range(_MAX_ENCODINGS):
         if not isinstance(arguments, str):
             break
         text = arguments.strip()
-        arguments = {} if text in ("", "null", "None") else parse_lenient_json(text)
+        is_absent = text in ("", "null", "None")
+        arguments = {} if is_absent else parse_lenient_json(text, keep_number_text=True)
     if isinstance(arguments, list) and len(arguments) <= 1:
         arguments = arguments[0] if arguments else {}
     return arguments if isinstance(arguments, dict) else None
-
-
-def parse_lenient_json(text: str) -> Any:
-    """The JSON value of a text that is JSON or nearly so; `None` if it is neither."""
-    try:
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
-        return _repair(_TRIPLE_QUOTED.sub(lambda quoted: json.dumps(quoted[1]), text))
-
-
-def _repair(text: str) -> Any:
-    try:
-        return _repair_json()(text, return_objects=True, skip_json_loads=True)
-    except _REPAIR_ERRORS:
-        return None
-
-
-@cache
-def _repair_json() -> Any:
-    """json-repair's function, imported when a text first needs it."""
-    from json_repair import repair_json
-
-    return repair_json

@@ -3,15 +3,19 @@
 `Lexer` cuts the answer into tokens and holds back only what may still become a marker; the parser
 decides which tokens are text and which belong to calls, by a table of `(state, token)`. Text is
 held back only while it may still become a call. Not passed on, besides the calls themselves: what
-marks or separates them (tags, fences, brackets, commas, white space), and control tokens of the
-chat template at the beginning, at the end or next to a call.
+marks or separates them (tags, fences, brackets, commas, white space), the chat template's tags of
+calls, and its other control tokens at the beginning, at the end or next to a call.
+
+A call that the model merely quotes is text. Unless a call is required, it counts only where it
+stands alone: on lines of its own, in a fence of its own, or between tags that are not in inline
+code or a quotation.
 """
 
 from collections.abc import Callable, Iterable
 from enum import IntEnum, auto
 from typing import NamedTuple
 
-from langchain_azure_phi3._tools.call_candidate import CandidateObject, Nesting
+from langchain_azure_phi3._tools.call_candidate import CandidateObject, Line, Nesting
 from langchain_azure_phi3._tools.call_classifier import CallClassifier, CallKeys
 from langchain_azure_phi3._tools.json_scanner import JsonScanner
 from langchain_azure_phi3._tools.lexer import (
@@ -89,6 +93,7 @@ class ToolCallParser:
         self._lexer.end()
         self._parse()
         self._handle(Token(TokenType.TRUNCATED if truncated else TokenType.END))
+        self._output.confirm()
         return self._output.take()
 
     def _parse(self) -> None:
@@ -116,12 +121,31 @@ class ToolCallParser:
         return State.START
 
     def _hold_separators(self, token: Token) -> State:
+        if "\n" in token.text:
+            self._output.confirm()
         if "]" in token.text:
             self._nesting.close_arrays()
         return self._hold(token)
 
+    def _hold_after_call(self, token: Token) -> State:
+        self._output.confirm()
+        return self._hold(token)
+
+    def _begin_in_text(self, token: Token) -> State:
+        """What may begin a call, after text: as elsewhere, but it may be a mere quotation."""
+        line = self._output.line
+        if token.is_control or token.marks_call or token.type is TokenType.FENCE:
+            quoted = line.is_in_code or line.is_quotation
+        else:
+            quoted = not line.is_blank and not line.is_tagged
+        if quoted and token.type in (TokenType.OPENER, TokenType.FENCE):
+            return self._emit(token)
+        self._nesting = Nesting(quoted=quoted and not self._required)
+        return _BEGINNINGS[token.type](self, token)
+
     def _open_tag(self, token: Token) -> State:
-        self._nesting.open(token.type, marked=True)
+        self._output.confirm()
+        self._nesting.open(token.type, marked=token.marks_call)
         self._held.append(token)
         return State.OPENED
 
@@ -131,6 +155,7 @@ class ToolCallParser:
         return State.OPENED
 
     def _open_fence(self, token: Token) -> State:
+        self._output.confirm()
         self._held.append(token)
         return State.LANGUAGE
 
@@ -138,6 +163,7 @@ class ToolCallParser:
         """A fence after a call: the end of its own, or another one."""
         if TokenType.FENCE not in self._nesting:
             return self._open_fence(token)
+        self._output.confirm()
         self._nesting.close_all()
         return State.AFTER_CALL
 
@@ -201,20 +227,30 @@ class ToolCallParser:
 
     def _release(self, _: Token) -> State:
         """Text follows: emit what stood before it, without what belongs to a call."""
-        held = "".join(token.text for token in self._held)
+        held = self._text_of_held()
         if self._state is State.AFTER_CALL:
-            held = "" if self._output.is_blank else held[len(held.rstrip()) :]
+            is_text = self._output.reject_pending()
+            blank = "" if self._output.is_blank else held[len(held.rstrip()) :]
+            held = held if is_text else blank
         elif self._output.last_char == "":
-            held = "".join(t.text for t in self._held if t.type is TokenType.SPACE)
+            shown = (TokenType.SPACE, TokenType.CLOSER)
+            held = "".join(t.text for t in self._held if t.type in shown and not t.is_control)
         self._output.emit(held)
         return self._leave(State.CODE if TokenType.FENCE in self._nesting else State.TEXT)
 
     def _end_at_start(self, token: Token) -> State:
-        """The answer ends: drop control tokens, keep an answer of mere white space."""
-        return self._release(token) if self._output.last_char == "" else self._end(token)
+        """The answer ends: drop control tokens, keep tags and an answer of mere white space."""
+        is_tag = any(t.type is TokenType.CLOSER and not t.is_control for t in self._held)
+        if is_tag:
+            self._held = [t for t in self._held if t.type is not TokenType.CONTROL]
+        has_text = self._output.last_char != ""
+        return self._end(token) if has_text and not is_tag else self._release(token)
 
     def _end(self, _: Token) -> State:
         return self._leave(State.TEXT)
+
+    def _text_of_held(self) -> str:
+        return "".join(token.text for token in self._held if not token.is_control)
 
     def _end_in_object(self, _: Token) -> State:
         """The answer ends within an object: a call without its last brackets, or half a call."""
@@ -229,24 +265,35 @@ class ToolCallParser:
 
     def _complete(self) -> State:
         """The object is complete: a call, or text after all."""
+        if self._nesting.quoted:
+            return self._reject()
         marked = self._nesting.marked or self._required
-        calls = self._normalizer.calls("".join(self._object.pieces), marked=marked)
+        calls = self._normalizer.calls(
+            "".join(self._object.pieces), marked=marked, in_array=self._nesting.arrays > 0
+        )
         return self._accept(calls) if calls else self._reject()
 
     def _accept_truncated(self) -> State:
+        if self._nesting.quoted:
+            return self._reject()
         name, raw = self._object.name, "".join(self._object.pieces)
         tool = self._keys.tools.find(name)
         return self._accept([Call(name if tool is None else tool.name, None, raw, TRUNCATED)])
 
     def _accept(self, calls: Iterable[Call]) -> State:
-        self._output.calls.extend(calls)
+        is_enclosed = TokenType.OPENER in self._nesting or TokenType.FENCE in self._nesting
+        is_alone = self._required or is_enclosed
+        text = self._text_of_held() + "".join(self._object.pieces)
+        self._output.add(calls, text, is_pending=not is_alone)
         self._held.clear()
         self._nesting.mark_following()
         return State.AFTER_CALL
 
     def _reject(self) -> State:
         """What was held is text; so is the rest of a fenced block or of other JSON."""
-        self._output.emit("".join(token.text for token in self._held))
+        self._output.reject_pending()
+        self._output.emit(self._text_of_held())
+        self._output.line.is_tagged |= any(token.is_control for token in self._held)
         if self._state is not State.OBJECT:
             return self._leave(State.CODE if TokenType.FENCE in self._nesting else State.TEXT)
         self._output.emit("".join(self._object.pieces))
@@ -265,9 +312,12 @@ class _Output:
     """What was found since it was last taken."""
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
         self.last_char = ""  # of all text that was ever emitted
+        self.line = Line()
         self._text: list[str] = []
+        self._calls: list[Call] = []
+        self._pending: list[Call] = []  # calls, unless text follows on their line
+        self._pending_text = ""
 
     @property
     def is_blank(self) -> bool:
@@ -279,11 +329,33 @@ class _Output:
         if text:
             self._text.append(text)
             self.last_char = text[-1]
+            self.line.feed(text)
+
+    def add(self, calls: Iterable[Call], text: str, *, is_pending: bool) -> None:
+        """Add calls, and the text that they are if they turn out to be part of a sentence."""
+        if not is_pending:
+            self.confirm()
+            self._calls += calls
+            return
+        self._pending += calls
+        self._pending_text += text
+
+    def confirm(self) -> None:
+        """Nothing but calls stands on the line."""
+        self._calls += self._pending
+        self._pending, self._pending_text = [], ""
+
+    def reject_pending(self) -> bool:
+        """Text follows on the line of calls: they are text, too. Whether there were any."""
+        text = self._pending_text
+        self._pending, self._pending_text = [], ""
+        self.emit(text)
+        return text != ""
 
     def take(self) -> ParseResult:
         """Hand over what was found."""
-        result = ParseResult("".join(self._text), tuple(self.calls))
-        self._text, self.calls = [], []
+        result = ParseResult("".join(self._text), tuple(self._calls))
+        self._text, self._calls = [], []
         return result
 
 
@@ -320,7 +392,7 @@ _TRANSITIONS: dict[State, dict[TokenType, _Transition]] = {
         TokenType.TRUNCATED: ToolCallParser._end_at_start,
     },
     State.TEXT: {
-        **_BEGINNINGS,
+        **dict.fromkeys(_BEGINNINGS, ToolCallParser._begin_in_text),
         TokenType.TEXT: ToolCallParser._emit,
         TokenType.CLOSER: ToolCallParser._hold_at_start,
         TokenType.CONTROL: ToolCallParser._hold_at_start,
@@ -330,8 +402,8 @@ _TRANSITIONS: dict[State, dict[TokenType, _Transition]] = {
     State.AFTER_CALL: {
         **_BEGINNINGS,
         TokenType.SPACE: ToolCallParser._hold_separators,
-        TokenType.CLOSER: ToolCallParser._hold,
-        TokenType.CONTROL: ToolCallParser._hold,
+        TokenType.CLOSER: ToolCallParser._hold_after_call,
+        TokenType.CONTROL: ToolCallParser._hold_after_call,
         TokenType.FENCE: ToolCallParser._close_fence,
         TokenType.OTHER: ToolCallParser._release,
         TokenType.END: ToolCallParser._end,

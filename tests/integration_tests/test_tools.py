@@ -231,11 +231,15 @@ async def test_impossible_call_is_invalid_with_its_reason(
     for mode in CALL_MODES:
         phi.script('{"name": "weather", "arguments": {"days": [1]}}')
 
-        answer = await call_model(model.bind_tools([weather]), mode, "Weather?")
+        bound = model.bind_tools([weather]).bind(max_corrections=0)
+        answer = await call_model(bound, mode, "Weather?")
 
         assert [] == answer.tool_calls, mode
         (invalid,) = answer.invalid_tool_calls
-        assert ("weather", '{"days": [1]}') == (invalid["name"], json.loads(str(invalid["args"])))
+        arguments = json.loads(str(invalid["args"]))
+        if isinstance(arguments, str):  # LangChain takes an object in a stream for a valid call
+            arguments = json.loads(arguments)
+        assert ("weather", {"days": [1]}) == (invalid["name"], arguments)
         reason = answer.response_metadata["tool_call_errors"][invalid["id"]]
         assert '"city" is a required property' in reason
 

@@ -1,5 +1,6 @@
 """Streams become LangChain's chunks, which add up to the complete response."""
 
+import json
 from typing import Any
 
 import pytest
@@ -196,10 +197,14 @@ def test_score_route_can_stand_for_a_stream() -> None:
 
 
 def test_required_output_is_held_until_it_is_there() -> None:
-    """Of a call the rest streams again; of an object only the end tells."""
-    pieces = ["I ", "look. ", WEATHER_CALL, " Done."]
-    for call, expected in ((REQUIRED, [True] * 2 + [False] * 2), (AUTO, [False] * 4)):
-        assembler = StreamAssembler(chat_request(call))
+    """After text, which may be reasoning, only the end tells; optional calls hold no text."""
+    for call, pieces, expected in (
+        (REQUIRED, [WEATHER_CALL, " Done."], [False] * 2),
+        (REQUIRED, ["I ", "look. ", WEATHER_CALL, " Done."], [True] * 4),
+        (AUTO, ["I ", "look. ", WEATHER_CALL, " Done."], [False] * 4),
+        (AUTO, ['{"name": "dice", "arguments": {}}\n', "Done."], [True] * 2),
+    ):
+        assembler = StreamAssembler(chat_request(call), corrects=True)
         holding = []
         for each in deltas(*pieces)[:-1]:
             assembler.feed(each, INFO)
@@ -255,6 +260,15 @@ ANSWERS: list[tuple[str, Json, str, str]] = [
 ]
 
 
+def _decode(arguments: str) -> Any:
+    """Arguments without the JSON string that streams need around them."""
+    try:
+        decoded = json.loads(arguments)
+    except ValueError:
+        return arguments
+    return _decode(decoded) if isinstance(decoded, str) else decoded
+
+
 def _summary(generation: Any) -> Json:
     """A generation without generated ids and without what only streams or only responses have."""
     message = ai(generation)
@@ -265,7 +279,7 @@ def _summary(generation: Any) -> Json:
         "text": message.content,
         "extra": message.additional_kwargs,
         "calls": [(call["name"], call["args"]) for call in message.tool_calls],
-        "invalid": [(call["name"], call["args"]) for call in message.invalid_tool_calls],
+        "invalid": [(c["name"], _decode(str(c["args"]))) for c in message.invalid_tool_calls],
         "errors": list(errors.values()),
         "metadata": metadata,
         "info": generation.generation_info,
@@ -274,7 +288,7 @@ def _summary(generation: Any) -> Json:
 
 def _streamed(request: ChatRequest, pieces: list[str], reason: str) -> tuple[Json, Any, str]:
     """A stream's summary, what it lacks, and its text to quote."""
-    assembler = StreamAssembler(request)
+    assembler = StreamAssembler(request, corrects=True)
     chunks = [c for each in deltas(*pieces, reason=reason) for c in assembler.feed(each, INFO)]
     chunks += assembler.finish()
     return _summary(merge(chunks)), assembler.unmet_requirement, assembler.raw_text

@@ -176,8 +176,9 @@ def test_held_text_is_released_as_soon_as_possible() -> None:
         ("```json\n", "4"),
         ("{", "x"),
         ('{"n', "u"),
-        ('{"name": "', "A"),
-        ('{"name": "get_', "x"),
+        ('{"name": "Ann", "a', "g"),
+        ('{"name": "Ann", "arguments": ', '"'),
+        ('{"tool": "get_', "x"),
         ('{"type": "', "o"),
         ('{"type": "fun', '"'),
         ('{"id": 1, "t', "i"),
@@ -298,7 +299,7 @@ def test_a_marked_object_without_call_is_an_error() -> None:
         ),
         (
             f"<|tool_call|>{json.dumps(description)}<|/tool_call|>",
-            "The arguments are not a JSON object.",
+            "This describes the tool instead of calling it.",
         ),
         (
             f'{{"name": "search", "arguments": "{"[" * 3000}"}}',

@@ -73,9 +73,10 @@ def test_the_prompted_form_is_parsed(tool_format: str, choice: str) -> None:
     assert form in instructions(tools, choice=choice, tool_format=tool_format)
 
     written = form.replace("TOOL", "list_orders_1").replace("ARGUMENT", "customer_id")
-    result = ToolCallParser(tools, required=False).feed(written)
+    parser = ToolCallParser(tools, required=False)
+    calls = parser.feed(written).calls + parser.finish().calls
 
-    assert [(call.name, call.arguments) for call in result.calls] == [
+    assert [(call.name, call.arguments) for call in calls] == [
         ("list_orders_1", {"customer_id": "VALUE"})
     ]
 
