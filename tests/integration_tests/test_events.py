@@ -106,7 +106,9 @@ def comparable(message: AIMessage) -> dict[str, Any]:
         "text": message.text,
         "reasoning": message.additional_kwargs.get("reasoning_content"),
         "calls": [(call["name"], call["args"]) for call in message.tool_calls],
-        "invalid": [(call["name"], plain_args(call["args"])) for call in message.invalid_tool_calls],
+        "invalid": [
+            (call["name"], plain_args(call["args"])) for call in message.invalid_tool_calls
+        ],
         "usage": message.usage_metadata,
         "finish_reason": metadata["finish_reason"],
         "model_name": metadata["model_name"],
