@@ -347,10 +347,9 @@ async def _close_with_loop(client: AsyncClient) -> AsyncGenerator[None, None]:
 
 
 def _make_client() -> Client:
+    proxied = _make_httpx_client() if _has_proxy() else None
     direct = LeanClient(httpx.HTTPTransport(verify=ssl_context(), limits=LIMITS))
-    if not _has_proxy():
-        return direct
-    return ProxyClient(_make_httpx_client(), direct)
+    return direct if proxied is None else ProxyClient(proxied, direct)
 
 
 def _make_httpx_client() -> httpx.Client:
@@ -364,10 +363,9 @@ def _make_async_client() -> AsyncClient:
         from langchain_azure_phi3._http.aiohttp_transport import AiohttpTransport
     except OSError as problem:  # aiohttp sets up TLS when it is imported
         raise _certificate_error(problem) from None
+    proxied = _make_async_httpx_client() if _has_proxy() else None
     direct = AsyncLeanClient(AiohttpTransport(LIMITS))
-    if not _has_proxy():
-        return direct
-    return AsyncProxyClient(_make_async_httpx_client(), direct)
+    return direct if proxied is None else AsyncProxyClient(proxied, direct)
 
 
 def _make_async_httpx_client() -> httpx.AsyncClient:

@@ -12,7 +12,7 @@ from langchain_azure_phi3._http.error_mapping import map_error_response
 from langchain_azure_phi3._http.json_codec import encode
 from langchain_azure_phi3._http.redaction import find_secrets, redact
 from langchain_azure_phi3._http.retries import RetryPolicy
-from langchain_azure_phi3._http.retry_state import Quota, RetryState
+from langchain_azure_phi3._http.retry_state import Quota
 from langchain_azure_phi3._http.routes import Route
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import (
@@ -92,10 +92,6 @@ class Connection:
         quota = (str(url), "", model or "", self.auth.identity)
         parts = {"method": "GET", "headers": merged, "content": b"", **self._timeouts}
         return HttpRequest(parts, quota)
-
-    def retry_state(self, request: HttpRequest) -> RetryState:
-        """The state of a request before its first attempt."""
-        return RetryState(request.quota, request.alternate_url, self.retries)
 
     # Made once: httpx takes as long for headers as for the request.
 

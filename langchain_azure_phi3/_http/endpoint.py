@@ -50,11 +50,10 @@ def _log_delay(delay: float, state: RetryState) -> None:
     )
 
 
-def _check_size(content: bytearray) -> None:
-    if len(content) > MAX_BODY_BYTES:
-        raise InvalidResponseError(
-            f"The response is larger than {MAX_BODY_BYTES:,} bytes; it was dropped."
-        )
+def _too_large() -> InvalidResponseError:
+    return InvalidResponseError(
+        f"The response is larger than {MAX_BODY_BYTES:,} bytes; it was dropped."
+    )
 
 
 class Endpoint:
@@ -91,7 +90,7 @@ class Endpoint:
         return Stream(self, self._connection.chat_request(payload, headers))
 
     def _read_json(self, request: HttpRequest) -> JsonResponse:
-        state = self._connection.retry_state(request)
+        state = RetryState(request.quota, request.alternate_url, self._connection.retries)
         with BorrowedClient(self.own) as client:
             while True:
                 response, info = self.send(client, request, state)
@@ -109,7 +108,8 @@ class Endpoint:
                 pieces = transfer.iter_body(response, info.headers)
                 for piece in pieces:
                     content += piece
-                    _check_size(content)
+                    if len(content) > MAX_BODY_BYTES:
+                        raise _too_large()
         finally:
             transfer.close(response, pieces)
         return bytes(content)
@@ -119,7 +119,7 @@ class Endpoint:
     ) -> tuple[httpx.Response, ResponseInfo]:
         """An open, successful response, after as many attempts as it takes; `state` counts them."""
         if state is None:
-            state = self._connection.retry_state(request)
+            state = RetryState(request.quota, request.alternate_url, self._connection.retries)
         while True:
             if (delay := state.delay()) is not None:
                 _log_delay(delay, state)
@@ -244,7 +244,7 @@ class AsyncEndpoint:
         return AsyncStream(self, self._connection.chat_request(payload, headers))
 
     async def _read_json(self, request: HttpRequest) -> JsonResponse:
-        state = self._connection.retry_state(request)
+        state = RetryState(request.quota, request.alternate_url, self._connection.retries)
         async with BorrowedAsyncClient(self.own) as client:
             while True:
                 response, info = await self.send(client, request, state)
@@ -262,7 +262,8 @@ class AsyncEndpoint:
                 pieces = transfer.aiter_body(response, info.headers)
                 async for piece in pieces:
                     content += piece
-                    _check_size(content)
+                    if len(content) > MAX_BODY_BYTES:
+                        raise _too_large()
         finally:
             await transfer.aclose(response, pieces)
         return bytes(content)
@@ -272,7 +273,7 @@ class AsyncEndpoint:
     ) -> tuple[httpx.Response, ResponseInfo]:
         """An open, successful response, after as many attempts as it takes; `state` counts them."""
         if state is None:
-            state = self._connection.retry_state(request)
+            state = RetryState(request.quota, request.alternate_url, self._connection.retries)
         while True:
             if (delay := state.delay()) is not None:
                 _log_delay(delay, state)

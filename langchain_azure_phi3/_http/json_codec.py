@@ -52,13 +52,10 @@ def decode(content: bytes) -> Any:
         ValueError: It is not JSON.
     """
     try:
-        return _decode_strictly(content)
+        # Few values repeat.
+        return from_json(content.removeprefix(BOM_UTF8), cache_strings="keys")
     except ValueError:
         return _decode_with(SurrogateJoiner().join, content)
-
-
-def _decode_strictly(content: bytes) -> Any:
-    return from_json(content.removeprefix(BOM_UTF8), cache_strings="keys")  # few values repeat
 
 
 def _decode_with(join: Callable[[Any], Any], content: bytes) -> Any:
@@ -120,7 +117,7 @@ class EventDecoder:
         """
         try:
             if not self._joiner.is_holding:
-                return _decode_strictly(content)
+                return from_json(content.removeprefix(BOM_UTF8), cache_strings="keys")
         except ValueError:
             pass  # read again, less strictly
         return _decode_with(self._joiner.join_event, content)
