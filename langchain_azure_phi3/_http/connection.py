@@ -1,5 +1,6 @@
 """How to reach one deployment: its requests, and what their failures mean."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,6 +27,9 @@ from langchain_azure_phi3.errors import (
 
 _USER_AGENT = f"langchain-azure-phi3/{version('langchain-azure-phi3')}"
 _DEPLOYMENT = "azureml-model-deployment"
+
+UNSENDABLE_HEADER = "The request cannot be sent: a header holds characters that HTTP cannot carry."
+_CONTROL_CHARACTER = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True, repr=False)  # headers may hold a gateway's key
@@ -114,7 +118,11 @@ class Connection:
             **{name.lower(): value for name, value in self.headers.items()},
         }
         with SENDING:
-            return httpx.Headers(names)
+            headers = httpx.Headers(names)
+        # The oldest aiohttp that is allowed sends them.
+        if any(_CONTROL_CHARACTER.search(value) for _, value in headers.raw):
+            raise InvalidInputError(UNSENDABLE_HEADER)
+        return headers
 
     @cached_property
     def _deployment(self) -> str:
@@ -186,9 +194,7 @@ class MapHttpxErrors:
     def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
         if isinstance(problem, UnicodeEncodeError | httpx.LocalProtocolError):
             # Both quote the header, which may be a secret.
-            raise InvalidInputError(
-                "The request cannot be sent: a header holds characters that HTTP cannot carry."
-            ) from None
+            raise InvalidInputError(UNSENDABLE_HEADER) from None
         if isinstance(problem, httpx.RequestError):
             _strip_auth(problem)
             raise _to_phi_error(problem, receiving=self._receiving) from problem

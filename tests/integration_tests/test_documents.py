@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import langchain_azure_phi3
 from langchain_azure_phi3 import models
 from langchain_azure_phi3.emulator import Emulator
 
@@ -97,7 +98,7 @@ def test_relative_links_lead_to_files() -> None:
 def test_architecture_page_lists_every_module() -> None:
     """Each in the tree, and none that does not exist."""
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    package = (ROOT / "langchain_azure_phi3").rglob("*.py")
+    package = Path(langchain_azure_phi3.__file__).parent.rglob("*.py")
 
     listed = Counter(re.findall(r"── (\w+\.py) ", page))
     assert listed == Counter(path.name for path in package if path.name != "__init__.py")
