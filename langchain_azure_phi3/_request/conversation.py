@@ -176,7 +176,7 @@ class _ConversationWriter:
         return self._options.control_tokens == "escape"
 
     def _escape(self, text: str) -> str:
-        return escape_control_tokens(text) if self._escapes else text
+        return escape_control_tokens(text) if "<" in text and self._escapes else text
 
     def _escape_content(self, content: str | list[Json]) -> str | list[Json]:
         if isinstance(content, str):

@@ -93,6 +93,12 @@ async def read_failing_events(model: Any, mode: str) -> tuple[list[Any], AzurePh
     raise AssertionError("The answer ended as if it were complete.")
 
 
+def plain_args(args: str | None) -> Any:
+    """The arguments of an invalid call; streams write an object as a JSON string."""
+    value = json.loads(args or "{}")
+    return json.loads(value) if isinstance(value, str) else value
+
+
 def comparable(message: AIMessage) -> dict[str, Any]:
     """The parts of an answer that are the same for every request."""
     metadata = message.response_metadata
@@ -100,7 +106,9 @@ def comparable(message: AIMessage) -> dict[str, Any]:
         "text": message.text,
         "reasoning": message.additional_kwargs.get("reasoning_content"),
         "calls": [(call["name"], call["args"]) for call in message.tool_calls],
-        "invalid": [(call["name"], call["args"]) for call in message.invalid_tool_calls],
+        "invalid": [
+            (call["name"], plain_args(call["args"])) for call in message.invalid_tool_calls
+        ],
         "usage": message.usage_metadata,
         "finish_reason": metadata["finish_reason"],
         "model_name": metadata["model_name"],
