@@ -21,7 +21,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 from yarl import URL
 
-from langchain_azure_phi3._http.client import ssl_context
+from langchain_azure_phi3._http.environment import ssl_context
 
 _HEAD_BYTES = 102_400  # the most of a response before its body, as in h11
 _UPLOAD_BYTES = 65_536

@@ -4,19 +4,22 @@ import asyncio
 import atexit
 import logging
 import os
-import ssl
 import threading
 import weakref
 from collections.abc import AsyncGenerator
-from functools import cache, lru_cache
+from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.request import getproxies
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from langchain_azure_phi3._http.environment import (
+    CheckProxies,
+    certificate_error,
+    has_proxy,
+    ssl_context,
+)
 from langchain_azure_phi3._http.routes import is_loopback
-from langchain_azure_phi3.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from langchain_azure_phi3._http.aiohttp_transport import AiohttpTransport
@@ -157,48 +160,6 @@ def _log(response: httpx.Response) -> None:
     request = response.request
     url = request.url.copy_with(query=None)  # a gateway's query may hold a key
     logger.debug("%s %s: %s", request.method, url, response.status_code)
-
-
-@cache
-def ssl_context() -> ssl.SSLContext:
-    """The certificates that httpx trusts, read once: they take longer than a connection.
-
-    Raises:
-        InvalidInputError: A variable of the environment names what does not exist.
-    """
-    if (missing := find_missing_certificates("SSL_CERT_FILE", "SSL_CERT_DIR")) is not None:
-        raise missing
-    try:
-        context = httpx.create_ssl_context()
-    except OSError as problem:
-        raise _certificate_error(problem) from None
-    context.set_alpn_protocols(["http/1.1"])
-    return context
-
-
-def find_missing_certificates(*names: str) -> InvalidInputError | None:
-    """The error for the first of these environment variables that names what does not exist.
-
-    Python's own error does not say which file it misses, or why it looks for it.
-    """
-    for name in names:
-        value = os.environ.get(name)
-        if value and not any(map(os.path.exists, value.split(os.pathsep))):
-            return InvalidInputError(
-                f"The environment variable {name} names {value!r}, which does not exist. "
-                "Correct it, or unset it."
-            )
-    return None
-
-
-def _certificate_error(problem: OSError) -> InvalidInputError:
-    names = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
-    known = [f"{name}={os.environ[name]!r}" for name in names if os.environ.get(name)]
-    return InvalidInputError(
-        f"TLS cannot be set up: {problem}. Check the environment variables {', '.join(known)}."
-        if known
-        else f"TLS cannot be set up: {problem}. Check the installation of certifi."
-    )
 
 
 # -- sharing -------------------------------------------------------------------------------------
@@ -347,13 +308,13 @@ async def _close_with_loop(client: AsyncClient) -> AsyncGenerator[None, None]:
 
 
 def _make_client() -> Client:
-    proxied = _make_httpx_client() if _has_proxy() else None
+    proxied = _make_httpx_client() if has_proxy() else None
     direct = LeanClient(httpx.HTTPTransport(verify=ssl_context(), limits=LIMITS))
     return direct if proxied is None else ProxyClient(proxied, direct)
 
 
 def _make_httpx_client() -> httpx.Client:
-    with _CheckProxies():
+    with CheckProxies():
         return httpx.Client(verify=ssl_context(), **_httpx_options())
 
 
@@ -362,59 +323,19 @@ def _make_async_client() -> AsyncClient:
     try:
         from langchain_azure_phi3._http.aiohttp_transport import AiohttpTransport
     except OSError as problem:  # aiohttp sets up TLS when it is imported
-        raise _certificate_error(problem) from None
-    proxied = _make_async_httpx_client() if _has_proxy() else None
+        raise certificate_error(problem) from None
+    proxied = _make_async_httpx_client() if has_proxy() else None
     direct = AsyncLeanClient(AiohttpTransport(LIMITS))
     return direct if proxied is None else AsyncProxyClient(proxied, direct)
 
 
 def _make_async_httpx_client() -> httpx.AsyncClient:
-    with _CheckProxies():
+    with CheckProxies():
         return httpx.AsyncClient(verify=ssl_context(), **_httpx_options())
 
 
 def _httpx_options() -> dict[str, Any]:
     return {"limits": LIMITS, "timeout": DEFAULT_TIMEOUT, "cookies": _no_cookies()}
-
-
-def _has_proxy() -> bool:
-    # httpx's own clients know them all: SOCKS, credentials, exceptions.
-    return any(scheme in getproxies() for scheme in _PROXIED_SCHEMES)
-
-
-_PROXIED_SCHEMES = ("all", "http", "https")
-
-
-class _CheckProxies:
-    """Translates what httpx raises for the environment's proxies, which may contain passwords."""
-
-    def __enter__(self) -> None:
-        proxies = getproxies()
-        for scheme in _PROXIED_SCHEMES:
-            if scheme in proxies and not _is_connectable(proxies[scheme]):
-                self._refuse(f"the URL in {scheme.upper()}_PROXY is invalid")
-
-    def __exit__(self, _: object, problem: BaseException | None, __: object) -> None:
-        if isinstance(problem, ImportError):
-            self._refuse("SOCKS needs another package: pip install httpx[socks]")
-        if isinstance(problem, ValueError | httpx.InvalidURL):
-            self._refuse("HTTP_PROXY, HTTPS_PROXY, ALL_PROXY or NO_PROXY is invalid")
-
-    def _refuse(self, reason: str) -> NoReturn:
-        raise InvalidInputError(
-            f"The proxy that the environment names cannot be used: {reason}. A proxy is "
-            "http://host:port, https://host:port or socks5://host:port."
-        ) from None
-
-
-def _is_connectable(proxy: str) -> bool:
-    """Whether a URL has a host and a port that sockets accept."""
-    try:
-        url = httpx.URL(proxy if "://" in proxy else f"http://{proxy}")
-        url.host.encode("idna")
-    except (httpx.InvalidURL, UnicodeError):
-        return False
-    return url.scheme in ("http", "https", "socks5", "socks5h") and (url.port or 1) < 65_536
 
 
 def _no_cookies() -> CookieJar:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from langchain_azure_phi3._http.client import find_missing_certificates
+from langchain_azure_phi3._http.environment import find_missing_certificates
 from langchain_azure_phi3.errors import (
     AuthenticationError,
     AzurePhi3Error,

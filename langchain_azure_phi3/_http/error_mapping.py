@@ -1,16 +1,18 @@
-"""Failed responses as exceptions: error bodies have a dozen shapes."""
+"""Failed responses as exceptions."""
 
-import ast
-import json
 import re
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_azure_phi3._http import context_overflow
-from langchain_azure_phi3._http.json_codec import decode_lenient, is_cut_off, iter_values
+from langchain_azure_phi3._http.error_details import (
+    FILTER_CODES,
+    ErrorDetails,
+    parse_details,
+    to_json,
+)
+from langchain_azure_phi3._http.json_codec import decode_lenient, is_cut_off
 from langchain_azure_phi3._http.retries import parse_retry_after
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import (
@@ -20,7 +22,6 @@ from langchain_azure_phi3.errors import (
     ContentFilterError,
     ContextLengthError,
     FailedResponse,
-    FilterResult,
     InterruptedStreamError,
     InvalidResponseError,
     NotFoundError,
@@ -46,27 +47,13 @@ _OVERFLOW_STATUSES = frozenset({400, 413, 422, 500})
 # the container's own status here.
 _WRAPPED_STATUS = "ms-azureml-model-error-statuscode"
 
-_FILTER_CODES = frozenset({"content_filter", "ResponsibleAIPolicyViolation"})
 _FILTER_WORDS = "violates azure ai content safety"  # managed compute, which gives no code
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
-_STATUSES = ("status", "statusCode", "status_code", "code")
 _STATUS = re.compile(r"[1-5][0-9]{2}")
 _SHOWN = 500
 _HEAD = 10_000  # of a page, in which its title is looked for
 _REPORTED = "The response reports an error"
-_ERROR_KEYS = frozenset({"error", "message", "code", "innererror", "detail"})
 _NOT_STREAMED = "If it happens again, ask without streaming: disable_streaming=True."
-
-
-@dataclass(frozen=True, slots=True)
-class ErrorDetails:
-    message: str = ""
-    code: str | None = None
-    type: str | None = None
-    status: int | None = None
-    parameter: str | None = None
-    value: Any = None
-    filters: tuple[FilterResult, ...] = ()
 
 
 def map_error_response(
@@ -80,7 +67,7 @@ def map_error_response(
         advice: What to check for this type of endpoint, by status.
     """
     body = decode_lenient(content)
-    details = _parse_details(body)
+    details = parse_details(body)
     status = _unwrap_status(info, details)
     code = details.code or info.headers.get("x-ms-error-code")
     error = _error_class(status, details)(
@@ -107,7 +94,7 @@ def map_error_body(
         error: The error that a choice of the body holds, if the body itself holds none.
     """
     body = decode_lenient(content)
-    details = _parse_details(body if error is None else {"error": error})
+    details = parse_details(body if error is None else {"error": error})
     status = details.status or _code_as_status(details.code)
     # A server that cannot write its error as JSON is one that cannot re-encode the stream:
     # older managed-compute images, on a chunk that they fail to parse.
@@ -230,7 +217,7 @@ def _assumed_status(status: int | None, details: ErrorDetails) -> int:
     """The status that a failure without one would have had."""
     if status is not None:
         return status
-    return 400 if details.code in _FILTER_CODES or _is_overflow(details) else 500
+    return 400 if details.code in FILTER_CODES or _is_overflow(details) else 500
 
 
 def _is_overflow(details: ErrorDetails) -> bool:
@@ -242,7 +229,7 @@ def _is_overflow(details: ErrorDetails) -> bool:
 def _error_class(status: int, details: ErrorDetails) -> type[AzurePhi3Error]:
     if status in _OVERFLOW_STATUSES and _is_overflow(details):
         return ContextLengthError
-    if status == 400 and (details.code in _FILTER_CODES or _FILTER_WORDS in details.message):
+    if status == 400 and (details.code in FILTER_CODES or _FILTER_WORDS in details.message):
         return ContentFilterError
     if status in _BY_STATUS:
         return _BY_STATUS[status]
@@ -280,165 +267,12 @@ def _without_status(message: str, known: Iterable[str]) -> str:
 
 
 def _truncate(body: Any) -> str:
-    text = body if isinstance(body, str) else _to_json(body)
+    text = body if isinstance(body, str) else to_json(body)
     if title := _TITLE.search(text[:_HEAD]):
         text = f"an HTML page titled {' '.join(title[1].split())!r}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
-def _to_json(body: Any) -> str:
-    """JSON for people."""
-    try:
-        return json.dumps(body)
-    except RecursionError:
-        return "JSON that cannot be shown"
-
-
 def _code_as_status(code: str | None) -> int | None:
     found = int(code) if code is not None and _STATUS.fullmatch(code) else 0
     return found if found >= 400 else None
-
-
-def _parse_details(body: Any) -> ErrorDetails:
-    """What a failure's body says, in whichever shape it says it."""
-    if isinstance(body, list):
-        body = next((item for item in body if isinstance(item, dict)), body)
-    if isinstance(body, str):
-        return _with_nested(ErrorDetails(message=body), body)
-    if not isinstance(body, dict):
-        return ErrorDetails(message=_to_json(body))
-    error = body.get("error")
-    source = {**body, **error} if isinstance(error, dict) else body
-    if "body" in source:
-        return _unwrap_body(source)
-    message = _message(source, error)
-    details = ErrorDetails(
-        message=_format_field_errors(source) or _to_json(source) if message is None else message,
-        code=_text(source.get("code")) or _text(source.get("type")),
-        type=_text(source.get("type")),
-        status=_first_status(*map(source.get, _STATUSES)),
-        parameter=_text(source.get("param")),
-    )
-    details = _with_inner(_with_field(details, source), source)
-    return details if message is None else _with_nested(details, message)
-
-
-def _unwrap_body(source: dict[str, Any]) -> ErrorDetails:
-    """Facts of a failure that quotes the engine's (`/score` of the server of October 2025)."""
-    body = source["body"]
-    details = _parse_details(
-        decode_lenient(body.encode("utf-8", "replace")) if isinstance(body, str) else body
-    )
-    status = _first_status(*map(source.get, _STATUSES))
-    return details if status is None else replace(details, status=status)
-
-
-def _message(source: dict[str, Any], error: Any) -> str | None:
-    for key in ("message", "detail", "status", "title"):
-        if isinstance(source.get(key), str):
-            return str(source[key])
-    return error if isinstance(error, str) else None
-
-
-def _format_field_errors(source: dict[str, Any]) -> str:
-    """The wrong fields as one line."""
-    return "; ".join(
-        ": ".join(filter(None, (".".join(_loc(item)), _text(item.get("msg")) or "invalid")))
-        for item in _field_errors(source)
-    )
-
-
-def _field_errors(source: dict[str, Any]) -> list[dict[str, Any]]:
-    """Pydantic's list of wrong fields, which servers put in four places."""
-    for key in ("details", "detail"):
-        found = source.get(key)
-        items = [found] if isinstance(found, dict) else found
-        if isinstance(items, list) and items and all(isinstance(i, dict) for i in items):
-            return items
-    return []
-
-
-def _with_field(details: ErrorDetails, source: dict[str, Any]) -> ErrorDetails:
-    fields = _field_errors(source)
-    if not fields:
-        return details
-    first = fields[0]
-    where = [part for part in _loc(first) if part != "body"]
-    reason = first.get("msg")
-    message = details.message
-    if isinstance(reason, str) and reason not in message:
-        message = f"{message} ({'.'.join(where)}: {reason})"
-    return replace(
-        details,
-        message=message,
-        parameter=".".join(where) or details.parameter,
-        value=first.get("input", first.get("value")),
-    )
-
-
-def _loc(item: dict[str, Any]) -> list[str]:
-    loc = item.get("loc")
-    parts = loc if isinstance(loc, list) else [loc]
-    return [text for part in parts if (text := _text(part)) is not None]
-
-
-def _with_inner(details: ErrorDetails, source: dict[str, Any]) -> ErrorDetails:
-    inner = source.get("innererror", source.get("innerError"))
-    if not isinstance(inner, dict):
-        return _with_filters(details, source)
-    found = _with_filters(details, inner)
-    code = _text(inner.get("code"))
-    if details.code in _FILTER_CODES or code not in _FILTER_CODES:
-        return found
-    return replace(found, code=code)
-
-
-def _with_filters(details: ErrorDetails, source: dict[str, Any]) -> ErrorDetails:
-    results = source.get("content_filter_result", source.get("content_filter_results"))
-    return replace(details, filters=FilterResult.read(results))
-
-
-def _with_nested(details: ErrorDetails, message: str) -> ErrorDetails:
-    """Facts from JSON that a wrapper put into its message as a string, perhaps after some words."""
-    before, inner = _nested_error(message)
-    if inner is None:
-        return details
-    found = _parse_details(inner)
-    return replace(
-        details,
-        message=before + found.message,
-        code=found.code or details.code,
-        type=found.type or details.type,
-        parameter=found.parameter or details.parameter,
-        value=found.value if found.value is not None else details.value,
-        filters=found.filters or details.filters,
-    )
-
-
-def _nested_error(message: str) -> tuple[str, Json | None]:
-    """The words before the JSON in a message, and the error that the JSON holds."""
-    before, brace, after = message.partition("{")
-    if not brace or len(message) > _HEAD:
-        return message, None
-    text = brace + after
-    inner = next(iter_values(text), None)
-    if inner is None:
-        # Python clients put the `repr` of an error into their messages (openai, LiteLLM).
-        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-            inner = ast.literal_eval(text[: text.rfind("}") + 1])
-    if not isinstance(inner, dict) or (before.strip() and inner.keys().isdisjoint(_ERROR_KEYS)):
-        return message, None
-    return before, inner
-
-
-def _text(value: Any) -> str | None:
-    if isinstance(value, str):
-        return value or None
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _first_status(*values: Any) -> int | None:
-    return next(
-        (v for v in values if isinstance(v, int) and not isinstance(v, bool) and 400 <= v < 600),
-        None,
-    )

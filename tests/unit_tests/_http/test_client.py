@@ -14,6 +14,7 @@ import pytest
 
 from langchain_azure_phi3 import ChatAzurePhi3, ConnectionFailedError, InvalidInputError
 from langchain_azure_phi3._http import client
+from langchain_azure_phi3._http import environment as environment_module
 from langchain_azure_phi3._http.client import (
     AsyncClient,
     BorrowedAsyncClient,
@@ -177,14 +178,14 @@ def test_abandoned_loops_leave_no_warnings(phi: Emulator, how: str) -> None:
 
 async def test_proxies_are_left_to_httpx(monkeypatch: pytest.MonkeyPatch) -> None:
     """It knows those of the environment, of all types."""
-    monkeypatch.setattr(client, "getproxies", lambda: {"https": "http://127.0.0.1:9"})
+    monkeypatch.setattr(environment_module, "getproxies", lambda: {"https": "http://127.0.0.1:9"})
     made, made_async = client._make_client(), client._make_async_client()
     assert isinstance(made, client.ProxyClient)
     assert isinstance(made_async, client.AsyncProxyClient)
     for each in (made._client, made_async._client):
         assert each.timeout == client.DEFAULT_TIMEOUT
     await made_async.aclose()
-    monkeypatch.setattr(client, "getproxies", lambda: {"no": "127.0.0.1"})
+    monkeypatch.setattr(environment_module, "getproxies", lambda: {"no": "127.0.0.1"})
     assert isinstance(client._make_client(), client.LeanClient)
     direct = client._make_async_client()
     assert isinstance(direct, client.AsyncLeanClient)

@@ -744,7 +744,14 @@ def test_errors_are_read_from_json_in_strings() -> None:
 
 def test_braces_in_messages_are_only_text() -> None:
     """Where they hold no error."""
-    for message in ['Invalid value: {"a": 1}', "Use {name}", "{", "x {'b': 2} y"]:
+    for message in [
+        'Invalid value: {"a": 1}',
+        "Use {name}",
+        "{",
+        "x {'b': 2} y",
+        "{'\\d': 1",
+        "x {'a\\d': 1}",
+    ]:
         error = map_error_response(answer(400), json.dumps(vllm(message)).encode(), advice={})
         assert message in str(error)
 
