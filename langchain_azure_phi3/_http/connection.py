@@ -121,7 +121,7 @@ class Connection:
             headers = httpx.Headers(names)
         # The oldest aiohttp that is allowed sends them.
         if any(_CONTROL_CHARACTER.search(value) for _, value in headers.raw):
-            raise InvalidInputError(UNSENDABLE_HEADER)
+            raise InvalidInputError(UNSENDABLE_HEADER) from None
         return headers
 
     @cached_property
