@@ -256,9 +256,15 @@ def _serve(options: argparse.Namespace) -> int:
     return 0
 
 
+# "All addresses of this machine" is nothing that every client can connect to.
+_UNSPECIFIED = {"//0.0.0.0:": "//127.0.0.1:", "//[::]:": "//[::1]:"}
+
+
 def _announce(options: argparse.Namespace, key: str, endpoint: str) -> None:
     answers = "scripted" if options.upstream is None else f"from {options.upstream}"
     print(f"Emulating {options.model} (answers are {answers}). Press Ctrl-C to stop.")
+    for unspecified, loopback in _UNSPECIFIED.items():
+        endpoint = endpoint.replace(unspecified, loopback, 1)
     print(f"export AZURE_INFERENCE_ENDPOINT={endpoint}")
     print(f"export AZURE_INFERENCE_CREDENTIAL={key}", flush=True)
 

@@ -55,7 +55,7 @@ class StreamAssembler:
             request.output, parses_reasoning=request.parses_reasoning, corrects=corrects
         )
         self._metadata = ResponseMetadata()
-        self._received = _ReceivedText()
+        self._received = bytearray()  # a list of pieces would take ten times the memory
         self._finish: Json = {}
         self._info: ResponseInfo | None = None
         self._has_choice = False
@@ -69,7 +69,7 @@ class StreamAssembler:
     @property
     def received_text(self) -> str:
         """The text so far, as it was received."""
-        return self._received.text
+        return self._received.decode()
 
     @property
     def is_holding(self) -> bool:
@@ -122,8 +122,7 @@ class StreamAssembler:
         if reason == "content_filter" and self._request.on_content_filter == "raise":
             filters = self._finish.get("content_filter_results")
             raise content_filter_error(filters, self.received_text, None, info)
-        rest = self._received.finish()
-        parts = [self._parser.feed(rest), self._parser.finish(truncated=truncated)]
+        parts = [self._parser.finish(truncated=truncated)]
         if self._parser.unmet_requirement is not None:
             parts.append(self._parser.flush())
         chunks = [self._chunk(part, [], {}, {}) for part in parts]
@@ -136,7 +135,8 @@ class StreamAssembler:
             self._has_choice = _has_content(choice)
         if choice.get("finish_reason") or choice.get("content_filter_results"):
             self._read_end(choice)
-        text = self._received.add(content_text(delta))
+        text = content_text(delta)
+        self._received += text.encode()
         parsed = self._parser.feed(text) if text else ParsedText()
         if reasoning := reasoning_content(delta):
             parsed = ParsedText(reasoning + parsed.reasoning, parsed.text, parsed.calls)
@@ -256,38 +256,6 @@ class _StreamedCalls:
                 args = to_compact_json(arguments) if raw else ""
             chunks.append(tool_call_chunk(name=None, args=args, id=None, index=index))
         return chunks
-
-
-class _ReceivedText:
-    """The text of a stream, as it was received.
-
-    JSON writes a character beyond U+FFFF as two escapes, and some servers split a stream between
-    them. Halves are joined; one that stays alone becomes U+FFFD.
-    """
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()  # a list of pieces would take ten times the memory
-        self._half = ""
-
-    @property
-    def text(self) -> str:
-        """All text so far."""
-        return self._bytes.decode()
-
-    def add(self, text: str) -> str:
-        """A piece of text, with the half before it, and without one at its end."""
-        if self._half or not text.isascii():
-            text, self._half = self._half + text, ""
-            if text and "\ud800" <= text[-1] <= "\udbff":
-                text, self._half = text[:-1], text[-1]
-            text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        self._bytes += text.encode()
-        return text
-
-    def finish(self) -> str:
-        """What stands for a half that stayed alone."""
-        half, self._half = self._half, ""
-        return self.add("\ufffd") if half else ""
 
 
 def _only_choice(choices: list[Json]) -> Json | None:

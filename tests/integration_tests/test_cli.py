@@ -12,7 +12,7 @@ from dataclasses import fields
 import httpx
 import pytest
 
-from langchain_azure_phi3 import PhiModel
+from langchain_azure_phi3 import ChatAzurePhi3, PhiModel
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator
 from langchain_azure_phi3.emulator.server_types import SERVER_TYPES
@@ -160,6 +160,29 @@ def test_serve_runs_until_interrupted(
     assert "Phi-3-mini-4k-Instruct" == answer.json()["model_name"]
     assert "" == errors
     assert process.returncode in (0, 130)
+
+
+def test_serve_prints_an_address_that_works() -> None:
+    """Also where it listens on all addresses; it prints no warning."""
+    command = [sys.executable, "-m", "langchain_azure_phi3.cli", "serve", "--port", "0"]
+    process = subprocess.Popen(  # noqa: S603
+        [*command, "--host", "0.0.0.0", "--key", "k1"],  # noqa: S104
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    printed = [process.stdout.readline() for _ in range(3)]
+    endpoint = printed[1].strip().partition("=")[2]
+
+    text = ChatAzurePhi3(endpoint=endpoint, credential="k1").invoke("Hi").text
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+
+    assert endpoint.startswith("http://127.0.0.1:")
+    assert text
+    assert "" == errors
 
 
 def test_serve_refuses_invalid_arguments(capsys: pytest.CaptureFixture[str]) -> None:
