@@ -32,8 +32,26 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_endpoint_names_argument_and_variables() -> None:
     """Both ways to set it."""
-    with pytest.raises(InvalidInputError, match=r"endpoint=.*AZURE_INFERENCE_ENDPOINT"):
-        ChatAzurePhi3(credential="key")
+    for given in ({}, {"endpoint": None}, {"endpoint": ""}):
+        with pytest.raises(InvalidInputError, match=r"endpoint=.*AZURE_INFERENCE_ENDPOINT"):
+            ChatAzurePhi3(credential="key", **given)
+
+
+def test_refused_assignments_and_copies_change_nothing() -> None:
+    """They are validated as in the constructor; good ones are converted as there."""
+    model = ChatAzurePhi3(endpoint=HOST, credential="key", temperature=0.5)
+
+    for name, value in {"temperature": "hot", "timeout": 0, "stop": [""], "api": "rest"}.items():
+        before = getattr(model, name)
+        with pytest.raises(InvalidInputError, match=name):
+            setattr(model, name, value)
+        with pytest.raises(InvalidInputError, match=name):
+            model.model_copy(update={name: value})
+        assert before == getattr(model, name)
+    with pytest.raises(InvalidInputError, match="did you mean temperature"):
+        model.model_copy(update={"temprature": 0})
+    model.stop = "END"
+    assert ["END"] == model.stop
 
 
 def test_missing_credential_names_argument_and_variables() -> None:
