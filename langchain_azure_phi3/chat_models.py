@@ -262,7 +262,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
         """
         endpoints = self._endpoints
         with endpoints.redacting:
-            return parse_model_info(*endpoints.sync.info(self.model, self._routing_headers()))
+            answer = endpoints.sync.info(self.model, self._routing_headers())
+            return self._identify(parse_model_info(*answer))
 
     async def aget_model_info(self) -> ModelInfo:
         """What the deployment reports about its model (`GET /info`).
@@ -273,9 +274,16 @@ class ChatAzurePhi3(BaseAzurePhi3):
         """
         endpoints = self._endpoints
         with endpoints.redacting:
-            return parse_model_info(
-                *await endpoints.async_.info(self.model, self._routing_headers())
-            )
+            answer = await endpoints.async_.info(self.model, self._routing_headers())
+            return self._identify(parse_model_info(*answer))
+
+    def _identify(self, info: ModelInfo) -> ModelInfo:
+        """Remember which Phi the deployment is, unless the user's name of it says so."""
+        if find_model(info.model_name) is not None:
+            self._facts.model = info.model_name
+        if "profile" not in self.model_fields_set:
+            self.__dict__["profile"] = self._resolve_model_profile()
+        return info
 
     def _routing_headers(self) -> dict[str, str]:
         return request_headers({}, frozenset(), None, self.deployment)
@@ -381,7 +389,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             method=method,
             include_raw=include_raw,
             strict=strict,
-            is_native=settings.uses_native_tools(self.model, find_model(self.model)),
+            is_native=settings.uses_native_tools(self._phi),
             max_corrections=self.max_corrections,
             kwargs=kwargs,
         )
@@ -392,7 +400,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
     def get_num_tokens(self, text: str) -> int:
         """Tokens of a text on this model, offline: an estimate, or exact with `tokenizer`."""
         settings = self._request_settings
-        return TokenCounter(find_model(self.model), settings.tokenizer).count_text(text)
+        return TokenCounter(self._phi, settings.tokenizer).count_text(text)
 
     @override
     def get_num_tokens_from_messages(
@@ -420,10 +428,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
-        model = find_model(self.model)
-        if model is None:
-            return None
-        return cast("ModelProfile", model_profile(model) | _PROMPTED_FEATURES)
+        return cast("ModelProfile", model_profile(self._phi) | _PROMPTED_FEATURES)
 
     @property
     @override
@@ -435,6 +440,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
     def _identifying_params(self) -> Mapping[str, Any]:
         params: Json = {
             "model": self.model,
+            "base_model": self.base_model,
             "endpoint": self._endpoints.connection.route.base,
             "stop": self.stop,
             "response_format": self.response_format,

@@ -104,6 +104,10 @@ class FilterResult:
 _NOT_RUN = frozenset({"error", "content_filter_error"})
 
 
+class UnknownModelWarning(UserWarning):
+    """A name of a model is not in the catalog, but nearly one that is."""
+
+
 class AzurePhi3Error(langchain.ModelError):
     """Base class of all errors that this package raises.
 

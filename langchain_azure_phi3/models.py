@@ -2,11 +2,13 @@
 
 Each entry names the source of its facts. Lookups by name are lenient, because the same model has
 many names: in Azure's catalog, in the `/info` route of a server, as an Ollama tag, as a Hugging
-Face repository, or as a local build. An unknown name is not an error: nothing is assumed about
-such a model, and no capability is withheld from it.
+Face repository, or as a local build. An unknown name is not an error: deployments have names
+of their own. Such a model is treated as a Phi of which no limit is known.
 """
 
+import difflib
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,6 +16,7 @@ from threading import Lock
 from typing import Any, Literal
 
 from langchain_azure_phi3._deprecated import accept_old_fields
+from langchain_azure_phi3.errors import UnknownModelWarning
 
 Modality = Literal["text", "image", "audio"]
 TokenizerFamily = Literal["llama-32k", "cl100k", "o200k"]
@@ -44,7 +47,7 @@ class PhiModel:
         images_per_conversation: The most images in a conversation; `None` likewise.
         image_crops: The most squares into which the model's processor cuts an image, from which
             the image's tokens follow; `None` for a model without image input.
-        native_tools: Whether the Azure service accepts `tools`. It does for no Phi model.
+        native_tools: Whether every service accepts `tools`. None is known to for a Phi model.
         tool_prompt: The format of tool descriptions that the model was trained on, if any.
         response_formats: Accepted values of `response_format.type`.
         system_message_support: What the chat template does with a system message:
@@ -320,6 +323,7 @@ class _Catalog:
 
 _catalog = _Catalog(_ROWS)
 _registering = Lock()
+_warned: set[str] = set()  # unknown names
 
 
 def find_model(name: str | None) -> PhiModel | None:
@@ -342,6 +346,26 @@ def register_model(model: PhiModel) -> None:
         _catalog = _Catalog((*others, model))
 
 
+def warn_of_unknown_name(name: str) -> None:
+    """Warn, once per process, of a name that is nearly one of the catalog's.
+
+    It may be a typo, or the name of a deployment: either way the model's limits are not known.
+    """
+    if name in _warned or find_model(name) is not None:
+        return
+    _warned.add(name)
+    names = {row.name.lower(): row.name for row in list_models()}
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.85)
+    if close:
+        warnings.warn(
+            f"The model {name!r} is not in the catalog; the closest name there is "
+            f"{names[close[0]]!r}. If it is a typo, correct it. If a deployment has this name, "
+            f"pass base_model={names[close[0]]!r}, so that the limits of the model are known.",
+            UnknownModelWarning,
+            stacklevel=4,
+        )
+
+
 def list_models() -> tuple[PhiModel, ...]:
     """All models of the catalog; registered ones come last."""
     return _catalog.rows
@@ -352,30 +376,36 @@ def models_accepting(modality: Modality) -> tuple[str, ...]:
     return tuple(row.name for row in list_models() if modality in row.modalities)
 
 
-def model_profile(model: PhiModel) -> dict[str, Any]:
-    """LangChain's `ModelProfile` of a model, as a new dict.
+_EVERY_PHI = {
+    "text_inputs": True,
+    "pdf_inputs": False,
+    "video_inputs": False,
+    "text_outputs": True,
+    "image_outputs": False,
+    "audio_outputs": False,
+    "video_outputs": False,
+    "temperature": True,
+}
+
+
+def model_profile(model: PhiModel | None) -> dict[str, Any]:
+    """LangChain's `ModelProfile` of a model, as a new dict; `None` is an unknown Phi.
 
     Unknown values are left out, and so are capabilities that the chat model adds to each Phi: tool
     calling and structured output.
     """
-    known: dict[str, Any] = {
+    if model is None:
+        return dict(_EVERY_PHI)
+    known: dict[str, Any] = _EVERY_PHI | {
         "name": model.name,
         "release_date": model.released,
         "open_weights": model.open_weights,
         "status": None if model.retired is None else "deprecated",
         "max_input_tokens": model.context,
         "max_output_tokens": model.max_output,
-        "text_inputs": "text" in model.modalities,
         "image_inputs": "image" in model.modalities,
         "image_url_inputs": "image" in model.modalities,
         "audio_inputs": "audio" in model.modalities,
-        "pdf_inputs": False,
-        "video_inputs": False,
-        "text_outputs": True,
-        "image_outputs": False,
-        "audio_outputs": False,
-        "video_outputs": False,
         "reasoning_output": model.reasoning,
-        "temperature": True,
     }
     return {key: value for key, value in known.items() if value is not None}

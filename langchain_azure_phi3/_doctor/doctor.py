@@ -317,8 +317,7 @@ class Doctor:
             advice = report.check_tools(prompted, native=False).advice
             return Finding("tools", "no", "/score does not accept them in the request", advice)
         native = self._calls_a_tool("native")
-        row = models.find_model(self._name)
-        if native is True and (row is None or not row.native_tools):
+        if native is True:
             self._recommended["tool_calling"] = "native"
         return report.check_tools(prompted, native)
 
@@ -353,9 +352,9 @@ class Doctor:
         if self._is_score:
             return report.check_score_image(answer if isinstance(answer, AzurePhi3Error) else None)
         if isinstance(answer, AzurePhi3Error):
-            return report.check_image(answer, self._name)
+            return report.check_image(answer, self._phi_name)
         usage = answer.usage_metadata
-        return report.check_image(None if usage is None else usage["input_tokens"], self._name)
+        return report.check_image(None if usage is None else usage["input_tokens"], self._phi_name)
 
     def _invoke(self, question: str | HumanMessage, **fields: Any) -> AIMessage | AzurePhi3Error:
         try:
@@ -373,6 +372,11 @@ class Doctor:
     def _name(self) -> str | None:
         name: str | None = self._kwargs.get("model", self._recommended.get("model"))
         return name
+
+    @property
+    def _phi_name(self) -> str | None:
+        phi = self._model()._phi
+        return None if phi is None else phi.name
 
     def _model(self, **changes: Any) -> ChatAzurePhi3:
         return ChatAzurePhi3(

@@ -16,7 +16,7 @@ from langchain_azure_phi3._tools.control_tokens import (
 )
 from langchain_azure_phi3._tools.tool_choice import OutputSpec, parse_output_spec
 from langchain_azure_phi3._tools.tool_prompt import output_instructions
-from langchain_azure_phi3._types import Json
+from langchain_azure_phi3._types import DeploymentFacts, Json
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.models import PhiModel, find_model
 from langchain_azure_phi3.tokens import TokenCounter
@@ -64,18 +64,25 @@ class EndpointFeatures:
     is_score_route: bool = False
 
 
+def _no_facts(_model: str | None) -> DeploymentFacts:
+    return DeploymentFacts()
+
+
 @dataclass(frozen=True, slots=True)
 class RequestSettings:
     """The settings of a model that shape its requests; the fields are the constructor's.
 
     Attributes:
         endpoint: What the endpoint accepts.
+        find_facts: What the server reported about a deployment, by `model`.
         parameters: The model's own sampling parameters, those that are set.
         resize_image: Applied to each image part, if given.
     """
 
     endpoint: EndpointFeatures = field(default_factory=EndpointFeatures)
+    find_facts: Callable[[str | None], DeploymentFacts] = _no_facts
     model: str | None = None
+    base_model: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     stop: Sequence[str] | None = None
     response_format: Json | None = None
@@ -91,13 +98,19 @@ class RequestSettings:
     on_content_filter: OnContentFilter = "raise"
     resize_image: Callable[[Json], Json] | None = None
 
-    def uses_native_tools(self, name: str | None, model: PhiModel | None) -> bool:
-        """Whether tools and formats go on the wire; auto: for no Phi, since none is known to."""
+    def find_phi(self, name: str | None) -> PhiModel | None:
+        """The Phi that a name stands for; `None` for an unknown one."""
+        known = self.base_model if self.base_model is not None and name == self.model else name
+        return find_model(known) or find_model(self.find_facts(name).model)
+
+    def uses_native_tools(self, model: PhiModel | None) -> bool:
+        """Whether tools and formats go on the wire; auto: only where a Phi is known to take them.
+
+        An unknown name is that of a deployment of some Phi.
+        """
         if self.tool_calling != "auto":
             return self.tool_calling == "native"
-        if not self.endpoint.has_tools:
-            return False
-        return name is not None if model is None else model.native_tools
+        return self.endpoint.has_tools and model is not None and model.native_tools
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +121,8 @@ class ChatRequest:
         payload: The chat completion's JSON, before a route's own form.
         headers: The headers that follow from the payload.
         model: The name of the model or deployment, if there is one.
-        phi: The Phi that it is; `None` for an unknown model.
+        phi: The Phi that it is; `None` for an unknown one.
+        facts: What the server reported about the deployment; filled in from responses.
         max_prompt_tokens: A bound that the prompt's tokens do not exceed by the lowest estimate;
             `None` where they have to be counted.
         output: The tools and the format that are requested by prompt; `None` where they go on the
@@ -122,6 +136,7 @@ class ChatRequest:
     headers: Mapping[str, str]
     model: str | None = None
     phi: PhiModel | None = None
+    facts: DeploymentFacts = field(default_factory=DeploymentFacts)
     max_prompt_tokens: int | None = None
     output: OutputSpec | None = None
     max_corrections: int = 0
@@ -164,8 +179,8 @@ def build_request(
     """
     arguments = validate_call(call) if call else {}
     name = arguments.get("model") or settings.model
-    model = find_model(name)
-    is_native = settings.uses_native_tools(name, model)
+    model = settings.find_phi(name)
+    is_native = settings.uses_native_tools(model)
     output = _output_spec(settings, arguments, name, is_native=is_native)
     conversation = to_wire_messages(
         messages, _conversation_options(settings, model, output, is_native=is_native)
@@ -193,6 +208,7 @@ def build_request(
         ),
         model=name,
         phi=model,
+        facts=settings.find_facts(name),
         max_prompt_tokens=None if "tools" in payload else conversation.max_tokens,
         output=None if is_native or output is _NO_OUTPUT_SPEC else output,
         max_corrections=settings.max_corrections if corrections is None else corrections,

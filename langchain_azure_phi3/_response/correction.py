@@ -14,6 +14,7 @@ from langchain_azure_phi3._response.wire_response import parse_usage, to_token_u
 from langchain_azure_phi3._tools import json_extraction, tool_prompt
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError
+from langchain_azure_phi3.models import find_model
 
 
 class CorrectionLoop:
@@ -45,6 +46,7 @@ class CorrectionLoop:
             ContentFilterError: A choice was filtered and `on_content_filter` is `"raise"`.
             InvalidResponseError: There is no choice, or one without a message.
         """
+        self._identify_model(body)
         try:
             completion = parse_completion(body, info, self._request)
         except AzurePhi3Error as error:
@@ -77,6 +79,7 @@ class CorrectionLoop:
 
         Chunks are held back while a correction could still take them back.
         """
+        self._identify_model(body)
         chunks = self._assembler.feed(body, info)
         if self._remaining == 0:
             return chunks
@@ -101,6 +104,15 @@ class CorrectionLoop:
             return []
         self.needs_request = False
         return chunks
+
+    def _identify_model(self, body: Json) -> None:
+        """Remember which Phi answers, for later requests, where its name does not say it."""
+        request = self._request
+        if request.phi is not None or request.facts.model is not None:
+            return
+        reported = body.get("model")
+        if isinstance(reported, str) and find_model(reported) is not None:
+            request.facts.model = reported
 
     def _start_correction(self, problem: str, raw_text: str) -> None:
         output = self._request.output

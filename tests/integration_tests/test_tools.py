@@ -182,14 +182,14 @@ NATIVE: list[tuple[dict[str, Any], bool]] = [
     ({}, False),
     ({"model": "Phi-4"}, False),
     ({"model": "Phi-4-mini-instruct"}, False),
-    ({"model": "mistral-small"}, True),
-    ({"model": "mistral-small", "tool_calling": "prompted"}, False),
+    ({"model": "our-deployment"}, False),
+    ({"model": "our-deployment", "tool_calling": "native"}, True),
     ({"model": "Phi-4", "tool_calling": "native"}, True),
 ]
 
 
 def test_model_and_setting_decide_native_or_prompted(phi: Emulator) -> None:
-    """Prompted for every Phi; native for other models, or when forced."""
+    """Prompted for every Phi, whatever the deployment's name is; native when requested."""
     for settings, native in NATIVE:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, **settings)
         phi.fail(status=418)
@@ -212,13 +212,13 @@ def test_strict_is_set_on_the_tools(model: ChatAzurePhi3) -> None:
 def test_profile_includes_prompted_abilities() -> None:
     """`create_agent` chooses its strategy from the profile."""
 
-    def profile(name: str) -> Any:
+    def profile(name: str | None) -> Any:
         return ChatAzurePhi3(endpoint="https://phi.example", credential="key", model=name).profile
 
-    phi_3 = profile("Phi-3-mini-4k-instruct")
-    assert phi_3["tool_calling"] is True
-    assert phi_3["structured_output"] is True
-    assert profile("unheard-of") is None
+    for name in (None, "unheard-of", "Phi-3-mini-4k-instruct"):
+        assert profile(name)["tool_calling"] is True
+        assert profile(name)["structured_output"] is True
+        assert profile(name)["text_inputs"] is True
 
 
 # -- responses -----------------------------------------------------------------------------------
