@@ -77,7 +77,7 @@ _PROMPTED_FEATURES = {
 class ChatAzurePhi3(BaseAzurePhi3):
     """A Phi-3, Phi-3.5 or Phi-4 deployment as a LangChain chat model.
 
-    Works with serverless APIs, managed compute, Foundry's `/models` and `/openai/v1` routes, and
+    Works with serverless APIs, managed compute, Foundry's `/openai/v1` and `/models` routes, and
     servers on localhost. The endpoint's URL tells which of them it is.
 
     Setup:

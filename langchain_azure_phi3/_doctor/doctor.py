@@ -53,7 +53,7 @@ _SHORT_ANSWER, _TOOL_ANSWER = 64, 256  # tokens
 _CONNECT_TIMEOUT = 10.0  # seconds
 _MIN_KEY_LENGTH = 8  # a shorter key may be part of a word
 # Paths to try for a host without a path; the chat model itself tries the root and /v1.
-_OTHER_PATHS = ("/models", "/openai/v1")
+_OTHER_PATHS = ("/openai/v1", "/models")
 _CAPABILITY_STEPS = (
     "stream",
     "usage in streams",

@@ -40,11 +40,21 @@ class HttpRequest:
         parts: The arguments of a client's `build_request` besides the URL.
         quota: What shares its rate limit; begins with its URL.
         alternate_url: Where the deployment may be instead.
+        alternate_headers: Headers to add there, unless the request has them.
     """
 
     parts: Json
     quota: Quota
     alternate_url: str | None = None
+    alternate_headers: tuple[tuple[str, str], ...] = ()
+
+    def build_args(self, url: str) -> Json:
+        """The arguments of a client's `build_request`, for one of the two URLs."""
+        if not self.alternate_headers or url != self.alternate_url:
+            return {"url": url, **self.parts}
+        headers = httpx.Headers(list(self.alternate_headers))
+        headers.update(self.parts["headers"])
+        return {"url": url, **self.parts, "headers": headers}
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,8 @@ class Connection:
             self.auth.identity,
         )
         parts = {"method": "POST", "headers": merged, "content": content, **self._timeouts}
-        return HttpRequest(parts, quota, self.route.alternate_url)
+        route = self.route
+        return HttpRequest(parts, quota, route.alternate_url, route.alternate_headers)
 
     def info_request(self, model: str | None, headers: Mapping[str, str]) -> HttpRequest:
         """The request for information on a model."""

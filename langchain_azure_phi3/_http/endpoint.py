@@ -139,7 +139,7 @@ class Endpoint:
         connection = self._connection
         auth, claims = connection.auth, None
         with SENDING:
-            signed = client.build_request(url=url, **request.parts)
+            signed = client.build_request(**request.build_args(url))
             while True:
                 auth.sign(signed, claims)
                 response = client.send(signed, auth=_NO_AUTH, stream=True, follow_redirects=False)
@@ -293,7 +293,7 @@ class AsyncEndpoint:
         connection = self._connection
         auth, claims = connection.auth, None
         with SENDING:
-            signed = client.build_request(url=url, **request.parts)
+            signed = client.build_request(**request.build_args(url))
             while True:
                 await auth.sign_async(signed, claims)
                 response = await client.send(

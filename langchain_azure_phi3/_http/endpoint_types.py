@@ -16,20 +16,18 @@ Api = Literal[
     "foundry",
     "openai-v1",
     "azure-openai",
-    "github",
     "openai-server",
 ]
 
 ML_SCOPE = "https://ml.azure.com/.default"
-_COGNITIVE_SCOPE = "https://cognitiveservices.azure.com/.default"
+COGNITIVE_SCOPE = "https://cognitiveservices.azure.com/.default"
+AI_SCOPE = "https://ai.azure.com/.default"  # of Foundry's projects
 
 # Parameters that OpenAI's own API has and the Model Inference API's schema lacks.
 _OPENAI_PARAMETERS = frozenset(
     {"logprobs", "top_logprobs", "logit_bias", "n", "user", "stream_options"}
     | {"max_completion_tokens", "parallel_tool_calls", "reasoning_effort", "metadata", "store"}
 )
-
-_BOTH_HEADERS = ("authorization", "api-key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +47,6 @@ class EndpointType:
         converts_system_messages: Whether the service turns system messages into user messages.
         scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
         entra_unsupported_reason: Why it takes no Entra ID tokens, where a document says so.
-        key_headers: The headers that carry a key.
         advice: What to check, by status.
     """
 
@@ -64,7 +61,6 @@ class EndpointType:
     converts_system_messages: bool = False
     scope: str | None = None
     entra_unsupported_reason: str = ""
-    key_headers: tuple[str, ...] = _BOTH_HEADERS
     advice: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -103,12 +99,13 @@ FOUNDRY = EndpointType(
     model="required",
     api_version=INFERENCE_VERSION,
     info_version="2025-04-01",  # the specification's example; other versions show none
-    scope=_COGNITIVE_SCOPE,
+    scope=COGNITIVE_SCOPE,
     advice={
         401: f"{_KEY_ADVICE} With Entra ID the audience is https://cognitiveservices.azure.com.",
         403: "Check for the role Cognitive Services User (a new role takes minutes to work), "
         "for key authentication being disabled, and for network rules.",
-        404: f"Check that `model` is the name of a deployment. {_RETIRED}",
+        404: f"Check that `model` is the name of a deployment. {_RETIRED} Azure announced the end "
+        "of this route for 2026-08-26: its successor ends in /openai/v1.",
     },
 )
 OPENAI_V1 = EndpointType(
@@ -116,7 +113,7 @@ OPENAI_V1 = EndpointType(
     model="required",
     has_info_route=False,
     extra_parameters=_OPENAI_PARAMETERS,
-    scope=_COGNITIVE_SCOPE,
+    scope=COGNITIVE_SCOPE,
     advice={**FOUNDRY.advice, 404: "Check that `model` is the name of a deployment."},
 )
 AZURE_OPENAI = EndpointType(
@@ -125,21 +122,8 @@ AZURE_OPENAI = EndpointType(
     api_version="2024-06-01",
     has_info_route=False,
     extra_parameters=_OPENAI_PARAMETERS,
-    scope=_COGNITIVE_SCOPE,
+    scope=COGNITIVE_SCOPE,
     advice={**FOUNDRY.advice, 404: "Check the deployment's name in the endpoint."},
-)
-GITHUB = EndpointType(
-    "GitHub Models",
-    model="required",
-    has_info_route=False,
-    entra_unsupported_reason="GitHub Models takes GitHub's tokens, as a key.",
-    key_headers=("authorization",),
-    advice={
-        401: "GitHub Models takes a personal access token with the permission models: read.",
-        403: "Check that the token has the permission models: read, and that the organisation "
-        "allows the model.",
-        404: "Check `model`: it is publisher/name, such as microsoft/phi-4.",
-    },
 )
 OPENAI_SERVER = EndpointType(
     "OpenAI-compatible server",
@@ -171,6 +155,5 @@ BY_API: Mapping[str, EndpointType] = {
     "foundry": FOUNDRY,
     "openai-v1": OPENAI_V1,
     "azure-openai": AZURE_OPENAI,
-    "github": GITHUB,
     "openai-server": OPENAI_SERVER,
 }

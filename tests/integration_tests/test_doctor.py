@@ -68,7 +68,6 @@ SERVER_TYPES: dict[str, dict[str, Any]] = {
     "foundry": {"info": True, "named": True, "stream_usage": True},
     "openai-v1": {"named": True},
     "azure-openai": {},
-    "github": {"named": True, "stream_usage": True},
     "openai-server": {},
     "ollama": {"named": True},
 }
@@ -117,7 +116,7 @@ def test_the_reported_model_name_is_recommended(start: Callable[..., Emulator]) 
 
 def test_a_missing_model_name_is_requested(start: Callable[..., Emulator]) -> None:
     """Where one endpoint serves several models."""
-    for dialect in ("foundry", "openai-v1", "github", "ollama"):
+    for dialect in ("foundry", "openai-v1", "ollama"):
         report = report_on(start(server_type=dialect))
 
         assert not report.usable

@@ -212,7 +212,6 @@ def test_tokens_are_not_sent_to_unknown_hosts(
     for endpoint, given, match in [
         (SERVERLESS, {}, "how-to of 2024-07-23 says: .* do not support Entra ID, only keys"),
         (OLDER, {}, "If this is managed compute, say api='managed'"),
-        ("https://models.github.ai", {}, "GitHub Models takes GitHub's tokens, as a key"),
         ("https://gateway.example.com/openai/v1", {}, "is not a known Azure host"),
         ("https://gateway.example.com/models", {}, "is not a known Azure host"),
         ("https://gateway.example.com", {"api": "managed"}, "is not a known Azure host"),

@@ -132,7 +132,7 @@ def test_unknown_names_are_not_guessed() -> None:
 
 
 def test_models_are_found_by_their_aliases() -> None:
-    """Names of `/info`, Ollama, Hugging Face, GitHub Models and Foundry Local; typing variants."""
+    """Names of `/info`, Ollama, Hugging Face and Foundry Local; typing variants."""
     for alias, name in ALIASES.items():
         row = find_model(alias)
         assert (alias, name) == (alias, row and row.name)

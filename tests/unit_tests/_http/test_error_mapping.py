@@ -542,7 +542,6 @@ ROWS = [
         request_id="a",
     ),
     Row(500, "", ServerError, "500", headers={"azureml-model-session": "s"}, request_id="s"),
-    Row(500, "", ServerError, "500", headers={"x-github-request-id": "g"}, request_id="g"),
 ]
 
 
