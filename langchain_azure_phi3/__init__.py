@@ -30,10 +30,12 @@ if TYPE_CHECKING:
         PermissionDeniedError,
         RateLimitError,
         RequestTimeoutError,
+        RetiredModelWarning,
         ServerError,
+        UnknownModelWarning,
     )
     from langchain_azure_phi3.images import image_block
-    from langchain_azure_phi3.models import PhiModel, register_model
+    from langchain_azure_phi3.models import PhiModel, Price, register_model, usage_cost
 
 __all__ = [
     "AuthenticationError",
@@ -54,12 +56,16 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "PhiModel",
+    "Price",
     "RateLimitError",
     "RequestTimeoutError",
+    "RetiredModelWarning",
     "ServerError",
+    "UnknownModelWarning",
     "diagnose",
     "image_block",
     "register_model",
+    "usage_cost",
 ]
 
 # The modules of all names that are not in `errors`.
@@ -69,9 +75,11 @@ _MODULES = {
     "Finding": "_doctor.report",
     "ModelInfo": "_response.model_info",
     "PhiModel": "models",
+    "Price": "models",
     "diagnose": "_doctor.doctor",
     "image_block": "images",
     "register_model": "models",
+    "usage_cost": "models",
 }
 
 install_old_modules()

@@ -53,7 +53,12 @@ from langchain_azure_phi3._request.parameters import (
 from langchain_azure_phi3._tools.control_tokens import ControlTokens
 from langchain_azure_phi3._types import DeploymentFacts, Json
 from langchain_azure_phi3.errors import InvalidInputError
-from langchain_azure_phi3.models import PhiModel, find_model, warn_of_unknown_name
+from langchain_azure_phi3.models import (
+    PhiModel,
+    find_model,
+    warn_of_retirement,
+    warn_of_unknown_name,
+)
 
 # Of each pair, the first is Azure's later name, the second its earlier one.
 ENDPOINT_VARIABLES = ("AZURE_INFERENCE_ENDPOINT", "AZUREAI_ENDPOINT_URL")
@@ -304,9 +309,7 @@ class BaseAzurePhi3(BaseChatModel):
             if given.get("profile") is None:
                 self.model_fields_set.discard("profile")  # it follows from the model
             self._check_connection()
-            name = self.model if self.base_model is None else self.base_model
-            if name is not None:
-                warn_of_unknown_name(name)
+            self._warn_of_model()
 
         def __setattr__(self, name: str, value: Any) -> None:
             """Assign a setting, validated as in the constructor; a refused one changes nothing."""
@@ -434,6 +437,14 @@ class BaseAzurePhi3(BaseChatModel):
                 connection.redacting,
             )
         return found
+
+    def _warn_of_model(self) -> None:
+        name = self.model if self.base_model is None else self.base_model
+        if name is not None:
+            warn_of_unknown_name(name)
+        route, phi = self._route, self._phi
+        if phi is not None and route.endpoint_type.retires_models and not route.loopback:
+            warn_of_retirement(phi)
 
     @property
     def _facts(self) -> DeploymentFacts:

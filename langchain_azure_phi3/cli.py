@@ -20,7 +20,7 @@ from langchain_azure_phi3.models import PhiModel
 
 _ENVIRONMENT = """\
 The endpoint and its key come from AZURE_INFERENCE_ENDPOINT and AZURE_INFERENCE_CREDENTIAL
-(or AZUREAI_ENDPOINT_URL and AZUREAI_ENDPOINT_KEY)."""
+(or AZUREAI_ENDPOINT_URL and AZUREAI_ENDPOINT_KEY), the model from AZURE_INFERENCE_MODEL."""
 # A copy, because only `serve` imports the emulator. A test compares it.
 _SERVER_TYPES = """\
 serverless, managed-2024-05, managed-2024-06, managed-2026-07, foundation-model-serve, foundry,
@@ -274,7 +274,8 @@ _LEGEND = """\
 CONTEXT: tokens that prompt and answer share. OUTPUT: the longest answer, in tokens.
 MEDIA: accepted besides text. IMAGES: the most per conversation.
 SYSTEM: what the model's template does with system messages.
-RETIRED: when Azure retired serverless deployments. "-": none, or unknown."""
+RETIRED: when Azure retired serverless deployments; with "?": the date that one source gives.
+"-": none, or unknown."""
 
 
 def _list_models(options: argparse.Namespace) -> int:
@@ -301,7 +302,7 @@ def _cells(row: PhiModel) -> Iterator[str]:
     yield limit if "image" in row.modalities else "-"
     yield row.system_message_support
     yield "yes" if row.reasoning else "-"
-    yield row.retired or "-"
+    yield row.retired or (f"{row.retires}?" if row.retires is not None else "-")
 
 
 if __name__ == "__main__":

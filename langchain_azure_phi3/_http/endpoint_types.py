@@ -1,7 +1,7 @@
 """What each type of endpoint accepts, as a table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 # The only value in the TypeSpec of the Azure AI Model Inference API, and the default of its SDK.
@@ -17,6 +17,7 @@ Api = Literal[
     "openai-v1",
     "azure-openai",
     "openai-server",
+    "foundry-local",
 ]
 
 ML_SCOPE = "https://ml.azure.com/.default"
@@ -45,6 +46,7 @@ class EndpointType:
         tools: Whether the API takes tools for any model at all.
         has_legacy_v1: Whether some servers of this type have completions under `/v1` only.
         converts_system_messages: Whether the service turns system messages into user messages.
+        retires_models: Whether Azure serves the models here, and retires them.
         scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
         entra_unsupported_reason: Why it takes no Entra ID tokens, where a document says so.
         advice: What to check, by status.
@@ -59,6 +61,7 @@ class EndpointType:
     tools: bool = True
     has_legacy_v1: bool = False
     converts_system_messages: bool = False
+    retires_models: bool = False
     scope: str | None = None
     entra_unsupported_reason: str = ""
     advice: Mapping[int, str] = field(default_factory=dict)
@@ -71,6 +74,7 @@ SERVERLESS = EndpointType(
     "serverless API",
     api_version=INFERENCE_VERSION,
     has_legacy_v1=True,
+    retires_models=True,
     converts_system_messages=True,  # says Azure's how-to of 2024-07-23
     entra_unsupported_reason="Azure's how-to of 2024-07-23 says: serverless API endpoints do not "
     "support Entra ID, only keys. If this is managed compute, say api='managed'.",
@@ -96,6 +100,7 @@ MANAGED = EndpointType(
 )
 FOUNDRY = EndpointType(
     "Foundry /models route",
+    retires_models=True,
     model="required",
     api_version=INFERENCE_VERSION,
     info_version="2025-04-01",  # the specification's example; other versions show none
@@ -110,6 +115,7 @@ FOUNDRY = EndpointType(
 )
 OPENAI_V1 = EndpointType(
     "OpenAI v1 route",
+    retires_models=True,
     model="required",
     has_info_route=False,
     extra_parameters=_OPENAI_PARAMETERS,
@@ -118,6 +124,7 @@ OPENAI_V1 = EndpointType(
 )
 AZURE_OPENAI = EndpointType(
     "Azure OpenAI deployment",
+    retires_models=True,
     model="optional",
     api_version="2024-06-01",
     has_info_route=False,
@@ -136,6 +143,7 @@ OPENAI_SERVER = EndpointType(
         404: "Check that `model` is a name which the server lists under /v1/models.",
     },
 )
+FOUNDRY_LOCAL = replace(OPENAI_SERVER, name="Foundry Local")
 OTHER = EndpointType(
     "endpoint",
     model="optional",
@@ -156,4 +164,5 @@ BY_API: Mapping[str, EndpointType] = {
     "openai-v1": OPENAI_V1,
     "azure-openai": AZURE_OPENAI,
     "openai-server": OPENAI_SERVER,
+    "foundry-local": FOUNDRY_LOCAL,
 }

@@ -13,6 +13,7 @@ from langchain_azure_phi3._http.endpoint_types import (
     AZURE_OPENAI,
     BY_API,
     FOUNDRY,
+    FOUNDRY_LOCAL,
     INFERENCE_VERSION,
     MANAGED,
     ML_SCOPE,
@@ -70,6 +71,7 @@ _DEFAULT_PATHS = {
     FOUNDRY.name: "/models",
     OPENAI_V1.name: "/openai/v1",
     OPENAI_SERVER.name: "/v1",
+    FOUNDRY_LOCAL.name: "/v1",
 }
 _PROJECTS = "/api/projects/"
 _DATED = re.compile(r"\d{4}-")  # an API version of the /models route, not of /openai/v1

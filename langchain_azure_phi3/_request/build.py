@@ -110,7 +110,9 @@ class RequestSettings:
         """
         if self.tool_calling != "auto":
             return self.tool_calling == "native"
-        return self.endpoint.has_tools and model is not None and model.native_tools
+        if model is None or not self.endpoint.has_tools:
+            return False
+        return model.native_tools or self.endpoint.name in model.native_tools_on
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +127,9 @@ class ChatRequest:
         facts: What the server reported about the deployment; filled in from responses.
         max_prompt_tokens: A bound that the prompt's tokens do not exceed by the lowest estimate;
             `None` where they have to be counted.
-        output: The tools and the format that are requested by prompt; `None` where they go on the
-            wire, or where there are none.
+        output: The tools and the format that the response's text is parsed for: those requested by
+            prompt, and tools on the wire; `None` without any.
+        has_native_output: Whether they go on the wire, where nothing is corrected.
         max_corrections: How often a missing call or object is requested again.
         on_content_filter: Whether a filtered completion raises or is returned.
         is_score_route: Whether request and response have the form of the `/score` route.
@@ -139,6 +142,7 @@ class ChatRequest:
     facts: DeploymentFacts = field(default_factory=DeploymentFacts)
     max_prompt_tokens: int | None = None
     output: OutputSpec | None = None
+    has_native_output: bool = False
     max_corrections: int = 0
     on_content_filter: OnContentFilter = "raise"
     is_score_route: bool = False
@@ -210,8 +214,9 @@ def build_request(
         phi=model,
         facts=settings.find_facts(name),
         max_prompt_tokens=None if "tools" in payload else conversation.max_tokens,
-        output=None if is_native or output is _NO_OUTPUT_SPEC else output,
+        output=None if output is _NO_OUTPUT_SPEC else _parsed_output(output, is_native=is_native),
         max_corrections=settings.max_corrections if corrections is None else corrections,
+        has_native_output=is_native,
         on_content_filter=settings.on_content_filter,
         is_score_route=settings.endpoint.is_score_route,
     )
@@ -253,6 +258,17 @@ def _output_spec(
             "model_extras={'response_format': ...}."
         )
     return output
+
+
+def _parsed_output(output: OutputSpec, *, is_native: bool) -> OutputSpec | None:
+    """What to look for in the response's text.
+
+    Servers that take tools on the wire leave calls in the text all the same: Foundry Local in
+    streams and with `tool_choice="auto"` (foundry-local#874), vLLM where its parser misses them.
+    """
+    if not is_native:
+        return output
+    return replace(output, response_format=None) if output.tools else None
 
 
 def _native_fields(settings: RequestSettings, output: OutputSpec) -> Json:

@@ -97,12 +97,14 @@ def _parse_choice(
     truncated = is_truncated(choice.get("finish_reason"))
     valid: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
+    output = request.output
     if message.get("tool_calls"):
         valid, invalid = tool_calls(message, truncated=truncated)
-    if request.output is not None or request.parses_reasoning or "<" in text:
+        output = None if request.has_native_output else output
+    if output is not None or request.parses_reasoning or "<" in text:
         parsed, problem, raw = parse_text(
             text,
-            request.output,
+            output,
             parses_reasoning=request.parses_reasoning,
             truncated=truncated,
         )

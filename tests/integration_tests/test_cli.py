@@ -261,8 +261,11 @@ def test_models_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     )
     found = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
     assert "131,072 4,096 image 1 verbatim - 2025-08-30" == found["Phi-3-vision-128k-instruct"]
-    assert "131,072 4,096 image, audio any supported - -" == found["Phi-4-multimodal-instruct"]
-    assert "32,768 - - - supported yes -" == found["Phi-4-reasoning"]
+    assert (
+        "131,072 4,096 image, audio any supported - 2027-01-17?"
+        == (found["Phi-4-multimodal-instruct"])
+    )
+    assert "32,768 - - - dropped yes -" == found["Phi-4-reasoning-plus"]
 
 
 def test_models_prints_all_properties_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from langchain_azure_phi3 import ChatAzurePhi3, ContextLengthError, InvalidInputError
 from langchain_azure_phi3.emulator import Emulator
-from langchain_azure_phi3.errors import UnknownModelWarning
+from langchain_azure_phi3.errors import RetiredModelWarning, UnknownModelWarning
 from tests.integration_tests.test_server_types import EVERY, server_of
 
 REAL = "Phi-3-mini-4k-instruct"
@@ -215,3 +215,20 @@ def test_a_typo_is_warned_of_once() -> None:
         ChatAzurePhi3(endpoint=endpoint, model="Phi-3-mini-4k-instuct")
         for name in ("gpt-4o", "prod-phi", "my-deployment", "phi-4-mini"):
             ChatAzurePhi3(endpoint=endpoint, model=name)
+
+
+def test_a_retired_model_is_warned_of_once() -> None:
+    """Where Azure serves the models; managed compute and servers of one's own still run them."""
+    for number, endpoint in enumerate(
+        ("https://phi.eastus2.models.ai.azure.com", "https://res.services.ai.azure.com")
+    ):
+        name = ("Phi-3-mini-4k-instruct", "Phi-3.5-mini-instruct")[number]
+        with pytest.warns(RetiredModelWarning, match="on 2025-08-30. .*is Phi-4-mini-instruct;"):
+            ChatAzurePhi3(endpoint=endpoint, credential="key", model="ours", base_model=name)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ChatAzurePhi3(endpoint=endpoint, credential="key", model="Phi-3.5-mini-instruct")
+        ChatAzurePhi3(endpoint=endpoint, credential="key", model="Phi-4-mini-instruct")
+        for own in ("https://phi.eastus2.inference.ml.azure.com", "http://localhost:1/v1"):
+            ChatAzurePhi3(endpoint=own, credential="key", model="Phi-3-medium-4k-instruct")

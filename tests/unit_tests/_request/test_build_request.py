@@ -259,7 +259,7 @@ def test_tool_calling_follows_model_and_endpoint() -> None:
             model=model,
         )
         assert ("tools" in request.payload) is expected
-        assert (request.output is None) is expected
+        assert request.has_native_output is expected
 
 
 def test_prompted_output_stays_with_the_request() -> None:
