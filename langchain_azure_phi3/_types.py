@@ -16,10 +16,12 @@ class DeploymentFacts:
     Attributes:
         model: A name of its model that the catalog knows.
         context: Tokens that prompt and answer share on this server.
+        served_name: The name to request where the user gave none: the only one that is listed.
     """
 
     model: str | None = None
     context: int | None = None
+    served_name: str | None = None
 
 
 class ResponseInfo(NamedTuple):

@@ -254,33 +254,42 @@ class ChatAzurePhi3(BaseAzurePhi3):
     # -- the deployment ----------------------------------------------------------------------
 
     def get_model_info(self) -> ModelInfo:
-        """What the deployment reports about its model (`GET /info`).
+        """What the deployment reports about its model.
+
+        The request is `GET /info`; on servers with `/v1` it is `GET /v1/models`.
 
         Raises:
-            NotFoundError: This type of endpoint has no such route.
+            InvalidInputError: The server has several models, and `model` is not set.
+            NotFoundError: This type of endpoint has no such route, or does not list the model.
             AzurePhi3Error: The request failed in another way.
         """
         endpoints = self._endpoints
         with endpoints.redacting:
             answer = endpoints.sync.info(self.model, self._routing_headers())
-            return self._identify(parse_model_info(*answer))
+            return self._identify(parse_model_info(*answer, self.model))
 
     async def aget_model_info(self) -> ModelInfo:
-        """What the deployment reports about its model (`GET /info`).
+        """What the deployment reports about its model.
+
+        The request is `GET /info`; on servers with `/v1` it is `GET /v1/models`.
 
         Raises:
-            NotFoundError: This type of endpoint has no such route.
+            InvalidInputError: The server has several models, and `model` is not set.
+            NotFoundError: This type of endpoint has no such route, or does not list the model.
             AzurePhi3Error: The request failed in another way.
         """
         endpoints = self._endpoints
         with endpoints.redacting:
             answer = await endpoints.async_.info(self.model, self._routing_headers())
-            return self._identify(parse_model_info(*answer))
+            return self._identify(parse_model_info(*answer, self.model))
 
     def _identify(self, info: ModelInfo) -> ModelInfo:
         """Remember which Phi the deployment is, unless the user's name of it says so."""
-        if find_model(info.model_name) is not None:
-            self._facts.model = info.model_name
+        name = info.model_name if info.base_model is None else info.base_model
+        if find_model(name) is not None:
+            self._facts.model = name
+        if info.context is not None:
+            self._facts.context = info.context
         if "profile" not in self.model_fields_set:
             self.__dict__["profile"] = self._resolve_model_profile()
         return info
@@ -428,7 +437,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
-        return cast("ModelProfile", model_profile(self._phi) | _PROMPTED_FEATURES)
+        profile = model_profile(self._phi) | _PROMPTED_FEATURES
+        if (context := self._facts.context) is not None:
+            profile["max_input_tokens"] = context
+        return cast("ModelProfile", profile)
 
     @property
     @override

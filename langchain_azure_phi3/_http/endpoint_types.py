@@ -46,6 +46,7 @@ class EndpointType:
         tools: Whether the API takes tools for any model at all.
         has_legacy_v1: Whether some servers of this type have completions under `/v1` only.
         converts_system_messages: Whether the service turns system messages into user messages.
+        lists_models: Whether `/v1/models` lists what requests can name. Azure lists its catalog.
         retires_models: Whether Azure serves the models here, and retires them.
         scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
         entra_unsupported_reason: Why it takes no Entra ID tokens, where a document says so.
@@ -61,6 +62,7 @@ class EndpointType:
     tools: bool = True
     has_legacy_v1: bool = False
     converts_system_messages: bool = False
+    lists_models: bool = False
     retires_models: bool = False
     scope: str | None = None
     entra_unsupported_reason: str = ""
@@ -135,6 +137,7 @@ AZURE_OPENAI = EndpointType(
 OPENAI_SERVER = EndpointType(
     "OpenAI-compatible server",
     model="optional",
+    lists_models=True,
     has_info_route=False,
     extra_parameters=_OPENAI_PARAMETERS,
     advice={
@@ -147,6 +150,7 @@ FOUNDRY_LOCAL = replace(OPENAI_SERVER, name="Foundry Local")
 OTHER = EndpointType(
     "endpoint",
     model="optional",
+    lists_models=True,
     has_legacy_v1=True,
     advice={
         401: _KEY_ADVICE,

@@ -87,6 +87,7 @@ class Route:
         base: The endpoint without query and known suffixes: fit for traces and cache keys.
         chat_url: Where completions are requested.
         info_url: Where the model tells its name.
+        models_url: Where the server lists its models; `None` where it does not.
         loopback: Whether the host is this machine.
         alternate_url: Where else completions may be: servers of one type differ by age.
         alternate_headers: Headers that requests need there, unless they have others.
@@ -100,6 +101,7 @@ class Route:
     chat_url: str
     info_url: str
     loopback: bool
+    models_url: str | None = None
     alternate_url: str | None = None
     alternate_headers: tuple[tuple[str, str], ...] = ()
     scope: str | None = None
@@ -153,6 +155,7 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
         chat_url=f"{root}/score{tail}" if api == "score" else chat,
         info_url=f"{root}/info{tail}",
         loopback=loopback,
+        models_url=_models_url(endpoint_type, base, tail),
         alternate_url=older or (None if api == "score" else alternate),
         alternate_headers=() if older is None else _OLDER_ROUTE_HEADERS,
         scope=endpoint_type.scope if loopback or endpoint_type.scope is None else scope,
@@ -306,6 +309,12 @@ def _complete_path(endpoint_type: EndpointType, path: str) -> str:
     if endpoint_type in (FOUNDRY, OPENAI_V1) and path.lower().startswith(_PROJECTS):
         path = ""
     return path or _DEFAULT_PATHS.get(endpoint_type.name, "")
+
+
+def _models_url(endpoint_type: EndpointType, base: str, tail: str) -> str | None:
+    if not endpoint_type.lists_models:
+        return None
+    return f"{base if base.endswith('/v1') else f'{base}/v1'}/models{tail}"
 
 
 def _alternate_url(endpoint_type: EndpointType, base: str, tail: str) -> str | None:

@@ -228,12 +228,14 @@ def fit_to_context(request: ChatRequest, settings: RequestSettings) -> ChatReque
     Raises:
         ContextLengthError: The prompt cannot fit into the model's context.
     """
-    phi, tokens = request.phi, request.max_prompt_tokens
-    if phi is None:
+    context, tokens = request.facts.context, request.max_prompt_tokens
+    if context is None and request.phi is not None:
+        context = request.phi.context
+    if context is None:
         return request
-    if tokens is not None and tokens < phi.context and not settings.fit_max_tokens:
+    if tokens is not None and tokens < context and not settings.fit_max_tokens:
         return request
-    counter = TokenCounter(phi, settings.tokenizer)
+    counter = TokenCounter(request.phi, settings.tokenizer, context)
     payload = counter.fit_max_tokens(request.payload, lower=settings.fit_max_tokens)
     return replace(request, payload=payload)
 

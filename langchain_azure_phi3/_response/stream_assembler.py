@@ -174,7 +174,7 @@ class StreamAssembler:
 
     def _last_chunk(self, usage: UsageMetadata | None) -> ChatGenerationChunk:
         self._metadata.set_default("model_name", self._request.model)
-        metadata = self._metadata.take()
+        metadata = self._metadata.take() | self._metadata.timings
         metadata |= requirement_metadata(self._request, self.unmet_requirement, self._calls.errors)
         if usage is not None:
             metadata["token_usage"] = to_token_usage(usage)

@@ -9,6 +9,7 @@ import pytest
 from langchain_azure_phi3 import (
     AuthenticationError,
     AzurePhi3Error,
+    BadRequestError,
     ChatAzurePhi3,
     InvalidInputError,
     NotFoundError,
@@ -288,7 +289,6 @@ INFO_URLS = {
     f"{PHI}/v1": f"{PHI}/info?{V}",
     f"{ML}/score": f"{ML}/info?{V}",
     f"{RES}/models": f"{RES}/models/info?api-version=2025-04-01&model_deployment={MODEL}",
-    f"{LOCAL}/v1": f"{LOCAL}/v1/info",
 }
 
 
@@ -340,7 +340,6 @@ def test_missing_route_names_the_inferred_type() -> None:
 MISSING_DEPLOYMENTS: list[Any] = [
     {"error": {"code": "DeploymentNotFound", "message": "It does not exist."}},
     {"object": "error", "message": "The model `x` does not exist.", "code": 404},
-    {"error": "Not Found", "message": "Modality not supported by the model: no image."},
 ]
 
 
@@ -352,6 +351,18 @@ def test_missing_deployment_tries_no_other_route() -> None:
         with pytest.raises(NotFoundError):
             recorder.model(ML).invoke("Hi")
         assert len(recorder.requests) == 1, body
+
+
+def test_a_refused_image_is_no_missing_route() -> None:
+    """Although the status is 404: no other route is tried, and none is recommended."""
+    body = {"error": "Not Found", "message": "Modality not supported by the model: no image."}
+    for endpoint in (ML, f"{LOCAL}/v1", LOCAL):
+        recorder = Recorder(httpx.Response(404, json=body))
+
+        with pytest.raises(BadRequestError, match="Use a model that accepts it") as caught:
+            recorder.model(endpoint, model=MODEL).invoke("Hi")
+        assert len(recorder.requests) == 1
+        assert "/v1" not in str(caught.value)
 
 
 def test_foundry_falls_back_to_the_models_route() -> None:

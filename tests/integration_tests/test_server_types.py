@@ -62,7 +62,7 @@ SERVERS = {
     "azure-openai": Server(
         "https://res.openai.azure.com/openai/deployments/Phi-3-mini-4k-instruct"
     ),
-    "openai-server": Server("http://localhost:8000/v1"),
+    "openai-server": Server("http://localhost:8000/v1", info=REGISTERED),
     "ollama": Server("http://localhost:11434", NAMED),
 }
 SCORED = {
@@ -233,9 +233,11 @@ async def test_wrong_models_raise(name: str, mode: str) -> None:
     endpoint = {"ollama": f"{server_of(name).endpoint}/v1"}.get(name, server_of(name).endpoint)
     model = model.model_copy(update={"endpoint": endpoint})
 
-    with pytest.raises(NotFoundError, match="`model`"):
+    with pytest.raises(NotFoundError, match="`model`") as caught:
         await call_model(model, mode, "Hi")
-    assert len(phi.requests) == 1
+    lists = name in ("openai-server", "ollama")
+    assert len(phi.requests) == 1 + lists
+    assert (f"The server lists: {REGISTERED}." in str(caught.value)) == lists
 
 
 @each(SERVERS)
