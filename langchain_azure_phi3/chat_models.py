@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from operator import is_
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -103,6 +103,34 @@ class ChatAzurePhi3(BaseAzurePhi3):
         InvalidInputError: A parameter is unknown or of the wrong type, or the endpoint or the
             credential is missing. Construction makes no request.
     """
+
+    @classmethod
+    def from_foundry_local(
+        cls, alias: str, *, app_name: str = "langchain-azure-phi3", **settings: Any
+    ) -> Self:
+        """A model that Foundry Local runs on this machine (needs the extra `foundry-local`).
+
+        Foundry Local runs in this process. The model is downloaded and loaded, and the web service
+        started, unless that has happened before; the first time takes minutes.
+
+        Args:
+            alias: The model's alias, such as `"phi-4-mini"`, or the id of one of its builds.
+            app_name: The name under which Foundry Local keeps its data, if it does not run yet.
+            settings: Any other arguments of the constructor.
+
+        Raises:
+            ImportError: The SDK is missing.
+            InvalidInputError: Foundry Local has no such model, or a setting is not valid.
+        """
+        from langchain_azure_phi3._foundry_local import start_service
+
+        service = start_service(alias, app_name)
+        if service.has_tools is False:
+            settings.setdefault("tool_calling", "prompted")
+        fixed = {"endpoint": service.endpoint, "model": service.model, "api": "foundry-local"}
+        model = cls(**{"credential": "", **settings, **fixed})
+        model._identify(ModelInfo(service.model, context=service.context))
+        return model
 
     @override
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
