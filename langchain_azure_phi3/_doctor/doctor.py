@@ -100,6 +100,8 @@ class Doctor:
         self._reports_usage = False  # in responses that are not streamed
         model = self._model()
         self._kwargs["endpoint"] = model.endpoint
+        if model.model is not None:  # perhaps from the environment
+            self._kwargs["model"] = model.model
         self._credential = model.credential
         self._route = self._find_route()
 
@@ -287,8 +289,12 @@ class Doctor:
 
     def _check_model(self) -> Finding:
         model = self._model()
+        phi = model._phi
+        is_own_name = self._name is not None and models.find_model(self._name) is None
+        if phi is not None and is_own_name and model.base_model is None:
+            self._recommended["base_model"] = phi.name
         retires = self._route.endpoint_type.retires_models
-        return report.check_model(model._phi, model._facts.context, retires=retires)
+        return report.check_model(phi, model._facts.context, retires=retires)
 
     def _name_advice(self) -> str:
         if "model" in self._kwargs:

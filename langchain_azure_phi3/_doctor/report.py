@@ -25,7 +25,7 @@ from langchain_azure_phi3.errors import (
     RequestTimeoutError,
     ServerError,
 )
-from langchain_azure_phi3.models import PhiModel
+from langchain_azure_phi3.models import PhiModel, find_model
 
 Outcome = Literal["ok", "no", "failed", "skipped"]
 
@@ -409,6 +409,8 @@ def check_model_name(given: str | None, reported: str | None, known: str | None)
         return f"{reported} is not in the catalog: its limits are not checked before sending."
     if given is None:
         return f"Pass model={known!r}, so that the package knows its limits."
+    if find_model(given) is None:
+        return f"Pass base_model={known!r} too, so that the package knows its limits."
     if given.lower() not in (known.lower(), str(reported).lower()):
         return f"This is not {given}: check which of the two you want."
     return ""

@@ -116,6 +116,18 @@ def test_the_reported_model_name_is_recommended(start: Callable[..., Emulator]) 
     assert "This is not Phi-3-mini-4k-instruct" in step_of(other, "/info").advice
 
 
+def test_the_model_behind_a_name_is_recommended(
+    start: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `/info`, for a name of the user's own, which may come from the environment."""
+    monkeypatch.setenv("AZURE_INFERENCE_MODEL", "our-deployment")
+    report = report_on(start("Phi-4"))
+
+    assert "Pass base_model='Phi-4' too" in step_of(report, "/info").advice
+    assert '"our-deployment"' == report.constructor["model"]
+    assert '"Phi-4"' == report.constructor["base_model"]
+
+
 def test_a_missing_model_name_is_requested(start: Callable[..., Emulator]) -> None:
     """Where one endpoint serves several models."""
     for dialect in ("foundry", "openai-v1"):
