@@ -441,7 +441,7 @@ class BaseAzurePhi3(BaseChatModel):
     def _warn_of_model(self) -> None:
         name = self.model if self.base_model is None else self.base_model
         if name is not None:
-            warn_of_unknown_name(name)
+            warn_of_unknown_name(name, is_base_model=self.base_model is not None)
         route, phi = self._route, self._phi
         if phi is not None and route.endpoint_type.retires_models and not route.loopback:
             warn_of_retirement(phi)

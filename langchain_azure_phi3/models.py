@@ -110,16 +110,24 @@ def register_model(model: PhiModel) -> None:
         _catalog = _Catalog((*others, model))
 
 
-def warn_of_unknown_name(name: str) -> None:
+def warn_of_unknown_name(name: str, *, is_base_model: bool = False) -> None:
     """Warn, once per process, of a name that is nearly one of the catalog's.
 
-    It may be a typo, or the name of a deployment: either way the model's limits are not known.
+    It may be a typo, or the name of a deployment: either way the model's limits are not known. A
+    `base_model` is warned of in any case.
     """
     if name in _warned or find_model(name) is not None:
         return
     _warned.add(name)
     names = {row.name.lower(): row.name for row in list_models()}
     close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.85)
+    if is_base_model and not close:
+        warnings.warn(
+            f"base_model={name!r} is not in the catalog, so it has no effect. Register it with "
+            "register_model(), or leave it out.",
+            UnknownModelWarning,
+            stacklevel=4,
+        )
     if close:
         warnings.warn(
             f"The model {name!r} is not in the catalog; the closest name there is "

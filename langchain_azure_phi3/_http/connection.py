@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 
@@ -33,7 +33,7 @@ from langchain_azure_phi3.errors import (
 _USER_AGENT = f"langchain-azure-phi3/{version('langchain-azure-phi3')}"
 _DEPLOYMENT = "azureml-model-deployment"
 _MISSING_NAME = re.compile(
-    r"model\b.{0,40}\b(?:required|missing|name|not found)"
+    r"model\b.{0,40}\b(?:required|missing|name|not found|not exist)"
     r"|(?:\bmissing\b|\bprovide\b|\bspecify\b).{0,40}\bmodel",
     re.I | re.S,
 )
@@ -53,7 +53,8 @@ class HttpRequest:
         quota: What shares its rate limit; begins with its URL.
         alternate_url: Where the deployment may be instead.
         alternate_headers: Headers to add there, unless the request has them.
-        payload: Its JSON; `None` for requests that are not for a completion.
+        payload: Its JSON as requested; `None` for requests that are not for a completion.
+        is_listed: Whether its model was just taken from the server's list.
     """
 
     parts: Json
@@ -61,6 +62,7 @@ class HttpRequest:
     alternate_url: str | None = None
     alternate_headers: tuple[tuple[str, str], ...] = ()
     payload: Json | None = None
+    is_listed: bool = False
 
     def build_args(self, url: str) -> Json:
         """The arguments of a client's `build_request`, for one of the two URLs."""
@@ -91,11 +93,12 @@ class Connection:
 
     def chat_request(self, payload: Json, headers: Mapping[str, str]) -> HttpRequest:
         """The request for a completion, in the name of the only model if there is no other name."""
+        sent = payload
         if "model" not in payload and self.route.models_url is not None:
             served_name = find_facts(self.route, headers.get(_DEPLOYMENT), None).served_name
             if served_name is not None:
-                payload = {**payload, "model": served_name}
-        content = encode(payload)
+                sent = {**payload, "model": served_name}
+        content = encode(sent)
         merged = httpx.Headers(
             self._stream_headers if payload.get("stream") else self._json_headers
         )
@@ -105,7 +108,7 @@ class Connection:
         quota = (
             self.route.chat_url,
             headers.get(_DEPLOYMENT) or self._deployment,
-            str(payload.get("model", "")),
+            str(sent.get("model", "")),
             self.auth.identity,
         )
         parts = {"method": "POST", "headers": merged, "content": content, **self._timeouts}
@@ -136,7 +139,7 @@ class Connection:
 
     def models_request(self, request: HttpRequest, failure: AzurePhi3Error) -> HttpRequest | None:
         """The request for the list of models, if the failure is that of a model's name."""
-        if self.route.models_url is None or request.payload is None:
+        if self.route.models_url is None or request.payload is None or request.is_listed:
             return None
         if "model" in request.payload:
             is_about_name = isinstance(failure, NotFoundError) and not is_route_missing(failure)
@@ -158,7 +161,7 @@ class Connection:
         learn_models(self.route, request.quota[1], listed)
         payload = request.payload or {}
         if len(listed) == 1 and "model" not in payload:
-            return self.chat_request(payload, request.parts["headers"])
+            return replace(self.chat_request(payload, request.parts["headers"]), is_listed=True)
         if listed:
             names = ", ".join(model.name for model in listed[:_LISTED])
             failure.args = (f"{failure} The server lists: {names}.",)

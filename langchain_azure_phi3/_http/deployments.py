@@ -41,5 +41,4 @@ def learn_models(route: Route, deployment: str | None, listed: Sequence[ListedMo
         facts.context = model.context or facts.context
         if facts.model is None and find_model(model.base) is not None:
             facts.model = model.base
-    if only is not None:
-        find_facts(route, deployment, None).served_name = only.name
+    find_facts(route, deployment, None).served_name = None if only is None else only.name

@@ -209,6 +209,9 @@ def test_a_typo_is_warned_of_once() -> None:
         ChatAzurePhi3(endpoint=endpoint, model="Phi-3-mini-4k-instuct")
     with pytest.warns(UnknownModelWarning, match="base_model='Phi-4-reasoning'"):
         ChatAzurePhi3(endpoint=endpoint, model="ours", base_model="Phi-4-reasonin")
+    with pytest.warns(UnknownModelWarning, match="it has no effect") as caught:
+        ChatAzurePhi3(endpoint=endpoint, model="ours", base_model="gpt-4o")
+    assert caught[0].filename == __file__
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

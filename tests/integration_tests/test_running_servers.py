@@ -96,6 +96,23 @@ async def test_the_only_listed_model_is_requested() -> None:
         assert profile["max_input_tokens"] == 131_072
 
 
+async def test_a_replaced_model_is_found() -> None:
+    """The server runs another one by now; of two, none is requested."""
+    for number, mode in enumerate(CALL_MODES):
+        endpoint = f"http://localhost:{8300 + number}/v1"
+        before, after = Server({"id": "phi4"}), Server({"id": "phi4-mini"})
+        both = Server({"id": "phi4-reasoning"}, {"id": "phi4"})
+
+        for server in (before, after):
+            assert (await call_model(server.connect(endpoint=endpoint), mode, "Hi")).text == "Hi"
+        error = await call_error(both.connect(endpoint=endpoint), mode, "Hi")
+
+        assert after.models == ["phi4", "phi4-mini"]
+        assert "The server lists: phi4-reasoning, phi4." in str(error)
+        await call_error(both.connect(endpoint=endpoint), mode, "Hi")
+        assert both.models == ["phi4-mini", None]
+
+
 async def test_errors_list_the_models_of_the_server() -> None:
     """For a missing name where there are several, and for an unknown name."""
     for mode in CALL_MODES:
