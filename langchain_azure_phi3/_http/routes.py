@@ -138,7 +138,8 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
     default = None if api == "score" else endpoint_type.api_version
     version = api_version or dict(query).get("api-version") or default
     older = None
-    if api == "auto" and endpoint_type is OPENAI_V1 and not _names_route(url.path):
+    if api == "auto" and endpoint_type is OPENAI_V1 and "/openai/v1" not in url.path.lower():
+        # A host alone: its versions are those of the route that it meant before.
         older = _older_foundry_url(origin, host, query, version)
         version = None if _DATED.match(version or "") else version
         query = [pair for pair in query if pair[0] != "api-version"]
@@ -162,10 +163,6 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
         guessed=api == "auto",
         query=tuple(query),
     )
-
-
-def _names_route(path: str) -> bool:
-    return "/openai/v1" in path.lower()
 
 
 def _older_foundry_url(
