@@ -426,7 +426,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             method=method,
             include_raw=include_raw,
             strict=strict,
-            is_native=settings.uses_native_tools(self._phi),
+            is_native=settings.uses_native_schemas(self._phi),
             max_corrections=self.max_corrections,
             kwargs=kwargs,
         )

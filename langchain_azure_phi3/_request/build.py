@@ -114,6 +114,14 @@ class RequestSettings:
             return False
         return model.native_tools or self.endpoint.name in model.native_tools_on
 
+    def uses_native_schemas(self, model: PhiModel | None) -> bool:
+        """Whether `with_structured_output` sends the schema on the wire instead of in the prompt.
+
+        Not where only tools are known to be native: a small model has to see the schema.
+        """
+        takes_all = self.tool_calling == "native" or (model is not None and model.native_tools)
+        return takes_all and self.uses_native_tools(model)
+
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:

@@ -234,6 +234,21 @@ async def test_native_calls_are_also_found_in_text() -> None:
         assert all("tools" in request.json for request in phi.requests)
 
 
+def test_foundry_local_gets_schemas_in_the_prompt() -> None:
+    """Its tools are native, but a small model has to see the schema; as a tool, it does."""
+    with Emulator(PHI_4_MINI, server_type="openai-server", tools="native") as phi:
+        model = ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=phi.key, model=PHI_4_MINI, api="foundry-local"
+        )
+        for method in ("json_schema", "json_mode", "function_calling"):
+            phi.script('{"query": "phi"}')
+            found = model.with_structured_output(Search, method=method).invoke("JSON with query.")
+            sent = phi.requests[-1].json
+            assert Search(query="phi") == found
+            assert "response_format" not in sent
+            assert ("tools" in sent) == (method == "function_calling")
+
+
 async def test_native_calls_are_found_where_required() -> None:
     """A call on the wire is not missed in the text, and a missing one is reported."""
     with Emulator(PHI_4_MINI, server_type="openai-server", tools="native") as phi:
