@@ -108,7 +108,8 @@ FOUNDRY = EndpointType(
     info_version="2025-04-01",  # the specification's example; other versions show none
     scope=COGNITIVE_SCOPE,
     advice={
-        401: f"{_KEY_ADVICE} With Entra ID the audience is https://cognitiveservices.azure.com.",
+        401: f"{_KEY_ADVICE} With Entra ID the audience is https://cognitiveservices.azure.com, or "
+        "https://ai.azure.com for the URL of a project.",
         403: "Check for the role Cognitive Services User (a new role takes minutes to work), "
         "for key authentication being disabled, and for network rules.",
         404: f"Check that `model` is the name of a deployment. {_RETIRED} Azure announced the end "

@@ -289,6 +289,15 @@ def test_only_some_endpoint_types_take_a_model() -> None:
     assert {k.model for k in (routes.OTHER, routes.OPENAI_SERVER)} == {"optional"}
 
 
+def test_projects_have_a_token_scope_of_their_own() -> None:
+    """The resource's serves its /models route as well."""
+    for pasted in (FOUNDRY, f"{FOUNDRY}/models", f"{FOUNDRY}/api/projects/mine"):
+        assert route_for(pasted).scope == "https://cognitiveservices.azure.com/.default"
+    project = route_for(f"{FOUNDRY}/api/projects/mine/openai/v1")
+    assert project.scope == "https://ai.azure.com/.default"
+    assert route_for("https://gateway.example.com/api/projects/mine/openai/v1").scope is None
+
+
 def test_github_models_is_retired() -> None:
     """Both hosts; others that end alike are others."""
     for pasted in (
