@@ -254,7 +254,9 @@ def _format_message(status: int | None, code: str | None, message: str, advice: 
     head = " ".join(parts)
     reason = _truncate(_without_status(message, parts)) or "The server gave no reason."
     text = f"{head}: {reason}" if head else reason
-    return f"{text} {advice}" if advice else text
+    if not advice:
+        return text
+    return f"{text} {advice}" if text[-1] in ".!?" else f"{text}. {advice}"
 
 
 def _without_status(message: str, known: Iterable[str]) -> str:
