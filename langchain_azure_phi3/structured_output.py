@@ -49,7 +49,7 @@ def to_response_format(response_format: Json | type, strict: bool | None = None)
 
 
 _SCHEMA_KEYWORDS = frozenset(
-    {"type", "properties", "$ref", "anyOf", "oneOf", "allOf", "additionalProperties"}
+    {"type", "parameters", "properties", "$ref", "anyOf", "oneOf", "allOf", "additionalProperties"}
 )
 
 
@@ -101,7 +101,7 @@ def _parse_schema(schema: Json | type) -> Schema:
         json_schema = {"title": schema.__name__, **adapter.json_schema()}
         return _with_check(schema.__name__, json_schema, schema, adapter.validate_python)
     json_schema = convert_to_json_schema(schema)
-    if not _SCHEMA_KEYWORDS & json_schema.keys():
+    if isinstance(schema, dict) and not _SCHEMA_KEYWORDS & schema.keys():
         raise ValueError("it has neither properties nor another keyword of JSON Schema")
     name = str(json_schema.get("title") or "Answer")
     if isinstance(schema, type) and issubclass(schema, BaseModel):

@@ -203,6 +203,6 @@ def test_https_to_a_plain_server_is_named(phi: Emulator) -> None:
 
 def test_messages_are_sentences(phi: Emulator) -> None:
     """The server's words and the advice do not run into each other."""
-    phi.fail(status=404, body={"detail": "Not Found"})
+    phi.fail(status=404, times=2, body={"detail": "Not Found"})
     with pytest.raises(AzurePhi3Error, match=r"^404: Not Found\. "):
         ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_retries=0).invoke("Hi")

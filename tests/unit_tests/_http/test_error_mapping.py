@@ -592,7 +592,7 @@ def test_is_retryable_follows_the_status() -> None:
 def test_advice_follows_the_servers_message() -> None:
     """By the unwrapped status."""
     row = Row(424, "no", NotFoundError, "no", headers={WRAPPED: "404"})
-    assert str(made(row, {404: "Check the name.", 424: "Wrong."})) == "404: no Check the name."
+    assert str(made(row, {404: "Check the name.", 424: "Wrong."})) == "404: no. Check the name."
 
 
 def test_overlong_prompts_are_recognized_by_their_message() -> None:
