@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from operator import is_
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast, overload
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -58,6 +58,8 @@ from langchain_azure_phi3.tokens import TokenCounter
 
 if TYPE_CHECKING:
     from langchain_azure_phi3.structured_output import Method
+
+T = TypeVar("T")
 
 _LS_PARAMS = {
     "model": "ls_model_name",
@@ -346,6 +348,39 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
             bound["response_format"] = structured_output.to_response_format(response_format, strict)
         return self.bind(**bound)
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: type[T],
+        *,
+        method: "Method" = ...,
+        include_raw: Literal[False] = ...,
+        strict: bool | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, T]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: Json,
+        *,
+        method: "Method" = ...,
+        include_raw: bool = ...,
+        strict: bool | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Json]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: Json | type,
+        *,
+        method: "Method" = ...,
+        include_raw: bool = ...,
+        strict: bool | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]: ...
 
     @override
     def with_structured_output(
