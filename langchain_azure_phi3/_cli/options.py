@@ -6,6 +6,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 
 from langchain_azure_phi3.chat_models import ChatAzurePhi3
+from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.images import image_block
 
 _URL_SCHEMES = ("http://", "https://", "data:")
@@ -22,9 +23,17 @@ def make_model(options: argparse.Namespace) -> ChatAzurePhi3:
 
 
 def entra_credential() -> object:
-    """The credential of `az login`, the environment or a managed identity."""
-    from azure.identity import DefaultAzureCredential
+    """The credential of `az login`, the environment or a managed identity.
 
+    Raises:
+        InvalidInputError: azure-identity is not installed.
+    """
+    try:
+        from azure.identity import DefaultAzureCredential
+    except ModuleNotFoundError:
+        raise InvalidInputError(
+            "--entra needs azure-identity: pip install 'langchain-azure-phi3[entra]'."
+        ) from None
     return DefaultAzureCredential()
 
 

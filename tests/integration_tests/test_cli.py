@@ -361,3 +361,15 @@ def test_models_prints_all_properties_as_json(capsys: pytest.CaptureFixture[str]
     assert [row.name for row in list_models()] == [row["name"] for row in rows]
     assert all(row["source"] for row in rows)
     assert rows[0].keys() == {field.name for field in fields(PhiModel)}
+
+
+def test_missing_azure_identity_is_named(
+    endpoint: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is an extra."""
+    monkeypatch.setitem(sys.modules, "azure.identity", None)
+
+    assert 1 == main(["ask", "--entra", "Hi"])
+
+    assert "langchain-azure-phi3[entra]" in capsys.readouterr().err
+    assert [] == endpoint.requests
