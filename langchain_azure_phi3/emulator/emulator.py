@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_azure_phi3.emulator._deprecation import renamed_attributes, renamed_parameters
-from langchain_azure_phi3.emulator.behavior import Behavior, JsonMode, ReasoningPlace, ToolMode
+from langchain_azure_phi3.emulator.behavior import (
+    MAX_BODY_BYTES,
+    Behavior,
+    JsonMode,
+    ReasoningPlace,
+    ToolMode,
+)
 from langchain_azure_phi3.emulator.conversation import Responder
 from langchain_azure_phi3.emulator.deployment import Deployment
 from langchain_azure_phi3.emulator.faults import Fault, FaultName
@@ -73,6 +79,8 @@ class Emulator:
             or in the `"field"` `reasoning_content` (Azure's api-version 2025-04-01).
         model_errors: Mistakes of the model, one for each of the next answers, as in
             `inject_model_error`.
+        max_body_bytes: The largest body of a request, in bytes. A larger one is not read and gets
+            a 413.
         chunk_delay: Seconds between two events of a stream.
         faults: Rates of random failures by status or name of a fault, such as
             `{"429": 0.05, "cut": 0.02}`. `fail(rate=...)` has more options.
@@ -108,6 +116,7 @@ class Emulator:
         tools: ToolMode = "refuse",
         reasoning: ReasoningPlace = "text",
         model_errors: str | Iterable[str] = (),
+        max_body_bytes: int = MAX_BODY_BYTES,
         chunk_delay: float = 0.0,
         faults: Mapping[str, float] | None = None,
         seed: int = 0,
@@ -121,6 +130,7 @@ class Emulator:
             framing=frozenset([framing] if isinstance(framing, str) else framing),
             tools=tools,
             reasoning=reasoning,
+            max_body_bytes=max_body_bytes,
         )
         self.key = secrets.token_hex(16) if key is None else key
         self._upstream: Upstream | None = None

@@ -17,7 +17,7 @@ from langchain_azure_phi3.emulator.conversation import Image, Message
 from langchain_azure_phi3.emulator.images import data_url_size
 from langchain_azure_phi3.emulator.models import Model
 from langchain_azure_phi3.emulator.server_types import ChatPath, ServerType
-from langchain_azure_phi3.emulator.wire import Request
+from langchain_azure_phi3.emulator.wire import Request, parse_json
 
 _NATIVE = "native"  # the validation context of servers that accept tools and schemas
 _NO_TOOL_PARSER = (
@@ -73,7 +73,7 @@ class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str | list[_Part] | None = None
+    content: str | Annotated[list[_Part], Field(fail_fast=True)] | None = None
 
 
 def _check_format_type(value: str, info: ValidationInfo) -> str:
@@ -96,7 +96,7 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
     model: str | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0
@@ -175,13 +175,14 @@ def _extra_parameter_mode(request: Request, path: ChatPath) -> str:
 
 
 def _parse_body(request: Request, *, native: bool) -> ChatRequest:
-    body: Any = request.body.decode("utf-8", errors="replace")
     # FastAPI passes a body on as text unless its content type is JSON.
-    if "json" in request.headers.get("content-type", ""):
-        try:
-            body = json.loads(body)
-        except json.JSONDecodeError as error:
-            raise error_bodies.invalid_json(error) from error
+    is_json = "json" in request.headers.get("content-type", "")
+    try:
+        body = parse_json(request.body) if is_json else request.body.decode("utf-8", "replace")
+    except json.JSONDecodeError as error:
+        raise error_bodies.invalid_json(error) from error
+    except ValueError as error:
+        raise error_bodies.bad_request("There was an error parsing the body") from error
     try:
         return ChatRequest.model_validate(body, context=_NATIVE if native else None)
     except ValidationError as error:

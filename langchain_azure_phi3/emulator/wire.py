@@ -1,12 +1,15 @@
 """HTTP requests and replies, independent of sockets."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from langchain_azure_phi3.emulator.faults import Fault
+
+_MAX_LEVELS = 100
 
 
 class Headers(Mapping[str, str]):
@@ -49,10 +52,16 @@ class Request:
     fault: "Fault | None" = None
 
     @property
+    def size(self) -> int:
+        """The size of the body in bytes, also if the rest was too large to be read."""
+        declared = self.headers.get("content-length", "")
+        return max(len(self.body), int(declared) if declared.isdecimal() else 0)
+
+    @property
     def json(self) -> Any:
         """The body as JSON, or `None` if it is not JSON."""
         try:
-            return json.loads(self.body)
+            return parse_json(self.body)
         except ValueError:
             return None
 
@@ -77,6 +86,38 @@ class Reply:
     parts: Iterable[BodyPart] = ()  # each part of a stream is one event
     streamed: bool = False
     blocking: bool = False  # producing the next part may block, so it needs a thread
+
+
+def parse_json(data: bytes) -> Any:
+    """Parse JSON as FastAPI does, except for NaN and infinity: errors quote what they reject.
+
+    Raises:
+        ValueError: It is not JSON, not Unicode, too deep, or has a number that is not finite.
+    """
+    try:
+        value = json.loads(data, parse_constant=_parse_float, parse_float=_parse_float)
+    except RecursionError as error:
+        raise ValueError("too deep") from error
+    if is_deep(value):
+        raise ValueError("too deep")
+    return value
+
+
+def is_deep(value: Any) -> bool:
+    """Whether a JSON value has so many levels that code that recurses into it may fail."""
+    level = [value]
+    for _ in range(_MAX_LEVELS):
+        containers = [item for item in level if isinstance(item, dict | list)]
+        if len(containers) == 0:
+            return False
+        level = [v for c in containers for v in (c.values() if isinstance(c, dict) else c)]
+    return True
+
+
+def _parse_float(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:20]} is not finite")
+    return number
 
 
 def to_json_bytes(value: Any) -> bytes:
