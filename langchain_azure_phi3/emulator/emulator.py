@@ -302,7 +302,7 @@ class Emulator:
         *,
         listening: Callable[[str], object] | None = None,
     ) -> None:
-        """Serve in this thread until Ctrl-C. Only the last 1,000 requests are kept.
+        """Serve in this thread until Ctrl-C. Only the last 1,000 requests, or 100 MB, are kept.
 
         Args:
             host: The address to listen on.

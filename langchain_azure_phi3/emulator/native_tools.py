@@ -146,7 +146,7 @@ def _check_history(messages: Sequence[Mapping[str, Any]]) -> None:
             if len(pending) > 0:
                 raise _invalid(_NO_RESULT + ", ".join(pending), where)
             pending = _call_ids(message, f"messages[{index}].tool_calls")
-        elif str(call_id := message.get("tool_call_id")) in pending:
+        elif (call_id := str(message.get("tool_call_id"))) in pending:
             del pending[call_id]
         else:
             raise _invalid(_NO_CALL, where)
