@@ -11,8 +11,6 @@ JsonMode = Literal["refuse", "flood"]
 ToolMode = Literal["refuse", "native"]
 ReasoningPlace = Literal["text", "field"]
 
-MAX_BODY_BYTES = 100_000_000
-
 _ALLOWED: Mapping[str, frozenset[str]] = {
     "server_type": frozenset(SERVER_TYPES),
     "filter_error_format": frozenset(get_args(FilterErrorFormat)),
@@ -39,7 +37,7 @@ class Behavior:
     framing: frozenset[str] = frozenset()
     tools: ToolMode = "refuse"
     reasoning: ReasoningPlace = "text"
-    max_body_bytes: int = MAX_BODY_BYTES
+    max_body_bytes: int = 100_000_000
 
     def __post_init__(self) -> None:
         for name, allowed in _ALLOWED.items():

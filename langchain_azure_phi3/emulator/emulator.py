@@ -7,13 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from langchain_azure_phi3.emulator._deprecation import renamed_attributes, renamed_parameters
-from langchain_azure_phi3.emulator.behavior import (
-    MAX_BODY_BYTES,
-    Behavior,
-    JsonMode,
-    ReasoningPlace,
-    ToolMode,
-)
+from langchain_azure_phi3.emulator.behavior import Behavior, JsonMode, ReasoningPlace, ToolMode
 from langchain_azure_phi3.emulator.conversation import Responder
 from langchain_azure_phi3.emulator.deployment import Deployment
 from langchain_azure_phi3.emulator.faults import Fault, FaultName
@@ -116,7 +110,7 @@ class Emulator:
         tools: ToolMode = "refuse",
         reasoning: ReasoningPlace = "text",
         model_errors: str | Iterable[str] = (),
-        max_body_bytes: int = MAX_BODY_BYTES,
+        max_body_bytes: int = 100_000_000,
         chunk_delay: float = 0.0,
         faults: Mapping[str, float] | None = None,
         seed: int = 0,

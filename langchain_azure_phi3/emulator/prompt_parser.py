@@ -39,8 +39,8 @@ def parse_instructions(prompt: Prompt) -> Instructions:
     return _parse_fields(prompt.parameters, _parse_text(prompt.messages))
 
 
-def find_json_objects(text: str) -> Iterator[tuple[int, Json]]:
-    """Yield the position and value of the outermost JSON objects in a text."""
+def find_json_objects(text: str) -> Iterator[tuple[str, Json]]:
+    """Yield the outermost JSON objects in a text, each with the end of the text before it."""
     decoder = json.JSONDecoder()
     start = text.find("{")
     failures = 0
@@ -54,18 +54,14 @@ def find_json_objects(text: str) -> Iterator[tuple[int, Json]]:
             failures += 1
         else:
             if not is_deep(value):
-                yield start, value
+                yield text[max(0, start - _SCHEMA_DISTANCE) : start], value
         start = text.find("{", end)
 
 
 def _parse_text(messages: Sequence[Message]) -> Instructions:
     texts = [message.text for message in messages if message.role in ("system", "user")]
     prompts = [text[: found.start()] if (found := _RESULT.search(text)) else text for text in texts]
-    objects = [
-        (text[max(0, at - _SCHEMA_DISTANCE) : at], value)
-        for text in prompts
-        for at, value in find_json_objects(text)
-    ]
+    objects = [found for text in prompts for found in find_json_objects(text)]
     tools = _parse_tools(value for _, value in objects)
     schemas = [value for before, value in objects if _SCHEMA.search(before) is not None]
     if len(schemas) == 0 and len(tools) == 0 and any(map(_JSON_ONLY.search, prompts)):

@@ -181,7 +181,7 @@ def _parse_body(request: Request, *, native: bool) -> ChatRequest:
         body = parse_json(request.body) if is_json else request.body.decode("utf-8", "replace")
     except json.JSONDecodeError as error:
         raise error_bodies.invalid_json(error) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise error_bodies.bad_request("There was an error parsing the body") from error
     try:
         return ChatRequest.model_validate(body, context=_NATIVE if native else None)

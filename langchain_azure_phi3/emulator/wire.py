@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from langchain_azure_phi3.emulator.faults import Fault
 
-_MAX_LEVELS = 100
-
 
 class Headers(Mapping[str, str]):
     """HTTP headers with case-insensitive names. Of a repeated header, the last value counts."""
@@ -62,7 +60,7 @@ class Request:
         """The body as JSON, or `None` if it is not JSON."""
         try:
             return parse_json(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
 
 
@@ -92,26 +90,20 @@ def parse_json(data: bytes) -> Any:
     """Parse JSON as FastAPI does, except for NaN and infinity: errors quote what they reject.
 
     Raises:
-        ValueError: It is not JSON, not Unicode, too deep, or has a number that is not finite.
+        ValueError: It is not JSON, not Unicode, or has a number that is not finite.
+        RecursionError: It is nested too deeply.
     """
-    try:
-        value = json.loads(data, parse_constant=_parse_float, parse_float=_parse_float)
-    except RecursionError as error:
-        raise ValueError("too deep") from error
-    if is_deep(value):
-        raise ValueError("too deep")
+    value = json.loads(data, parse_constant=_parse_float, parse_float=_parse_float)
+    if isinstance(value, dict | list) and is_deep(value):
+        raise RecursionError
     return value
 
 
-def is_deep(value: Any) -> bool:
-    """Whether a JSON value has so many levels that code that recurses into it may fail."""
-    level = [value]
-    for _ in range(_MAX_LEVELS):
-        containers = [item for item in level if isinstance(item, dict | list)]
-        if len(containers) == 0:
-            return False
-        level = [v for c in containers for v in (c.values() if isinstance(c, dict) else c)]
-    return True
+def is_deep(value: Any, levels: int = 100) -> bool:
+    """Whether a JSON value is nested so deeply that code which recurses into it may fail."""
+    items = value.values() if isinstance(value, dict) else value
+    containers = (item for item in items if isinstance(item, dict | list))
+    return levels == 0 or any(is_deep(item, levels - 1) for item in containers)
 
 
 def _parse_float(text: str) -> float:
