@@ -103,10 +103,9 @@ class Deployment:
         return replace(reply, headers={**_request_ids(request), **reply.headers})
 
     def _authenticate_and_route(self, request: Request) -> Reply:
-        if request.size > self.behavior.max_body_bytes:
-            return render_error(
-                error_bodies.body_too_large(self.behavior.max_body_bytes), self._server
-            )
+        limit = self.behavior.max_body_bytes
+        if request.size > limit:
+            return render_error(error_bodies.body_too_large(limit), self._server)
         try:
             if request.path != "/":
                 authenticate(request, self._server.auth, self.key)

@@ -12,12 +12,7 @@ FRAMINGS = frozenset(
 
 
 def encode_events(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[bytes]:
-    """Encode each chunk as one event, and end the stream with `[DONE]`.
-
-    Args:
-        chunks: The JSON of the events.
-        framing: Names out of `FRAMINGS`.
-    """
+    """Encode each chunk as one event, and end the stream with `[DONE]`; as `framing` says."""
     lines = chain(map(to_json_bytes, chunks), () if "no-done" in framing else (b"[DONE]",))
     events: Iterator[bytes] = (_encode_event(data, framing) for data in lines)
     if "no-final-blank-line" in framing:

@@ -27,14 +27,11 @@ _TYPE_NAMES = {str: "a string", list: "an array", dict: "an object", bool: "a bo
 
 
 def check(fields: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> None:
-    """Reject what OpenAI's servers reject.
+    """Raise an `ApiError` where OpenAI's servers answer a 400.
 
     Args:
         fields: `tools`, `tool_choice`, `parallel_tool_calls` and `response_format`, or `None`.
         messages: The messages as sent.
-
-    Raises:
-        ApiError: A 400 in OpenAI's format.
     """
     tools = fields.get("tools")
     if tools is not None:

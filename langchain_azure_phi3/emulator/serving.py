@@ -154,11 +154,7 @@ class Server:
         self._config.load()
 
     def bind(self) -> socket.socket:
-        """Return a listening socket.
-
-        Raises:
-            OSError: The port is in use.
-        """
+        """Return a listening socket, or raise an `OSError` if the port is in use."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         return socket.create_server((self._host, self._port), family=family, backlog=1024)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic_core import to_jsonable_python
 
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator import error_bodies, native_tools
@@ -135,13 +136,7 @@ def parse_chat_request(
 ) -> tuple[ChatRequest, EngineParameters]:
     """Parse a request into its fields and the extra parameters that reach the engine.
 
-    Args:
-        request: As received.
-        path: The rules of its path.
-        native: Whether the server accepts tools and schemas.
-
-    Raises:
-        ApiError: The request is invalid.
+    An invalid one raises an `ApiError`. `native`: whether the server accepts tools and schemas.
     """
     mode = _extra_parameter_mode(request, path)
     chat = _parse_body(request, native=native)
@@ -190,17 +185,9 @@ def _parse_body(request: Request, *, native: bool) -> ChatRequest:
 
 
 def _format_problems(error: ValidationError) -> list[Json]:
-    problems = []
-    for problem in error.errors(include_url=False):
-        formatted: Json = {**problem, "loc": ["body", *problem["loc"]]}
-        if "ctx" in problem:
-            # The context may hold the exception itself.
-            formatted["ctx"] = {
-                key: str(value) if isinstance(value, Exception) else value
-                for key, value in problem["ctx"].items()
-            }
-        problems.append(formatted)
-    return problems
+    # The context of a problem may hold the exception itself.
+    problems = to_jsonable_python(error.errors(include_url=False), fallback=str)
+    return [{**problem, "loc": ["body", *problem["loc"]]} for problem in problems]
 
 
 def _parse_extras(extras: Mapping[str, Any], mode: str) -> EngineParameters:
@@ -236,8 +223,7 @@ def read_messages(
 ) -> tuple[Message, ...]:
     """Return the messages that the model's template shows. A server that accepts tools shows all.
 
-    Raises:
-        ApiError: The model does not accept a message.
+    A message that the model does not accept raises an `ApiError`.
     """
     messages = [_read_message(message, model) for message in chat.messages]
     image_count = sum(len(message.images) for message in messages)

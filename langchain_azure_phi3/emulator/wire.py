@@ -87,11 +87,9 @@ class Reply:
 
 
 def parse_json(data: bytes) -> Any:
-    """Parse JSON as FastAPI does, except for NaN and infinity: errors quote what they reject.
+    """Parse JSON as FastAPI does, except for NaN and infinity, which no error can quote.
 
-    Raises:
-        ValueError: It is not JSON, not Unicode, or has a number that is not finite.
-        RecursionError: It is nested too deeply.
+    What it cannot parse raises a `ValueError`, and a `RecursionError` if it is nested too deeply.
     """
     value = json.loads(data, parse_constant=_parse_float, parse_float=_parse_float)
     if isinstance(value, dict | list) and is_deep(value):
