@@ -8,6 +8,7 @@ import base64
 import json
 import math
 import pickle
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -86,6 +87,7 @@ _EMULATORS = tuple(
     for server_type in SERVER_TYPES
     for tools in ("refuse", "native")
 )
+_CONTROL_TOKEN = re.compile(f"<{control_tokens._NAME}")
 _HEADERS = ("retry-after", "retry-after-ms", "x-ratelimit-reset-tokens", "x-ms-error-code")
 _WRAPPED = "ms-azureml-model-error-statuscode"
 
@@ -286,16 +288,15 @@ def escapes(data: bytes) -> None:
     size, data = _size(data)
     text = data.decode("utf-8", errors="ignore")
     escaped = control_tokens.escape_control_tokens(text)
-    assert control_tokens.escape_control_tokens(escaped).count("<|") >= 0
+    assert _CONTROL_TOKEN.search(escaped) is None
     assert control_tokens.unescape_control_tokens(escaped) == text
-    assert control_tokens._TOKEN.search(escaped.replace("< ", "")) is None
     unescaper = Unescaper()
     pieces = [unescaper.feed(piece) for piece in _cut(escaped, size)]
     assert "".join([*pieces, unescaper.finish()]) == text
     half = len(text) // 2
     parts = [{"type": "text", "text": part} for part in (text[:half], text[half:])]
     joined = "".join(part["text"] for part in escape_parts(parts))
-    assert control_tokens._TOKEN.search(joined.replace("< ", "")) is None
+    assert _CONTROL_TOKEN.search(joined) is None
 
 
 def emulator(data: bytes) -> None:
@@ -360,7 +361,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 # The most CPU time of one run: linear in the length of the input. Targets run each parser several
 # times, and atheris slows them down.
 _SECONDS, _SECONDS_PER_BYTE = 0.1, 100e-6
-_REPEATED_LENGTH = 8_000
+_REPEATED_LENGTH = 4_000
 
 
 def check(target: str, data: bytes) -> None:
