@@ -311,6 +311,9 @@ def _serve(options: argparse.Namespace) -> int:
 _UNSPECIFIED = {"//0.0.0.0:": "//127.0.0.1:", "//[::]:": "//[::1]:"}
 
 
+_LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
+
+
 def _announce(options: argparse.Namespace, key: str, endpoint: str) -> None:
     answers = "scripted" if options.upstream is None else f"from {options.upstream}"
     print(f"Emulating {options.model} (answers are {answers}). Press Ctrl-C to stop.")
@@ -318,6 +321,12 @@ def _announce(options: argparse.Namespace, key: str, endpoint: str) -> None:
         endpoint = endpoint.replace(unspecified, loopback, 1)
     print(f"export AZURE_INFERENCE_ENDPOINT={endpoint}")
     print(f"export AZURE_INFERENCE_CREDENTIAL={key}", flush=True)
+    if options.host not in _LOCAL_HOSTS:
+        print(
+            f"WARNING: {options.host} can be reached from other machines. The emulator is a test "
+            "tool and does not encrypt: the key is readable on the network.",
+            flush=True,
+        )
 
 
 _HEADINGS = ("MODEL", "CONTEXT", "OUTPUT", "MEDIA", "IMAGES", "SYSTEM", "REASONS", "RETIRED")

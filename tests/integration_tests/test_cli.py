@@ -251,7 +251,7 @@ def test_serve_runs_until_interrupted(
 
 
 def test_serve_prints_an_address_that_works() -> None:
-    """Also where it listens on all addresses; it prints no warning."""
+    """Also where it listens on all addresses, which it says clearly."""
     command = [sys.executable, "-m", "langchain_azure_phi3.cli", "serve", "--port", "0"]
     process = subprocess.Popen(  # noqa: S603
         [*command, "--host", "0.0.0.0", "--key", "k1"],  # noqa: S104
@@ -261,7 +261,7 @@ def test_serve_prints_an_address_that_works() -> None:
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None
-    printed = [process.stdout.readline() for _ in range(3)]
+    printed = [process.stdout.readline() for _ in range(4)]
     endpoint = printed[1].strip().partition("=")[2]
 
     text = ChatAzurePhi3(endpoint=endpoint, credential="k1").invoke("Hi").text
@@ -269,6 +269,7 @@ def test_serve_prints_an_address_that_works() -> None:
     _, errors = process.communicate(timeout=10)
 
     assert endpoint.startswith("http://127.0.0.1:")
+    assert printed[3].startswith("WARNING: 0.0.0.0 can be reached from other machines.")
     assert text
     assert "" == errors
 
