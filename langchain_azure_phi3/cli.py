@@ -23,8 +23,9 @@ The endpoint and its key come from AZURE_INFERENCE_ENDPOINT and AZURE_INFERENCE_
 (or AZUREAI_ENDPOINT_URL and AZUREAI_ENDPOINT_KEY)."""
 # A copy, because only `serve` imports the emulator. A test compares it.
 _SERVER_TYPES = """\
-serverless, managed-2024-05, managed-2024-06, managed-2026-07, foundation-model-serve, foundry,
-openai-v1, azure-openai, github, openai-server, ollama"""
+serverless, managed-2024-05, managed-2024-06, managed-2025-01, managed-2026-07,
+foundation-model-serve, foundry, openai-v1, azure-openai, github, openai-server, vllm, llama.cpp,
+ollama"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -129,6 +130,11 @@ def _add_serve(commands: Any) -> None:
         type=_parse_faults,
         help="make a fraction of all requests fail, such as 429=0.05,cut=0.02: an HTTP status, or "
         "a way to break the response",
+    )
+    serve.add_argument(
+        "--constrained-decoding",
+        choices=("enforce", "ignore", "reject"),
+        help="whether answers comply with schemas in requests (default: as the server type)",
     )
     serve.add_argument("--seed", type=int, default=0, help="random seed of --faults (%(default)s)")
     serve.set_defaults(run=_serve)
@@ -240,6 +246,7 @@ def _serve(options: argparse.Namespace) -> int:
             upstream=options.upstream,
             upstream_model=options.upstream_model,
             upstream_key=options.upstream_key,
+            constrained_decoding=options.constrained_decoding,
             faults=options.faults,
             seed=options.seed,
         )

@@ -13,6 +13,11 @@ from langchain_azure_phi3.emulator import content_filter, error_bodies, framing,
 from langchain_azure_phi3.emulator.authentication import authenticate
 from langchain_azure_phi3.emulator.behavior import Behavior
 from langchain_azure_phi3.emulator.completion import Choice, Completion, build_choice, filter_choice
+from langchain_azure_phi3.emulator.constraints import (
+    Constraint,
+    parse_constraint,
+    to_model_fields,
+)
 from langchain_azure_phi3.emulator.conversation import Generation, Prompt, Responder
 from langchain_azure_phi3.emulator.error_bodies import ApiError
 from langchain_azure_phi3.emulator.fault_sampling import FaultSampler
@@ -71,7 +76,7 @@ class Deployment:
         self.model_errors: deque[str] = deque()
         self._server = SERVER_TYPES[behavior.server_type]
         self._chat_paths = {
-            path.format(model=model.name): rules
+            path.format(model=model.name): behavior.adapt(rules)
             for path, rules in self._server.chat_paths.items()
             for model in self.models
         }
@@ -181,11 +186,14 @@ class Deployment:
         native = self.behavior.tools == "native"
         chat, engine = parse_chat_request(request, path, native=native)
         model = self._find_model(chat.model)
-        floods = self._floods(chat)
+        floods = self._floods(chat, path)
+        constraint = parse_constraint(chat, engine, path.constraints)
         messages = read_messages(chat, model, self._server, native=native)
         self._filter_prompt([message.text for message in messages])
         name = reported_name(self._server, model)
         fields = _model_parameters(chat, engine)
+        if constraint is None or isinstance(self._responder, Upstream):
+            fields = to_model_fields(fields, constraint)
         prompt = Prompt(name, messages, 0, fields, model.has_reasoning)
         default = self._server.default_max_tokens
         max_tokens = default if chat.max_tokens is None else chat.max_tokens
@@ -198,7 +206,9 @@ class Deployment:
             model=name,
             prompt_tokens=prompt.tokens,
             choices=tuple(
-                self._choose(replace(prompt, choice=index), chat.stops, limit, floods, is_stream)
+                self._choose(
+                    replace(prompt, choice=index), chat.stops, limit, floods, is_stream, constraint
+                )
                 for index in range(engine.n)
             ),
             top_logprobs=engine.top_logprobs if engine.logprobs and has_logprobs else None,
@@ -213,14 +223,15 @@ class Deployment:
             error_format = self.behavior.filter_error_format or self._server.filter_error_format
             raise content_filter.prompt_filtered(findings, error_format)
 
-    def _floods(self, chat: ChatRequest) -> bool:
+    def _floods(self, chat: ChatRequest, path: ChatPath) -> bool:
         """Whether the answer consists of line feeds, as in the JSON mode of some deployments."""
-        wants_json = chat.response_format is not None and chat.response_format.type != "text"
-        if not wants_json or self.behavior.tools == "native":
+        if chat.response_format is None or chat.response_format.type != "json_object":
             return False
-        if self.behavior.json_mode == "refuse":
+        json_mode = None if self.behavior.tools == "native" else self.behavior.json_mode
+        default = "refuse" if path.constraints.json_object == "reject" else None
+        if (json_mode or default) == "refuse":
             raise error_bodies.fixed_error("json_mode_not_supported")
-        return True
+        return json_mode == "flood"
 
     def _find_model(self, name: str | None) -> Model:
         if name is None:
@@ -234,7 +245,13 @@ class Deployment:
         return self.models[0] if found is None else found
 
     def _choose(
-        self, prompt: Prompt, stops: Sequence[str], limit: int, floods: bool, is_stream: bool
+        self,
+        prompt: Prompt,
+        stops: Sequence[str],
+        limit: int,
+        floods: bool,
+        is_stream: bool,
+        constraint: Constraint | None,
     ) -> Choice | StreamedChoice:
         triggers = content_filter.ANSWER_TRIGGERS
         findings = content_filter.find_triggers([prompt.last_user_text], triggers)
@@ -247,11 +264,26 @@ class Deployment:
         if is_stream and not is_changed and isinstance(self._responder, Upstream):
             in_text = self.behavior.reasoning == "text"
             return StreamedChoice(self._responder.stream(prompt), in_text, results)
-        generation = Generation("\n" * (limit + 1)) if floods else self._generate(prompt)
+        generation = (
+            Generation("\n" * (limit + 1)) if floods else self._generate(prompt, constraint)
+        )
         choice = build_choice(generation, stops, limit, results)
         return filter_choice(choice) if is_filtered else choice
 
-    def _generate(self, prompt: Prompt) -> Generation:
+    def _generate(self, prompt: Prompt, constraint: Constraint | None) -> Generation:
+        in_text = self.behavior.reasoning == "text"
+        generation = self._generate_freely(prompt)
+        if constraint is not None and not generation.final:
+            # Only a server that parses reasoning constrains what follows it.
+            reasoning = "" if in_text else generation.reasoning
+            generation = replace(constraint.apply(generation), reasoning=reasoning)
+        if not in_text or generation.reasoning == "":
+            return generation
+        text = f"{REASONING_START}{generation.reasoning}{REASONING_END}{generation.text}"
+        tokens = generation.tokens if generation.final else None
+        return replace(generation, text=text, reasoning="", tokens=tokens)
+
+    def _generate_freely(self, prompt: Prompt) -> Generation:
         scripted = _pop(self.script)
         if scripted is not None:
             return Generation(scripted)
@@ -260,11 +292,7 @@ class Deployment:
         model_error = _pop(self.model_errors)
         if model_error is not None:
             generation = apply_model_error(model_error, generation, prompt)
-        if self.behavior.reasoning == "field" or generation.reasoning == "":
-            return generation
-        text = f"{REASONING_START}{generation.reasoning}{REASONING_END}{generation.text}"
-        tokens = generation.tokens if generation.final else None
-        return replace(generation, text=text, reasoning="", tokens=tokens)
+        return generation
 
     def _stream_usage(self, engine: EngineParameters) -> StreamUsage:
         default = self.behavior.usage_in_streams or self._server.stream_usage

@@ -13,7 +13,11 @@ from langchain_azure_phi3.emulator.deployment import Deployment
 from langchain_azure_phi3.emulator.faults import Fault, FaultName
 from langchain_azure_phi3.emulator.model_errors import check_model_error
 from langchain_azure_phi3.emulator.responder import respond
-from langchain_azure_phi3.emulator.server_types import FilterErrorFormat, StreamUsage
+from langchain_azure_phi3.emulator.server_types import (
+    ConstraintMode,
+    FilterErrorFormat,
+    StreamUsage,
+)
 from langchain_azure_phi3.emulator.upstream import Upstream
 from langchain_azure_phi3.emulator.wire import Request
 
@@ -52,16 +56,21 @@ class Emulator:
         upstream_model: The model's name on that server. Default: the first that it lists.
         upstream_key: That server's key, if it requires one.
         server_type: `"serverless"`; managed compute by the age of its image
-            (`"managed-2024-05"`, `"managed-2024-06"`, `"managed-2026-07"`,
-            `"foundation-model-serve"`); `"foundry"`, `"openai-v1"`, `"azure-openai"`, `"github"`;
-            or a self-hosted server (`"openai-server"`, `"ollama"`).
+            (`"managed-2024-05"`, `"managed-2024-06"`, `"managed-2025-01"`,
+            `"managed-2026-07"`, `"foundation-model-serve"`); `"foundry"`, `"openai-v1"`,
+            `"azure-openai"`, `"github"`; or a self-hosted server (`"vllm"`, `"llama.cpp"`,
+            `"ollama"`, `"openai-server"`).
         filter_error_format: The error for a filtered prompt: `"nested"` (Azure's how-tos),
             `"flat"` (its API reference), `"detailed"` (with categories and severities),
             `"managed"` (model servers), `"managed-flat"` (before version 0.2.16). Default: as the
             server type.
         include_filter_results: Whether answers include the results of the content filter.
         json_mode: Whether `response_format: json_object` is rejected (`"refuse"`, documented) or
-            answered with line feeds (`"flood"`, seen in PhiCookBook#73).
+            answered with line feeds (`"flood"`, seen in PhiCookBook#73). Default: as the server
+            type. Managed compute and self-hosted servers constrain the answer to an object.
+        constrained_decoding: What happens to a schema in `response_format`, `guided_json` or
+            `structured_outputs`: answers comply (`"enforce"`), do not (`"ignore"`), or the
+            request is rejected (`"reject"`). Default: as the server type.
         usage_in_streams: Where streams report usage: in the `"finish"` chunk, a `"separate"` last
             one, `"every"` one, or `"none"` unless `stream_options` requests it. Default: as the
             server type.
@@ -102,7 +111,8 @@ class Emulator:
         server_type: str = "serverless",
         filter_error_format: FilterErrorFormat | None = None,
         include_filter_results: bool = False,
-        json_mode: JsonMode = "refuse",
+        json_mode: JsonMode | None = None,
+        constrained_decoding: ConstraintMode | None = None,
         usage_in_streams: StreamUsage | None = None,
         framing: str | Iterable[str] = (),
         tools: ToolMode = "refuse",
@@ -117,6 +127,7 @@ class Emulator:
             filter_error_format=filter_error_format,
             include_filter_results=include_filter_results,
             json_mode=json_mode,
+            constrained_decoding=constrained_decoding,
             usage_in_streams=usage_in_streams,
             framing=frozenset([framing] if isinstance(framing, str) else framing),
             tools=tools,
