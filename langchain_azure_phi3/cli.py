@@ -25,7 +25,7 @@ The endpoint and its key come from AZURE_INFERENCE_ENDPOINT and AZURE_INFERENCE_
 # A copy, because only `serve` imports the emulator. A test compares it.
 _SERVER_TYPES = """\
 serverless, managed-2024-05, managed-2024-06, managed-2025-01, managed-2026-07,
-foundation-model-serve, foundry, openai-v1, azure-openai, github, openai-server, vllm, llama.cpp,
+foundation-model-serve, foundry, openai-v1, azure-openai, openai-server, vllm, llama.cpp,
 ollama"""
 
 
@@ -225,6 +225,13 @@ def _add_serve(commands: Any) -> None:
         choices=("enforce", "ignore", "reject"),
         help="whether answers comply with schemas in requests (default: as the server type)",
     )
+    serve.add_argument("--rpm", type=int, metavar="NUMBER", help="quota: requests per minute")
+    serve.add_argument(
+        "--tpm",
+        type=int,
+        metavar="NUMBER",
+        help="quota: tokens per minute, counting prompts and max_tokens",
+    )
     serve.add_argument("--seed", type=int, default=0, help="random seed of --faults (%(default)s)")
     serve.set_defaults(run=_serve)
 
@@ -298,6 +305,8 @@ def _serve(options: argparse.Namespace) -> int:
             upstream_model=options.upstream_model,
             upstream_key=options.upstream_key,
             constrained_decoding=options.constrained_decoding,
+            requests_per_minute=options.rpm,
+            tokens_per_minute=options.tpm,
             faults=options.faults,
             seed=options.seed,
         )

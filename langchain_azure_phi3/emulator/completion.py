@@ -1,8 +1,8 @@
 """Completions as JSON: complete, or as the chunks of a stream."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from langchain_azure_phi3._types import Json
@@ -120,6 +120,7 @@ class Completion:
     top_logprobs: int | None = None  # alternatives for each token; `None`: no log-probabilities
     has_prompt_filter_results: bool = False
     stream_usage: StreamUsage = "finish"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> Json:
         """Return the body of a complete answer."""

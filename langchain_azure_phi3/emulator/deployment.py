@@ -25,6 +25,7 @@ from langchain_azure_phi3.emulator.faults import Fault
 from langchain_azure_phi3.emulator.gateway_errors import render_error
 from langchain_azure_phi3.emulator.model_errors import apply_model_error
 from langchain_azure_phi3.emulator.models import Model, find_model, reported_name
+from langchain_azure_phi3.emulator.quota import Quota
 from langchain_azure_phi3.emulator.responder import respond
 from langchain_azure_phi3.emulator.server_types import SERVER_TYPES, ChatPath, StreamUsage
 from langchain_azure_phi3.emulator.upstream import Upstream
@@ -62,6 +63,7 @@ class Deployment:
         models: Sequence[str],
         key: str,
         behavior: Behavior,
+        quota: Quota,
         *,
         responder: Responder = respond,
         seed: int = 0,
@@ -69,6 +71,7 @@ class Deployment:
         self.models = tuple(find_model(name) for name in models or (DEFAULT_MODEL,))
         self.key = key
         self.behavior = behavior
+        self.quota = quota
         self.requests: list[Request] = []
         self.max_requests: int | None = None  # how many to keep; `None`: all, for tests
         self.faults: deque[Fault | None] = deque()
@@ -170,13 +173,13 @@ class Deployment:
         if is_stream:
             chunks = _end_with_error(completion.chunks())
             events = framing.encode_events(chunks, self.behavior.framing)
-            headers = {"content-type": "text/event-stream; charset=utf-8"}
+            headers = {"content-type": "text/event-stream; charset=utf-8", **completion.headers}
             return Reply(200, headers, events, streamed=True, blocking=self.blocking)
         body = completion.to_json()
         if not self._server.sends_finish_reason:
             for choice in body["choices"]:
                 choice["finish_reason"] = None
-        return json_reply(200, body)
+        return json_reply(200, body, completion.headers)
 
     def _post_score(self, request: Request) -> Reply:
         score_format = self._server.score_format
@@ -184,8 +187,11 @@ class Deployment:
             chat_request = score_route.to_chat_request(request)
             completion, _ = self._complete(chat_request, score_route.CHAT_PATH)
         except ApiError as error:
+            if error.status == 429:  # the gateway's own
+                raise
             return json_reply(200, score_route.format_error(error, score_format))
-        return json_reply(200, score_route.format_completion(completion, score_format))
+        body = score_route.format_completion(completion, score_format)
+        return json_reply(200, body, completion.headers)
 
     def _complete(self, request: Request, path: ChatPath) -> tuple[Completion, bool]:
         """The completion, and whether it is streamed."""
@@ -195,7 +201,6 @@ class Deployment:
         floods = self._floods(chat, path)
         constraint = parse_constraint(chat, engine, path.constraints)
         messages = read_messages(chat, model, self._server, native=native)
-        self._filter_prompt([message.text for message in messages])
         name = reported_name(self._server, model)
         fields = _model_parameters(chat, engine)
         if constraint is None or isinstance(self._responder, Upstream):
@@ -204,6 +209,8 @@ class Deployment:
         default = self._server.default_max_tokens
         max_tokens = default if chat.max_tokens is None else chat.max_tokens
         limit = _token_limit(model, prompt.tokens, max_tokens)
+        headers = self.quota.admit(prompt.tokens + (chat.max_tokens or 0) * engine.n)
+        self._filter_prompt([message.text for message in messages])
         is_stream = chat.stream and self._server.supports_streaming
         has_logprobs = path.returns_logprobs and not isinstance(self._responder, Upstream)
         completion = Completion(
@@ -220,6 +227,7 @@ class Deployment:
             top_logprobs=engine.top_logprobs if engine.logprobs and has_logprobs else None,
             has_prompt_filter_results=self.behavior.include_filter_results,
             stream_usage=self._stream_usage(engine),
+            headers=headers,
         )
         return completion, is_stream
 

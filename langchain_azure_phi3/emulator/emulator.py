@@ -12,6 +12,7 @@ from langchain_azure_phi3.emulator.conversation import Responder
 from langchain_azure_phi3.emulator.deployment import Deployment
 from langchain_azure_phi3.emulator.faults import Fault, FaultName
 from langchain_azure_phi3.emulator.model_errors import check_model_error
+from langchain_azure_phi3.emulator.quota import Quota, QuotaPeriod
 from langchain_azure_phi3.emulator.responder import respond
 from langchain_azure_phi3.emulator.server_types import (
     ConstraintMode,
@@ -58,7 +59,7 @@ class Emulator:
         server_type: `"serverless"`; managed compute by the age of its image
             (`"managed-2024-05"`, `"managed-2024-06"`, `"managed-2025-01"`,
             `"managed-2026-07"`, `"foundation-model-serve"`); `"foundry"`, `"openai-v1"`,
-            `"azure-openai"`, `"github"`; or a self-hosted server (`"vllm"`, `"llama.cpp"`,
+            `"azure-openai"`; or a self-hosted server (`"vllm"`, `"llama.cpp"`,
             `"ollama"`, `"openai-server"`).
         filter_error_format: The error for a filtered prompt: `"nested"` (Azure's how-tos),
             `"flat"` (its API reference), `"detailed"` (with categories and severities),
@@ -84,6 +85,12 @@ class Emulator:
             `inject_model_error`.
         max_body_bytes: The largest body of a request, in bytes. A larger one is not read and gets
             a 413.
+        requests_per_minute: A quota of requests. Answers have Azure's `x-ratelimit-*` headers;
+            when the quota is used up, requests get a 429 with `retry-after` until it resets.
+        tokens_per_minute: A quota of tokens. A request counts when it is admitted, by its prompt
+            plus `max_tokens` for each answer; without `max_tokens`, by its prompt.
+        quota_period: Seconds between two resets of the quotas. Less than Azure's 60 makes tests
+            of waiting shorter.
         chunk_delay: Seconds between two events of a stream.
         faults: Rates of random failures by status or name of a fault, such as
             `{"429": 0.05, "cut": 0.02}`. `fail(rate=...)` has more options.
@@ -121,6 +128,9 @@ class Emulator:
         reasoning: ReasoningPlace = "text",
         model_errors: str | Iterable[str] = (),
         max_body_bytes: int = 100_000_000,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        quota_period: float = 60.0,
         chunk_delay: float = 0.0,
         faults: Mapping[str, float] | None = None,
         seed: int = 0,
@@ -143,7 +153,10 @@ class Emulator:
             if responder is not respond:
                 raise ValueError("Pass a responder or an upstream, not both.")
             responder = self._upstream = Upstream(upstream, model=upstream_model, key=upstream_key)
-        self._deployment = Deployment(models, self.key, behavior, responder=responder, seed=seed)
+        quota = Quota(requests_per_minute, tokens_per_minute, quota_period)
+        self._deployment = Deployment(
+            models, self.key, behavior, quota, responder=responder, seed=seed
+        )
         for name, rate in ({} if faults is None else faults).items():
             self._deployment.fault_sampler.add(rate, Fault.parse(name))
         self.inject_model_error(
@@ -178,6 +191,11 @@ class Emulator:
     def requests(self) -> list[Request]:
         """The requests received so far, in order. You may clear the list."""
         return self._deployment.requests
+
+    @property
+    def quota_periods(self) -> list[QuotaPeriod]:
+        """How much of the quotas was used, in each period that had requests."""
+        return self._deployment.quota.periods
 
     @property
     def open_connections(self) -> int:

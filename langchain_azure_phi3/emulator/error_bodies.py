@@ -59,8 +59,6 @@ _FIXED: Mapping[str, tuple[int, Json] | tuple[int, Json, dict[str, str]]] = {
             "(https://cognitiveservices.azure.com), or have expired.",
         },
     ),
-    # GitHub Models
-    "bad_credentials": (401, _error("unauthorized", "Bad credentials", details="Bad credentials")),
     # vLLM
     "unauthorized": (401, {"error": "Unauthorized"}),
     "missing_api_version": (404, _error("404", "Resource not found")),
@@ -100,11 +98,9 @@ def method_not_allowed(allowed: str) -> ApiError:
 
 
 def unknown_model(name: str, auth: AuthMode) -> ApiError:
-    """There is no such model, as Foundry, GitHub Models, Ollama or vLLM report it."""
+    """There is no such model, as Foundry, Ollama or vLLM report it."""
     if auth == "foundry":
         return fixed_error("unknown_deployment")
-    if auth == "github":
-        return ApiError(404, _error("unknown_model", f"Unknown model: {name}"))
     if auth == "open":
         message = f'model "{name}" not found, try pulling it first'
         error = {"message": message, "type": "api_error", "param": None, "code": None}
@@ -138,6 +134,12 @@ def invalid_json(error: json.JSONDecodeError) -> ApiError:
     """The body is not JSON, in FastAPI's format."""
     problem = {"type": "json_invalid", "loc": ["body", error.pos], "msg": "JSON decode error"}
     return validation_failed([{**problem, "input": {}, "ctx": {"error": error.msg}}])
+
+
+def rate_limited(seconds: int, headers: Mapping[str, str]) -> ApiError:
+    """The quota is used up for that long."""
+    message = f"Rate limit is exceeded. Try again in {seconds} seconds."
+    return ApiError(429, _error("429", message), headers)
 
 
 def modality_not_supported(model: str, modality: str) -> ApiError:

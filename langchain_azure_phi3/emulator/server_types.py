@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 FilterErrorFormat = Literal["nested", "flat", "detailed", "managed", "managed-flat"]
 StreamUsage = Literal["finish", "separate", "every", "none"]
 ErrorFormat = Literal["plain", "wrapped", "openai", "ollama"]
-AuthMode = Literal["serverless", "managed", "foundry", "github", "server", "open"]
+AuthMode = Literal["serverless", "managed", "foundry", "server", "open"]
 ConstraintMode = Literal["enforce", "ignore", "reject"]
 
 
@@ -201,7 +201,6 @@ _ROWS = (
         model_field="ignored",
         requires_api_version=True,
     ),
-    _openai("github", "/inference", "github"),
     _own("openai-server", auth="server", model_field="checked", error_format="plain"),
     # Version 0.12 or later.
     _own("vllm", _VLLM, auth="server", model_field="checked", error_format="plain"),
