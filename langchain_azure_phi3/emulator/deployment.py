@@ -19,6 +19,7 @@ from langchain_azure_phi3.emulator.constraints import (
     to_model_fields,
 )
 from langchain_azure_phi3.emulator.conversation import Generation, Prompt, Responder
+from langchain_azure_phi3.emulator.engine_reports import list_entry, props
 from langchain_azure_phi3.emulator.error_bodies import ApiError
 from langchain_azure_phi3.emulator.fault_sampling import FaultSampler
 from langchain_azure_phi3.emulator.faults import Fault
@@ -27,7 +28,7 @@ from langchain_azure_phi3.emulator.model_errors import apply_model_error
 from langchain_azure_phi3.emulator.models import Model, find_model, reported_name
 from langchain_azure_phi3.emulator.quota import Quota
 from langchain_azure_phi3.emulator.responder import respond
-from langchain_azure_phi3.emulator.server_types import SERVER_TYPES, ChatPath, StreamUsage
+from langchain_azure_phi3.emulator.server_types import SERVER_TYPES, ChatPath, Engine, StreamUsage
 from langchain_azure_phi3.emulator.upstream import Upstream
 from langchain_azure_phi3.emulator.upstream_stream import (
     REASONING_END,
@@ -65,10 +66,14 @@ class Deployment:
         behavior: Behavior,
         quota: Quota,
         *,
+        deployment: str | None = None,
+        context: int | None = None,
         responder: Responder = respond,
         seed: int = 0,
     ) -> None:
-        self.models = tuple(find_model(name) for name in models or (DEFAULT_MODEL,))
+        first, *others = [find_model(name) for name in models or (DEFAULT_MODEL,)]
+        first = replace(first, name=deployment or first.name, context=context or first.context)
+        self.models = (first, *others)
         self.key = key
         self.behavior = behavior
         self.quota = quota
@@ -143,6 +148,10 @@ class Deployment:
             "/": ("GET", lambda _: json_reply(200, {"status": "healthy"})),
             self._server.info_path: ("GET", self._get_info),
             self._server.models_path: ("GET", self._list_models),
+            "/props" if self._server.engine == "llama.cpp" else None: (
+                "GET",
+                lambda _: json_reply(200, props(self.models[0])),
+            ),
             "/score" if has_score else None: ("POST", self._post_score),
             **dict.fromkeys(self._chat_paths, ("POST", self._post_chat)),
         }
@@ -164,8 +173,7 @@ class Deployment:
         return json_reply(200, info)
 
     def _list_models(self, _: Request) -> Reply:
-        common = {"object": "model", "created": int(time.time()), "owned_by": "microsoft"}
-        models = [{"id": model.name, **common} for model in self.models]
+        models = [list_entry(self._server.engine, model) for model in self.models]
         return json_reply(200, {"object": "list", "data": models})
 
     def _post_chat(self, request: Request) -> Reply:
@@ -208,7 +216,7 @@ class Deployment:
         prompt = Prompt(name, messages, 0, fields, model.has_reasoning)
         default = self._server.default_max_tokens
         max_tokens = default if chat.max_tokens is None else chat.max_tokens
-        limit = _token_limit(model, prompt.tokens, max_tokens)
+        limit = _token_limit(model, prompt.tokens, max_tokens, self._server.engine)
         headers = self.quota.admit(prompt.tokens + (chat.max_tokens or 0) * engine.n)
         self._filter_prompt([message.text for message in messages])
         is_stream = chat.stream and self._server.supports_streaming
@@ -228,6 +236,7 @@ class Deployment:
             has_prompt_filter_results=self.behavior.include_filter_results,
             stream_usage=self._stream_usage(engine),
             headers=headers,
+            engine=self._server.engine,
         )
         return completion, is_stream
 
@@ -250,9 +259,9 @@ class Deployment:
     def _find_model(self, name: str | None) -> Model:
         if name is None:
             if self._server.model_field == "required":
-                raise error_bodies.fixed_error("missing_model")
+                raise error_bodies.missing_model(self._server.auth)
             return self.models[0]
-        lowered = name.lower().removeprefix("microsoft/")
+        lowered = name.lower()
         found = next((model for model in self.models if model.name.lower() == lowered), None)
         if found is None and self._server.model_field != "ignored":
             raise error_bodies.unknown_model(name, self._server.auth)
@@ -337,9 +346,13 @@ def _pop(queue: deque[_Item]) -> _Item | None:
         return None
 
 
-def _token_limit(model: Model, prompt: int, max_tokens: int | None) -> int:
+def _token_limit(model: Model, prompt: int, max_tokens: int | None, engine: Engine | None) -> int:
     """How many tokens the answer may have."""
     least = 1 if max_tokens is None else max_tokens
+    if engine == "llama.cpp":
+        if prompt >= model.context:
+            raise error_bodies.prompt_exceeds_context(model.context, prompt)
+        return min(model.max_output if max_tokens is None else max_tokens, model.context - prompt)
     if prompt + least > model.context:
         raise error_bodies.context_exceeded(model.context, prompt, max_tokens)
     return min(model.max_output, model.context - prompt) if max_tokens is None else max_tokens

@@ -47,6 +47,9 @@ class Emulator:
     Args:
         models: Names of models in Azure's catalog, in any case. The first answers unless a
             request names another. Default: `"Phi-3-mini-4k-instruct"`.
+        deployment: A name of its own for the first model, as deployments and self-hosted servers
+            have them: in requests, in paths, and in lists of models.
+        context: The context that the server gives the first model, if less than the model's.
         key: The valid API key. Default: 32 random characters.
         port: The port to listen on. 0: any free port.
         responder: Generates the answers: a function from a `Prompt` to a text or a
@@ -111,6 +114,8 @@ class Emulator:
     def __init__(
         self,
         *models: str,
+        deployment: str | None = None,
+        context: int | None = None,
         key: str | None = None,
         port: int = 0,
         responder: Responder = respond,
@@ -155,7 +160,14 @@ class Emulator:
             responder = self._upstream = Upstream(upstream, model=upstream_model, key=upstream_key)
         quota = Quota(requests_per_minute, tokens_per_minute, quota_period)
         self._deployment = Deployment(
-            models, self.key, behavior, quota, responder=responder, seed=seed
+            models,
+            self.key,
+            behavior,
+            quota,
+            deployment=deployment,
+            context=context,
+            responder=responder,
+            seed=seed,
         )
         for name, rate in ({} if faults is None else faults).items():
             self._deployment.fault_sampler.add(rate, Fault.parse(name))
@@ -172,7 +184,7 @@ class Emulator:
 
     @property
     def model(self) -> str:
-        """The name of the default model."""
+        """The name of the default model in requests: that of its deployment."""
         return self._deployment.models[0].name
 
     @property

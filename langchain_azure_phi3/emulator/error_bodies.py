@@ -63,7 +63,7 @@ _FIXED: Mapping[str, tuple[int, Json] | tuple[int, Json, dict[str, str]]] = {
     "unauthorized": (401, {"error": "Unauthorized"}),
     "missing_api_version": (404, _error("404", "Resource not found")),
     # Foundry
-    "missing_model": (400, _error("no_model_name", _NO_MODEL, details=_NO_MODEL)),
+    "no_model": (400, _error("no_model_name", _NO_MODEL, details=_NO_MODEL)),
     "unknown_deployment": (
         404,
         _error(
@@ -97,14 +97,22 @@ def method_not_allowed(allowed: str) -> ApiError:
     return ApiError(405, {"detail": "Method Not Allowed"}, {"allow": allowed})
 
 
+def missing_model(auth: AuthMode) -> ApiError:
+    """The request names no model, as Foundry or Ollama reports it."""
+    return _ollama_error(400, "model is required") if auth == "open" else fixed_error("no_model")
+
+
+def _ollama_error(status: int, message: str) -> ApiError:
+    error = {"message": message, "type": "api_error", "param": None, "code": None}
+    return ApiError(status, {"error": error})
+
+
 def unknown_model(name: str, auth: AuthMode) -> ApiError:
     """There is no such model, as Foundry, Ollama or vLLM report it."""
     if auth == "foundry":
         return fixed_error("unknown_deployment")
     if auth == "open":
-        message = f'model "{name}" not found, try pulling it first'
-        error = {"message": message, "type": "api_error", "param": None, "code": None}
-        return ApiError(404, {"error": error})
+        return _ollama_error(404, f'model "{name}" not found, try pulling it first')
     return engine_error(f"The model `{name}` does not exist.", 404, "NotFoundError")
 
 
@@ -164,3 +172,13 @@ def context_exceeded(context: int, prompt: int, answer: int | None) -> ApiError:
         )
     limit = f"This model's maximum context length is {context} tokens."
     return engine_error(f"{limit} However, you requested {counts}")
+
+
+def prompt_exceeds_context(context: int, prompt: int) -> ApiError:
+    """The prompt exceeds the context, as llama.cpp reports it. It cuts answers that exceed it."""
+    message = (
+        f"request ({prompt} tokens) exceeds the available context size ({context} tokens), try "
+        "increasing it"
+    )
+    error = {"code": 400, "message": message, "type": "exceed_context_size_error"}
+    return ApiError(400, {"error": error | {"n_prompt_tokens": prompt, "n_ctx": context}})

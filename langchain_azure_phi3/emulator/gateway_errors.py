@@ -69,9 +69,18 @@ def _openai(body: Json, _: int) -> Json:
     return {"error": error | {"code": body.get("code")}}
 
 
+def _llama_cpp(body: Json, status: int) -> Json:
+    error = {"param": None, **_openai(body, status)["error"], "code": status}
+    if body == {"detail": "Not Found"}:
+        error |= {"message": "File Not Found", "type": "not_found_error"}
+    del error["param"]
+    return {"error": error}
+
+
 _FORMATS: Mapping[ErrorFormat, Callable[[Json, int], Json]] = {
     "plain": lambda body, _: body,
     "wrapped": _wrapped,
     "openai": _openai,
+    "llama.cpp": _llama_cpp,
     "ollama": _openai,
 }

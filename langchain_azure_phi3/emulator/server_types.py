@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 FilterErrorFormat = Literal["nested", "flat", "detailed", "managed", "managed-flat"]
 StreamUsage = Literal["finish", "separate", "every", "none"]
-ErrorFormat = Literal["plain", "wrapped", "openai", "ollama"]
+ErrorFormat = Literal["plain", "wrapped", "openai", "llama.cpp", "ollama"]
+Engine = Literal["vllm", "llama.cpp", "ollama"]
 AuthMode = Literal["serverless", "managed", "foundry", "server", "open"]
 ConstraintMode = Literal["enforce", "ignore", "reject"]
 
@@ -57,8 +58,9 @@ class ServerType:
     info_model_type: str = "chat-completion"
     info_provider: str = "microsoft"
     info_requires_deployment: bool = False  # in the query, as `model_deployment`
-    # Answers name the model as Azure's how-tos, as the model registry, or by its path.
-    model_naming: Literal["info", "registry", "path"] = "info"
+    # Answers name the model as Azure's how-tos, as the registry, by its path, or as requests do.
+    model_naming: Literal["info", "registry", "path", "request"] = "info"
+    engine: Engine | None = None  # which reports of its own it makes
     model_field: Literal["ignored", "checked", "required"] = "ignored"
     requires_api_version: bool = False
     error_format: ErrorFormat = "plain"
@@ -111,7 +113,7 @@ def _own(
     name: str, constraints: ConstraintModes = _OPENAI_SERVER, **differences: object
 ) -> ServerType:
     path = replace(_OPENAI_PATH, ignores_unknown=True, constraints=constraints)
-    common = {"auth": "open", "models_path": "/v1/models"}
+    common = {"auth": "open", "models_path": "/v1/models", "model_naming": "request"}
     return _openai(name, "/v1", path=path, **(common | differences))  # type: ignore[arg-type]
 
 
@@ -178,6 +180,7 @@ _ROWS = (
         filter_error_format="managed",
         score_format="full",
         models_path="/v1/models",
+        engine="vllm",
         default_max_tokens=256,  # the default in its schema
     ),
     ServerType(
@@ -203,9 +206,9 @@ _ROWS = (
     ),
     _own("openai-server", auth="server", model_field="checked", error_format="plain"),
     # Version 0.12 or later.
-    _own("vllm", _VLLM, auth="server", model_field="checked", error_format="plain"),
-    _own("llama.cpp", model_field="ignored"),
-    _own("ollama", error_format="ollama"),
+    _own("vllm", _VLLM, auth="server", model_field="checked", error_format="plain", engine="vllm"),
+    _own("llama.cpp", model_field="ignored", error_format="llama.cpp", engine="llama.cpp"),
+    _own("ollama", error_format="ollama", engine="ollama"),
 )
 
 SERVER_TYPES: Mapping[str, ServerType] = {row.name: row for row in _ROWS}
