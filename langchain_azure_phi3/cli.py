@@ -233,6 +233,7 @@ def _add_serve(commands: Any) -> None:
         help="quota: tokens per minute, counting prompts and max_tokens",
     )
     serve.add_argument("--seed", type=int, default=0, help="random seed of --faults (%(default)s)")
+    serve.add_argument("--quiet", action="store_true", help="do not log requests")
     serve.set_defaults(run=_serve)
 
 
@@ -309,6 +310,7 @@ def _serve(options: argparse.Namespace) -> int:
             tokens_per_minute=options.tpm,
             faults=options.faults,
             seed=options.seed,
+            log=None if options.quiet else partial(print, file=sys.stderr, flush=True),
         )
         announce = partial(_announce, options, emulator.key)
         emulator.serve_forever(options.host, options.port, listening=announce)

@@ -11,6 +11,7 @@ from langchain_azure_phi3.emulator.server_types import (
     ConstraintMode,
     ConstraintModes,
     FilterErrorFormat,
+    ServerTypeName,
     StreamUsage,
 )
 
@@ -37,7 +38,7 @@ class Behavior:
         ValueError: An unknown value. The message lists the allowed ones.
     """
 
-    server_type: str = "serverless"
+    server_type: ServerTypeName = "serverless"
     filter_error_format: FilterErrorFormat | None = None
     include_filter_results: bool = False
     json_mode: JsonMode | None = None

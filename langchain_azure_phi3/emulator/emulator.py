@@ -11,12 +11,14 @@ from langchain_azure_phi3.emulator.behavior import Behavior, JsonMode, Reasoning
 from langchain_azure_phi3.emulator.conversation import Responder
 from langchain_azure_phi3.emulator.deployment import Deployment
 from langchain_azure_phi3.emulator.faults import Fault, FaultName
-from langchain_azure_phi3.emulator.model_errors import check_model_error
+from langchain_azure_phi3.emulator.framing import FramingName
+from langchain_azure_phi3.emulator.model_errors import ModelErrorName, check_model_error
 from langchain_azure_phi3.emulator.quota import Quota, QuotaPeriod
 from langchain_azure_phi3.emulator.responder import respond
 from langchain_azure_phi3.emulator.server_types import (
     ConstraintMode,
     FilterErrorFormat,
+    ServerTypeName,
     StreamUsage,
 )
 from langchain_azure_phi3.emulator.upstream import Upstream
@@ -98,6 +100,8 @@ class Emulator:
         faults: Rates of random failures by status or name of a fault, such as
             `{"429": 0.05, "cut": 0.02}`. `fail(rate=...)` has more options.
         seed: Chooses the requests that fail, in whatever order they arrive.
+        log: Called with one line for each request that came over a socket: method, path, model,
+            status, tokens and milliseconds, with `-` for what is not known. For example, `print`.
 
     Raises:
         ValueError: An unknown model or option, or both `responder` and `upstream`.
@@ -122,16 +126,16 @@ class Emulator:
         upstream: str | None = None,
         upstream_model: str | None = None,
         upstream_key: str | None = None,
-        server_type: str = "serverless",
+        server_type: ServerTypeName = "serverless",
         filter_error_format: FilterErrorFormat | None = None,
         include_filter_results: bool = False,
         json_mode: JsonMode | None = None,
         constrained_decoding: ConstraintMode | None = None,
         usage_in_streams: StreamUsage | None = None,
-        framing: str | Iterable[str] = (),
+        framing: FramingName | Iterable[FramingName] = (),
         tools: ToolMode = "refuse",
         reasoning: ReasoningPlace = "text",
-        model_errors: str | Iterable[str] = (),
+        model_errors: ModelErrorName | Iterable[ModelErrorName] = (),
         max_body_bytes: int = 100_000_000,
         requests_per_minute: int | None = None,
         tokens_per_minute: int | None = None,
@@ -139,6 +143,7 @@ class Emulator:
         chunk_delay: float = 0.0,
         faults: Mapping[str, float] | None = None,
         seed: int = 0,
+        log: Callable[[str], object] | None = None,
     ) -> None:
         behavior = Behavior(
             server_type=server_type,
@@ -176,11 +181,15 @@ class Emulator:
         )
         self._port = port
         self._chunk_delay = chunk_delay
+        self._log = log
         self._server: Server | None = None
         self._thread: ServerThread | None = None
+        self._is_in_process = False
 
     def __repr__(self) -> str:
-        return f"Emulator({self.model!r}, endpoint={self.endpoint!r})"
+        is_reachable = self._thread is not None or self._is_in_process
+        endpoint = repr(self.endpoint) if is_reachable else "not started"
+        return f"Emulator({self.model!r}, endpoint={endpoint})"
 
     @property
     def model(self) -> str:
@@ -189,10 +198,19 @@ class Emulator:
 
     @property
     def endpoint(self) -> str:
-        """The base URL. Before `start`, one that works with `transport()` only."""
-        if self._thread is None:
+        """The base URL. Without `start`, but with `transport()`, one for that transport.
+
+        Raises:
+            RuntimeError: The emulator is not started, or is stopped.
+        """
+        if self._thread is not None:
+            return f"http://{_HOST}:{self._thread.port}{self.base_path}"
+        if self._is_in_process:
             return f"http://phi.invalid{self.base_path}"  # RFC 2606: never resolves
-        return f"http://{_HOST}:{self._thread.port}{self.base_path}"
+        raise RuntimeError(
+            "The emulator is not started, so it has no endpoint. Use `with Emulator() as phi:` or "
+            "`phi.start()`, or call `phi.transport()` first to use it without a socket."
+        )
 
     @property
     def base_path(self) -> str:
@@ -218,7 +236,7 @@ class Emulator:
         """Set the texts of the next answers. After them, the responder answers again."""
         self._deployment.script.extend(texts)
 
-    def inject_model_error(self, *names: str, times: int = 1) -> None:
+    def inject_model_error(self, *names: ModelErrorName, times: int = 1) -> None:
         """Make the model err in its next answers: each error in `times` answers, in order.
 
         An answer uses up its error even if it cannot have that error. Scripted answers use up
@@ -304,10 +322,29 @@ class Emulator:
         self._deployment.faults.clear()
         self._deployment.fault_sampler.clear()
 
+    def assert_all_used(self) -> None:
+        """Check that no scripted answer, model error or failure is left for later requests.
+
+        Raises:
+            AssertionError: Some are left. The message lists them.
+        """
+        left: dict[str, Iterable[object]] = {
+            "scripted answers": self._deployment.script,
+            "model errors": self._deployment.model_errors,
+            "faults": [fault for fault in self._deployment.faults if fault is not None],
+        }
+        unused = [f"{name}: {list(items)}" for name, items in left.items() if len(list(items)) > 0]
+        if len(unused) > 0:
+            count = len(self.requests)
+            raise AssertionError(
+                f"Not used after {count} request{'' if count == 1 else 's'}: {'; '.join(unused)}."
+            )
+
     def transport(self) -> "EmulatorTransport":
         """Return a transport for `httpx.Client` and `httpx.AsyncClient`, without a socket."""
         from langchain_azure_phi3.emulator.transport import EmulatorTransport
 
+        self._is_in_process = True
         return EmulatorTransport(self._deployment)
 
     def start(self) -> Self:
@@ -358,7 +395,8 @@ class Emulator:
 
     def _create_server(self, host: str, port: int) -> "Server":
         server_class: type[Server] = _import_serving().Server
-        return server_class(self._deployment, host=host, port=port, delay=self._chunk_delay)
+        delay, log = self._chunk_delay, self._log
+        return server_class(self._deployment, host=host, port=port, delay=delay, log=log)
 
     def __enter__(self) -> Self:
         return self.start()

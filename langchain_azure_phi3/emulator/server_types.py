@@ -9,6 +9,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
+ServerTypeName = Literal[
+    "serverless",
+    "managed-2024-05",
+    "managed-2024-06",
+    "managed-2025-01",
+    "managed-2026-07",
+    "foundation-model-serve",
+    "foundry",
+    "openai-v1",
+    "azure-openai",
+    "openai-server",
+    "vllm",
+    "llama.cpp",
+    "ollama",
+]
 FilterErrorFormat = Literal["nested", "flat", "detailed", "managed", "managed-flat"]
 StreamUsage = Literal["finish", "separate", "every", "none"]
 ErrorFormat = Literal["plain", "wrapped", "openai", "llama.cpp", "ollama"]

@@ -14,14 +14,15 @@ PHI = "Phi-4-mini-instruct"
 NAME = "prod-phi"
 
 
-def connect(server_type: str, **options: Any) -> tuple[Emulator, httpx.Client]:
+def connect(server_type: Any, **options: Any) -> tuple[Emulator, httpx.Client]:
     """An emulator, and a client for its base URL that sends the API version."""
     phi = Emulator(PHI, server_type=server_type, **options)
+    transport = phi.transport()
     http = httpx.Client(
         base_url=phi.endpoint,
         headers={"authorization": f"Bearer {phi.key}"},
         params={"api-version": "2024-05-01-preview"},
-        transport=phi.transport(),
+        transport=transport,
     )
     return phi, http
 
