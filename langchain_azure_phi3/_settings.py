@@ -12,6 +12,7 @@ import httpx
 from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     ConfigDict,
     Field,
@@ -41,6 +42,7 @@ from langchain_azure_phi3._http.endpoint_types import Api
 from langchain_azure_phi3._http.redaction import find_secrets
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
+from langchain_azure_phi3._http.secret_url import SecretUrl, is_masked, mask_query
 from langchain_azure_phi3._request.build import (
     EndpointFeatures,
     OnContentFilter,
@@ -138,7 +140,7 @@ class BaseAzurePhi3(BaseChatModel):
         defer_build=True,  # until the first model is created: a third of the import time
     )
 
-    endpoint: str = ""
+    endpoint: Annotated[str, AfterValidator(SecretUrl)] = ""
     """The deployment's URL, as the portal shows it: the base URL, or one with a route and query.
 
     Default: the environment variable `AZURE_INFERENCE_ENDPOINT`, or `AZUREAI_ENDPOINT_URL`.
@@ -308,12 +310,17 @@ class BaseAzurePhi3(BaseChatModel):
 
         def __init__(self, **given: Any) -> None:
             _rename_deprecated(given)
+            problem = None
             try:
                 super().__init__(**_with_environment(given))
             except ValidationError as error:
-                raise InvalidInputError(_constructor_error(type(self), error)) from None
-            if given.get("profile") is None:
-                self.model_fields_set.discard("profile")  # it follows from the model
+                problem = InvalidInputError(_constructor_error(type(self), error))
+            follows_model = given.get("profile") is None
+            given.clear()  # or the frames of an error would show secrets
+            if problem is not None:
+                raise problem
+            if follows_model:
+                self.model_fields_set.discard("profile")
             self._check_connection()
             self._warn_of_model()
 
@@ -389,6 +396,11 @@ class BaseAzurePhi3(BaseChatModel):
             super()._check_profile_keys()  # type: ignore[operator]  # a validator is callable
         return self
 
+    @field_serializer("endpoint")
+    def _serialize_endpoint(self, endpoint: str) -> str:
+        """Without what its query holds, which may be a gateway's key."""
+        return mask_query(endpoint)
+
     @field_serializer("credential")
     def _serialize_credential(self, credential: Any, info: FieldSerializationInfo) -> Any:
         """Keys are masked; JSON holds no credential objects."""
@@ -409,6 +421,11 @@ class BaseAzurePhi3(BaseChatModel):
                     f"The {name} is a placeholder copied from an example. Replace it with the "
                     f"{name} of your deployment, which its page in the Azure portal shows."
                 )
+        if is_masked(self.endpoint):
+            raise InvalidInputError(
+                "The endpoint's query is masked (***), as a serialized model has it: pass the "
+                "complete URL."
+            )
         route = self._route
         is_plain = httpx.URL(route.chat_url).scheme != "https"
         # A server at an http URL is one of the user's own, and may need no key.
@@ -560,10 +577,12 @@ class BaseAzurePhi3(BaseChatModel):
 
     @override
     def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
-        """What `dumps` writes, without a tokenizer that is an object."""
+        """What `dumps` writes, without a tokenizer that is an object and without keys in URLs."""
         written = super().to_json()
-        if written["type"] == "constructor" and not isinstance(self.tokenizer, str):
-            written["kwargs"].pop("tokenizer", None)
+        if written["type"] == "constructor":
+            written["kwargs"]["endpoint"] = mask_query(self.endpoint)
+            if not isinstance(self.tokenizer, str):
+                written["kwargs"].pop("tokenizer", None)
         return written
 
 

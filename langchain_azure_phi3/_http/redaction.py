@@ -36,11 +36,16 @@ def find_secrets(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tup
 
 
 def redact(error: AzurePhi3Error, secrets: tuple[str, ...]) -> None:
-    """Replace `secrets` in an error and in what led to it; servers quote what they refuse."""
+    """Replace `secrets` in an error and in what led to it; servers quote what they refuse.
+
+    The frames of the HTTP libraries, which hold the signed request and its URL, are let go.
+    """
     texts = [re.escape(text) for secret in secrets for text in _encodings(secret)]
     pattern = re.compile("|".join(texts) or "(?!)")
     for each in _exception_chain(error):
         each.args = _redact_value(each.args, pattern)
+        if each is not error:
+            each.__traceback__ = None
         if isinstance(each, AzurePhi3Error):
             held = {key: value for key, value in vars(each).items() if key not in _KEPT}
             vars(each).update({key: _redact_value(value, pattern) for key, value in held.items()})
