@@ -50,12 +50,19 @@ class FailedResponse:
         return self.content.decode("utf-8", errors="replace")
 
     def json(self) -> Any:
-        """The body as JSON.
+        """The body as JSON; halves of surrogate pairs, which no text may hold, become U+FFFD.
 
         Raises:
             ValueError: The body is not JSON.
         """
-        return json.loads(self.content)
+        try:
+            value = json.loads(self.content)
+            text = json.dumps(value, ensure_ascii=False)
+        except RecursionError:
+            raise ValueError("The body is nested too deeply.") from None
+        if text.isascii():
+            return value
+        return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 @dataclass(frozen=True, slots=True)

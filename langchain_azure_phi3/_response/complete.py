@@ -14,6 +14,7 @@ from langchain_azure_phi3._response.score_route import from_score_response
 from langchain_azure_phi3._response.text_parser import parse_text
 from langchain_azure_phi3._response.wire_response import (
     additional_kwargs,
+    check_length,
     choice_logprobs,
     choice_message,
     content_text,
@@ -96,6 +97,7 @@ def _parse_choice(
     choice: Json, message: Json, request: ChatRequest, metadata: Json
 ) -> tuple[ChatGeneration, str | None, str]:
     text, reasoning = content_text(message), reasoning_content(message)
+    check_length(len(text) + len(reasoning))
     problem, raw = None, ""
     truncated = is_truncated(choice.get("finish_reason"))
     valid: list[ToolCall] = []

@@ -15,6 +15,7 @@ from langchain_azure_phi3._response.score_route import from_score_response
 from langchain_azure_phi3._response.text_parser import ParsedText, TextParser
 from langchain_azure_phi3._response.wire_response import (
     additional_kwargs,
+    check_length,
     choice_logprobs,
     choice_message,
     content_text,
@@ -56,6 +57,7 @@ class StreamAssembler:
         )
         self._metadata = ResponseMetadata()
         self._received = bytearray()  # a list of pieces would take ten times the memory
+        self._length = 0  # of reasoning and arguments
         self._finish: Json = {}
         self._info: ResponseInfo | None = None
         self._has_choice = False
@@ -148,6 +150,8 @@ class StreamAssembler:
         self, parsed: ParsedText, native: list[ToolCallChunk], logprobs: Json, delta: Json
     ) -> ChatGenerationChunk | None:
         reasoning, text, calls = parsed
+        self._length += len(reasoning) + sum(len(piece["args"] or "") for piece in native)
+        check_length(self._length + len(self._received))
         kwargs = additional_kwargs(reasoning, delta)
         if not (native or calls or kwargs or logprobs):
             return text_chunk(text, self._metadata.take()) if text else None

@@ -29,6 +29,9 @@ from langchain_azure_phi3.errors import InvalidResponseError
 TRUNCATED_REASONS = frozenset({"length", "max_tokens", "model_length"})
 """Finish reasons of a response that was cut off: OpenAI's, Anthropic's and Mistral's words."""
 
+MAX_CHARACTERS = 2_000_000
+"""The longest answer: 15 characters for each token of the largest context."""
+
 TRUNCATED_CALL = "max_tokens cut off this call: its arguments are incomplete."
 
 _INPUT_DETAILS = {"cached_tokens": "cache_read", "audio_tokens": "audio"}
@@ -185,6 +188,19 @@ def response_metadata(body: Json, info: ResponseInfo) -> Json:
     return {key: value for key, value in found.items() if value}
 
 
+def check_length(characters: int) -> None:
+    """Refuse an answer that no Phi can write, before it is parsed and takes memory.
+
+    Raises:
+        InvalidResponseError: It is too long.
+    """
+    if characters > MAX_CHARACTERS:
+        raise InvalidResponseError(
+            f"The answer has more than {MAX_CHARACTERS:,} characters, which no Phi can write; it "
+            "was dropped."
+        )
+
+
 def tool_calls(
     message: Json, *, truncated: bool = False
 ) -> tuple[list[ToolCall], list[InvalidToolCall]]:
@@ -201,6 +217,7 @@ def tool_calls(
         function = call["function"]
         name = str_or_none(function.get("name")) or ""
         raw = _arguments_chunk(function.get("arguments")) or ""
+        check_length(len(raw))
         call_id = str_or_none(call.get("id")) or new_tool_call_id()
         arguments, error = parse_arguments(raw, truncated=truncated and call is calls[-1])
         if arguments is not None:
