@@ -73,12 +73,15 @@ def constraint_schema(schema: Json) -> Json | None:
         return None
 
 
-def tool_calls_schema(tools: Sequence[Json], *, parallel: bool) -> Json | None:
+def tool_calls_schema(
+    tools: Sequence[Json], *, parallel: bool, alternative: Json | None = None
+) -> Json | None:
     """The schema of the text of a required call; `None` if there are no tools or it is too large.
 
     Args:
         tools: The tools that may be called, in OpenAI's form.
         parallel: Whether the text is an array of calls instead of one call.
+        alternative: The schema of what the text may be instead of a call.
     """
     definitions = _Definitions()
     try:
@@ -88,6 +91,8 @@ def tool_calls_schema(tools: Sequence[Json], *, parallel: bool) -> Json | None:
         call = calls[0] if len(calls) == 1 else {"anyOf": calls}
         if parallel:
             call = {"type": "array", "items": call, "minItems": 1, "maxItems": _MAX_CALLS}
+        if alternative is not None:
+            call = _any_of([call, _Document(alternative, definitions).rewrite_root()])
         return definitions.finish(call)
     except _TooLargeError:
         return None
