@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from langchain_azure_phi3.images import image_block
     from langchain_azure_phi3.models import PhiModel, Price, register_model, usage_cost
 
+    __version__: str
+
 __all__ = [
     "AuthenticationError",
     "AzurePhi3Error",
@@ -88,6 +90,10 @@ if not TYPE_CHECKING:  # type checkers know the names above and no others
 
     def __getattr__(name: str) -> object:
         if name not in __all__:
+            if name == "__version__":
+                from importlib.metadata import version  # not every program reads it
+
+                return version("langchain-azure-phi3")
             if (module := old_module(name)) is not None:
                 return module
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

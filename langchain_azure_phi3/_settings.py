@@ -1,6 +1,5 @@
 """The settings of `ChatAzurePhi3`, their validation, and what is derived from them."""
 
-import difflib
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +26,12 @@ from pydantic import (
 from typing_extensions import override
 
 from langchain_azure_phi3 import tokens
+from langchain_azure_phi3._argument_hints import (
+    argument_hint,
+    clean_key,
+    is_placeholder,
+    unquote,
+)
 from langchain_azure_phi3._http.auth import Auth, auth_for
 from langchain_azure_phi3._http.client import CONNECT_SECONDS
 from langchain_azure_phi3._http.connection import Connection, RedactSecrets
@@ -144,7 +149,8 @@ class BaseAzurePhi3(BaseChatModel):
     credential: SecretStr | Any | None = Field(
         default=None, repr=False, validation_alias=AliasChoices("credential", "api_key")
     )
-    """A key; a credential of azure-identity, sync or async; or a callable that returns a token.
+    """A key, as text or as an `AzureKeyCredential`, which is read once; a credential of
+    azure-identity, sync or async; or a callable that returns a token.
 
     Default: the environment variable `AZURE_INFERENCE_CREDENTIAL`, or `AZUREAI_ENDPOINT_KEY`.
     Servers on this machine, and servers at http URLs, may need none; `""` overrides the variables.
@@ -414,6 +420,13 @@ class BaseAzurePhi3(BaseChatModel):
                 "The endpoint is missing. Pass endpoint='https://...', or set "
                 f"{' or '.join(ENDPOINT_VARIABLES)} in the environment."
             )
+        key = self.credential.get_secret_value() if isinstance(self.credential, SecretStr) else ""
+        for name, value in (("endpoint", self.endpoint), ("credential", key)):
+            if is_placeholder(value):
+                raise InvalidInputError(
+                    f"The {name} is a placeholder copied from an example. Replace it with the "
+                    f"{name} of your deployment, which its page in the Azure portal shows."
+                )
         route = self._route
         is_plain = httpx.URL(route.chat_url).scheme != "https"
         # A server at an http URL is one of the user's own, and may need no key.
@@ -589,7 +602,7 @@ def _rename_deprecated(given: Json) -> None:
 def _with_environment(given: Json) -> Json:
     """The constructor's arguments, completed from the environment and stripped of white space."""
     endpoint = given.get("endpoint") or _from_environment(ENDPOINT_VARIABLES) or ""
-    given["endpoint"] = endpoint.strip() if isinstance(endpoint, str) else endpoint
+    given["endpoint"] = unquote(endpoint) if isinstance(endpoint, str) else endpoint
     name = "api_key" if given.get("credential") is None and "api_key" in given else "credential"
     credential = given.pop(name, None)
     given.pop("api_key", None)
@@ -606,9 +619,12 @@ def _with_environment(given: Json) -> Json:
 def _to_secret(credential: Any) -> Any:
     if isinstance(credential, SecretStr):
         credential = credential.get_secret_value()
+    elif type(credential).__name__ == "AzureKeyCredential":
+        credential = credential.key
     if isinstance(credential, str):
         # A trailing line feed would make an illegal header. An empty key means no key.
-        return SecretStr(credential.strip()) if credential.strip() else None
+        key = clean_key(credential)
+        return SecretStr(key) if key else None
     return credential
 
 
@@ -620,7 +636,9 @@ def _constructor_error(cls: type[BaseChatModel], error: ValidationError) -> str:
     text = f"Invalid {cls.__name__} arguments: {format_validation_error(error)}"
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         if item["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(str(item["loc"][-1]), cls.model_fields, n=1)
-            hint = f"did you mean {close[0]}?" if close else "model_extras takes other parameters."
-            text = f"{text}; {hint}"
-    return text
+            name = str(item["loc"][-1])
+            text = text.replace(
+                f"{name}: {item['msg']}",
+                f"there is no argument {name}; {argument_hint(name, cls.model_fields)}",
+            )
+    return text if text.endswith(("?", ".")) else f"{text}."

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from operator import is_
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -46,14 +46,20 @@ from langchain_azure_phi3._response.correction import CorrectionLoop
 from langchain_azure_phi3._response.events import EventWriter
 from langchain_azure_phi3._response.model_info import ModelInfo, parse_model_info
 from langchain_azure_phi3._settings import BaseAzurePhi3
-from langchain_azure_phi3._tools.tool_choice import parse_tool_choice, tool_choice_field
+from langchain_azure_phi3._tools.tool_choice import (
+    check_tools,
+    parse_tool_choice,
+    tool_choice_field,
+)
 from langchain_azure_phi3._types import Json
-from langchain_azure_phi3.errors import AzurePhi3Error
+from langchain_azure_phi3.errors import AzurePhi3Error, InvalidInputError
 from langchain_azure_phi3.models import find_model, model_profile
 from langchain_azure_phi3.tokens import TokenCounter
 
 if TYPE_CHECKING:
     from langchain_azure_phi3.structured_output import Method
+
+T = TypeVar("T")
 
 _LS_PARAMS = {
     "model": "ls_model_name",
@@ -383,12 +389,12 @@ class ChatAzurePhi3(BaseAzurePhi3):
             kwargs: Any other parameters of the calls.
 
         Raises:
-            InvalidInputError: `tool_choice` is not the name of one of the tools.
+            InvalidInputError: One of `tools` is not a tool, or `tool_choice` does not name one.
         """
-        wire_tools = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        wire_tools = [_to_wire_tool(tool, strict) for tool in tools]
+        names = check_tools(wire_tools)
         bound: Json = {"tools": wire_tools, **kwargs}
         if tool_choice is not None:
-            names = [tool["function"]["name"] for tool in wire_tools]
             bound["tool_choice"] = tool_choice_field(parse_tool_choice(tool_choice, names))
         if parallel_tool_calls is not None:
             bound["parallel_tool_calls"] = parallel_tool_calls
@@ -397,6 +403,39 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
             bound["response_format"] = structured_output.to_response_format(response_format, strict)
         return self.bind(**bound)
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: type[T],
+        *,
+        method: "Method" = ...,
+        include_raw: Literal[False] = ...,
+        strict: bool | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, T]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: Json,
+        *,
+        method: "Method" = ...,
+        include_raw: bool = ...,
+        strict: bool | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Json]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: Json | type,
+        *,
+        method: "Method" = ...,
+        include_raw: bool = ...,
+        strict: bool | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]: ...
 
     @override
     def with_structured_output(
@@ -531,6 +570,17 @@ class ChatAzurePhi3(BaseAzurePhi3):
             if "token_usage" in combined:
                 combined["token_usage"] = dict(counts)
         return combined
+
+
+def _to_wire_tool(tool: Any, strict: bool | None) -> Json:
+    try:
+        return convert_to_openai_tool(tool, strict=strict)
+    # Pydantic's own errors are RuntimeErrors; LangChain looks into the tool before it checks it.
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+        name = getattr(tool, "__name__", None) or repr(tool)
+        raise InvalidInputError(
+            f"{name} cannot be used as a tool: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _event_writer(run_manager: BaseRunManager | None) -> EventWriter:

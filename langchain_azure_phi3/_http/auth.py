@@ -56,7 +56,7 @@ class Auth:
 
     def describe(self) -> str:
         """What was sent to identify the caller, for the message of a refusal; no secret."""
-        return "No credential was sent."
+        return "No credential was sent; pass one as credential=, or set AZURE_INFERENCE_CREDENTIAL."
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import httpx
 
 from langchain_azure_phi3._http.auth import Auth
 from langchain_azure_phi3._http.deployments import find_facts, learn_models
+from langchain_azure_phi3._http.endpoint_types import OPENAI_SERVER
 from langchain_azure_phi3._http.error_mapping import map_error_response
 from langchain_azure_phi3._http.json_codec import encode
 from langchain_azure_phi3._http.redaction import find_secrets, redact
@@ -240,6 +241,9 @@ class Connection:
     def _advice(self) -> Mapping[int, str]:
         """What to check, by status: for this type of endpoint, and with what was sent."""
         advice = dict(self.route.endpoint_type.advice)
+        if type(self.auth) is Auth and self.route.endpoint_type is not OPENAI_SERVER:
+            # Azure's gateways answer 400 where the key is missing.
+            advice[400] = f"{self.auth.describe()} {advice.get(400, '')}".rstrip()
         for status in (401, 403):
             advice[status] = f"{self.auth.describe()} {advice[status]}"
         if self.route.guessed:
@@ -317,9 +321,10 @@ def _to_phi_error(problem: httpx.RequestError, *, receiving: bool) -> AzurePhi3E
         )
     if isinstance(problem, httpx.UnsupportedProtocol):
         return InvalidInputError(f"The request cannot be sent: {reason}.")
-    return ConnectionFailedError(
-        f"Connection failed: {reason}. Check the endpoint's host name, the network and any proxy."
-    )
+    advice = "Check the endpoint's host name, the network and any proxy."
+    if "WRONG_VERSION_NUMBER" in reason or "record layer failure" in reason:
+        advice = "The server there does not use TLS: does its address begin with http://?"
+    return ConnectionFailedError(f"Connection failed: {reason}. {advice}")
 
 
 def _strip_auth(problem: httpx.RequestError) -> None:

@@ -60,6 +60,9 @@ _LABEL = re.compile(r"(?:[A-Za-z0-9_-]|[^\x00-\x7f\s]){1,63}|<[a-z-]+>")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
+# Where people copy the address of a page instead of the endpoint's.
+_WEBSITES = frozenset({"ai.azure.com", "ml.azure.com", "portal.azure.com", "oai.azure.com"})
+
 _BY_PATH = (
     ("/openai/v1", OPENAI_V1),
     ("/models", FOUNDRY),
@@ -261,7 +264,22 @@ def _parse(endpoint: str) -> SplitResult:
         )
     if url.username is not None:
         raise InvalidInputError("Pass the key as `credential`, not inside the endpoint.")
+    _check_host(host, is_alone=host == endpoint.strip().lower())
     return url
+
+
+def _check_host(host: str, *, is_alone: bool) -> None:
+    """Refuse what people paste instead of an endpoint's URL."""
+    if host in _WEBSITES:
+        raise InvalidInputError(
+            f"{host} is a website, not an endpoint. Copy the endpoint's URL that the page of your "
+            "deployment shows."
+        )
+    if is_alone and "." not in host and not is_loopback(host):
+        raise InvalidInputError(
+            f"The endpoint {host} is a name, not a URL. Pass the URL of the deployment, such as "
+            "https://<name>.<region>.models.ai.azure.com."
+        )
 
 
 def _base_path(path: str) -> str:
