@@ -12,6 +12,7 @@ subset cannot express is checked when the answer is validated.
 """
 
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -136,10 +137,10 @@ class _Definitions:
         """
         key = (document, pointer)
         if key not in self._names:
-            # llama.cpp ignores other characters where it compares names.
-            stem = "".join(char for char in pointer.rpartition("/")[2] if char.isascii())
-            stem = "".join(filter(str.isalnum, stem))[:40]
-            self._names[key] = f"{stem}{len(self._names) + 1}"
+            # Names of grammar rules have no other characters, and llama.cpp confuses those that
+            # differ in them.
+            stem = re.sub(r"^[^a-zA-Z]+|[^a-zA-Z0-9]+", "", pointer.rpartition("/")[2])[:40]
+            self._names[key] = f"{stem or 'Schema'}{len(self._names) + 1}"
             self._waiting.append((self._names[key], rewrite))
         return {"$ref": f"#/$defs/{self._names[key]}"}
 

@@ -4,13 +4,13 @@ import datetime
 import enum
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Generic, Literal, NamedTuple, NotRequired, TypeVar
 from uuid import UUID
 
 from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_openai_function
 from pydantic import AnyUrl, BaseModel, ConfigDict, Field, JsonValue, TypeAdapter
-from typing_extensions import NotRequired, TypedDict
+from typing_extensions import TypedDict
 
 from langchain_azure_phi3._types import Json
 
@@ -106,9 +106,11 @@ def _property(schema: Json, accepted: tuple[Any, ...], rejected: tuple[Any, ...]
     return Case(schema, [{"field": v} for v in accepted], [{"field": v} for v in rejected])
 
 
-def _raw(field: Any, *accepted: Any, rejected: tuple[Any, ...]) -> Case:
+def _raw(field: Any, *accepted: Any, rejected: tuple[Any, ...], draft: int | None = None) -> Case:
     """A hand-written schema, as the required property of an object."""
     schema = {"type": "object", "properties": {"field": field}, "required": ["field"]}
+    if draft is not None:
+        schema["$schema"] = f"http://json-schema.org/draft-0{draft}/schema#"
     return _property(schema, accepted, rejected)
 
 
@@ -303,6 +305,7 @@ CASES: dict[str, Case] = {
         },
         ["a", 1],
         rejected=(["a"], [1, "a"]),
+        draft=7,
     ),
     "zod intersection": _raw(
         {
@@ -329,7 +332,7 @@ CASES: dict[str, Case] = {
         {
             "type": "string",
             "format": "email",
-            "pattern": r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9]+\.)+[a-z]+$",
+            "pattern": r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([a-z]+\.)+[a-z]+$",
         },
         "ada@example.com",
         rejected=("ada",),
@@ -366,6 +369,7 @@ CASES: dict[str, Case] = {
         {"type": "integer", "minimum": 1, "exclusiveMinimum": True, "maximum": 3.5},
         *(2, 3),
         rejected=(1, 4),
+        draft=4,
     ),
     "open tuple": _raw(
         {"type": "array", "prefixItems": [{"type": "string"}], "items": {"type": "integer"}},
