@@ -12,7 +12,12 @@ from langchain_azure_phi3._request.constraints import (
     constraint_headers,
 )
 from langchain_azure_phi3._types import DeploymentFacts, Json
-from langchain_azure_phi3.errors import AzurePhi3Error, BadRequestError, ServerError
+from langchain_azure_phi3.errors import (
+    AzurePhi3Error,
+    BadRequestError,
+    ContentFilterError,
+    ServerError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -82,9 +87,8 @@ class ConstraintNegotiation:
 
     def confirm(self) -> None:
         """Take in that the last request succeeded."""
-        for forms in self._suspected:
-            self._remember(forms, None)
-        self._suspected.clear()
+        while self._suspected:
+            self._remember(self._suspected.pop(), None)
 
     def constrained_by(self, text: str, *, truncated: bool) -> str | None:
         """The forms that a response was constrained by; `None` if its text shows that it was not.
@@ -113,8 +117,11 @@ class ConstraintNegotiation:
 def find_refusal(error: AzurePhi3Error, forms: Forms) -> Refusal | None:
     """What of a constraint a server refused; `None` if the error has another reason.
 
-    llama-cpp-python answers 500 to a `response_format` that it does not know.
+    llama-cpp-python answers 500 to a `response_format` that it does not know. Managed compute's
+    server 0.1.8 answers every error of its engine with an empty, filtered choice.
     """
+    if isinstance(error, ContentFilterError) and error.stage == "completion":
+        return "unclear" if forms and not error.partial and not error.filters else None
     is_refusal = isinstance(error, BadRequestError) and error.status_code in (400, 422)
     is_failure = isinstance(error, ServerError) and error.status_code == 500
     if not forms or not (is_refusal or is_failure):

@@ -42,10 +42,12 @@ class CorrectionLoop:
     def __init__(self, request: ChatRequest) -> None:
         self.needs_request = True
         self._request = request
-        constraint, facts = request.constraint, request.facts
-        self._negotiation = None if constraint is None else ConstraintNegotiation(constraint, facts)
+        self._negotiation: ConstraintNegotiation | None = None
         self._messages = request.payload["messages"]
-        self.payload = self._next_payload()
+        self.payload = request.wire_payload(request.payload)
+        if request.constraint is not None:
+            self._negotiation = ConstraintNegotiation(request.constraint, request.facts)
+            self.payload = self._next_payload()
         corrects = request.output is not None and not request.has_native_output
         self._remaining = request.max_corrections if corrects else 0
         self._usage: UsageMetadata | None = None  # of the attempts so far
@@ -78,6 +80,8 @@ class CorrectionLoop:
         try:
             completion = parse_completion(body, info, self._request)
         except AzurePhi3Error as error:
+            if self.drop_constraint(error):
+                return None
             error.usage_metadata = total_usage(self._usage, parse_usage(body))
             raise
         self._usage = total_usage(self._usage, completion.usage)
@@ -101,7 +105,7 @@ class CorrectionLoop:
         try:
             yield
         except AzurePhi3Error as error:
-            if not self._assembler.has_choice and self.drop_constraint(error):
+            if not self._assembler.received_text and self.drop_constraint(error):
                 return
             has_begun = self._assembler.has_choice or isinstance(error, InterruptedStreamError)
             if error.partial is None and has_begun:
