@@ -58,7 +58,9 @@ class _Generator:
             items = _list(schema.get("prefixItems"))
             items += [schema.get("items")] * (_size(schema, "minItems", 0) - len(items))
             return [self.generate(item, name, depth + 1) for item in items]
-        return _generate_scalar(schema, str(schema_type), name)
+        value = _generate_scalar(schema, str(schema_type), name)
+        self._steps += len(str(value)) // 100
+        return value
 
     def _resolve(self, value: Any, depth: int) -> Json:
         """Follow `$ref` and merge `allOf`."""
