@@ -19,7 +19,7 @@ def generate_match(pattern: str) -> str | None:
     """Return a text that matches the pattern, or `None` for patterns with look-around and such."""
     try:
         return _generate(parser.parse(pattern))
-    except (re.error, KeyError, OverflowError, RecursionError, StopIteration):
+    except (re.error, KeyError, OverflowError, RecursionError, StopIteration, Warning):
         return None
 
 
