@@ -1,6 +1,7 @@
 """Constrained decoding: what each server does with a schema in the request."""
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -194,6 +195,38 @@ def test_minimal_values_follow_the_schema(constrained: Client) -> None:
     while value["list"] is not None:
         levels, value = levels + 1, {"list": value["list"]["next"]}
     assert 0 < levels < 10
+
+
+def test_texts_match_their_patterns(constrained: Client) -> None:
+    """Except for those with look-around and such, and those that are too long."""
+    for pattern in (
+        r"^[A-Z]{2}\d{3}$",
+        r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[1-2][0-9]|3[0-1])$",
+        r"^[^\x00- \"@\\\x7f]+@[^a@]+$",
+        r"^(?:ab|cd)+?[^a]\W\s\D.[\s]$",
+        "^[^aA0]?[^aA0]x*$",
+    ):
+        schema = {"type": "string", "pattern": pattern}
+        text = json.loads(constrained.text(guided_json=schema))
+        assert re.search(pattern, text), pattern
+    for pattern in ("[[a]b]", "^(?=a)a$", r"^(a)\1$", "^a{2000}$"):
+        schema = {"type": "string", "pattern": pattern}
+        assert json.loads(constrained.text(guided_json=schema)) == "text"
+
+
+def test_values_fit_combined_schemas(constrained: Client) -> None:
+    """A branch with its siblings, and required keys without a property."""
+    text, number = {"type": "string"}, {"type": "integer"}
+    for schema, value in (
+        (
+            {"type": "object", "properties": {"id": number}, "anyOf": [{"required": ["id"]}]},
+            {"id": 1},
+        ),
+        ({"type": "object", "properties": {}, "required": ["a"]}, {"a": "a"}),
+        ({"properties": {"b": text, "a": number}, "required": ["a", "b"]}, {"b": "b", "a": 1}),
+    ):
+        found = json.loads(constrained.text(guided_json=schema))
+        assert list(found.items()) == list(value.items())
 
 
 def test_streams_are_constrained(constrained: Client) -> None:
