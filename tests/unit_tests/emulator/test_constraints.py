@@ -259,7 +259,7 @@ def test_llama_cpp_accepts_a_schema_in_json_mode() -> None:
 def test_invalid_schemas_are_rejected(constrained: Client) -> None:
     """With the reason."""
     for fields, reason in (
-        ({"guided_json": {"type": "objekt"}}, "objekt"),
+        ({"guided_json": {"type": "record"}}, "record"),
         ({"guided_json": "{"}, "not JSON"),
         ({"structured_outputs": {"json": {"$ref": "#/$defs/missing"}}}, "missing"),
         ({"guided_json": {"$ref": "http://127.0.0.1:1/schema.json"}}, "not part of the schema"),
