@@ -25,10 +25,10 @@ _READ = 10_000  # of the body of an error
 
 # vLLM before 0.6.4, and managed compute without the header. Both may quote the schema.
 _REFUSED_PARAMETER = re.compile(r"extra_forbidden|extra inputs|extra parameter", re.I)
-# llama.cpp: "failed to parse grammar", "JSON schema conversion failed"; vLLM: "features not
-# supported by xgrammar"; OpenAI: "Invalid schema for response_format".
+# llama.cpp: "failed to parse grammar", "JSON schema conversion failed", "JSON schema error at #";
+# vLLM: "features not supported by xgrammar"; OpenAI: "Invalid schema for response_format".
 _REFUSED_SCHEMA = re.compile(
-    r"grammar|outlines|schema conversion|(?:invalid|unsupported) (?:json )?schema|"
+    r"grammar|outlines|schema conversion|schema error|(?:invalid|unsupported) (?:json )?schema|"
     r"json schema contains|schema feature",
     re.I,
 )

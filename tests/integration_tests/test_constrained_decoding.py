@@ -422,6 +422,7 @@ async def test_masked_errors_are_refusals() -> None:
 
 
 GRAMMAR_ERRORS = (
+    {"error": {"message": "Automatic parser generation failed: JSON schema error at #: no type"}},
     {"error": {"code": 400, "message": "Failed to initialize samplers: failed to parse grammar"}},
     {"error": {"message": "JSON schema conversion failed:\nUnsupported pattern"}},
     {"message": "The provided JSON schema contains features not supported by xgrammar."},
