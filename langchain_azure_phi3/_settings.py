@@ -250,7 +250,8 @@ class BaseAzurePhi3(BaseChatModel):
     """`"on"` or `"off"`: whether the model reasons before it answers. vLLM and llama.cpp get
     `chat_template_kwargs`, Phi-4-reasoning-vision a token in the prompt. Where neither the model
     nor the type of endpoint has a switch, a call raises `InvalidInputError`. Auto: as the model
-    does by itself."""
+    does by itself. Limits go into `model_kwargs`, as the server calls them: vLLM
+    `thinking_token_budget`, llama.cpp `thinking_budget_tokens`."""
 
     max_corrections: Annotated[int, Field(ge=0)] = 1
     """How often a required tool call or object that did not come is requested again."""

@@ -101,11 +101,13 @@ class ConstraintNegotiation:
         return next(filter(self._is_open, self._constraint.attempts), ())
 
     def _is_open(self, forms: Forms) -> bool:
-        if forms in self._suspected or (forms, None) in self._refused:
+        if forms in self._suspected:
             return False
-        # Few servers refuse a schema, so that it is seldom written.
-        is_known = any(schema is not None for _, schema in tuple(self._refused))
-        return not is_known or (forms, json.dumps(self._constraint.schema)) not in self._refused
+        refused = self._refused
+        if not refused:
+            return True
+        schema = json.dumps(self._constraint.schema)
+        return (forms, None) not in refused and (forms, schema) not in refused
 
     def _remember(self, forms: Forms, schema: str | None) -> None:
         if (forms, schema) not in self._refused:

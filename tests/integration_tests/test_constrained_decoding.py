@@ -171,6 +171,16 @@ def test_schema_is_on_the_wire_and_in_the_prompt() -> None:
         assert "response_format" == raw.response_metadata["constrained_by"]
 
 
+def test_control_tokens_in_schemas_are_escaped() -> None:
+    """As in the prompt; reading the answer restores them."""
+    schema = {"title": "Tag", "type": "object", "properties": {"tag": {"enum": ["<|end|>", "b"]}}}
+    with scripted_server(lambda _: '{"tag": "< |end|>"}') as server:
+        found = model_of(server).with_structured_output(schema).invoke("A tag?")
+        assert {"tag": "<|end|>"} == found
+        tag = schema_of(server.payloads[0])["properties"]["tag"]
+        assert ["< |end|>", "b"] == tag["enum"]
+
+
 def test_json_mode_constrains_where_it_is_safe() -> None:
     """Phi floods Azure's services with line feeds under a `json_object`."""
     with scripted_server(lambda _: OBJECT) as server:

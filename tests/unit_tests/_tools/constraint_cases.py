@@ -49,17 +49,17 @@ class Page(BaseModel, Generic[T]):
 
 
 class Cat(BaseModel):
-    species: Literal["cat"]
+    kind: Literal["cat"]
     lives: int
 
 
 class Dog(BaseModel):
-    species: Literal["dog"]
+    kind: Literal["dog"]
     tricks: list[str]
 
 
 class Owner(BaseModel):
-    pet: Annotated[Cat | Dog, Field(discriminator="species")]
+    pet: Annotated[Cat | Dog, Field(discriminator="kind")]
 
 
 class Husband(BaseModel):
@@ -146,8 +146,8 @@ CASES: dict[str, Case] = {
     ),
     "discriminated union": Case(
         Owner.model_json_schema(),
-        [{"pet": {"species": "cat", "lives": 9}}, {"pet": {"species": "dog", "tricks": ["sit"]}}],
-        [{"pet": {"species": "cat", "tricks": []}}, {"pet": {"species": "cow"}}],
+        [{"pet": {"kind": "cat", "lives": 9}}, {"pet": {"kind": "dog", "tricks": ["sit"]}}],
+        [{"pet": {"kind": "cat", "tricks": []}}, {"pet": {"kind": "cow"}}],
     ),
     "model with extra fields": Case(
         Open.model_json_schema(),
