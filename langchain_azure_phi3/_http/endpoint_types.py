@@ -48,6 +48,7 @@ class EndpointType:
         converts_system_messages: Whether the service turns system messages into user messages.
         lists_models: Whether `/v1/models` lists what requests can name. Azure lists its catalog.
         retires_models: Whether Azure serves the models here, and retires them.
+        self_hosted: Whether users run this server themselves, mostly without a key.
         scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
         entra_unsupported_reason: Why it takes no Entra ID tokens, where a document says so.
         advice: What to check, by status.
@@ -64,6 +65,7 @@ class EndpointType:
     converts_system_messages: bool = False
     lists_models: bool = False
     retires_models: bool = False
+    self_hosted: bool = False
     scope: str | None = None
     entra_unsupported_reason: str = ""
     advice: Mapping[int, str] = field(default_factory=dict)
@@ -137,6 +139,7 @@ AZURE_OPENAI = EndpointType(
 )
 OPENAI_SERVER = EndpointType(
     "OpenAI-compatible server",
+    self_hosted=True,
     model="optional",
     lists_models=True,
     has_info_route=False,
