@@ -481,12 +481,17 @@ class BaseAzurePhi3(BaseChatModel):
         return found
 
     def _warn_of_model(self) -> None:
-        name = self.model if self.base_model is None else self.base_model
+        name = self._phi_name
         if name is not None:
             warn_of_unknown_name(name, is_base_model=self.base_model is not None)
         route, phi = self._route, self._phi
         if phi is not None and route.endpoint_type.retires_models and not route.loopback:
             warn_of_retirement(phi)
+
+    @property
+    def _phi_name(self) -> str | None:
+        """What the user calls the Phi; it may be the name of a deployment."""
+        return self.model if self.base_model is None else self.base_model
 
     @property
     def _facts(self) -> DeploymentFacts:
@@ -495,8 +500,7 @@ class BaseAzurePhi3(BaseChatModel):
     @property
     def _phi(self) -> PhiModel | None:
         """The Phi that is deployed; `None` as long as it is unknown."""
-        found = find_model(self.model if self.base_model is None else self.base_model)
-        return found or find_model(self._facts.model)
+        return find_model(self._phi_name) or find_model(self._facts.model)
 
     @property
     def _request_settings(self) -> RequestSettings:
@@ -649,12 +653,9 @@ def _from_environment(names: Sequence[str]) -> str | None:
 
 
 def _constructor_error(cls: type[BaseChatModel], error: ValidationError) -> str:
-    text = f"Invalid {cls.__name__} arguments: {format_validation_error(error)}"
-    for item in error.errors(include_url=False, include_input=False, include_context=False):
-        if item["type"] == "extra_forbidden":
-            name = str(item["loc"][-1])
-            text = text.replace(
-                f"{name}: {item['msg']}",
-                f"there is no argument {name}; {argument_hint(name, cls.model_fields)}",
-            )
+    def describe_unknown(name: str) -> str:
+        return f"there is no argument {name}; {argument_hint(name, cls.model_fields)}"
+
+    findings = format_validation_error(error, describe_unknown)
+    text = f"Invalid {cls.__name__} arguments: {findings}"
     return text if text.endswith(("?", ".")) else f"{text}."
