@@ -243,7 +243,7 @@ class BaseAzurePhi3(BaseChatModel):
 
     Auto: by the type of endpoint, and not for models that reason first. The first is sent to
     servers at `/v1`, the other two to managed compute, none to Azure's other endpoints. A parameter
-    that the server refuses is left out for the rest of the process.
+    that the server rejects is left out for the rest of the process.
     `response_metadata["constrained_by"]` names what was in force."""
 
     reasoning: Reasoning = "auto"

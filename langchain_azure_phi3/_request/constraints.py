@@ -1,6 +1,6 @@
 """Constrained decoding: which schema a response has to follow, and which parameter carries it.
 
-Pure. What a deployment refused is remembered in `DeploymentFacts`, by what sends the requests.
+Pure. What a deployment rejected is remembered in `DeploymentFacts`, by what sends the requests.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Constraint:
 
     Attributes:
         schema: The JSON schema of the response's text; `{}` for any object.
-        attempts: The forms to send, in order: each is for servers that refuse those before.
+        attempts: The forms to send, in order: each is for servers that reject those before.
     """
 
     schema: Json
@@ -54,7 +54,7 @@ def _field(form: ConstraintForm, schema: Json) -> Json:
 
 
 def constraint_headers(forms: Forms) -> dict[str, str]:
-    """The headers without which Azure's servers refuse these forms."""
+    """The headers without which Azure's servers reject these forms."""
     return {} if set(forms) <= {"response_format"} else {"extra-parameters": "pass-through"}
 
 
