@@ -493,11 +493,13 @@ async def test_a_key_in_the_query_is_sent_and_not_shown(
         assert [] == leaks(*texts)
         assert "api-version=2024-05-01-preview" in repr(model)
 
-        with pytest.raises(InvalidInputError, match="masked"):
+        with pytest.raises(InvalidInputError, match=r"query has '\*\*\*' in place of a key"):
             ChatAzurePhi3(endpoint=model.model_dump()["endpoint"], credential=CANARY)
 
         diagnose({"endpoint": model.endpoint, "credential": CANARY}, on_finding=print)
         report = diagnose({"endpoint": model.endpoint, "credential": CANARY})
+        main(["doctor", model.endpoint])
+        main(["doctor", model.endpoint, "--json"])
         printed = capfd.readouterr()
         assert [] == leaks(repr(report), printed.out, printed.err)
 
