@@ -164,7 +164,8 @@ class Endpoint:
         auth, claims = connection.auth, None
         with SENDING:
             signed = client.build_request(**request.build_args(url))
-            signed.url = hide_query(signed.url)
+            if signed.url.query:
+                signed.url = hide_query(signed.url)
             while True:
                 auth.sign(signed, claims)
                 response = client.send(signed, auth=_NO_AUTH, stream=True, follow_redirects=False)
@@ -346,7 +347,8 @@ class AsyncEndpoint:
         auth, claims = connection.auth, None
         with SENDING:
             signed = client.build_request(**request.build_args(url))
-            signed.url = hide_query(signed.url)
+            if signed.url.query:
+                signed.url = hide_query(signed.url)
             while True:
                 await auth.sign_async(signed, claims)
                 response = await client.send(

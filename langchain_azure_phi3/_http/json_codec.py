@@ -55,7 +55,8 @@ def decode(content: bytes) -> Any:
         ValueError: It is not JSON.
         InvalidResponseError: It would take far more memory than a completion.
     """
-    _check_size(content)
+    if len(content) > _MAX_VALUES:
+        _check_size(content)
     try:
         # Few values repeat.
         return from_json(content.removeprefix(BOM_UTF8), cache_strings="keys")
@@ -65,7 +66,7 @@ def decode(content: bytes) -> Any:
 
 def _check_size(content: bytes) -> None:
     """Refuse JSON such as `[[],[],...`, which takes 25 times its size in memory."""
-    if len(content) > _MAX_VALUES and sum(map(content.count, (b",", b"[", b"{"))) > _MAX_VALUES:
+    if sum(map(content.count, (b",", b"[", b"{"))) > _MAX_VALUES:
         raise InvalidResponseError(
             f"The response holds more than {_MAX_VALUES:,} JSON values; it was dropped."
         )
@@ -129,7 +130,8 @@ class EventDecoder:
             ValueError: It is not JSON.
             InvalidResponseError: It would take far more memory than a completion.
         """
-        _check_size(content)
+        if len(content) > _MAX_VALUES:
+            _check_size(content)
         try:
             if not self._joiner.is_holding:
                 return from_json(content.removeprefix(BOM_UTF8), cache_strings="keys")

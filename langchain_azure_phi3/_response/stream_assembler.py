@@ -57,8 +57,7 @@ class StreamAssembler:
             request.output, parses_reasoning=request.parses_reasoning, corrects=corrects
         )
         self._metadata = ResponseMetadata()
-        self._received = bytearray()  # a list of pieces would take ten times the memory
-        self._length = 0  # of reasoning and arguments
+        self._received = _Received()
         self._finish: Json = {}
         self._info: ResponseInfo | None = None
         self._has_choice = False
@@ -72,7 +71,7 @@ class StreamAssembler:
     @property
     def received_text(self) -> str:
         """The text so far, as it was received."""
-        return self._received.decode()
+        return self._received.text.decode()
 
     @property
     def is_holding(self) -> bool:
@@ -147,11 +146,12 @@ class StreamAssembler:
         if choice.get("finish_reason") or choice.get("content_filter_results"):
             self._read_end(choice)
         text = content_text(delta)
-        self._received += text.encode()
-        parsed = self._parser.feed(text) if text else ParsedText()
-        if reasoning := reasoning_content(delta):
-            parsed = ParsedText(reasoning + parsed.reasoning, parsed.text, parsed.calls)
+        reasoning = reasoning_content(delta)
         native = tool_call_chunks(delta) if delta.get("tool_calls") else []
+        self._received.add(text, reasoning, native)
+        parsed = self._parser.feed(text) if text else ParsedText()
+        if reasoning:
+            parsed = ParsedText(reasoning + parsed.reasoning, parsed.text, parsed.calls)
         logprobs = choice_logprobs(choice) if choice.get("logprobs") else {}
         return self._chunk(parsed, native, logprobs, delta)
 
@@ -159,8 +159,6 @@ class StreamAssembler:
         self, parsed: ParsedText, native: list[ToolCallChunk], logprobs: Json, delta: Json
     ) -> ChatGenerationChunk | None:
         reasoning, text, calls = parsed
-        self._length += len(reasoning) + sum(len(piece["args"] or "") for piece in native)
-        check_length(self._length + len(self._received))
         kwargs = additional_kwargs(reasoning, delta)
         if not (native or calls or kwargs or logprobs):
             return text_chunk(text, self._metadata.take()) if text else None
@@ -210,6 +208,25 @@ class StreamAssembler:
         if isinstance(results, dict):
             known = self._finish.get("content_filter_results", {})
             self._finish["content_filter_results"] = known | results
+
+
+class _Received:
+    """The text of a stream as it was received, in a stream of bounded length."""
+
+    def __init__(self) -> None:
+        self.text = bytearray()  # a list of pieces would take ten times the memory
+        self._length = 0
+
+    def add(self, text: str, reasoning: str, native: list[ToolCallChunk]) -> None:
+        """Add a delta.
+
+        Raises:
+            InvalidResponseError: The stream is too long.
+        """
+        self._length += len(text) + len(reasoning)
+        self._length += sum(len(piece["args"] or "") for piece in native)
+        check_length(self._length)
+        self.text += text.encode()
 
 
 @dataclass(slots=True)
