@@ -22,8 +22,10 @@ from langchain_azure_phi3._request.reasoning import (
     will_reason,
 )
 from langchain_azure_phi3._request.score_route import to_score_request
+from langchain_azure_phi3._request.text_escaping import escape_placeholders
 from langchain_azure_phi3._tools.control_tokens import (
     ControlTokens,
+    escape_answer,
     escape_control_tokens,
     escape_strings,
 )
@@ -162,6 +164,7 @@ class ChatRequest:
         max_corrections: How often a missing call or object is requested again.
         on_content_filter: Whether a filtered completion raises or is returned.
         is_score_route: Whether request and response have the form of the `/score` route.
+        control_tokens: Whether control tokens are escaped in what is sent.
     """
 
     payload: Json
@@ -176,6 +179,7 @@ class ChatRequest:
     max_corrections: int = 0
     on_content_filter: OnContentFilter = "raise"
     is_score_route: bool = False
+    control_tokens: ControlTokens = "escape"
 
     @property
     def tool_format(self) -> str:
@@ -186,6 +190,13 @@ class ChatRequest:
     def parses_reasoning(self) -> bool:
         """Whether the text may hold reasoning."""
         return self.phi is None or self.phi.reasoning
+
+    def escape_answer(self, text: str) -> str:
+        """What the model wrote, in a message: it may have repeated a document."""
+        if self.control_tokens == "escape":
+            text = escape_answer(text)
+        takes_media = self.phi is not None and self.phi.modalities != ("text",)
+        return str(escape_placeholders(text)) if takes_media else text
 
     def wire_payload(self, payload: Json) -> Json:
         """A payload in the form that the route expects."""
@@ -258,6 +269,7 @@ def build_request(
         constraint=constraint,
         on_content_filter=settings.on_content_filter,
         is_score_route=settings.endpoint.is_score_route,
+        control_tokens=settings.control_tokens,
     )
 
 

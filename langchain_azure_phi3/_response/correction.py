@@ -169,7 +169,9 @@ class CorrectionLoop:
             )
         else:
             prompt = json_extraction.correction(problem, raw_text)
-        added = [{"role": "assistant", "content": raw_text}, {"role": "user", "content": prompt}]
+        turns = (("assistant", raw_text), ("user", prompt))
+        escape = self._request.escape_answer
+        added = [{"role": role, "content": escape(text)} for role, text in turns]
         self._messages = [*self._messages, *added]
         self.payload = self._next_payload()
         self._remaining -= 1
