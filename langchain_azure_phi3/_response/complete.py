@@ -13,11 +13,12 @@ from langchain_azure_phi3._response.content_blocks import PROVIDER
 from langchain_azure_phi3._response.score_route import from_score_response
 from langchain_azure_phi3._response.text_parser import parse_text
 from langchain_azure_phi3._response.wire_response import (
+    MAX_CHARACTERS,
     additional_kwargs,
-    check_length,
     choice_logprobs,
     choice_message,
     content_text,
+    excess_error,
     explain_unmet,
     is_truncated,
     new_tool_call_id,
@@ -98,7 +99,8 @@ def _parse_choice(
     choice: Json, message: Json, request: ChatRequest, metadata: Json
 ) -> tuple[ChatGeneration, str | None, str]:
     text, reasoning = content_text(message), reasoning_content(message)
-    check_length(len(text) + len(reasoning))
+    if len(text) + len(reasoning) > MAX_CHARACTERS:
+        raise excess_error(f"{MAX_CHARACTERS:,} characters")
     problem, raw = None, ""
     truncated = is_truncated(choice.get("finish_reason"))
     valid: list[ToolCall] = []

@@ -14,11 +14,13 @@ from langchain_azure_phi3._response.metadata import ResponseMetadata
 from langchain_azure_phi3._response.score_route import from_score_response
 from langchain_azure_phi3._response.text_parser import ParsedText, TextParser
 from langchain_azure_phi3._response.wire_response import (
+    MAX_CALLS,
+    MAX_CHARACTERS,
     additional_kwargs,
-    check_length,
     choice_logprobs,
     choice_message,
     content_text,
+    excess_error,
     explain_unmet,
     invalid_arguments_text,
     is_truncated,
@@ -225,7 +227,8 @@ class _Received:
         """
         self._length += len(text) + len(reasoning)
         self._length += sum(len(piece["args"] or "") for piece in native)
-        check_length(self._length)
+        if self._length > MAX_CHARACTERS:
+            raise excess_error(f"{MAX_CHARACTERS:,} characters")
         self.text += text.encode()
 
 
@@ -265,6 +268,8 @@ class _StreamedCalls:
         for piece in pieces:
             index = piece["index"]
             if (call := self._native.get(index)) is None:
+                if len(self._native) == MAX_CALLS:
+                    raise excess_error(f"{MAX_CALLS} calls")
                 call_id = piece["id"] or new_tool_call_id()
                 call = self._native[index] = _NativeCall(call_id)
                 opened.append(tool_call_chunk(name=piece["name"], args="", id=call_id, index=index))

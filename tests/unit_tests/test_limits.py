@@ -77,6 +77,28 @@ async def test_answers_that_no_model_can_write_are_refused(phi: Emulator) -> Non
                 await call_model(model_of(phi).bind_tools([TOOL]), mode, "Hi")
 
 
+async def test_more_calls_or_choices_than_fit_are_refused(phi: Emulator) -> None:
+    """A body of 60 MB can hold 600,000, which would take gigabytes as messages."""
+    call = {"id": "a", "function": {"name": "look", "arguments": "{}"}}
+    calls = [{"index": n, **call} for n in range(1000)]
+    message = {"role": "assistant", "content": "x"}
+    for choices, limit in (
+        (
+            [{"message": {**message, "tool_calls": calls}, "delta": {"tool_calls": calls}}],
+            "256 calls",
+        ),
+        ([{"message": message, "delta": message}] * 1000, "128 choices"),
+    ):
+        body = json.dumps({"choices": choices})
+        for mode in CALL_MODES:
+            if "stream" in mode:
+                phi.fail(status=200, body=f"data: {body}\n\n".encode(), headers=EVENT_STREAM)
+            else:
+                phi.fail(status=200, body=body.encode())
+            with pytest.raises(InvalidResponseError, match=f"more than {limit}"):
+                await call_model(model_of(phi).bind_tools([TOOL]), mode, "Hi")
+
+
 def test_error_bodies_as_json_can_be_written_again() -> None:
     """Half of a surrogate pair is no character; a deep body is no reason for a RecursionError."""
     body = rb'{"message": "\ud800 \ud83d\ude00 ok", "\udc00": [1]}'
