@@ -17,7 +17,7 @@ _SECRET_NAME = re.compile(
     r"auth|cookie|credential|key|passw|secret|signature|token|^sig$|^code$", re.I
 )
 # The text of a completion is the user's: it stays as it was received.
-_KEPT = frozenset({"partial", "usage_metadata"})
+_KEPT = frozenset({"partial", "raw_message", "usage_metadata"})
 
 
 def find_secrets(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tuple[str, ...]:

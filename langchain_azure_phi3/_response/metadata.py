@@ -15,11 +15,13 @@ class ResponseMetadata:
     LangChain concatenates strings that several chunks repeat.
 
     Attributes:
+        all: What was emitted, or is to be emitted.
         timings: How long the server worked; the last report is that of the complete response.
     """
 
     def __init__(self) -> None:
         self.timings: Json = {}
+        self.all: Json = {"model_provider": PROVIDER}
         self._emitted: set[str] = set()
         self._pending: Json = {}
         self._last_fields: tuple[Any, ...] | None = None
@@ -34,12 +36,13 @@ class ResponseMetadata:
         self._last_fields = fields
         for key, value in response_metadata(body, info).items():
             if key not in self._emitted:
-                self._pending[key] = value
+                self._pending[key] = self.all[key] = value
 
     def set_default(self, key: str, value: Any) -> None:
         """Set a key that the server did not state."""
         if key not in self._emitted and value is not None:
             self._pending.setdefault(key, value)
+            self.all.setdefault(key, value)
 
     def take(self) -> Json:
         """The metadata of the next chunk: the provider, and what was not emitted yet."""

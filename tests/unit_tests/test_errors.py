@@ -19,6 +19,8 @@ MEANINGS = {
     "InvalidInputError": (langchain.ModelInvalidRequestError, False),
     "BadRequestError": (langchain.ModelInvalidRequestError, False),
     "ContentFilterError": (langchain.ModelInvalidRequestError, False),
+    "RefusalError": (langchain.ModelRefusalError, False),
+    "FilteredCompletionError": (langchain.ModelRefusalError, False),
     "ContextLengthError": (langchain.ContextOverflowError, False),
     "AuthenticationError": (langchain.ModelAuthenticationError, False),
     "PermissionDeniedError": (langchain.ModelPermissionDeniedError, False),
