@@ -38,7 +38,7 @@ from langchain_azure_phi3._http.connection import Connection, RedactSecrets
 from langchain_azure_phi3._http.deployments import find_facts
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Endpoint
 from langchain_azure_phi3._http.endpoint_types import Api
-from langchain_azure_phi3._http.redaction import find_secrets, redact_query
+from langchain_azure_phi3._http.redaction import find_secrets, redact_query, shown_headers
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3._request.build import (
@@ -283,6 +283,10 @@ class BaseAzurePhi3(BaseChatModel):
 
     streaming: bool = False
     """Whether `invoke` streams internally."""
+
+    include_response_headers: bool = False
+    """Whether `response_metadata["headers"]` holds the response's headers, without cookies and
+    other secrets. What they report about the quota is always in `rate_limit`."""
 
     timeout: float | tuple[float, float] | None = None
     """Seconds to connect and between two reads, or a pair of both; not of the whole response.
@@ -541,6 +545,7 @@ class BaseAzurePhi3(BaseChatModel):
             tokenizer=self._loaded_tokenizer(),
             on_content_filter=self.on_content_filter,
             resize_image=self._image_resizer(),
+            show_headers=self._show_headers if self.include_response_headers else None,
         )
 
     def _default_params(self) -> Json:
@@ -561,6 +566,9 @@ class BaseAzurePhi3(BaseChatModel):
         from langchain_azure_phi3 import images  # not every program resizes images
 
         return partial(images.resize_image_part, max_side=self.max_image_side)
+
+    def _show_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return shown_headers(headers, self._endpoints.connection.secrets)
 
     def _connection(self) -> Connection:
         return Connection(

@@ -48,10 +48,29 @@ def redact_query(url: str) -> str:
     return f"{base}?{'&'.join(shown)}"
 
 
+def shown_headers(headers: Mapping[str, str], secrets: tuple[str, ...]) -> dict[str, str]:
+    """The headers of a response without those that carry secrets, such as `set-cookie`.
+
+    Args:
+        headers: By name in lower case.
+        secrets: What is replaced in the values.
+    """
+    pattern = _secrets_pattern(secrets)
+    return {
+        name: pattern.sub(REDACTED, value)
+        for name, value in headers.items()
+        if not _SECRET_NAME.search(name) or name.endswith("-tokens")  # a quota
+    }
+
+
+def _secrets_pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
+    texts = [re.escape(text) for secret in secrets for text in _encodings(secret)]
+    return re.compile("|".join(texts) or "(?!)")
+
+
 def redact(error: AzurePhi3Error, secrets: tuple[str, ...]) -> None:
     """Replace `secrets` in an error and in what led to it; servers quote what they refuse."""
-    texts = [re.escape(text) for secret in secrets for text in _encodings(secret)]
-    pattern = re.compile("|".join(texts) or "(?!)")
+    pattern = _secrets_pattern(secrets)
     for each in _exception_chain(error):
         each.args = _redact_value(each.args, pattern)
         if isinstance(each, AzurePhi3Error):

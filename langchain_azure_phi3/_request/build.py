@@ -29,7 +29,7 @@ from langchain_azure_phi3._tools.control_tokens import (
 )
 from langchain_azure_phi3._tools.tool_choice import OutputSpec, parse_output_spec
 from langchain_azure_phi3._tools.tool_prompt import output_instructions
-from langchain_azure_phi3._types import DeploymentFacts, Json
+from langchain_azure_phi3._types import DeploymentFacts, Json, ShowHeaders
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.models import PhiModel, find_model
 from langchain_azure_phi3.tokens import TokenCounter
@@ -94,6 +94,7 @@ class RequestSettings:
         find_facts: What the server reported about a deployment, by `model`.
         parameters: The model's own sampling parameters, those that are set.
         resize_image: Applied to each image part, if given.
+        show_headers: The response's headers without secrets; `None` if they are not wanted.
     """
 
     endpoint: EndpointFeatures = field(default_factory=EndpointFeatures)
@@ -116,6 +117,7 @@ class RequestSettings:
     tokenizer: Any = None
     on_content_filter: OnContentFilter = "raise"
     resize_image: Callable[[Json], Json] | None = None
+    show_headers: ShowHeaders | None = None
 
     def find_phi(self, name: str | None) -> PhiModel | None:
         """The Phi that a name stands for; `None` for an unknown one."""
@@ -162,6 +164,7 @@ class ChatRequest:
         max_corrections: How often a missing call or object is requested again.
         on_content_filter: Whether a filtered completion raises or is returned.
         is_score_route: Whether request and response have the form of the `/score` route.
+        show_headers: The response's headers without secrets; `None` if they are not wanted.
     """
 
     payload: Json
@@ -176,6 +179,7 @@ class ChatRequest:
     max_corrections: int = 0
     on_content_filter: OnContentFilter = "raise"
     is_score_route: bool = False
+    show_headers: ShowHeaders | None = None
 
     @property
     def tool_format(self) -> str:
@@ -257,6 +261,7 @@ def build_request(
         has_native_output=is_native,
         constraint=constraint,
         on_content_filter=settings.on_content_filter,
+        show_headers=settings.show_headers,
         is_score_route=settings.endpoint.is_score_route,
     )
 

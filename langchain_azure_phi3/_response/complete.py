@@ -71,7 +71,7 @@ def parse_completion(body: Json, info: ResponseInfo, request: ChatRequest) -> Co
     metadata: Json = {"model_provider": PROVIDER}
     if request.model is not None:
         metadata["model_name"] = request.model
-    metadata |= response_metadata(body, info)
+    metadata |= response_metadata(body, info, request.show_headers)
     if "timings" in body or "total_duration" in body:
         metadata |= server_timings(body)
     generations = []

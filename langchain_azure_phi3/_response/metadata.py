@@ -4,7 +4,7 @@ from typing import Any
 
 from langchain_azure_phi3._response.content_blocks import PROVIDER
 from langchain_azure_phi3._response.wire_response import response_metadata, server_timings
-from langchain_azure_phi3._types import Json, ResponseInfo
+from langchain_azure_phi3._types import Json, ResponseInfo, ShowHeaders
 
 _FIELDS = ("model", "id", "system_fingerprint", "prompt_filter_results", "prompt_annotations")
 
@@ -19,7 +19,8 @@ class ResponseMetadata:
         timings: How long the server worked; the last report is that of the complete response.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, show_headers: ShowHeaders | None = None) -> None:
+        self._show_headers = show_headers
         self.timings: Json = {}
         self.all: Json = {"model_provider": PROVIDER}
         self._emitted: set[str] = set()
@@ -34,7 +35,7 @@ class ResponseMetadata:
         if fields == self._last_fields:
             return
         self._last_fields = fields
-        for key, value in response_metadata(body, info).items():
+        for key, value in response_metadata(body, info, self._show_headers).items():
             if key not in self._emitted:
                 self._pending[key] = self.all[key] = value
 

@@ -57,7 +57,7 @@ class StreamAssembler:
         self._parser = TextParser(
             request.output, parses_reasoning=request.parses_reasoning, corrects=corrects
         )
-        self._metadata = ResponseMetadata()
+        self._metadata = ResponseMetadata(request.show_headers)
         self._received = bytearray()  # a list of pieces would take ten times the memory
         self._refusal: list[str] = []
         self._finish: Json = {}
