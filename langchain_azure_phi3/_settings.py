@@ -76,7 +76,7 @@ _VERSION = version("langchain-azure-phi3")  # reads a file, so only once
 
 _MAX_TIMEOUT = 1e9  # seconds; operating systems count nanoseconds in 64 bits
 
-_PROFILE_KEYS = frozenset(ModelProfile.__annotations__)
+PROFILE_KEYS = frozenset(ModelProfile.__annotations__)
 
 # Former names of the constructor's arguments.
 _DEPRECATED = {"system_messages": "system_message_mode"}
@@ -408,7 +408,7 @@ class BaseAzurePhi3(BaseChatModel):
     @model_validator(mode="after")
     def _check_profile_keys(self) -> Self:
         # LangChain resolves type hints for its warning each time: half the cost of a model.
-        if self.profile is not None and self.profile.keys() - _PROFILE_KEYS:
+        if self.profile is not None and self.profile.keys() - PROFILE_KEYS:
             super()._check_profile_keys()  # type: ignore[operator]  # a validator is callable
         return self
 

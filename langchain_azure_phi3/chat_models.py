@@ -36,6 +36,7 @@ from langchain_azure_phi3._request.build import (
     ChatRequest,
     build_request,
     fit_to_context,
+    folds_system_messages,
     merge_stops,
     request_headers,
 )
@@ -45,7 +46,7 @@ from langchain_azure_phi3._response.content_blocks import PROVIDER
 from langchain_azure_phi3._response.correction import CorrectionLoop
 from langchain_azure_phi3._response.events import EventWriter
 from langchain_azure_phi3._response.model_info import ModelInfo, parse_model_info
-from langchain_azure_phi3._settings import BaseAzurePhi3
+from langchain_azure_phi3._settings import PROFILE_KEYS, BaseAzurePhi3
 from langchain_azure_phi3._tools.tool_choice import (
     check_tools,
     parse_tool_choice,
@@ -515,12 +516,19 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
-        profile = model_profile(self._phi) | _PROMPTED_FEATURES
+        phi = self._phi
+        profile = model_profile(phi) | _PROMPTED_FEATURES
+        converts = self._route.endpoint_type.converts_system_messages
+        profile["mid_conversation_system_messages"] = not folds_system_messages(
+            self.system_message_mode, phi, converts=converts
+        )
         if self.reasoning == "off":
             profile["reasoning_output"] = False
         if (context := self._facts.context) is not None:
             profile["max_input_tokens"] = context
-        return cast("ModelProfile", profile)
+        # Older releases of langchain-core warn about keys that they do not know.
+        known = {key: value for key, value in profile.items() if key in PROFILE_KEYS}
+        return cast("ModelProfile", known)
 
     @property
     @override

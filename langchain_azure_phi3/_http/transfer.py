@@ -44,9 +44,11 @@ def response_info(response: httpx.Response) -> ResponseInfo:
     """The facts about a response besides its body."""
     # A plain dict: httpx's own headers take ten times as long to look one up.
     headers = {}
+    has_quota = False
     for name, value in response.headers.raw:
         headers[name.decode("latin-1").lower()] = value.decode("latin-1")
-    rate_limit = parse_rate_limit(headers)
+        has_quota = has_quota or name[:6].lower() == b"x-rate"
+    rate_limit = parse_rate_limit(headers) if has_quota else None
     request_id = None
     for known in _REQUEST_IDS:
         if request_id := headers.get(known):

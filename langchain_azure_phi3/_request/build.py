@@ -380,9 +380,6 @@ def _native_fields(settings: RequestSettings, output: OutputSpec) -> Json:
 def _conversation_options(
     settings: RequestSettings, model: PhiModel | None, output: OutputSpec, *, is_native: bool
 ) -> ConversationOptions:
-    mode = settings.system_message_mode
-    drops_system = model is not None and model.system_message_support == "dropped"
-    folds = drops_system and not settings.endpoint.converts_system_messages
     tool_format = "plain" if model is None else model.tool_prompt
     is_prompted = not is_native and output is not _NO_OUTPUT_SPEC
     escape = escape_control_tokens if settings.control_tokens == "escape" else str
@@ -390,10 +387,24 @@ def _conversation_options(
         model=model,
         tool_format=None if is_native else tool_format,
         instructions=output_instructions(output, tool_format, escape) if is_prompted else "",
-        folds_system_messages=folds if mode == "auto" else mode == "user",
+        folds_system_messages=folds_system_messages(
+            settings.system_message_mode, model, converts=settings.endpoint.converts_system_messages
+        ),
         control_tokens=settings.control_tokens,
         resize_image=settings.resize_image,
     )
+
+
+def folds_system_messages(
+    mode: SystemMessageMode, model: PhiModel | None, *, converts: bool
+) -> bool:
+    """Whether system messages go in front of the next user message.
+
+    Auto: where the chat template drops them, unless the service converts them itself.
+    """
+    if mode != "auto":
+        return mode == "user"
+    return not converts and model is not None and model.system_message_support == "dropped"
 
 
 def _model_field(endpoint: EndpointFeatures, name: str | None) -> Json:

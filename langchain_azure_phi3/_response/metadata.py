@@ -16,12 +16,14 @@ class ResponseMetadata:
 
     Attributes:
         all: What was emitted, or is to be emitted.
+        info: The HTTP response that the stream comes in.
         timings: How long the server worked; the last report is that of the complete response.
     """
 
     def __init__(self, show_headers: ShowHeaders | None = None) -> None:
         self._show_headers = show_headers
         self.timings: Json = {}
+        self.info = ResponseInfo()
         self.all: Json = {"model_provider": PROVIDER}
         self._emitted: set[str] = set()
         self._pending: Json = {}
@@ -29,6 +31,7 @@ class ResponseMetadata:
 
     def add(self, body: Json, info: ResponseInfo) -> None:
         """Take in what a chunk of the wire states; nearly all repeat the same."""
+        self.info = info
         if "timings" in body or "total_duration" in body:
             self.timings = server_timings(body)
         fields = tuple(map(body.get, _FIELDS))

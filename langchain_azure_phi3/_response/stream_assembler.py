@@ -61,7 +61,6 @@ class StreamAssembler:
         self._received = bytearray()  # a list of pieces would take ten times the memory
         self._refusal: list[str] = []
         self._finish: Json = {}
-        self._info: ResponseInfo | None = None
         self._has_choice = False
         self._calls = _StreamedCalls()
 
@@ -105,7 +104,6 @@ class StreamAssembler:
 
     def feed(self, body: Json, info: ResponseInfo) -> list[ChatGenerationChunk]:
         """The chunks that one JSON object of the stream adds."""
-        self._info = info
         if self._request.is_score_route:
             body = from_score_response(body, info)
         if body.get("usage") is not None and (usage := parse_usage(body)) is not None:
@@ -127,7 +125,7 @@ class StreamAssembler:
             FilteredCompletionError: It was filtered and `on_content_filter` is `"raise"`.
             InvalidResponseError: The stream held no choice.
         """
-        info = self._info if self._info is not None else ResponseInfo()
+        info = self._metadata.info
         if not self._has_choice:
             raise InvalidResponseError(
                 "The stream ended without a choice.",

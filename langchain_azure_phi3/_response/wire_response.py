@@ -150,7 +150,8 @@ def reasoning_content(message: Json) -> str:
 def additional_kwargs(reasoning: str, message: Json) -> Json:
     """The `additional_kwargs` of a message: its reasoning, and a refusal that the model wrote."""
     found: Json = {"reasoning_content": reasoning} if reasoning else {}
-    if refusal := str_or_none(message.get("refusal")):
+    refusal = message.get("refusal")
+    if refusal and isinstance(refusal, str):
         found["refusal"] = refusal
     return found
 
