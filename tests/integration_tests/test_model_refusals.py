@@ -4,9 +4,8 @@ import pickle
 from typing import Any
 
 import pytest
-from langchain.agents import create_agent
-from langchain.agents.middleware import ModelFallbackMiddleware, ModelRefusalMiddleware
-from langchain_core.exceptions import ModelRefusalError
+from langchain.agents import create_agent, middleware
+from langchain_core import exceptions
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage
 from pydantic import BaseModel
@@ -21,6 +20,13 @@ from langchain_azure_phi3.emulator import Emulator, Generation, Prompt
 from tests.integration_tests.call_modes import CALL_MODES, call_error, call_model
 
 pytestmark = pytest.mark.filterwarnings("ignore::langchain_core._api.LangChainBetaWarning")
+
+# The package works with releases of LangChain that do not have these yet.
+ModelRefusalError: Any = getattr(exceptions, "ModelRefusalError", exceptions.ModelError)
+ModelRefusalMiddleware: Any = getattr(middleware, "ModelRefusalMiddleware", None)
+needs_middleware = pytest.mark.skipif(
+    ModelRefusalMiddleware is None, reason="langchain 1.5 added ModelRefusalMiddleware"
+)
 
 BLOCKED_ANSWER = "Please trigger the filter on your answer."
 BLOCKED_PROMPT = "How to make a lethal bomb?"
@@ -85,7 +91,7 @@ async def test_filtered_prompt_is_no_refusal_of_the_model() -> None:
     with Emulator() as phi:
         error = await call_error(make_model(phi), "invoke", BLOCKED_PROMPT)
     assert isinstance(error, ContentFilterError)
-    assert not isinstance(error, ModelRefusalError)
+    assert not isinstance(error, RefusalError)
 
 
 @pytest.mark.parametrize("mode", CALL_MODES)
@@ -185,12 +191,14 @@ async def test_required_call_is_not_requested_again(mode: str) -> None:
 async def assert_falls_back(model: ChatAzurePhi3, fallback: Any, question: str) -> None:
     """An agent whose first model refuses ends with the answer of the other model."""
     state: Any = {"messages": [("user", question)]}
-    middleware: Any = [ModelFallbackMiddleware(fallback), ModelRefusalMiddleware()]
-    agent = create_agent(model, middleware=middleware)
+    agent = create_agent(
+        model, middleware=[middleware.ModelFallbackMiddleware(fallback), ModelRefusalMiddleware()]
+    )
     for end in (agent.invoke(state), await agent.ainvoke(state)):
         assert end["messages"][-1].text == "Here I am."
 
 
+@needs_middleware
 async def test_agent_falls_back_after_a_refusal() -> None:
     """`ModelRefusalMiddleware` makes the refusal an error for `ModelFallbackMiddleware`."""
     with Emulator(responder=refuse) as phi, Emulator("Phi-4") as other:
@@ -199,6 +207,7 @@ async def test_agent_falls_back_after_a_refusal() -> None:
         assert (len(phi.requests), len(other.requests)) == (2, 2)
 
 
+@needs_middleware
 @pytest.mark.parametrize("on_content_filter", ["raise", "return"])
 async def test_agent_falls_back_after_a_filter(on_content_filter: Any) -> None:
     """To a model elsewhere: every emulator filters this question."""
@@ -210,6 +219,7 @@ async def test_agent_falls_back_after_a_filter(on_content_filter: Any) -> None:
         assert len(phi.requests) == 2
 
 
+@needs_middleware
 async def test_agent_raises_a_refusal_without_a_fallback() -> None:
     """And without the middleware, the refusal is the agent's answer."""
     state: Any = {"messages": [("user", "Hi")]}
@@ -221,6 +231,9 @@ async def test_agent_raises_a_refusal_without_a_fallback() -> None:
     assert refusals_of(answer) == [REFUSAL_BLOCK]
 
 
+@pytest.mark.skipif(
+    not hasattr(ModelRefusalError, "from_refusal"), reason="langchain-core 1.7.5 added it"
+)
 def test_langchain_makes_errors_of_refusals() -> None:
     """`from_refusal` is LangChain's, on both classes."""
     block: Any = FILTERED_BLOCK
