@@ -44,7 +44,7 @@ from langchain_azure_phi3._request.content import with_wire_media
 from langchain_azure_phi3._request.parameters import validate_call
 from langchain_azure_phi3._response.content_blocks import PROVIDER
 from langchain_azure_phi3._response.correction import CorrectionLoop
-from langchain_azure_phi3._response.events import EventWriter
+from langchain_azure_phi3._response.events import MATCHES_LANGCHAIN, EventWriter
 from langchain_azure_phi3._response.model_info import ModelInfo, parse_model_info
 from langchain_azure_phi3._settings import PROFILE_KEYS, BaseAzurePhi3
 from langchain_azure_phi3._tools.tool_choice import (
@@ -239,8 +239,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
                     for chunk in loop.finish_stream():
                         yield chunk
 
-    # `stream_events(version="v3")` looks for these two. Without them LangChain makes the same
-    # events of `_stream`, in more time.
+    # `stream_events(version="v3")` looks for these two. Without them LangChain makes the events of
+    # `_stream`, in more time.
 
     def _stream_chat_model_events(
         self,
@@ -271,6 +271,9 @@ class ChatAzurePhi3(BaseAzurePhi3):
                     yield event
         for event in events.finish():
             yield event
+
+    if not MATCHES_LANGCHAIN:
+        del _stream_chat_model_events, _astream_chat_model_events
 
     def _build_request(
         self,

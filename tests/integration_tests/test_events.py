@@ -19,6 +19,7 @@ from langchain_azure_phi3 import (
     ContentFilterError,
     InterruptedStreamError,
 )
+from langchain_azure_phi3._response.events import MATCHES_LANGCHAIN
 from langchain_azure_phi3.emulator import Emulator, Generation, Prompt
 from tests.unit_tests.scripted import STREAM, Scripted
 
@@ -152,6 +153,7 @@ def assert_incomplete(model: Recording, events: list[Any], error: AzurePhi3Error
     assert "".join(event["delta"]["text"] for event in events[2:]) == error.partial != ""
 
 
+@pytest.mark.skipif(not MATCHES_LANGCHAIN, reason="langchain-core 1.6 has other events")
 async def test_invalid_calls_keep_their_arguments() -> None:
     """LangChain's own events cannot express arguments that are not an object."""
     for mode in EVENT_MODES:
