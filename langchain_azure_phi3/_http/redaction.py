@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from pydantic import BaseModel
+
 from langchain_azure_phi3.errors import AzurePhi3Error
 
 REDACTED = "***"
@@ -17,7 +19,7 @@ _SECRET_NAME = re.compile(
     r"auth|cookie|credential|key|passw|secret|signature|token|^sig$|^code$", re.I
 )
 # The text of a completion is the user's: it stays as it was received.
-_KEPT = frozenset({"partial", "raw_message", "usage_metadata"})
+_KEPT = frozenset({"partial", "usage_metadata"})
 
 
 def find_secrets(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tuple[str, ...]:
@@ -126,4 +128,7 @@ def _replace(value: Any, pattern: re.Pattern[str]) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         held = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         return dataclasses.replace(value, **_replace(held, pattern))
+    if isinstance(value, BaseModel):  # a message; its text stays as it was received
+        held = {name: each for name, each in vars(value).items() if name != "content"}
+        return value.model_copy(update=_replace(held, pattern))
     return value
