@@ -200,7 +200,7 @@ async def test_many_options_have_letters() -> None:
     with Emulator(CHAT, server_type="openai-server") as phi:
         decisions = decisions_of(phi)
         names = [f"team {n}" for n in range(21)]
-        phi.script('"K"')
+        phi.script('"M"')
         choice = Choice(instructions="Which?", criteria=dict.fromkeys(names[:11]))
         answer = decisions.invoke(requesting(MESSAGE, team=choice)).choices["team"]
 
