@@ -85,6 +85,14 @@ class Endpoint:
         """
         return self._read_json(self._connection.info_request(model, headers))
 
+    def get_json(self, url: str) -> JsonResponse:
+        """The JSON at another URL of the server.
+
+        Raises:
+            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+        """
+        return self._read_json(self._connection.get_request(url, {}))
+
     def stream(self, payload: Json, headers: Mapping[str, str]) -> "Stream":
         """A streamed response, to be iterated and closed."""
         return Stream(self, self._connection.chat_request(payload, headers))
@@ -127,11 +135,26 @@ class Endpoint:
             try:
                 response = self._send_once(client, request, state.url)
             except AzurePhi3Error as failure:
-                if state.record_failure(failure):
+                listing = self._connection.models_request(request, failure)
+                if listing is not None:
+                    request = self._with_listed_model(client, request, failure, listing)
+                elif state.record_failure(failure):
+                    self._connection.explain_overflow(request, failure)
                     raise
             else:
                 state.record_success()
                 return response
+
+    def _with_listed_model(
+        self, client: Client, request: HttpRequest, failure: AzurePhi3Error, listing: HttpRequest
+    ) -> HttpRequest:
+        """The request for the only model of a server, or the failure with the names of all."""
+        try:
+            response, info = self._send_once(client, listing, listing.quota[0])
+            body = parse_completion(self._read_body(response, info), info)
+        except AzurePhi3Error:
+            raise failure from None
+        return self._connection.with_listed_model(request, failure, body)
 
     def _send_once(
         self, client: Client, request: HttpRequest, url: str
@@ -139,7 +162,7 @@ class Endpoint:
         connection = self._connection
         auth, claims = connection.auth, None
         with SENDING:
-            signed = client.build_request(url=url, **request.parts)
+            signed = client.build_request(**request.build_args(url))
             while True:
                 auth.sign(signed, claims)
                 response = client.send(signed, auth=_NO_AUTH, stream=True, follow_redirects=False)
@@ -239,6 +262,14 @@ class AsyncEndpoint:
         """
         return await self._read_json(self._connection.info_request(model, headers))
 
+    async def get_json(self, url: str) -> JsonResponse:
+        """The JSON at another URL of the server.
+
+        Raises:
+            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+        """
+        return await self._read_json(self._connection.get_request(url, {}))
+
     def stream(self, payload: Json, headers: Mapping[str, str]) -> "AsyncStream":
         """A streamed response, to be iterated and closed."""
         return AsyncStream(self, self._connection.chat_request(payload, headers))
@@ -281,11 +312,30 @@ class AsyncEndpoint:
             try:
                 response = await self._send_once(client, request, state.url)
             except AzurePhi3Error as failure:
-                if state.record_failure(failure):
+                listing = self._connection.models_request(request, failure)
+                if listing is not None:
+                    request = await self._with_listed_model(client, request, failure, listing)
+                elif state.record_failure(failure):
+                    self._connection.explain_overflow(request, failure)
                     raise
             else:
                 state.record_success()
                 return response
+
+    async def _with_listed_model(
+        self,
+        client: AsyncClient,
+        request: HttpRequest,
+        failure: AzurePhi3Error,
+        listing: HttpRequest,
+    ) -> HttpRequest:
+        """The request for the only model of a server, or the failure with the names of all."""
+        try:
+            response, info = await self._send_once(client, listing, listing.quota[0])
+            body = parse_completion(await self._read_body(response, info), info)
+        except AzurePhi3Error:
+            raise failure from None
+        return self._connection.with_listed_model(request, failure, body)
 
     async def _send_once(
         self, client: AsyncClient, request: HttpRequest, url: str
@@ -293,7 +343,7 @@ class AsyncEndpoint:
         connection = self._connection
         auth, claims = connection.auth, None
         with SENDING:
-            signed = client.build_request(url=url, **request.parts)
+            signed = client.build_request(**request.build_args(url))
             while True:
                 await auth.sign_async(signed, claims)
                 response = await client.send(

@@ -17,11 +17,7 @@ _ERRORS: Mapping[AuthMode, tuple[str, str, str]] = {
 
 
 def authenticate(request: Request, mode: AuthMode, key: str) -> None:
-    """Check the credential of a request.
-
-    Raises:
-        ApiError: The credential is missing or wrong.
-    """
+    """Raise an `ApiError` if the credential of a request is missing or wrong."""
     authorization = request.headers.get("authorization")
     api_key = request.headers.get("api-key")
     accepts_api_key = mode == "foundry"

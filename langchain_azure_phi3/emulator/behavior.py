@@ -37,6 +37,7 @@ class Behavior:
     framing: frozenset[str] = frozenset()
     tools: ToolMode = "refuse"
     reasoning: ReasoningPlace = "text"
+    max_body_bytes: int = 100_000_000
 
     def __post_init__(self) -> None:
         for name, allowed in _ALLOWED.items():

@@ -36,6 +36,7 @@ from langchain_azure_phi3.emulator.validation import (
 )
 from langchain_azure_phi3.emulator.wire import Reply, Request, json_reply
 
+_MAX_KEPT_BYTES = 100_000_000  # of the bodies of served requests
 DEFAULT_MODEL = "Phi-3-mini-4k-instruct"
 _TOOL_FIELDS = frozenset({"parallel_tool_calls"})  # an extra parameter that tool servers accept
 
@@ -90,6 +91,8 @@ class Deployment:
         self.requests.append(replace(request, fault=fault))
         if self.max_requests is not None:
             del self.requests[: -self.max_requests]
+            while sum(len(kept.body) for kept in self.requests) > _MAX_KEPT_BYTES:
+                del self.requests[:1]
         # An answer that is not sent is not generated, so that it uses up no script.
         is_replaced = fault is not None and fault.replaces_answer
         reply = Reply(0) if is_replaced else self._authenticate_and_route(request)
@@ -100,6 +103,9 @@ class Deployment:
         return replace(reply, headers={**_request_ids(request), **reply.headers})
 
     def _authenticate_and_route(self, request: Request) -> Reply:
+        limit = self.behavior.max_body_bytes
+        if request.size > limit:
+            return render_error(error_bodies.body_too_large(limit), self._server)
         try:
             if request.path != "/":
                 authenticate(request, self._server.auth, self.key)

@@ -73,6 +73,8 @@ class Emulator:
             or in the `"field"` `reasoning_content` (Azure's api-version 2025-04-01).
         model_errors: Mistakes of the model, one for each of the next answers, as in
             `inject_model_error`.
+        max_body_bytes: The largest body of a request, in bytes. A larger one is not read and gets
+            a 413.
         chunk_delay: Seconds between two events of a stream.
         faults: Rates of random failures by status or name of a fault, such as
             `{"429": 0.05, "cut": 0.02}`. `fail(rate=...)` has more options.
@@ -108,6 +110,7 @@ class Emulator:
         tools: ToolMode = "refuse",
         reasoning: ReasoningPlace = "text",
         model_errors: str | Iterable[str] = (),
+        max_body_bytes: int = 100_000_000,
         chunk_delay: float = 0.0,
         faults: Mapping[str, float] | None = None,
         seed: int = 0,
@@ -121,6 +124,7 @@ class Emulator:
             framing=frozenset([framing] if isinstance(framing, str) else framing),
             tools=tools,
             reasoning=reasoning,
+            max_body_bytes=max_body_bytes,
         )
         self.key = secrets.token_hex(16) if key is None else key
         self._upstream: Upstream | None = None
@@ -292,7 +296,7 @@ class Emulator:
         *,
         listening: Callable[[str], object] | None = None,
     ) -> None:
-        """Serve in this thread until Ctrl-C. Only the last 1,000 requests are kept.
+        """Serve in this thread until Ctrl-C. Only the last 1,000 requests, or 100 MB, are kept.
 
         Args:
             host: The address to listen on.

@@ -117,6 +117,12 @@ def bad_request(detail: str) -> ApiError:
     return ApiError(400, {"detail": detail})
 
 
+def body_too_large(limit: int) -> ApiError:
+    """The body is not read, so the connection cannot be reused."""
+    detail = f"Request body too large. Max size: {limit} bytes."
+    return ApiError(413, {"detail": detail}, {"connection": "close"})
+
+
 def engine_error(message: str, status: int = 400, error_type: str = "BadRequestError") -> ApiError:
     """The engine behind the model server (vLLM 0.5) rejects the request."""
     body = {"object": "error", "message": message, "type": error_type}

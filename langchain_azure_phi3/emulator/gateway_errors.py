@@ -27,7 +27,7 @@ def render_error(error: ApiError, server: ServerType) -> Reply:
         body, content_type = b"404 page not found", "text/plain"
     headers = dict(error.headers)
     status = error.status
-    if server.wraps_424:
+    if server.wraps_424 and status != 413:  # the gateway's own
         headers["ms-azureml-model-error-statuscode"] = str(status)
         headers["ms-azureml-model-error-reason"] = HTTPStatus(status).phrase
         status = 424

@@ -86,11 +86,7 @@ MODEL_ERRORS = tuple(sorted({*_ERRORS, "cut off"}))
 
 
 def check_model_error(name: str) -> str:
-    """Return the name of a model error.
-
-    Raises:
-        ValueError: There is no such error. The message lists the known ones.
-    """
+    """Return the name of a model error, or raise a `ValueError` that lists all."""
     if name not in MODEL_ERRORS:
         raise ValueError(f"Model error {name!r} is unknown. Use one of {list(MODEL_ERRORS)}.")
     return name

@@ -84,11 +84,7 @@ _REGISTRY_NAMES = {
 
 
 def find_model(name: str) -> Model:
-    """Return the model of that name, in any case.
-
-    Raises:
-        ValueError: There is no such model. The message lists the known ones.
-    """
+    """Return the model of that name, in any case, or raise a `ValueError` that lists all."""
     model = _BY_NAME.get(name.lower())
     if model is None:
         known = ", ".join(model.name for model in MODELS)

@@ -11,6 +11,7 @@ import socket
 import struct
 import threading
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
@@ -71,7 +72,8 @@ class App:
         """Answer one request."""
         # Shutting down cancels running requests, which uvicorn would report as errors.
         with contextlib.suppress(asyncio.CancelledError):
-            request = await _receive_request(scope, receive)
+            max_bytes = self._deployment.behavior.max_body_bytes
+            request = await _receive_request(scope, receive, max_bytes)
             if request is None:
                 return
             answer = partial(self._deployment.answer, request)
@@ -116,19 +118,20 @@ class App:
         await receive()
 
 
-async def _receive_request(scope: Any, receive: Any) -> Request | None:
-    """The complete request, or `None` if the client disconnected."""
+async def _receive_request(scope: Any, receive: Any, max_bytes: int) -> Request | None:
+    """The request, or `None` if the client disconnected. A body that is too large is not read."""
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    headers = Headers((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"])
+    request = Request(scope["method"], scope["path"], dict(query), headers)
     body = bytearray()
-    more = True
-    while more:
+    more = request.size <= max_bytes
+    while more and len(body) <= max_bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         body += message["body"]
         more = message["more_body"]
-    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    headers = Headers((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"])
-    return Request(scope["method"], scope["path"], dict(query), headers, bytes(body))
+    return replace(request, body=bytes(body))
 
 
 class Server:
@@ -151,11 +154,7 @@ class Server:
         self._config.load()
 
     def bind(self) -> socket.socket:
-        """Return a listening socket.
-
-        Raises:
-            OSError: The port is in use.
-        """
+        """Return a listening socket, or raise an `OSError` if the port is in use."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         return socket.create_server((self._host, self._port), family=family, backlog=1024)
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic_core import to_jsonable_python
 
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator import error_bodies, native_tools
@@ -17,7 +18,7 @@ from langchain_azure_phi3.emulator.conversation import Image, Message
 from langchain_azure_phi3.emulator.images import data_url_size
 from langchain_azure_phi3.emulator.models import Model
 from langchain_azure_phi3.emulator.server_types import ChatPath, ServerType
-from langchain_azure_phi3.emulator.wire import Request
+from langchain_azure_phi3.emulator.wire import Request, parse_json
 
 _NATIVE = "native"  # the validation context of servers that accept tools and schemas
 _NO_TOOL_PARSER = (
@@ -73,7 +74,7 @@ class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str | list[_Part] | None = None
+    content: str | Annotated[list[_Part], Field(fail_fast=True)] | None = None
 
 
 def _check_format_type(value: str, info: ValidationInfo) -> str:
@@ -96,7 +97,7 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
     model: str | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0
@@ -135,13 +136,7 @@ def parse_chat_request(
 ) -> tuple[ChatRequest, EngineParameters]:
     """Parse a request into its fields and the extra parameters that reach the engine.
 
-    Args:
-        request: As received.
-        path: The rules of its path.
-        native: Whether the server accepts tools and schemas.
-
-    Raises:
-        ApiError: The request is invalid.
+    An invalid one raises an `ApiError`. `native`: whether the server accepts tools and schemas.
     """
     mode = _extra_parameter_mode(request, path)
     chat = _parse_body(request, native=native)
@@ -175,13 +170,14 @@ def _extra_parameter_mode(request: Request, path: ChatPath) -> str:
 
 
 def _parse_body(request: Request, *, native: bool) -> ChatRequest:
-    body: Any = request.body.decode("utf-8", errors="replace")
     # FastAPI passes a body on as text unless its content type is JSON.
-    if "json" in request.headers.get("content-type", ""):
-        try:
-            body = json.loads(body)
-        except json.JSONDecodeError as error:
-            raise error_bodies.invalid_json(error) from error
+    is_json = "json" in request.headers.get("content-type", "")
+    try:
+        body = parse_json(request.body) if is_json else request.body.decode("utf-8", "replace")
+    except json.JSONDecodeError as error:
+        raise error_bodies.invalid_json(error) from error
+    except (ValueError, RecursionError) as error:
+        raise error_bodies.bad_request("There was an error parsing the body") from error
     try:
         return ChatRequest.model_validate(body, context=_NATIVE if native else None)
     except ValidationError as error:
@@ -189,17 +185,9 @@ def _parse_body(request: Request, *, native: bool) -> ChatRequest:
 
 
 def _format_problems(error: ValidationError) -> list[Json]:
-    problems = []
-    for problem in error.errors(include_url=False):
-        formatted: Json = {**problem, "loc": ["body", *problem["loc"]]}
-        if "ctx" in problem:
-            # The context may hold the exception itself.
-            formatted["ctx"] = {
-                key: str(value) if isinstance(value, Exception) else value
-                for key, value in problem["ctx"].items()
-            }
-        problems.append(formatted)
-    return problems
+    # The context of a problem may hold the exception itself.
+    problems = to_jsonable_python(error.errors(include_url=False), fallback=str)
+    return [{**problem, "loc": ["body", *problem["loc"]]} for problem in problems]
 
 
 def _parse_extras(extras: Mapping[str, Any], mode: str) -> EngineParameters:
@@ -235,8 +223,7 @@ def read_messages(
 ) -> tuple[Message, ...]:
     """Return the messages that the model's template shows. A server that accepts tools shows all.
 
-    Raises:
-        ApiError: The model does not accept a message.
+    A message that the model does not accept raises an `ApiError`.
     """
     messages = [_read_message(message, model) for message in chat.messages]
     image_count = sum(len(message.images) for message in messages)

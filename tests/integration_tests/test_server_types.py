@@ -57,13 +57,12 @@ SERVERS = {
     "managed-2024-06": Server(ML, info=REGISTERED),
     "managed-2026-07": Server(ML, info=REGISTERED),
     "foundation-model-serve": Server(ML),
-    "foundry": Server("https://res.services.ai.azure.com", NAMED, info=INFO),
+    "foundry": Server("https://res.services.ai.azure.com/models", NAMED, info=INFO),
     "openai-v1": Server("https://res.openai.azure.com", NAMED),
     "azure-openai": Server(
         "https://res.openai.azure.com/openai/deployments/Phi-3-mini-4k-instruct"
     ),
-    "github": Server("https://models.github.ai", {"model": "microsoft/Phi-3-mini-4k-instruct"}),
-    "openai-server": Server("http://localhost:8000/v1"),
+    "openai-server": Server("http://localhost:8000/v1", info=REGISTERED),
     "ollama": Server("http://localhost:11434", NAMED),
 }
 SCORED = {
@@ -75,7 +74,8 @@ SCORED = {
         ("foundation-model-serve", True),
     )
 }
-EVERY = [*SERVERS, *SCORED]
+HOST = {"foundry by its host": Server("https://res.services.ai.azure.com", NAMED)}
+EVERY = [*SERVERS, *SCORED, *HOST]
 
 Test = Callable[[str, str], Awaitable[None]]
 
@@ -98,7 +98,7 @@ def each(names: Iterable[str], modes: Iterable[str] = MODES) -> Callable[[Test],
 
 def server_of(name: str) -> Server:
     """The row of that name."""
-    return (SERVERS | SCORED)[name]
+    return (SERVERS | SCORED | HOST)[name]
 
 
 def connect(name: str, *models: str, **settings: Any) -> tuple[Emulator, ChatAzurePhi3]:
@@ -226,16 +226,18 @@ async def test_wrong_keys_raise_with_the_sent_header(name: str, mode: str) -> No
     assert "wrong" * 6 not in str(caught.value)
 
 
-@each(["foundry", "openai-v1", "github", "openai-server", "ollama"])
+@each(["foundry", "openai-v1", "openai-server", "ollama"])
 async def test_wrong_models_raise(name: str, mode: str) -> None:
     """Each server type has its own message."""
     phi, model = connect(name, model="Phi-9")
     endpoint = {"ollama": f"{server_of(name).endpoint}/v1"}.get(name, server_of(name).endpoint)
     model = model.model_copy(update={"endpoint": endpoint})
 
-    with pytest.raises(NotFoundError, match="`model`"):
+    with pytest.raises(NotFoundError, match="`model`") as caught:
         await call_model(model, mode, "Hi")
-    assert len(phi.requests) == 1
+    lists = name in ("openai-server", "ollama")
+    assert len(phi.requests) == 1 + lists
+    assert (f"The server lists: {REGISTERED}." in str(caught.value)) == lists
 
 
 @each(SERVERS)
