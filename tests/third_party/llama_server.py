@@ -25,6 +25,10 @@ MODEL = "gemma-3-270m"
 KEY = "a-key-of-llama"
 CONTEXT_TOKENS = 4096
 THREADS = 2
+# A base model continues texts; it was trained with no template.
+_TEMPLATE = (
+    "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
+)
 _SLOTS = 2
 _SECONDS_TO_START = 120.0
 _ROOT = Path(__file__).parents[2]
@@ -105,6 +109,7 @@ def _serve() -> None:
     # In the environment, so that it goes when the environment goes.
     params.model.path = str(assemble(Path(sys.prefix) / f"{MODEL}.gguf"))
     params.model_alias = {MODEL}
+    params.chat_template = _TEMPLATE
     params.api_keys = [KEY]
     params.n_parallel, params.n_ctx = _SLOTS, _SLOTS * CONTEXT_TOKENS
     params.cpuparams.n_threads = THREADS
