@@ -24,8 +24,9 @@ The endpoint and its key come from AZURE_INFERENCE_ENDPOINT and AZURE_INFERENCE_
 (or AZUREAI_ENDPOINT_URL and AZUREAI_ENDPOINT_KEY), the model from AZURE_INFERENCE_MODEL."""
 # A copy, because only `serve` imports the emulator. A test compares it.
 _SERVER_TYPES = """\
-serverless, managed-2024-05, managed-2024-06, managed-2026-07, foundation-model-serve, foundry,
-openai-v1, azure-openai, github, openai-server, ollama"""
+serverless, managed-2024-05, managed-2024-06, managed-2025-01, managed-2026-07,
+foundation-model-serve, foundry, openai-v1, azure-openai, openai-server, vllm, llama.cpp,
+ollama"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -219,7 +220,20 @@ def _add_serve(commands: Any) -> None:
         help="make a fraction of all requests fail, such as 429=0.05,cut=0.02: an HTTP status, or "
         "a way to break the response",
     )
+    serve.add_argument(
+        "--constrained-decoding",
+        choices=("enforce", "ignore", "reject"),
+        help="whether answers comply with schemas in requests (default: as the server type)",
+    )
+    serve.add_argument("--rpm", type=int, metavar="NUMBER", help="quota: requests per minute")
+    serve.add_argument(
+        "--tpm",
+        type=int,
+        metavar="NUMBER",
+        help="quota: tokens per minute, counting prompts and max_tokens",
+    )
     serve.add_argument("--seed", type=int, default=0, help="random seed of --faults (%(default)s)")
+    serve.add_argument("--quiet", action="store_true", help="do not log requests")
     serve.set_defaults(run=_serve)
 
 
@@ -291,8 +305,12 @@ def _serve(options: argparse.Namespace) -> int:
             upstream=options.upstream,
             upstream_model=options.upstream_model,
             upstream_key=options.upstream_key,
+            constrained_decoding=options.constrained_decoding,
+            requests_per_minute=options.rpm,
+            tokens_per_minute=options.tpm,
             faults=options.faults,
             seed=options.seed,
+            log=None if options.quiet else partial(print, file=sys.stderr, flush=True),
         )
         announce = partial(_announce, options, emulator.key)
         emulator.serve_forever(options.host, options.port, listening=announce)

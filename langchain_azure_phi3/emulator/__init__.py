@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from langchain_azure_phi3.emulator.emulator import Emulator
     from langchain_azure_phi3.emulator.faults import Fault
     from langchain_azure_phi3.emulator.models import MODELS, Model
+    from langchain_azure_phi3.emulator.quota import QuotaPeriod
     from langchain_azure_phi3.emulator.wire import Headers, Request
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Message",
     "Model",
     "Prompt",
+    "QuotaPeriod",
     "Request",
     "Responder",
 ]

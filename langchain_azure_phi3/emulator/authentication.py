@@ -11,7 +11,6 @@ _ERRORS: Mapping[AuthMode, tuple[str, str, str]] = {
     "serverless": ("wrong_key", "missing_authorization", "only_api_key"),
     "managed": ("wrong_key", "wrong_key", "wrong_key"),
     "foundry": ("wrong_audience", "wrong_audience", "wrong_audience"),
-    "github": ("bad_credentials", "bad_credentials", "bad_credentials"),
     "server": ("unauthorized", "unauthorized", "unauthorized"),
 }
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
+from typing import Literal, get_args
 
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator.wire import BodyPart, to_json_bytes
 
-FRAMINGS = frozenset(
-    {"bom", "bytewise", "comments", "crlf", "no-done", "no-final-blank-line", "no-space"}
-)
+FramingName = Literal[
+    "bom", "bytewise", "comments", "crlf", "no-done", "no-final-blank-line", "no-space"
+]
+FRAMINGS = frozenset(get_args(FramingName))
 
 
 def encode_events(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ import logging
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -19,6 +20,7 @@ from urllib.parse import parse_qsl
 import uvicorn
 
 from langchain_azure_phi3.emulator.deployment import Deployment
+from langchain_azure_phi3.emulator.request_log import RequestLog
 from langchain_azure_phi3.emulator.threads import iterate_parts, run_in_thread
 from langchain_azure_phi3.emulator.wire import ConnectionFault, Headers, Reply, Request
 
@@ -32,6 +34,7 @@ _SETTLING_ITERATIONS = 8
 _LOGGER = logging.getLogger(__name__)
 _LOGGER.setLevel(logging.ERROR)
 
+Log = Callable[[str], object]
 Connections = dict[tuple[str, int], asyncio.Transport]  # by the client's address
 
 
@@ -63,8 +66,11 @@ class _TrackedProtocol(asyncio.Protocol):
 class App:
     """The deployment as an ASGI application."""
 
-    def __init__(self, deployment: Deployment, connections: Connections, delay: float) -> None:
+    def __init__(
+        self, deployment: Deployment, connections: Connections, delay: float, log: Log | None
+    ) -> None:
         self._deployment = deployment
+        self._log = log
         self._connections = connections
         self._chunk_delay = delay
 
@@ -76,13 +82,18 @@ class App:
             request = await _receive_request(scope, receive, max_bytes)
             if request is None:
                 return
+            log = RequestLog(request)
             answer = partial(self._deployment.answer, request)
             reply = await run_in_thread(answer) if self._deployment.blocking else answer()
-            fault = await self._send(reply, scope["client"], send)
+            fault = await self._send(reply, scope["client"], send, log)
+            if self._log is not None:
+                log.write(reply, self._log)
             if fault is not None:
                 await self._fail(fault, scope["client"], receive)
 
-    async def _send(self, reply: Reply, client: Any, send: Any) -> ConnectionFault | None:
+    async def _send(
+        self, reply: Reply, client: Any, send: Any, log: RequestLog
+    ) -> ConnectionFault | None:
         """Send a reply, up to the fault that it contains."""
         if reply.status != 0:
             headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in reply.headers.items()]
@@ -92,6 +103,7 @@ class App:
             async for part in parts:
                 if isinstance(part, ConnectionFault):
                     return part
+                log.read(part)
                 await send({"type": "http.response.body", "body": part, "more_body": True})
                 if reply.streamed:
                     await asyncio.sleep(self._chunk_delay)  # even 0 lets other connections proceed
@@ -137,12 +149,14 @@ async def _receive_request(scope: Any, receive: Any, max_bytes: int) -> Request 
 class Server:
     """A deployment on a port."""
 
-    def __init__(self, deployment: Deployment, *, host: str, port: int, delay: float) -> None:
+    def __init__(
+        self, deployment: Deployment, *, host: str, port: int, delay: float, log: Log | None
+    ) -> None:
         self._host = host
         self._port = port
         self.connections: Connections = {}
         self._config = uvicorn.Config(
-            App(deployment, self.connections, delay),
+            App(deployment, self.connections, delay, log),
             http="h11",
             interface="asgi3",
             lifespan="off",
