@@ -48,6 +48,7 @@ from langchain_azure_phi3._request.build import (
     SystemMessageMode,
     ToolCalling,
 )
+from langchain_azure_phi3._request.constraints import ConstrainedDecoding
 from langchain_azure_phi3._request.parameters import (
     ExtraParameters,
     LogitBias,
@@ -55,6 +56,7 @@ from langchain_azure_phi3._request.parameters import (
     Stop,
     format_validation_error,
 )
+from langchain_azure_phi3._request.reasoning import Reasoning
 from langchain_azure_phi3._tools.control_tokens import ControlTokens
 from langchain_azure_phi3._types import DeploymentFacts, Json
 from langchain_azure_phi3.errors import InvalidInputError
@@ -233,6 +235,22 @@ class BaseAzurePhi3(BaseChatModel):
     """Whether tools and formats go on the wire (`"native"`) or into the prompt (`"prompted"`).
     Auto: into the prompt, also for unknown names, except where a Phi is known to take them on the
     wire on this type of endpoint."""
+
+    constrained_decoding: ConstrainedDecoding = "auto"
+    """Whether the server is to restrict each token to what the schema of a required object or tool
+    call allows: `"off"`, or the parameter that carries the schema: `"response_format"`,
+    `"guided_json"` (vLLM before 0.12) or `"structured_outputs"` (later ones).
+
+    Auto: by the type of endpoint, and not for models that reason first. The first is sent to
+    servers at `/v1`, the other two to managed compute, none to Azure's other endpoints. A parameter
+    that the server refuses is left out for the rest of the process.
+    `response_metadata["constrained_by"]` names what was in force."""
+
+    reasoning: Reasoning = "auto"
+    """`"on"` or `"off"`: whether the model reasons before it answers. vLLM and llama.cpp get
+    `chat_template_kwargs`, Phi-4-reasoning-vision a token in the prompt. Where neither the model
+    nor the type of endpoint has a switch, a call raises `InvalidInputError`. Auto: as the model
+    does by itself."""
 
     max_corrections: Annotated[int, Field(ge=0)] = 1
     """How often a required tool call or object that did not come is requested again."""
@@ -496,6 +514,8 @@ class BaseAzurePhi3(BaseChatModel):
                 has_tools=endpoint_type.tools,
                 converts_system_messages=endpoint_type.converts_system_messages,
                 is_score_route=self.api == "score",
+                constraints=endpoint_type.constraints,
+                has_reasoning_switch=endpoint_type.has_reasoning_switch,
             ),
             find_facts=partial(find_facts, self._route, self.deployment),
             model=self.model,
@@ -507,6 +527,8 @@ class BaseAzurePhi3(BaseChatModel):
             deployment=self.deployment,
             stream_usage=self.stream_usage,
             tool_calling=self.tool_calling,
+            constrained_decoding=self.constrained_decoding,
+            reasoning=self.reasoning,
             system_message_mode=self.system_message_mode,
             control_tokens=self.control_tokens,
             max_corrections=self.max_corrections,

@@ -20,7 +20,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import SecretStr
 
 from langchain_azure_phi3 import models
-from langchain_azure_phi3._doctor import report
+from langchain_azure_phi3._doctor import constraint_check, report
 from langchain_azure_phi3._doctor.connectivity import check_connectivity
 from langchain_azure_phi3._doctor.report import DoctorReport, Finding, skipped
 from langchain_azure_phi3._http.endpoint_types import OPENAI_SERVER
@@ -64,6 +64,7 @@ _CAPABILITY_STEPS = (
     "tools",
     "JSON mode",
     "image",
+    constraint_check.STEP,
 )
 
 
@@ -162,6 +163,7 @@ class Doctor:
         yield self._check_tools()
         yield self._check_json_mode()
         yield self._check_image()
+        yield self._check_constraints()
 
     # -- the first request -------------------------------------------------------------------
 
@@ -389,6 +391,26 @@ class Doctor:
             return report.check_image(answer, self._phi_name)
         usage = answer.usage_metadata
         return report.check_image(None if usage is None else usage["input_tokens"], self._phi_name)
+
+    def _check_constraints(self) -> Finding:
+        if self._is_score:
+            return skipped(constraint_check.STEP, "/score forwards no schema")
+        form, finding = constraint_check.find_form(
+            lambda fields: self._invoke("Say hello.", model_extras=fields)
+        )
+        phi = self._model()._phi
+        if form is None:
+            if finding.outcome == "no" and self._route.endpoint_type.constraints:
+                self._recommended["constrained_decoding"] = "off"
+            return finding
+        if phi is not None and phi.reasoning:
+            advice = (
+                f"Models that reason first are only constrained by {form} with reasoning='off'."
+            )
+            return replace(finding, advice=advice)
+        self._recommended["constrained_decoding"] = form
+        advice = f"Pass constrained_decoding={form!r}; the call below has it."
+        return replace(finding, advice=advice)
 
     def _invoke(self, question: str | HumanMessage, **fields: Any) -> AIMessage | AzurePhi3Error:
         try:

@@ -50,6 +50,7 @@ class CallParameters(TypedDict, total=False):
     stop: Stop | None
     tools: list[Json] | None
     parallel_tool_calls: bool | None
+    constrained_schema: Json | None
     max_corrections: Annotated[int, Field(ge=0)] | None
     model_extras: Json | None
     extra_parameters: ExtraParameters | None
