@@ -9,6 +9,7 @@ this project contains them. A base model is weak on purpose: what works here doe
 well a model follows instructions.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -24,7 +25,8 @@ import httpx
 MODEL = "gemma-3-270m"
 KEY = "a-key-of-llama"
 CONTEXT_TOKENS = 4096
-THREADS = 2
+# On a busy machine one thread is many times faster than two, which wait for each other.
+THREADS = int(os.environ.get("LLAMA_THREADS", "2"))
 # A base model continues texts; it was trained with no template.
 _TEMPLATE = (
     "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}assistant:"
@@ -112,7 +114,7 @@ def _serve() -> None:
     params.chat_template = _TEMPLATE
     params.api_keys = [KEY]
     params.n_parallel, params.n_ctx = _SLOTS, _SLOTS * CONTEXT_TOKENS
-    params.cpuparams.n_threads = THREADS
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = THREADS
     params.port = 0
     params.endpoint_metrics = params.endpoint_slots = True
     server = xllamacpp.Server(params)

@@ -72,7 +72,7 @@ async def test_llama_cpp_errors_are_typed(llama: LlamaServer) -> None:
 
         error = await call_error(model, mode, "word " * (CONTEXT_TOKENS + 900))
         assert isinstance(error, ContextLengthError), mode
-        assert str(CONTEXT_TOKENS) in str(error), mode
+        assert f"{CONTEXT_TOKENS}" in str(error).replace(",", ""), mode
 
 
 def test_llama_cpp_without_v1_in_the_address_works(llama: LlamaServer) -> None:
@@ -102,8 +102,12 @@ def test_the_server_stops_when_a_stream_is_closed(llama: LlamaServer) -> None:
 
 
 async def test_the_server_stops_when_a_task_is_cancelled(llama: LlamaServer) -> None:
-    """Complete or streamed."""
-    model = ChatAzurePhi3(**llama.settings(max_tokens=LONG_ANSWER_TOKENS, logit_bias=NEVER_END))
+    """Streamed, or complete with `streaming=True`.
+
+    While it generates a complete response, llama.cpp may not notice that its client is gone.
+    """
+    settings = llama.settings(max_tokens=LONG_ANSWER_TOKENS, logit_bias=NEVER_END, streaming=True)
+    model = ChatAzurePhi3(**settings)
     for mode in ("ainvoke", "astream"):
         before = llama.count_generated_tokens()
         task = asyncio.create_task(call_model(model, mode, PROMPT))
