@@ -243,14 +243,15 @@ class BaseAzurePhi3(BaseChatModel):
 
     Auto: by the type of endpoint, and not for models that reason first. The first is sent to
     servers at `/v1`, the other two to managed compute, none to Azure's other endpoints. A parameter
-    that the server refuses is left out for the rest of the process.
+    that the server rejects is left out for the rest of the process.
     `response_metadata["constrained_by"]` names what was in force."""
 
     reasoning: Reasoning = "auto"
     """`"on"` or `"off"`: whether the model reasons before it answers. vLLM and llama.cpp get
     `chat_template_kwargs`, Phi-4-reasoning-vision a token in the prompt. Where neither the model
     nor the type of endpoint has a switch, a call raises `InvalidInputError`. Auto: as the model
-    does by itself."""
+    does by itself. Limits go into `model_kwargs`, as the server calls them: vLLM
+    `thinking_token_budget`, llama.cpp `thinking_budget_tokens`."""
 
     max_corrections: Annotated[int, Field(ge=0)] = 1
     """How often a required tool call or object that did not come is requested again."""
@@ -480,12 +481,17 @@ class BaseAzurePhi3(BaseChatModel):
         return found
 
     def _warn_of_model(self) -> None:
-        name = self.model if self.base_model is None else self.base_model
+        name = self._phi_name
         if name is not None:
             warn_of_unknown_name(name, is_base_model=self.base_model is not None)
         route, phi = self._route, self._phi
         if phi is not None and route.endpoint_type.retires_models and not route.loopback:
             warn_of_retirement(phi)
+
+    @property
+    def _phi_name(self) -> str | None:
+        """What the user calls the Phi; it may be the name of a deployment."""
+        return self.model if self.base_model is None else self.base_model
 
     @property
     def _facts(self) -> DeploymentFacts:
@@ -494,8 +500,7 @@ class BaseAzurePhi3(BaseChatModel):
     @property
     def _phi(self) -> PhiModel | None:
         """The Phi that is deployed; `None` as long as it is unknown."""
-        found = find_model(self.model if self.base_model is None else self.base_model)
-        return found or find_model(self._facts.model)
+        return find_model(self._phi_name) or find_model(self._facts.model)
 
     @property
     def _request_settings(self) -> RequestSettings:
@@ -648,12 +653,9 @@ def _from_environment(names: Sequence[str]) -> str | None:
 
 
 def _constructor_error(cls: type[BaseChatModel], error: ValidationError) -> str:
-    text = f"Invalid {cls.__name__} arguments: {format_validation_error(error)}"
-    for item in error.errors(include_url=False, include_input=False, include_context=False):
-        if item["type"] == "extra_forbidden":
-            name = str(item["loc"][-1])
-            text = text.replace(
-                f"{name}: {item['msg']}",
-                f"there is no argument {name}; {argument_hint(name, cls.model_fields)}",
-            )
+    def describe_unknown(name: str) -> str:
+        return f"there is no argument {name}; {argument_hint(name, cls.model_fields)}"
+
+    findings = format_validation_error(error, describe_unknown)
+    text = f"Invalid {cls.__name__} arguments: {findings}"
     return text if text.endswith(("?", ".")) else f"{text}."

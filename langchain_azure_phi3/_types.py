@@ -20,7 +20,7 @@ class DeploymentFacts:
         model: A name of its model that the catalog knows.
         context: Tokens that prompt and answer share on this server.
         served_name: The name to request where the user gave none: the only one that is listed.
-        refused_constraints: Combinations of forms that it refused; together with a schema, if the
+        rejected_constraints: Combinations of forms that it rejected; together with a schema, if the
             server cannot compile that schema. To add one is one operation, so that no lock is
             needed, which a fork could leave held.
     """
@@ -28,7 +28,7 @@ class DeploymentFacts:
     model: str | None = None
     context: int | None = None
     served_name: str | None = None
-    refused_constraints: set[tuple[tuple[ConstraintForm, ...], str | None]] = field(
+    rejected_constraints: set[tuple[tuple[ConstraintForm, ...], str | None]] = field(
         default_factory=set
     )
 

@@ -449,11 +449,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
     ) -> Runnable[LanguageModelInput, Any]:
         """The model with objects of a schema as responses.
 
-        The schema goes into the prompt, and to the server as well where it can restrict decoding to
-        it (see `constrained_decoding`). The object is
-        extracted from the response, repaired where that is unambiguous, and validated. What is
-        wrong with it is quoted to the model at most `max_corrections` times, each in a run of its
-        own within the same trace.
+        The schema goes into the prompt, and on the wire where the server can restrict decoding to
+        it (`constrained_decoding`). The object is extracted from the response, repaired where that
+        is unambiguous, and validated. What is wrong with it is quoted to the model at most
+        `max_corrections` times, each in a run of its own within the same trace.
 
         Args:
             schema: A pydantic model (v2 or v1), TypedDict, dataclass or JSON schema.

@@ -90,7 +90,9 @@ def _model_options() -> argparse.ArgumentParser:
         default=[],
         help="an image file or URL to send with the question; repeat it for more",
     )
-    options.add_argument("--temperature", type=float, metavar="NUMBER", help="from 0 to 2")
+    options.add_argument(
+        "--temperature", type=float, metavar="NUMBER", help="sampling temperature, 0 to 1"
+    )
     options.add_argument(
         "--max-tokens", type=int, metavar="NUMBER", help="the longest answer, in tokens"
     )

@@ -44,7 +44,7 @@ def find_form(
         if isinstance(answer, AzurePhi3Error):
             if not is_refusal(answer):
                 return None, inconclusive(STEP, answer)
-            found[form] = f"refused ({one_line(answer)})"
+            found[form] = f"rejected ({one_line(answer)})"
         elif _holds(answer.text, word):
             return form, Finding(STEP, "ok", f"{form} restricts answers to a JSON schema")
         else:

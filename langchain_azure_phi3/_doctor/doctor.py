@@ -23,7 +23,6 @@ from langchain_azure_phi3 import models
 from langchain_azure_phi3._doctor import constraint_check, report
 from langchain_azure_phi3._doctor.connectivity import check_connectivity
 from langchain_azure_phi3._doctor.report import DoctorReport, Finding, skipped
-from langchain_azure_phi3._http.endpoint_types import OPENAI_SERVER
 from langchain_azure_phi3._http.redaction import REDACTED, find_secrets
 from langchain_azure_phi3._http.retry_state import is_route_missing
 from langchain_azure_phi3._http.routes import Route, route_for
@@ -170,7 +169,7 @@ class Doctor:
     def _describe_failure(self, error: AzurePhi3Error, info: Finding) -> Iterator[Finding]:
         step = report.failed_step(error)
         advice = report.advice(error)
-        if isinstance(error, NotFoundError) and self._route.endpoint_type is not OPENAI_SERVER:
+        if isinstance(error, NotFoundError) and not self._route.endpoint_type.self_hosted:
             advice += f" {report.RETIRED}"
         if step == "sign-in" and self._credential is None:
             advice = report.NO_CREDENTIAL

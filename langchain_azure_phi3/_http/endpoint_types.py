@@ -53,6 +53,7 @@ class EndpointType:
         has_reasoning_switch: Whether its servers pass `chat_template_kwargs` to the chat template.
         lists_models: Whether `/v1/models` lists what requests can name. Azure lists its catalog.
         retires_models: Whether Azure serves the models here, and retires them.
+        self_hosted: Whether users run this server themselves, mostly without a key.
         scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
         entra_unsupported_reason: Why it takes no Entra ID tokens, where a document says so.
         advice: What to check, by status.
@@ -71,6 +72,7 @@ class EndpointType:
     has_reasoning_switch: bool = False
     lists_models: bool = False
     retires_models: bool = False
+    self_hosted: bool = False
     scope: str | None = None
     entra_unsupported_reason: str = ""
     advice: Mapping[int, str] = field(default_factory=dict)
@@ -147,6 +149,7 @@ AZURE_OPENAI = EndpointType(
 )
 OPENAI_SERVER = EndpointType(
     "OpenAI-compatible server",
+    self_hosted=True,
     model="optional",
     lists_models=True,
     # vLLM, llama.cpp, Ollama, LM Studio, SGLang and TGI take it under /v1.

@@ -232,16 +232,8 @@ def build_request(
     if output is not _NO_OUTPUT_SPEC:
         payload |= _native_fields(settings, output) if is_native else output.prompted_fields
     constraint = None
-    requested = arguments.get("constrained_schema")
-    if attempts and (requested is not None or not (is_native or output is _NO_OUTPUT_SPEC)):
-        constraint = find_constraint(
-            attempts,
-            output,
-            requested,
-            payload,
-            tool_format="plain" if model is None else model.tool_prompt,
-            takes_json_object="response_format" in settings.endpoint.constraints,
-        )
+    if attempts and (not is_native or "constrained_schema" in arguments):
+        constraint = _find_constraint(settings, arguments, output, payload, model, attempts)
     stop = arguments.get("stop")
     if (settings.stop or stop) and (stops := merge_stops(settings.stop, stop)):
         payload["stop"] = stops
@@ -327,6 +319,27 @@ def _constraint_attempts(
     if header in (None, "pass-through"):
         return attempts
     return tuple(forms for forms in attempts if forms == ("response_format",))
+
+
+def _find_constraint(
+    settings: RequestSettings,
+    arguments: Mapping[str, Any],
+    output: OutputSpec,
+    payload: Json,
+    model: PhiModel | None,
+    attempts: tuple[Forms, ...],
+) -> Constraint | None:
+    found = find_constraint(
+        attempts,
+        output,
+        arguments.get("constrained_schema"),
+        payload,
+        tool_format="plain" if model is None else model.tool_prompt,
+        takes_json_object="response_format" in settings.endpoint.constraints,
+    )
+    if found is None or settings.control_tokens == "keep":
+        return found
+    return replace(found, schema=escape_strings(found.schema))  # as in the prompt
 
 
 def _switch_reasoning(payload: Json, settings: RequestSettings, model: PhiModel | None) -> Json:

@@ -1,6 +1,6 @@
 """Constrained decoding: which schema a response has to follow, and which parameter carries it.
 
-Pure. What a deployment refused is remembered in `DeploymentFacts`, by what sends the requests.
+Pure. What a deployment rejected is remembered in `DeploymentFacts`, by what sends the requests.
 """
 
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class Constraint:
 
     Attributes:
         schema: The JSON schema of the response's text; `{}` for any object.
-        attempts: The forms to send, in order: each is for servers that refuse those before.
+        attempts: The forms to send, in order: each is for servers that reject those before.
     """
 
     schema: Json
@@ -54,7 +54,7 @@ def _field(form: ConstraintForm, schema: Json) -> Json:
 
 
 def constraint_headers(forms: Forms) -> dict[str, str]:
-    """The headers without which Azure's servers refuse these forms."""
+    """The headers without which Azure's servers reject these forms."""
     return {} if set(forms) <= {"response_format"} else {"extra-parameters": "pass-through"}
 
 
@@ -115,10 +115,12 @@ def _schema_of(output: OutputSpec, requested: Json | None, tool_format: str) -> 
         return constraint_schema(wanted) if wanted else wanted
     if wanted == _ANY_OBJECT or (wanted is None and not output.requires_tool_call):
         return None
-    tools = [tool for tool in output.tools if tool["function"]["name"] == output.choice]
+    named = [tool for tool in output.tools if tool["function"]["name"] == output.choice]
+    # As the prompt requests them: an array from models that were trained on it, else one call. It
+    # is one call as well where a tool is named: weak models would repeat it.
+    is_array = is_trained(tool_format) and output.parallel is not False and not named
     return tool_calls_schema(
-        tools or list(output.tools),
-        # As the prompt requests them: an array from models that were trained on it, else one call.
-        parallel=is_trained(tool_format) and output.parallel is not False,
+        named or output.tools,
+        parallel=is_array,
         alternative=None if output.requires_tool_call else wanted,
     )

@@ -57,10 +57,6 @@ def append_reasoning_token(
     if last is None:
         return list(messages)
     content = messages[last]["content"]
-    added = (
-        f"{content}\n{token}"
-        if isinstance(content, str)
-        else [*content, {"type": "text", "text": token}]
-    )
-    changed = {**messages[last], "content": added}
-    return [*messages[:last], changed, *messages[last + 1 :]]
+    is_text = isinstance(content, str)
+    added = f"{content}\n{token}" if is_text else [*content, {"type": "text", "text": token}]
+    return [*messages[:last], {**messages[last], "content": added}, *messages[last + 1 :]]

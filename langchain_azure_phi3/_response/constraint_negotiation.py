@@ -24,11 +24,11 @@ logger = logging.getLogger(__name__)
 _READ = 10_000  # of the body of an error
 
 # vLLM before 0.6.4, and managed compute without the header. Both may quote the schema.
-_REFUSED_PARAMETER = re.compile(r"extra_forbidden|extra inputs|extra parameter", re.I)
-# llama.cpp: "failed to parse grammar", "JSON schema conversion failed"; vLLM: "features not
-# supported by xgrammar"; OpenAI: "Invalid schema for response_format".
-_REFUSED_SCHEMA = re.compile(
-    r"grammar|outlines|schema conversion|(?:invalid|unsupported) (?:json )?schema|"
+_REJECTED_PARAMETER = re.compile(r"extra_forbidden|extra inputs|extra parameter", re.I)
+# llama.cpp: "failed to parse grammar", "JSON schema conversion failed", "JSON schema error at #";
+# vLLM: "features not supported by xgrammar"; OpenAI: "Invalid schema for response_format".
+_REJECTED_SCHEMA = re.compile(
+    r"grammar|outlines|schema conversion|schema error|(?:invalid|unsupported) (?:json )?schema|"
     r"json schema contains|schema feature",
     re.I,
 )
@@ -38,15 +38,15 @@ _NAMES = {
     "structured_outputs": re.compile(r"structured_outputs"),
 }
 
-Refusal = Literal["schema", "unclear"] | Forms
-"""What a server refused: the schema, these forms, or something that it does not name."""
+Rejection = Literal["schema", "unclear"] | Forms
+"""What a server rejected: the schema, these forms, or something that it does not name."""
 
 
 class ConstraintNegotiation:
     """Owns the form in which the next request of one call carries its constraint.
 
-    What a server refuses is not sent to the deployment again for the life of the process. If an
-    error does not name what it refuses, that is remembered only once the same request succeeds
+    What a server rejects is not sent to the deployment again for the life of the process. If an
+    error does not name what it rejects, that is remembered only once the same request succeeds
     without it.
 
     Attributes:
@@ -55,7 +55,7 @@ class ConstraintNegotiation:
 
     def __init__(self, constraint: Constraint, facts: DeploymentFacts) -> None:
         self._constraint = constraint
-        self._refused = facts.refused_constraints
+        self._rejected = facts.rejected_constraints
         self._suspected: list[Forms] = []
         self.forms = self._next_forms()
 
@@ -71,24 +71,24 @@ class ConstraintNegotiation:
 
     def drop(self, error: AzurePhi3Error) -> bool:
         """Whether the request failed because of its constraint; `forms` is then the next to try."""
-        refusal = find_refusal(error, self.forms)
-        if refusal is None:
+        rejection = find_rejection(error, self.forms)
+        if rejection is None:
             return False
-        if refusal == "unclear":
+        if rejection == "unclear":
             self._suspected.append(self.forms)
-        elif refusal == "schema":
-            self._remember(self.forms, json.dumps(self._constraint.schema))
+        elif rejection == "schema":
+            self._remember([self.forms], self.forms, json.dumps(self._constraint.schema))
         else:
-            for forms in self._constraint.attempts:
-                if not set(forms).isdisjoint(refusal):
-                    self._remember(forms, None)
+            attempts = self._constraint.attempts
+            self._remember([f for f in attempts if not set(f).isdisjoint(rejection)], rejection)
         self.forms = self._next_forms()
         return True
 
     def confirm(self) -> None:
         """Take in that the last request succeeded."""
-        while self._suspected:
-            self._remember(self._suspected.pop(), None)
+        for forms in self._suspected:
+            self._remember([forms], forms)
+        self._suspected.clear()
 
     def constrained_by(self, text: str, *, truncated: bool) -> str | None:
         """The forms that a response was constrained by; `None` if its text shows that it was not.
@@ -101,38 +101,46 @@ class ConstraintNegotiation:
         return next(filter(self._is_open, self._constraint.attempts), ())
 
     def _is_open(self, forms: Forms) -> bool:
-        if forms in self._suspected or (forms, None) in self._refused:
+        if forms in self._suspected:
             return False
-        # Few servers refuse a schema, so that it is seldom written.
-        is_known = any(schema is not None for _, schema in tuple(self._refused))
-        return not is_known or (forms, json.dumps(self._constraint.schema)) not in self._refused
+        rejected = self._rejected
+        if not rejected:
+            return True
+        schema = json.dumps(self._constraint.schema)
+        return (forms, None) not in rejected and (forms, schema) not in rejected
 
-    def _remember(self, forms: Forms, schema: str | None) -> None:
-        if (forms, schema) not in self._refused:
-            self._refused.add((forms, schema))
-            what = "the parameter" if schema is None else "this schema"
-            logger.warning("The server refuses %s %s: decoding is not constrained.", what, forms)
+    def _remember(self, combinations: list[Forms], named: Forms, schema: str | None = None) -> None:
+        new = {(forms, schema) for forms in combinations} - self._rejected
+        if not new:
+            return
+        self._rejected.update(new)
+        which = "" if schema is None else " with this schema"
+        logger.warning(
+            "The server rejects %s%s: later requests to this deployment are sent without it.",
+            " and ".join(named),
+            which,
+        )
 
 
-def find_refusal(error: AzurePhi3Error, forms: Forms) -> Refusal | None:
-    """What of a constraint a server refused; `None` if the error has another reason.
+def find_rejection(error: AzurePhi3Error, forms: Forms) -> Rejection | None:
+    """What of a constraint a server rejected; `None` if the error has another reason.
 
     llama-cpp-python answers 500 to a `response_format` that it does not know. Managed compute's
     server 0.1.8 answers every error of its engine with an empty, filtered choice.
     """
     if isinstance(error, ContentFilterError) and error.stage == "completion":
         return "unclear" if forms and not error.partial and not error.filters else None
-    is_refusal = isinstance(error, BadRequestError) and error.status_code in (400, 422)
+    is_rejection = isinstance(error, BadRequestError) and error.status_code in (400, 422)
     is_failure = isinstance(error, ServerError) and error.status_code == 500
-    if not forms or not (is_refusal or is_failure):
+    if not forms or not (is_rejection or is_failure):
         return None
     text = str(error)
     if error.response is not None:
         text = error.response.content[:_READ].decode("utf-8", "replace")
     named = tuple(form for form in forms if _NAMES[form].search(text))
-    if named and _REFUSED_PARAMETER.search(text):
+    if named and _REJECTED_PARAMETER.search(text):
         return named
-    if _REFUSED_SCHEMA.search(text):
+    if _REJECTED_SCHEMA.search(text):
         return "schema"
     if named:
         return named

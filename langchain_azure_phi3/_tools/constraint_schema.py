@@ -26,6 +26,7 @@ _MAX_PARTS = 5_000
 _MAX_CHARACTERS = 200_000
 _MAX_DEPTH = 40
 _MAX_ENUM_DEPTH = 8
+_MAX_ENUM_NUMBER = 2**63
 _MAX_CALLS = 16
 
 # The type that a keyword implies where a schema names none.
@@ -287,7 +288,7 @@ class _Document:
         self._definitions.count(len(values))
         types = _type_names(node)
         allowed = [value for value in values if _is_of_type(value, types)]
-        if not allowed or not all(_is_json(value) for value in allowed):
+        if not allowed or not all(_is_writable(value) for value in allowed):
             return {}
         return {"const": allowed[0]} if len(allowed) == 1 else {"enum": allowed}
 
@@ -318,13 +319,16 @@ def _is_of_type(value: Any, types: list[str]) -> bool:
     return not types or any(_IS_TYPE[name](value) for name in types)
 
 
-def _is_json(value: Any, depth: int = 0) -> bool:
+def _is_writable(value: Any, depth: int = 0) -> bool:
+    """Whether compilers read an enum's value as the value that it is."""
     if isinstance(value, list | dict):
         members = value.values() if isinstance(value, dict) else value
-        is_shallow = depth < _MAX_ENUM_DEPTH
-        return is_shallow and all(_is_json(member, depth + 1) for member in members)
-    is_number = number_or_none(value) is not None
-    return value is None or is_number or isinstance(value, str | bool)
+        is_plain = depth < _MAX_ENUM_DEPTH and "$ref" not in value
+        return is_plain and all(_is_writable(member, depth + 1) for member in members)
+    if isinstance(value, str | bool) or value is None:
+        return True
+    number = number_or_none(value)
+    return number is not None and abs(number) < _MAX_ENUM_NUMBER
 
 
 def _any_of(branches: Iterable[Json]) -> Json:

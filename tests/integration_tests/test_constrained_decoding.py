@@ -74,7 +74,7 @@ def schema_of(payload: Json) -> Json:
     return schema
 
 
-def refusing(error: Callable[[tuple[str, ...]], Any], *, text: str = OBJECT) -> Answer:
+def rejecting(error: Callable[[tuple[str, ...]], Any], *, text: str = OBJECT) -> Answer:
     """A server that answers an error to some combinations of forms, else a text."""
 
     def answer(payload: Json) -> Any:
@@ -169,6 +169,16 @@ def test_schema_is_on_the_wire_and_in_the_prompt() -> None:
         for payload in (own, compute):
             assert '"city"' in payload["messages"][0]["content"]
         assert "response_format" == raw.response_metadata["constrained_by"]
+
+
+def test_control_tokens_in_schemas_are_escaped() -> None:
+    """As in the prompt; reading the answer restores them."""
+    schema = {"title": "Tag", "type": "object", "properties": {"tag": {"enum": ["<|end|>", "b"]}}}
+    with scripted_server(lambda _: '{"tag": "< |end|>"}') as server:
+        found = model_of(server).with_structured_output(schema).invoke("A tag?")
+        assert {"tag": "<|end|>"} == found
+        tag = schema_of(server.payloads[0])["properties"]["tag"]
+        assert ["< |end|>", "b"] == tag["enum"]
 
 
 def test_json_mode_constrains_where_it_is_safe() -> None:
@@ -304,12 +314,12 @@ UNKNOWN_FORMAT = [
 ]
 
 
-async def test_refused_parameter_costs_one_request() -> None:
+async def test_rejected_parameter_costs_one_request() -> None:
     """Per process: nothing is lost, and later calls leave it out. In all calling modes."""
     for error in UNKNOWN_FORMAT:
         for mode in CALL_MODES:
             with scripted_server(
-                refusing(lambda f, e=error: e if f else None, text=CALL)
+                rejecting(lambda f, e=error: e if f else None, text=CALL)
             ) as server:
                 for _ in range(2):
                     bound = model_of(server).bind_tools([weather], tool_choice="any")
@@ -319,7 +329,7 @@ async def test_refused_parameter_costs_one_request() -> None:
                 assert [("response_format",), (), ()] == sent(server), error
 
 
-def test_other_statuses_of_refusals() -> None:
+def test_other_statuses_of_rejections() -> None:
     """422, a wrapped 424, and llama-cpp-python's 500, which names the parameter."""
     body = {"error": {"message": "[{'loc': ('body', 'response_format', 'type')}]"}}
     for status in (422, 500):
@@ -375,7 +385,7 @@ async def test_managed_compute_is_negotiated(case: str) -> None:
     """Until one form is accepted; from then on, only that one is sent."""
     error, expected = MANAGED[case]
     for mode in CALL_MODES:
-        with scripted_server(refusing(error, text=CALL)) as server:
+        with scripted_server(rejecting(error, text=CALL)) as server:
             for _ in range(2):
                 bound = managed(server).bind_tools([weather], tool_choice="any")
                 answer = await call_model(bound, mode, "Weather?")
@@ -403,7 +413,7 @@ def test_emulated_images_of_managed_compute() -> None:
                 assert set(expected) == set(names)
 
 
-async def test_masked_errors_are_refusals() -> None:
+async def test_masked_errors_are_rejections() -> None:
     """Image 0.1.8 answers an empty, filtered choice. A filter that persists is an error."""
     filtered = {"message": None, "finish_reason": "content_filter"}
     for mode in CALL_MODES:
@@ -422,6 +432,7 @@ async def test_masked_errors_are_refusals() -> None:
 
 
 GRAMMAR_ERRORS = (
+    {"error": {"message": "Automatic parser generation failed: JSON schema error at #: no type"}},
     {"error": {"code": 400, "message": "Failed to initialize samplers: failed to parse grammar"}},
     {"error": {"message": "JSON schema conversion failed:\nUnsupported pattern"}},
     {"message": "The provided JSON schema contains features not supported by xgrammar."},
@@ -450,24 +461,24 @@ def test_schema_that_does_not_compile_concerns_itself_only() -> None:
             assert [form, (), (), form, ()] == sent(server), error
 
 
-def test_refusals_belong_to_one_deployment() -> None:
+def test_rejections_belong_to_one_deployment() -> None:
     """Another model of the same server is asked again."""
-    with scripted_server(refusing(lambda f: "response_format" if f else None)) as server:
+    with scripted_server(rejecting(lambda f: "response_format" if f else None)) as server:
         for name in (MINI, "Phi-4", MINI):
             model_of(server, model=name).with_structured_output(City).invoke("A city?")
         form = ("response_format",)
         assert [form, (), form, (), ()] == sent(server)
 
 
-def test_refusals_survive_copies_and_pickles() -> None:
+def test_rejections_survive_copies_and_pickles() -> None:
     """They belong to the process, and no pickle holds them."""
-    with scripted_server(refusing(lambda f: "response_format" if f else None)) as server:
+    with scripted_server(rejecting(lambda f: "response_format" if f else None)) as server:
         model = model_of(server)
         model.with_structured_output(City).invoke("A city?")
         for copy in (model.model_copy(), pickle.loads(pickle.dumps(model))):
             copy.with_structured_output(City).invoke("A city?")
         assert [("response_format",), (), (), ()] == sent(server)
-        assert b"refused" not in pickle.dumps(model)
+        assert b"rejected" not in pickle.dumps(model)
 
 
 def _invoke_in_child(model: ChatAzurePhi3) -> None:
@@ -475,9 +486,9 @@ def _invoke_in_child(model: ChatAzurePhi3) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_forked_processes_remember_refusals() -> None:
+def test_forked_processes_remember_rejections() -> None:
     """A child starts with what its parent knows, and can learn by itself."""
-    with scripted_server(refusing(lambda f: "response_format" if f else None)) as server:
+    with scripted_server(rejecting(lambda f: "response_format" if f else None)) as server:
         known, unknown = model_of(server), model_of(server, model="Phi-4")
         known.with_structured_output(City).invoke("A city?")
         context = multiprocessing.get_context("fork")
@@ -491,13 +502,13 @@ def test_forked_processes_remember_refusals() -> None:
 
 
 def test_concurrent_calls_do_not_each_pay() -> None:
-    """At most those that are in flight when the first refusal comes."""
-    with scripted_server(refusing(lambda f: "response_format" if f else None)) as server:
+    """At most those that are in flight when the first rejection arrives."""
+    with scripted_server(rejecting(lambda f: "response_format" if f else None)) as server:
         structured = model_of(server).with_structured_output(City)
         structured.batch(["A city?"] * 24, {"max_concurrency": 4})
-        refused = sum(1 for forms in sent(server) if forms)
-        assert 1 <= refused <= 4
-        assert 24 + refused == len(server.payloads)
+        rejected = sum(1 for forms in sent(server) if forms)
+        assert 1 <= rejected <= 4
+        assert 24 + rejected == len(server.payloads)
 
         barrier = Barrier(8)
         other = model_of(server, model="Phi-4").with_structured_output(City)
@@ -507,7 +518,7 @@ def test_concurrent_calls_do_not_each_pay() -> None:
         assert [City(city="Ulm")] * 8 == found
 
 
-async def test_refusal_within_a_stream() -> None:
+async def test_rejection_within_a_stream() -> None:
     """Some servers report their errors as the first event of a stream."""
     error = {"error": {"message": "failed to parse grammar", "code": 400}}
 
@@ -526,12 +537,12 @@ async def test_refusal_within_a_stream() -> None:
 
 def test_explicit_form_is_negotiated_too(caplog: pytest.LogCaptureFixture) -> None:
     """The call succeeds, and a warning in the log says what happened."""
-    with scripted_server(refusing(lambda f: NAMED_EXTRA % f[0] if f else None)) as server:
+    with scripted_server(rejecting(lambda f: NAMED_EXTRA % f[0] if f else None)) as server:
         model = model_of(server, constrained_decoding="guided_json")
         for _ in range(2):
             model.with_structured_output(City).invoke("A city?")
         assert [("guided_json",), (), ()] == sent(server)
-        (record,) = [r for r in caplog.records if "refuses" in r.message]
+        (record,) = [r for r in caplog.records if "rejects" in r.message]
         assert "guided_json" in record.message
 
 
@@ -543,7 +554,7 @@ def test_failed_attempts_raise_the_servers_error() -> None:
         assert [BOTH, SO, GJ, ()] == sent(server)
 
 
-def test_truncated_objects_are_constrained_and_refused() -> None:
+def test_truncated_objects_are_constrained_and_rejected() -> None:
     """A cut object is never completed; the metadata names the constraint all the same."""
     cut = {"message": {"content": '{"city": "U'}, "finish_reason": "length"}
     with scripted_server(lambda _: cut) as server:

@@ -563,7 +563,7 @@ def test_the_form_that_constrains_is_recommended(start: Callable[..., Emulator])
             assert expected.strip('"') in found.detail
             assert f"constrained_decoding={expected}" in report.call
         else:
-            assert found.detail.count("refused") == 2
+            assert found.detail.count("rejected") == 2
 
 
 def test_reasoning_models_are_not_advised_a_constraint(start: Callable[..., Emulator]) -> None:

@@ -49,17 +49,17 @@ class Page(BaseModel, Generic[T]):
 
 
 class Cat(BaseModel):
-    kind: Literal["cat"]
+    species: Literal["cat"]
     lives: int
 
 
 class Dog(BaseModel):
-    kind: Literal["dog"]
+    species: Literal["dog"]
     tricks: list[str]
 
 
 class Owner(BaseModel):
-    pet: Annotated[Cat | Dog, Field(discriminator="kind")]
+    pet: Annotated[Cat | Dog, Field(discriminator="species")]
 
 
 class Husband(BaseModel):
@@ -146,8 +146,8 @@ CASES: dict[str, Case] = {
     ),
     "discriminated union": Case(
         Owner.model_json_schema(),
-        [{"pet": {"kind": "cat", "lives": 9}}, {"pet": {"kind": "dog", "tricks": ["sit"]}}],
-        [{"pet": {"kind": "cat", "tricks": []}}, {"pet": {"kind": "cow"}}],
+        [{"pet": {"species": "cat", "lives": 9}}, {"pet": {"species": "dog", "tricks": ["sit"]}}],
+        [{"pet": {"species": "cat", "tricks": []}}, {"pet": {"species": "cow"}}],
     ),
     "model with extra fields": Case(
         Open.model_json_schema(),
