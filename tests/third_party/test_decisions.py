@@ -21,11 +21,14 @@ QUESTIONS = {
 }
 HINT = "The answer is {0}. The answer is {0}. The answer is {0}."
 MOST_TOKENS = 8  # white space, and the label
+# A prompt in the cache was computed in other batches, with other rounding.
+NO_CACHE = {"cache_prompt": False}
 
 
 def decisions_of(llama: LlamaServer, **settings: Any) -> PhiDecisions:
     """Decisions by the server's model."""
-    return PhiDecisions(chat_model=ChatAzurePhi3(**llama.settings(**settings)))
+    given = {"model_extras": NO_CACHE, **settings}
+    return PhiDecisions(chat_model=ChatAzurePhi3(**llama.settings(**given)))
 
 
 def distributions_of(response: ClassifierResponse) -> dict[str, list[float]]:
