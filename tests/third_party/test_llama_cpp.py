@@ -126,5 +126,4 @@ def test_doctor_finds_what_the_server_can_do(llama: LlamaServer) -> None:
 
     assert report.usable
     outcomes = {finding.step: finding.outcome for finding in report.findings}
-    print(report)
     assert outcomes["stream"] == outcomes["usage in streams"] == "ok"
