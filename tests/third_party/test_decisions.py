@@ -25,10 +25,14 @@ MOST_TOKENS = 8  # white space, and the label
 NO_CACHE = {"cache_prompt": False}
 
 
+def model_of(llama: LlamaServer, **settings: Any) -> ChatAzurePhi3:
+    """The server's model. The server closes connections that are idle, so requests are retried."""
+    return ChatAzurePhi3(**llama.settings(max_retries=2, **settings))
+
+
 def decisions_of(llama: LlamaServer, **settings: Any) -> PhiDecisions:
     """Decisions by the server's model."""
-    given = {"model_extras": NO_CACHE, **settings}
-    return PhiDecisions(chat_model=ChatAzurePhi3(**llama.settings(**given)))
+    return PhiDecisions(chat_model=model_of(llama, model_extras=NO_CACHE, **settings))
 
 
 def distributions_of(response: ClassifierResponse) -> dict[str, list[float]]:
@@ -97,7 +101,7 @@ def test_more_than_ten_options_are_letters(llama: LlamaServer) -> None:
 @pytest.mark.filterwarnings("ignore:The middleware `ModelRouterMiddleware` is in beta")
 async def test_model_router_runs_on_the_engine(llama: LlamaServer) -> None:
     """The selected model answers; the probabilities are in the agent's state."""
-    models = {n: ChatAzurePhi3(**llama.settings(max_tokens=n)) for n in (2, 3)}
+    models = {n: model_of(llama, max_tokens=n) for n in (2, 3)}
     router = ModelRouterMiddleware(
         choices={
             "dogs": ModelChoice(models[2], "The message is about dogs."),
