@@ -12,6 +12,7 @@ from langchain_azure_phi3._deprecated import install_old_modules, old_module
 if TYPE_CHECKING:
     from langchain_azure_phi3._doctor.doctor import diagnose
     from langchain_azure_phi3._doctor.report import DoctorReport, Finding
+    from langchain_azure_phi3._provider import register_provider
     from langchain_azure_phi3._response.model_info import ModelInfo
     from langchain_azure_phi3.chat_models import ChatAzurePhi3
     from langchain_azure_phi3.decisions import PhiDecisions as PhiDecisions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
         ContentFilterError,
         ContextLengthError,
         FailedResponse,
+        FilteredCompletionError,
         FilterResult,
         InterruptedStreamError,
         InvalidInputError,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         NotFoundError,
         PermissionDeniedError,
         RateLimitError,
+        RefusalError,
         RequestTimeoutError,
         RetiredModelWarning,
         ServerError,
@@ -51,6 +54,7 @@ __all__ = [
     "DoctorReport",
     "FailedResponse",
     "FilterResult",
+    "FilteredCompletionError",
     "Finding",
     "InterruptedStreamError",
     "InvalidInputError",
@@ -61,6 +65,7 @@ __all__ = [
     "PhiModel",
     "Price",
     "RateLimitError",
+    "RefusalError",
     "RequestTimeoutError",
     "RetiredModelWarning",
     "ServerError",
@@ -68,6 +73,7 @@ __all__ = [
     "diagnose",
     "image_block",
     "register_model",
+    "register_provider",
     "usage_cost",
 ]
 
@@ -84,6 +90,7 @@ _MODULES = {
     "diagnose": "_doctor.doctor",
     "image_block": "images",
     "register_model": "models",
+    "register_provider": "_provider",
     "usage_cost": "models",
 }
 
