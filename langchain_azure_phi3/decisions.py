@@ -24,6 +24,7 @@ from typing_extensions import override
 
 from langchain_azure_phi3._request.media_parts import is_media_block
 from langchain_azure_phi3._response.content_blocks import PROVIDER
+from langchain_azure_phi3._response.refusal import refusal_error
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.chat_models import ChatAzurePhi3
 from langchain_azure_phi3.errors import InvalidInputError, InvalidResponseError
@@ -95,6 +96,7 @@ class PhiDecisions(BaseDecisionModel):
         InvalidInputError: There is no question, or one that cannot be answered with a label.
         InvalidResponseError: The server returned no log-probabilities, or the model did not answer
             with a label.
+        RefusalError: The model or a content filter refused.
         AzurePhi3Error: The request failed in another way.
     """
 
@@ -171,6 +173,8 @@ class PhiDecisions(BaseDecisionModel):
         )
 
     def _probabilities(self, prompt: "_Prompt", response: AIMessage) -> list[float]:
+        if (refusal := refusal_error(response)) is not None:
+            raise refusal
         metadata = response.response_metadata
         tokens = (metadata.get("logprobs") or {}).get("content")
         if not isinstance(tokens, list) or not tokens:

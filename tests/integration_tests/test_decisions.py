@@ -28,6 +28,7 @@ from langchain_azure_phi3 import (
     InvalidInputError,
     InvalidResponseError,
     PhiDecisions,
+    RefusalError,
 )
 from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.test_server_types import LOGPROBS, SERVERS, connect
@@ -331,6 +332,14 @@ def test_malformed_log_probabilities_raise_typed_errors() -> None:
         first = {"token": "1", "logprob": -1, "top_logprobs": value}
         answer = ask_server({**message, "logprobs": {"content": [first]}})
         assert answer.nouls["question"].noul == 1, value
+
+
+def test_refusals_are_typed_errors() -> None:
+    """Although the response has no log-probabilities of a text either."""
+    refused = {"message": {"content": None, "refusal": "No."}, "logprobs": {"content": None}}
+
+    with pytest.raises(RefusalError, match=r"No\."):
+        ask_server(refused)
 
 
 def test_fewer_alternatives_can_be_requested() -> None:
