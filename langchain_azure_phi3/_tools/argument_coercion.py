@@ -31,7 +31,7 @@ _MAX_ERRORS = 3
 _MAX_ERROR_LENGTH = 200
 _MAX_DEPTH = 32
 _MAX_STEPS = 10_000
-_MAX_STEPS_PER_PART = 20
+_MAX_STEPS_PER_PART = 8
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?([eE][+-]?\d{1,2})?")
 _BOOLEANS = {"true": True, "false": False}
 _NULL_WORDS = ("null", "none", "")
@@ -94,7 +94,7 @@ class _Coercion:
     def __init__(self, root: Json, arguments: Json, *, keep_unknown: bool) -> None:
         self._root = root
         size = count_parts(arguments) + len(str(arguments)) // 10  # texts may hold JSON
-        self._steps = _MAX_STEPS + _MAX_STEPS_PER_PART * size
+        self._steps: float = _MAX_STEPS + _MAX_STEPS_PER_PART * size
         self._compile_steps = count_parts(root) // 20
         self._keep_unknown = keep_unknown
         # By the ids of value and schema; the value is kept, so that no other one gets its id.
@@ -118,7 +118,7 @@ class _Coercion:
             return self._coerce_array(value, schema, depth)
         return value
 
-    def _spend(self, steps: int) -> None:
+    def _spend(self, steps: float) -> None:
         self._steps -= steps
         if self._steps < 0:
             raise _TooManyStepsError
@@ -190,11 +190,12 @@ class _Coercion:
         return not required and isinstance(own, dict) and not self._accepts(None, own)
 
     def _accepts(self, value: Any, schema: Json) -> bool:
-        self._spend(1 + count_parts(value) // 4)
         if id(schema) not in self._compiled:
             self._spend(self._compile_steps)
             self._compiled[id(schema)] = compile_schema(schema, self._root)
         compiled = self._compiled[id(schema)]
+        counts_visits = compiled is not None and compiled.cost.has_references
+        self._spend(1 + (2 if counts_visits else 0.25) * count_parts(value))
         return compiled is None or compiled.accepts(to_plain(value))
 
 
