@@ -62,7 +62,6 @@ from langchain_azure_phi3._types import DeploymentFacts, Json
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.models import (
     PhiModel,
-    find_model,
     warn_of_retirement,
     warn_of_unknown_name,
 )
@@ -500,7 +499,7 @@ class BaseAzurePhi3(BaseChatModel):
     @property
     def _phi(self) -> PhiModel | None:
         """The Phi that is deployed; `None` as long as it is unknown."""
-        return find_model(self._phi_name) or find_model(self._facts.model)
+        return self._request_settings.find_phi(self.model)
 
     @property
     def _request_settings(self) -> RequestSettings:

@@ -53,7 +53,7 @@ from langchain_azure_phi3._tools.tool_choice import (
 )
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import AzurePhi3Error, InvalidInputError
-from langchain_azure_phi3.models import find_model, model_profile
+from langchain_azure_phi3.models import learn_model, model_profile
 from langchain_azure_phi3.tokens import TokenCounter
 
 if TYPE_CHECKING:
@@ -330,9 +330,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
     def _identify(self, info: ModelInfo) -> ModelInfo:
         """Remember which Phi the deployment is, unless the user's name of it says so."""
-        name = info.model_name if info.base_model is None else info.base_model
-        if find_model(name) is not None:
-            self._facts.model = name
+        reported = info.model_name if info.base_model is None else info.base_model
+        learn_model(self._facts, reported, replaces=True)
         if info.context is not None:
             self._facts.context = info.context
         if "profile" not in self.model_fields_set:

@@ -24,7 +24,7 @@ from langchain_azure_phi3._response.wire_response import (
 from langchain_azure_phi3._tools import json_extraction, tool_prompt
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError
-from langchain_azure_phi3.models import find_model
+from langchain_azure_phi3.models import learn_model
 
 
 class CorrectionLoop:
@@ -76,7 +76,7 @@ class CorrectionLoop:
             InvalidResponseError: There is no choice, or one without a message.
         """
         if self._request.phi is None:
-            self._identify_model(body)
+            learn_model(self._request.facts, body.get("model"))
         try:
             completion = parse_completion(body, info, self._request)
         except AzurePhi3Error as error:
@@ -120,7 +120,7 @@ class CorrectionLoop:
         Chunks are held back while a correction could still take them back.
         """
         if self._request.phi is None:
-            self._identify_model(body)
+            learn_model(self._request.facts, body.get("model"))
         chunks = self._assembler.feed(body, info)
         if self._remaining == 0:
             return chunks
@@ -147,12 +147,6 @@ class CorrectionLoop:
             return []
         self.needs_request = False
         return chunks
-
-    def _identify_model(self, body: Json) -> None:
-        """Remember which Phi answers, for later requests, where its name does not say it."""
-        facts, reported = self._request.facts, body.get("model")
-        if facts.model is None and isinstance(reported, str) and find_model(reported) is not None:
-            facts.model = reported
 
     def _can_correct(self, problem: str) -> bool:
         # A response that ended in its reasoning would do so again, at the same cost.

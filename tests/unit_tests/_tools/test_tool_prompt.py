@@ -238,6 +238,6 @@ def test_names_of_tools_stay_on_one_line() -> None:
 def test_headings_are_found_in_linear_time() -> None:
     """Results come from anywhere."""
     for unit in ("\n", "\x0b", " ", "\u200b", "\nthe tool ", "\nresult" + " " * 999, "* "):
-        start = time.perf_counter()
+        start = time.thread_time()
         format_tool_result("weather", unit * (1_000_000 // len(unit)) + "x")
-        assert time.perf_counter() - start < 2
+        assert time.thread_time() - start < 2
