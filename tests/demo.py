@@ -26,6 +26,7 @@ COLUMNS = min(96, shutil.get_terminal_size().columns)
 
 def title(text: str) -> None:
     """Print a heading."""
+    text = textwrap.fill(text, COLUMNS)
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}")
 
 
