@@ -19,13 +19,18 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'xgrammar>=0.2.9,<0.3'
 	@touch $@
 
+PROSE := langchain_azure_phi3 docs README.md CONTRIBUTING.md SECURITY.md
+
 demo: $(STAMP)  ## run the main features against the emulator
 	@$(BIN)/python tests/demo.py
 
-test: $(STAMP)  ## set up; check format, lint, types, architecture; run all tests
+test: $(STAMP)  ## set up; check format, prose, lint, types, architecture; run all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell langchain_azure_phi3 tests docs *.md
+	@# American spelling, and the words of tests/vocabulary.txt; not in names of parameters.
+	$(BIN)/codespell --builtin en-GB_to_en-US --dictionary - --dictionary tests/vocabulary.txt --ignore-regex '\w+=' --skip '*/_deprecated.py,*.svg' $(PROSE)
+	$(BIN)/proselint check $(PROSE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term

@@ -73,11 +73,15 @@ class RetryState:
         return False
 
     def _name_request(self, failure: AzurePhi3Error) -> None:
-        """Add what was tried, and how often, to the message of a failure of the network."""
+        """Add how often the request was sent to a failure, and the URL to one of the network."""
         if isinstance(failure.__cause__, httpx.RequestError):
             path, _, _ = self.url.partition("?")  # a gateway's query may hold a key
             attempts = "1 attempt" if self._attempt == 1 else f"{self._attempt} attempts"
             failure.args = (f"{failure} The URL is {path} ({attempts}).",)
+        elif self._attempt > 1:
+            message = str(failure)
+            stop = "" if message.endswith((".", "!", "?")) else "."
+            failure.args = (f"{message}{stop} {self._attempt} attempts failed.",)
 
     def record_success(self) -> None:
         """Remember the URL, if it was not the expected one."""

@@ -48,6 +48,19 @@ def compile_schema(schema: Json, root: Json) -> "CompiledSchema | None":
     return _compile(json.dumps(document, default=str))
 
 
+def schema_problem(schema: Json) -> str | None:
+    """What makes a schema invalid, such as a misspelled type; `None` if nothing is known to."""
+    import jsonschema_rs
+
+    try:
+        jsonschema_rs.meta.validate(schema)
+    except jsonschema_rs.ValidationError as error:
+        return _with_place(error)
+    except ValueError:  # a dialect that is not known here
+        return None
+    return None
+
+
 @lru_cache(maxsize=_MAX_CACHED)
 def _compile(document: str) -> "CompiledSchema | None":
     try:
