@@ -11,6 +11,7 @@ import httpx
 from langchain_azure_phi3._http.auth import Auth
 from langchain_azure_phi3._http.error_mapping import map_error_response
 from langchain_azure_phi3._http.json_codec import encode
+from langchain_azure_phi3._http.quota import AttemptLimiter, Demand
 from langchain_azure_phi3._http.redaction import find_secrets, redact
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.retry_state import Quota
@@ -40,11 +41,13 @@ class HttpRequest:
         parts: The arguments of a client's `build_request` besides the URL.
         quota: What shares its rate limit; begins with its URL.
         alternate_url: Where the deployment may be instead.
+        demand: What each attempt takes from the quota, if there is a limiter.
     """
 
     parts: Json
     quota: Quota
     alternate_url: str | None = None
+    demand: Demand | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,7 @@ class Connection:
         headers: Sent with every request.
         timeout: Seconds to connect, and for each read and write; `None` for the client's own.
         retries: Whether and when to try again.
+        limiter: Counts every attempt at a completion.
     """
 
     route: Route
@@ -64,6 +68,7 @@ class Connection:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: tuple[float, float] | None = None
     retries: RetryPolicy = field(default_factory=RetryPolicy)
+    limiter: AttemptLimiter | None = None
 
     def chat_request(self, payload: Json, headers: Mapping[str, str]) -> HttpRequest:
         """The request for a completion."""
@@ -81,7 +86,8 @@ class Connection:
             self.auth.identity,
         )
         parts = {"method": "POST", "headers": merged, "content": content, **self._timeouts}
-        return HttpRequest(parts, quota, self.route.alternate_url)
+        demand = None if self.limiter is None else self.limiter.estimate(quota, payload)
+        return HttpRequest(parts, quota, self.route.alternate_url, demand)
 
     def info_request(self, model: str | None, headers: Mapping[str, str]) -> HttpRequest:
         """The request for information on a model."""

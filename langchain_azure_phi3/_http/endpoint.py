@@ -61,6 +61,7 @@ class Endpoint:
 
     def __init__(self, connection: Connection, client: httpx.Client | None = None) -> None:
         self._connection = connection
+        self.retries = connection.retries
         self.own = client
 
     def complete(self, payload: Json, headers: Mapping[str, str]) -> JsonResponse:
@@ -90,15 +91,19 @@ class Endpoint:
         return Stream(self, self._connection.chat_request(payload, headers))
 
     def _read_json(self, request: HttpRequest) -> JsonResponse:
-        state = RetryState(request.quota, request.alternate_url, self._connection.retries)
+        state = RetryState(request.quota, request.alternate_url, self.retries)
         with BorrowedClient(self.own) as client:
             while True:
                 response, info = self.send(client, request, state)
                 try:
-                    return parse_completion(self._read_body(response, info), info), info
+                    body = parse_completion(self._read_body(response, info), info)
                 except InterruptedStreamError as failure:  # nobody has seen it
                     if state.record_failure(failure):
                         raise
+                else:
+                    if state.reservation is not None:
+                        state.reservation.settle(body.get("usage"), info.headers)
+                    return body, info
 
     def _read_body(self, response: httpx.Response, info: ResponseInfo) -> bytes:
         content = bytearray()
@@ -115,18 +120,20 @@ class Endpoint:
         return bytes(content)
 
     def send(
-        self, client: Client, request: HttpRequest, state: RetryState | None = None
+        self, client: Client, request: HttpRequest, state: RetryState
     ) -> tuple[httpx.Response, ResponseInfo]:
         """An open, successful response, after as many attempts as it takes; `state` counts them."""
-        if state is None:
-            state = RetryState(request.quota, request.alternate_url, self._connection.retries)
         while True:
             if (delay := state.delay()) is not None:
                 _log_delay(delay, state)
                 time.sleep(delay)
+            if request.demand is not None:
+                state.reservation = request.demand.reserve()
             try:
                 response = self._send_once(client, request, state.url)
             except AzurePhi3Error as failure:
+                if state.reservation is not None:
+                    state.reservation.cancel(failure)
                 if state.record_failure(failure):
                     raise
             else:
@@ -186,19 +193,24 @@ class Stream:
     def _read(self, endpoint: Endpoint, request: HttpRequest) -> Generator[StreamItem]:
         try:
             client = self._resources.enter_context(BorrowedClient(endpoint.own))
-            response, info = endpoint.send(client, request)
+            state = RetryState(request.quota, request.alternate_url, endpoint.retries)
+            response, info = endpoint.send(client, request, state)
             self._resources.callback(self._release, response)
-            decoder = StreamDecoder(info)
+            decoder, usage = StreamDecoder(info), None
             with RECEIVING:
                 self._chunks = transfer.iter_body(response, info.headers)
                 for chunk in self._chunks:
                     for body in decoder.feed(chunk):
+                        usage = body.get("usage") or usage
                         yield body, info
                     if decoder.done:
                         break
             self._is_complete = decoder.done
             for body in decoder.finish():
+                usage = body.get("usage") or usage
                 yield body, info
+            if state.reservation is not None:
+                state.reservation.settle(usage, info.headers)
         finally:
             if not self._is_complete:
                 self._resources.close()
@@ -215,6 +227,7 @@ class AsyncEndpoint:
 
     def __init__(self, connection: Connection, client: httpx.AsyncClient | None = None) -> None:
         self._connection = connection
+        self.retries = connection.retries
         self.own = client
 
     async def complete(self, payload: Json, headers: Mapping[str, str]) -> JsonResponse:
@@ -244,15 +257,19 @@ class AsyncEndpoint:
         return AsyncStream(self, self._connection.chat_request(payload, headers))
 
     async def _read_json(self, request: HttpRequest) -> JsonResponse:
-        state = RetryState(request.quota, request.alternate_url, self._connection.retries)
+        state = RetryState(request.quota, request.alternate_url, self.retries)
         async with BorrowedAsyncClient(self.own) as client:
             while True:
                 response, info = await self.send(client, request, state)
                 try:
-                    return parse_completion(await self._read_body(response, info), info), info
+                    body = parse_completion(await self._read_body(response, info), info)
                 except InterruptedStreamError as failure:  # nobody has seen it
                     if state.record_failure(failure):
                         raise
+                else:
+                    if state.reservation is not None:
+                        state.reservation.settle(body.get("usage"), info.headers)
+                    return body, info
 
     async def _read_body(self, response: httpx.Response, info: ResponseInfo) -> bytes:
         content = bytearray()
@@ -269,18 +286,20 @@ class AsyncEndpoint:
         return bytes(content)
 
     async def send(
-        self, client: AsyncClient, request: HttpRequest, state: RetryState | None = None
+        self, client: AsyncClient, request: HttpRequest, state: RetryState
     ) -> tuple[httpx.Response, ResponseInfo]:
         """An open, successful response, after as many attempts as it takes; `state` counts them."""
-        if state is None:
-            state = RetryState(request.quota, request.alternate_url, self._connection.retries)
         while True:
             if (delay := state.delay()) is not None:
                 _log_delay(delay, state)
                 await asyncio.sleep(delay)
+            if request.demand is not None:
+                state.reservation = await request.demand.areserve()
             try:
                 response = await self._send_once(client, request, state.url)
             except AzurePhi3Error as failure:
+                if state.reservation is not None:
+                    await state.reservation.acancel(failure)
                 if state.record_failure(failure):
                     raise
             else:
@@ -344,19 +363,24 @@ class AsyncStream:
     ) -> AsyncGenerator[StreamItem]:
         try:
             client = await self._resources.enter_async_context(BorrowedAsyncClient(endpoint.own))
-            response, info = await endpoint.send(client, request)
+            state = RetryState(request.quota, request.alternate_url, endpoint.retries)
+            response, info = await endpoint.send(client, request, state)
             self._resources.push_async_callback(self._release, response)
-            decoder = StreamDecoder(info)
+            decoder, usage = StreamDecoder(info), None
             with RECEIVING:
                 self._chunks = transfer.aiter_body(response, info.headers)
                 async for chunk in self._chunks:
                     for body in decoder.feed(chunk):
+                        usage = body.get("usage") or usage
                         yield body, info
                     if decoder.done:
                         break
             self._is_complete = decoder.done
             for body in decoder.finish():
+                usage = body.get("usage") or usage
                 yield body, info
+            if state.reservation is not None:
+                state.reservation.settle(usage, info.headers)
         finally:
             if not self._is_complete:
                 await self._resources.aclose()
