@@ -1,4 +1,4 @@
-"""The command line: `ask` a deployment, check it (`doctor`), `serve` an emulator, list `models`."""
+"""The command line: ask, check, serve and list models; `batch` answers tables of prompts."""
 
 import argparse
 import json
@@ -72,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     ask.set_defaults(run=_ask)
 
+    _add_batch(commands)
+
     _add_doctor(commands)
 
     _add_serve(commands)
@@ -80,6 +82,64 @@ def _parser() -> argparse.ArgumentParser:
     models.add_argument("--json", action="store_true", help="print all properties, with sources")
     models.set_defaults(run=_list_models)
     return parser
+
+
+def _add_batch(commands: Any) -> None:
+    batch = commands.add_parser(
+        "batch",
+        help="answer a table of prompts",
+        description="Call the model for each row of a table, and write the table with the answers, "
+        "errors and token counts. A run that was stopped continues where it was when the same "
+        "command runs again. Files are Parquet, CSV or JSON lines, by their suffixes.",
+        epilog=f"{_ENVIRONMENT} The exit status is 1 if rows failed in a way that may pass.",
+    )
+    batch.add_argument("source", help="file with the prompts: .parquet, .csv or .jsonl")
+    batch.add_argument("target", help="file to write, in any of these formats")
+    batch.add_argument("--id", metavar="COLUMN", help="column that tells the rows apart")
+    batch.add_argument(
+        "--prompt-column",
+        metavar="COLUMN",
+        default="prompt",
+        help="column of prompts (%(default)s)",
+    )
+    batch.add_argument("--schema", metavar="FILE", help="JSON schema that each answer must fit")
+    batch.add_argument("--model", metavar="NAME", help="model name, or deployment name on Foundry")
+    batch.add_argument("--temperature", type=float, metavar="NUMBER", help="sampling temperature")
+    batch.add_argument("--max-tokens", type=int, metavar="N", help="longest answer, in tokens")
+    batch.add_argument("--rpm", type=int, metavar="N", help="quota: requests per minute")
+    batch.add_argument("--tpm", type=int, metavar="N", help="quota: tokens per minute")
+    batch.add_argument(
+        "--store",
+        metavar="URL",
+        default="memory://",
+        help="where processes share the quota, such as redis://localhost:6379 (this process)",
+    )
+    batch.add_argument(
+        "--concurrency", type=int, default=16, metavar="N", help="calls at once (%(default)s)"
+    )
+    batch.add_argument(
+        "--row-retries", type=int, default=2, metavar="N", help="calls per failed row (%(default)s)"
+    )
+    batch.add_argument(
+        "--checkpoint", metavar="FOLDER", help="where results are kept (TARGET.checkpoint)"
+    )
+    batch.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    batch.add_argument(
+        "--entra", action="store_true", help="sign in with Entra ID (DefaultAzureCredential)"
+    )
+    batch.set_defaults(run=_batch)
+
+
+def _batch(options: argparse.Namespace) -> int:
+    try:
+        from langchain_azure_phi3._batch_command import run_batch
+
+        return run_batch(options, _entra_credential() if options.entra else None)
+    except ImportError as missing:
+        return _print_error(str(missing))
+    except OSError as error:
+        path = "" if error.filename is None else f"{error.filename}: "
+        return _print_error(f"{path}{error.strerror or error}.")
 
 
 def _add_serve(commands: Any) -> None:
