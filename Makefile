@@ -49,7 +49,7 @@ SECONDS_EACH ?= 30
 $(FUZZ)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(FUZZ)
 	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --editable . 'atheris>=3'
+	$(FUZZ)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[emulator,images]' 'atheris>=3'
 	@touch $@
 
 fuzz: $(STAMP) $(FUZZ)/.installed  ## search for input that causes unexpected errors (SECONDS_EACH=30)

@@ -30,10 +30,14 @@ if TYPE_CHECKING:
         PermissionDeniedError,
         RateLimitError,
         RequestTimeoutError,
+        RetiredModelWarning,
         ServerError,
+        UnknownModelWarning,
     )
     from langchain_azure_phi3.images import image_block
-    from langchain_azure_phi3.models import PhiModel, register_model
+    from langchain_azure_phi3.models import PhiModel, Price, register_model, usage_cost
+
+    __version__: str
 
 __all__ = [
     "AuthenticationError",
@@ -54,12 +58,16 @@ __all__ = [
     "NotFoundError",
     "PermissionDeniedError",
     "PhiModel",
+    "Price",
     "RateLimitError",
     "RequestTimeoutError",
+    "RetiredModelWarning",
     "ServerError",
+    "UnknownModelWarning",
     "diagnose",
     "image_block",
     "register_model",
+    "usage_cost",
 ]
 
 # The modules of all names that are not in `errors`.
@@ -69,9 +77,11 @@ _MODULES = {
     "Finding": "_doctor.report",
     "ModelInfo": "_response.model_info",
     "PhiModel": "models",
+    "Price": "models",
     "diagnose": "_doctor.doctor",
     "image_block": "images",
     "register_model": "models",
+    "usage_cost": "models",
 }
 
 install_old_modules()
@@ -80,6 +90,10 @@ if not TYPE_CHECKING:  # type checkers know the names above and no others
 
     def __getattr__(name: str) -> object:
         if name not in __all__:
+            if name == "__version__":
+                from importlib.metadata import version  # not every program reads it
+
+                return version("langchain-azure-phi3")
             if (module := old_module(name)) is not None:
                 return module
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

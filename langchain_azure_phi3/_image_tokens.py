@@ -44,6 +44,9 @@ def prompt_image_tokens(
     sizes = [_size_of_url(url) for url in urls]
     known = [size for size in sizes if size is not None]
     unknown = 0 if at_least else len(sizes) - len(known)
+    if model is not None and model.image_tokens is not None:
+        fewest, most = model.image_tokens
+        return len(urls) * (fewest if at_least else most)
     crops = None if model is None else model.image_crops
     if model is not None and model.tokenizer == "o200k":
         crops = _MIN_CROPS if at_least else crops or 36

@@ -1,6 +1,5 @@
 """The settings of `ChatAzurePhi3`, their validation, and what is derived from them."""
 
-import difflib
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +27,16 @@ from pydantic import (
 from typing_extensions import override
 
 from langchain_azure_phi3 import tokens
+from langchain_azure_phi3._argument_hints import (
+    argument_hint,
+    clean_key,
+    is_placeholder,
+    unquote,
+)
 from langchain_azure_phi3._http.auth import Auth, auth_for
 from langchain_azure_phi3._http.client import CONNECT_SECONDS
 from langchain_azure_phi3._http.connection import Connection, RedactSecrets
+from langchain_azure_phi3._http.deployments import find_facts
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Endpoint
 from langchain_azure_phi3._http.endpoint_types import Api
 from langchain_azure_phi3._http.redaction import find_secrets
@@ -51,12 +57,19 @@ from langchain_azure_phi3._request.parameters import (
     format_validation_error,
 )
 from langchain_azure_phi3._tools.control_tokens import ControlTokens
-from langchain_azure_phi3._types import Json
+from langchain_azure_phi3._types import DeploymentFacts, Json
 from langchain_azure_phi3.errors import InvalidInputError
+from langchain_azure_phi3.models import (
+    PhiModel,
+    find_model,
+    warn_of_retirement,
+    warn_of_unknown_name,
+)
 
 # Of each pair, the first is Azure's later name, the second its earlier one.
 ENDPOINT_VARIABLES = ("AZURE_INFERENCE_ENDPOINT", "AZUREAI_ENDPOINT_URL")
 CREDENTIAL_VARIABLES = ("AZURE_INFERENCE_CREDENTIAL", "AZUREAI_ENDPOINT_KEY")
+MODEL_VARIABLES = ("AZURE_INFERENCE_MODEL",)
 
 _VERSION = version("langchain-azure-phi3")  # reads a file, so only once
 
@@ -138,16 +151,26 @@ class BaseAzurePhi3(BaseChatModel):
     credential: SecretStr | Any | None = Field(
         default=None, repr=False, validation_alias=AliasChoices("credential", "api_key")
     )
-    """A key; a credential of azure-identity, sync or async; or a callable that returns a token.
+    """A key, as text or as an `AzureKeyCredential`, which is read once; a credential of
+    azure-identity, sync or async; or a callable that returns a token.
 
     Default: the environment variable `AZURE_INFERENCE_CREDENTIAL`, or `AZUREAI_ENDPOINT_KEY`.
     Servers on this machine, and servers at http URLs, may need none; `""` overrides the variables.
     """
 
     model: str | None = Field(default=None, validation_alias=AliasChoices("model", "model_name"))
-    """The model, such as `"Phi-3-mini-4k-instruct"`; on Foundry the name of the deployment.
+    """The name that the server knows the model by, such as `"Phi-4-mini-instruct"`; on Foundry the
+    name of the deployment.
 
-    Sent only where the type of endpoint expects it.
+    Sent only where the type of endpoint expects it. Default: the environment variable
+    `AZURE_INFERENCE_MODEL`; `""` overrides it.
+    """
+
+    base_model: str | None = None
+    """The Phi that `model` is a deployment of, such as `"Phi-4-mini-instruct"`.
+
+    Default: `model`, if the catalog knows that name; else what the server reports in `/info`,
+    `/v1/models` or a response; else a Phi of which no limit is known.
     """
 
     if TYPE_CHECKING:
@@ -211,8 +234,9 @@ class BaseAzurePhi3(BaseChatModel):
     parameter. Phi's other servers send token counts without it, or never."""
 
     tool_calling: ToolCalling = "auto"
-    """Whether tools and formats go on the wire or into the prompt. Auto: into the prompt for every
-    Phi, because no deployment of one is known to accept them; on the wire for other models."""
+    """Whether tools and formats go on the wire (`"native"`) or into the prompt (`"prompted"`).
+    Auto: into the prompt, also for unknown names, except where a Phi is known to take them on the
+    wire on this type of endpoint."""
 
     max_corrections: Annotated[int, Field(ge=0)] = 1
     """How often a required tool call or object that did not come is requested again."""
@@ -296,13 +320,18 @@ class BaseAzurePhi3(BaseChatModel):
                 super().__init__(**_with_environment(given))
             except ValidationError as error:
                 raise InvalidInputError(_constructor_error(type(self), error)) from None
+            if given.get("profile") is None:
+                self.model_fields_set.discard("profile")  # it follows from the model
             self._check_connection()
+            self._warn_of_model()
 
         def __setattr__(self, name: str, value: Any) -> None:
             """Assign a setting, validated as in the constructor; a refused one changes nothing."""
             if name in type(self).model_fields and name not in _OF_LANGCHAIN:
-                value = self._validate_changes({name: value})[name]
+                changes = self._validate_changes({name: value})
                 self._derived = _Derived()
+                value = changes.pop(name)
+                self.__dict__.update(changes)
             super().__setattr__(name, value)
 
     @override
@@ -319,13 +348,17 @@ class BaseAzurePhi3(BaseChatModel):
             InvalidInputError: A change is not a valid setting.
         """
         changes = self._validate_changes(update) if update else None
-        return super().model_copy(update=changes, deep=deep)
+        copied = super().model_copy(update=changes, deep=deep)
+        if "profile" not in self.model_fields_set.union(update or ()):
+            copied.model_fields_set.discard("profile")
+        return copied
 
     def _validate_changes(self, changes: Mapping[str, Any]) -> Json:
-        """The changes to some settings, as the constructor would set them."""
+        """The changes to some settings, as the constructor would set them, and the new profile."""
         given = {name: self.__dict__[name] for name in self.model_fields_set}
         validated = type(self)(**{**given, **changes})
-        return {name: validated.__dict__.get(name) for name in changes}
+        changed = changes if "profile" in self.model_fields_set else {**changes, "profile": None}
+        return {name: validated.__dict__.get(name) for name in changed}
 
     @field_validator("tokenizer")
     @classmethod
@@ -384,6 +417,13 @@ class BaseAzurePhi3(BaseChatModel):
                 "The endpoint is missing. Pass endpoint='https://...', or set "
                 f"{' or '.join(ENDPOINT_VARIABLES)} in the environment."
             )
+        key = self.credential.get_secret_value() if isinstance(self.credential, SecretStr) else ""
+        for name, value in (("endpoint", self.endpoint), ("credential", key)):
+            if is_placeholder(value):
+                raise InvalidInputError(
+                    f"The {name} is a placeholder copied from an example. Replace it with the "
+                    f"{name} of your deployment, which its page in the Azure portal shows."
+                )
         route = self._route
         is_plain = httpx.URL(route.chat_url).scheme != "https"
         # A server at an http URL is one of the user's own, and may need no key.
@@ -426,6 +466,24 @@ class BaseAzurePhi3(BaseChatModel):
             )
         return found
 
+    def _warn_of_model(self) -> None:
+        name = self.model if self.base_model is None else self.base_model
+        if name is not None:
+            warn_of_unknown_name(name, is_base_model=self.base_model is not None)
+        route, phi = self._route, self._phi
+        if phi is not None and route.endpoint_type.retires_models and not route.loopback:
+            warn_of_retirement(phi)
+
+    @property
+    def _facts(self) -> DeploymentFacts:
+        return find_facts(self._route, self.deployment, self.model)
+
+    @property
+    def _phi(self) -> PhiModel | None:
+        """The Phi that is deployed; `None` as long as it is unknown."""
+        found = find_model(self.model if self.base_model is None else self.base_model)
+        return found or find_model(self._facts.model)
+
     @property
     def _request_settings(self) -> RequestSettings:
         found = self._derived.request_settings
@@ -444,7 +502,9 @@ class BaseAzurePhi3(BaseChatModel):
                 converts_system_messages=endpoint_type.converts_system_messages,
                 is_score_route=self.api == "score",
             ),
+            find_facts=partial(find_facts, self._route, self.deployment),
             model=self.model,
+            base_model=self.base_model,
             parameters=self._default_params(),
             stop=self.stop,
             response_format=self.response_format,
@@ -536,22 +596,29 @@ def _rename_deprecated(given: Json) -> None:
 def _with_environment(given: Json) -> Json:
     """The constructor's arguments, completed from the environment and stripped of white space."""
     endpoint = given.get("endpoint") or _from_environment(ENDPOINT_VARIABLES) or ""
-    given["endpoint"] = endpoint.strip() if isinstance(endpoint, str) else endpoint
+    given["endpoint"] = unquote(endpoint) if isinstance(endpoint, str) else endpoint
     name = "api_key" if given.get("credential") is None and "api_key" in given else "credential"
     credential = given.pop(name, None)
     given.pop("api_key", None)
     if credential is None:
         credential = _from_environment(CREDENTIAL_VARIABLES)
     given["credential"] = _to_secret(credential)
+    name = "model_name" if given.get("model") is None and "model_name" in given else "model"
+    model = given.pop(name, None)
+    given.pop("model_name", None)
+    given["model"] = (_from_environment(MODEL_VARIABLES) if model is None else model) or None
     return given
 
 
 def _to_secret(credential: Any) -> Any:
     if isinstance(credential, SecretStr):
         credential = credential.get_secret_value()
+    elif type(credential).__name__ == "AzureKeyCredential":
+        credential = credential.key
     if isinstance(credential, str):
         # A trailing line feed would make an illegal header. An empty key means no key.
-        return SecretStr(credential.strip()) if credential.strip() else None
+        key = clean_key(credential)
+        return SecretStr(key) if key else None
     return credential
 
 
@@ -563,7 +630,9 @@ def _constructor_error(cls: type[BaseChatModel], error: ValidationError) -> str:
     text = f"Invalid {cls.__name__} arguments: {format_validation_error(error)}"
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         if item["type"] == "extra_forbidden":
-            close = difflib.get_close_matches(str(item["loc"][-1]), cls.model_fields, n=1)
-            hint = f"did you mean {close[0]}?" if close else "model_extras takes other parameters."
-            text = f"{text}; {hint}"
-    return text
+            name = str(item["loc"][-1])
+            text = text.replace(
+                f"{name}: {item['msg']}",
+                f"there is no argument {name}; {argument_hint(name, cls.model_fields)}",
+            )
+    return text if text.endswith(("?", ".")) else f"{text}."

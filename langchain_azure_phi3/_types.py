@@ -1,11 +1,27 @@
 """Types that every part of the package uses."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 Json = dict[str, Any]
 """A JSON object, decoded."""
+
+
+@dataclass(slots=True)
+class DeploymentFacts:
+    """What the server of one deployment reported about it; it is filled in as reports come.
+
+    Attributes:
+        model: A name of its model that the catalog knows.
+        context: Tokens that prompt and answer share on this server.
+        served_name: The name to request where the user gave none: the only one that is listed.
+    """
+
+    model: str | None = None
+    context: int | None = None
+    served_name: str | None = None
 
 
 class ResponseInfo(NamedTuple):

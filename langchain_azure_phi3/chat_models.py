@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from operator import is_
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -46,13 +46,20 @@ from langchain_azure_phi3._response.correction import CorrectionLoop
 from langchain_azure_phi3._response.events import EventWriter
 from langchain_azure_phi3._response.model_info import ModelInfo, parse_model_info
 from langchain_azure_phi3._settings import BaseAzurePhi3
-from langchain_azure_phi3._tools.tool_choice import parse_tool_choice, tool_choice_field
+from langchain_azure_phi3._tools.tool_choice import (
+    check_tools,
+    parse_tool_choice,
+    tool_choice_field,
+)
 from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.models import find_model, model_profile
 from langchain_azure_phi3.tokens import TokenCounter
 
 if TYPE_CHECKING:
     from langchain_azure_phi3.structured_output import Method
+
+T = TypeVar("T")
 
 _LS_PARAMS = {
     "model": "ls_model_name",
@@ -77,7 +84,7 @@ _PROMPTED_FEATURES = {
 class ChatAzurePhi3(BaseAzurePhi3):
     """A Phi-3, Phi-3.5 or Phi-4 deployment as a LangChain chat model.
 
-    Works with serverless APIs, managed compute, Foundry's `/models` and `/openai/v1` routes, and
+    Works with serverless APIs, managed compute, Foundry's `/openai/v1` and `/models` routes, and
     servers on localhost. The endpoint's URL tells which of them it is.
 
     Setup:
@@ -103,6 +110,34 @@ class ChatAzurePhi3(BaseAzurePhi3):
         InvalidInputError: A parameter is unknown or of the wrong type, or the endpoint or the
             credential is missing. Construction makes no request.
     """
+
+    @classmethod
+    def from_foundry_local(
+        cls, alias: str, *, app_name: str = "langchain-azure-phi3", **settings: Any
+    ) -> Self:
+        """A model that Foundry Local runs on this machine (needs the extra `foundry-local`).
+
+        Foundry Local runs in this process. The model is downloaded and loaded, and the web service
+        started, unless that has happened before; the first time takes minutes.
+
+        Args:
+            alias: The model's alias, such as `"phi-4-mini"`, or the id of one of its builds.
+            app_name: The name under which Foundry Local keeps its data, if it does not run yet.
+            settings: Any other arguments of the constructor.
+
+        Raises:
+            ImportError: The SDK is missing.
+            InvalidInputError: Foundry Local has no such model, or a setting is not valid.
+        """
+        from langchain_azure_phi3._foundry_local import start_service
+
+        service = start_service(alias, app_name)
+        if service.has_tools is False:
+            settings.setdefault("tool_calling", "prompted")
+        fixed = {"endpoint": service.endpoint, "model": service.model, "api": "foundry-local"}
+        model = cls(**{"credential": "", **settings, **fixed})
+        model._identify(ModelInfo(service.model, context=service.context))
+        return model
 
     @override
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
@@ -254,28 +289,45 @@ class ChatAzurePhi3(BaseAzurePhi3):
     # -- the deployment ----------------------------------------------------------------------
 
     def get_model_info(self) -> ModelInfo:
-        """What the deployment reports about its model (`GET /info`).
+        """What the deployment reports about its model.
+
+        The request is `GET /info`; on servers with `/v1` it is `GET /v1/models`.
 
         Raises:
-            NotFoundError: This type of endpoint has no such route.
+            InvalidInputError: The server has several models, and `model` is not set.
+            NotFoundError: This type of endpoint has no such route, or does not list the model.
             AzurePhi3Error: The request failed in another way.
         """
         endpoints = self._endpoints
         with endpoints.redacting:
-            return parse_model_info(*endpoints.sync.info(self.model, self._routing_headers()))
+            answer = endpoints.sync.info(self.model, self._routing_headers())
+            return self._identify(parse_model_info(*answer, self.model))
 
     async def aget_model_info(self) -> ModelInfo:
-        """What the deployment reports about its model (`GET /info`).
+        """What the deployment reports about its model.
+
+        The request is `GET /info`; on servers with `/v1` it is `GET /v1/models`.
 
         Raises:
-            NotFoundError: This type of endpoint has no such route.
+            InvalidInputError: The server has several models, and `model` is not set.
+            NotFoundError: This type of endpoint has no such route, or does not list the model.
             AzurePhi3Error: The request failed in another way.
         """
         endpoints = self._endpoints
         with endpoints.redacting:
-            return parse_model_info(
-                *await endpoints.async_.info(self.model, self._routing_headers())
-            )
+            answer = await endpoints.async_.info(self.model, self._routing_headers())
+            return self._identify(parse_model_info(*answer, self.model))
+
+    def _identify(self, info: ModelInfo) -> ModelInfo:
+        """Remember which Phi the deployment is, unless the user's name of it says so."""
+        name = info.model_name if info.base_model is None else info.base_model
+        if find_model(name) is not None:
+            self._facts.model = name
+        if info.context is not None:
+            self._facts.context = info.context
+        if "profile" not in self.model_fields_set:
+            self.__dict__["profile"] = self._resolve_model_profile()
+        return info
 
     def _routing_headers(self) -> dict[str, str]:
         return request_headers({}, frozenset(), None, self.deployment)
@@ -327,12 +379,12 @@ class ChatAzurePhi3(BaseAzurePhi3):
             kwargs: Any other parameters of the calls.
 
         Raises:
-            InvalidInputError: `tool_choice` is not the name of one of the tools.
+            InvalidInputError: One of `tools` is not a tool, or `tool_choice` does not name one.
         """
-        wire_tools = [convert_to_openai_tool(tool, strict=strict) for tool in tools]
+        wire_tools = [_to_wire_tool(tool, strict) for tool in tools]
+        names = check_tools(wire_tools)
         bound: Json = {"tools": wire_tools, **kwargs}
         if tool_choice is not None:
-            names = [tool["function"]["name"] for tool in wire_tools]
             bound["tool_choice"] = tool_choice_field(parse_tool_choice(tool_choice, names))
         if parallel_tool_calls is not None:
             bound["parallel_tool_calls"] = parallel_tool_calls
@@ -341,6 +393,39 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
             bound["response_format"] = structured_output.to_response_format(response_format, strict)
         return self.bind(**bound)
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: type[T],
+        *,
+        method: "Method" = ...,
+        include_raw: Literal[False] = ...,
+        strict: bool | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, T]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: Json,
+        *,
+        method: "Method" = ...,
+        include_raw: bool = ...,
+        strict: bool | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Json]: ...
+
+    @overload
+    def with_structured_output(
+        self,
+        schema: Json | type,
+        *,
+        method: "Method" = ...,
+        include_raw: bool = ...,
+        strict: bool | None = ...,
+        **kwargs: Any,
+    ) -> Runnable[LanguageModelInput, Any]: ...
 
     @override
     def with_structured_output(
@@ -381,7 +466,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             method=method,
             include_raw=include_raw,
             strict=strict,
-            is_native=settings.uses_native_tools(self.model, find_model(self.model)),
+            is_native=settings.uses_native_schemas(self._phi),
             max_corrections=self.max_corrections,
             kwargs=kwargs,
         )
@@ -392,7 +477,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
     def get_num_tokens(self, text: str) -> int:
         """Tokens of a text on this model, offline: an estimate, or exact with `tokenizer`."""
         settings = self._request_settings
-        return TokenCounter(find_model(self.model), settings.tokenizer).count_text(text)
+        return TokenCounter(self._phi, settings.tokenizer).count_text(text)
 
     @override
     def get_num_tokens_from_messages(
@@ -420,10 +505,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
-        model = find_model(self.model)
-        if model is None:
-            return None
-        return cast("ModelProfile", model_profile(model) | _PROMPTED_FEATURES)
+        profile = model_profile(self._phi) | _PROMPTED_FEATURES
+        if (context := self._facts.context) is not None:
+            profile["max_input_tokens"] = context
+        return cast("ModelProfile", profile)
 
     @property
     @override
@@ -435,6 +520,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
     def _identifying_params(self) -> Mapping[str, Any]:
         params: Json = {
             "model": self.model,
+            "base_model": self.base_model,
             "endpoint": self._endpoints.connection.route.base,
             "stop": self.stop,
             "response_format": self.response_format,
@@ -471,6 +557,17 @@ class ChatAzurePhi3(BaseAzurePhi3):
             if "token_usage" in combined:
                 combined["token_usage"] = dict(counts)
         return combined
+
+
+def _to_wire_tool(tool: Any, strict: bool | None) -> Json:
+    try:
+        return convert_to_openai_tool(tool, strict=strict)
+    # Pydantic's own errors are RuntimeErrors; LangChain looks into the tool before it checks it.
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+        name = getattr(tool, "__name__", None) or repr(tool)
+        raise InvalidInputError(
+            f"{name} cannot be used as a tool: {' '.join(str(error).split())}"
+        ) from error
 
 
 def _event_writer(run_manager: BaseRunManager | None) -> EventWriter:

@@ -1,4 +1,7 @@
-"""The command line: ask, check, serve and list models; `batch` answers tables of prompts."""
+"""The command line: `ask`, `chat`, `batch`, `doctor`, `serve` and `models`.
+
+What a command needs is imported when it runs: `--help` and `--version` do not wait for LangChain.
+"""
 
 import argparse
 import json
@@ -8,23 +11,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
+from langchain_azure_phi3._cli import print_error
 
-from langchain_azure_phi3 import models
-from langchain_azure_phi3._doctor.report import Finding
-from langchain_azure_phi3.chat_models import ChatAzurePhi3
-from langchain_azure_phi3.errors import AzurePhi3Error
-from langchain_azure_phi3.models import PhiModel
+if TYPE_CHECKING:
+    from langchain_azure_phi3._doctor.report import Finding
+    from langchain_azure_phi3.models import PhiModel
 
 _ENVIRONMENT = """\
 The endpoint and its key come from AZURE_INFERENCE_ENDPOINT and AZURE_INFERENCE_CREDENTIAL
-(or AZUREAI_ENDPOINT_URL and AZUREAI_ENDPOINT_KEY)."""
+(or AZUREAI_ENDPOINT_URL and AZUREAI_ENDPOINT_KEY), the model from AZURE_INFERENCE_MODEL."""
 # A copy, because only `serve` imports the emulator. A test compares it.
 _SERVER_TYPES = """\
-serverless, managed-2024-05, managed-2024-06, managed-2026-07, foundation-model-serve, foundry,
-openai-v1, azure-openai, github, openai-server, ollama"""
+serverless, managed-2024-05, managed-2024-06, managed-2025-01, managed-2026-07,
+foundation-model-serve, foundry, openai-v1, azure-openai, openai-server, vllm, llama.cpp,
+ollama"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,20 +34,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except AzurePhi3Error as error:
-        return _print_error(f"{type(error).__name__}: {error}")
     except BrokenPipeError:
         # The reader closed the pipe, as `head` does; Python would report it at exit.
         sys.stdout = None
         return 1
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        if error.filename is None:
+            raise
+        return print_error(f"{error.filename}: {error.strerror}.")
+    except Exception as error:
+        from langchain_azure_phi3.errors import AzurePhi3Error
 
-
-def _print_error(text: str) -> int:
-    # One line, even if the server's message has several.
-    print("langchain-azure-phi3:", " ".join(text.split()), file=sys.stderr)
-    return 1
+        if not isinstance(error, AzurePhi3Error):
+            raise
+        return print_error(f"{type(error).__name__}: {error}")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -57,23 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="command")
 
-    ask = commands.add_parser(
-        "ask", help="ask a deployment and print its answer", epilog=_ENVIRONMENT
-    )
-    ask.add_argument("prompt", nargs="?", help="the question (default: standard input)")
-    ask.add_argument("--system", metavar="TEXT", help="a system message")
-    ask.add_argument("--model", metavar="NAME", help="model name, or deployment name on Foundry")
-    ask.add_argument(
-        "--no-stream", action="store_true", help="print the answer when it is complete"
-    )
-    ask.add_argument("--usage", action="store_true", help="print token counts to standard error")
-    ask.add_argument(
-        "--entra", action="store_true", help="sign in with Entra ID (DefaultAzureCredential)"
-    )
-    ask.set_defaults(run=_ask)
-
+    _add_ask(commands)
+    _add_chat(commands)
     _add_batch(commands)
-
     _add_doctor(commands)
 
     _add_serve(commands)
@@ -81,7 +71,112 @@ def _parser() -> argparse.ArgumentParser:
     models = commands.add_parser("models", help="list the Phi models and their limits")
     models.add_argument("--json", action="store_true", help="print all properties, with sources")
     models.set_defaults(run=_list_models)
+
+    _add_completion(commands)
     return parser
+
+
+def _model_options() -> argparse.ArgumentParser:
+    """The options that `ask`, `chat` and `batch` share."""
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument(
+        "--endpoint", metavar="URL", help="URL of the endpoint (default: from the environment)"
+    )
+    options.add_argument("--model", metavar="NAME", help="model name, or deployment name")
+    options.add_argument("--temperature", type=float, metavar="NUMBER", help="from 0 to 2")
+    options.add_argument(
+        "--max-tokens", type=int, metavar="NUMBER", help="the longest answer, in tokens"
+    )
+    options.add_argument(
+        "--entra", action="store_true", help="sign in with Entra ID (DefaultAzureCredential)"
+    )
+    return options
+
+
+def _conversation_options() -> argparse.ArgumentParser:
+    """The options that `ask` and `chat` share."""
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--system", metavar="TEXT", help="a system message")
+    options.add_argument(
+        "--image",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="an image file or URL to send with the question; repeat it for more",
+    )
+    return options
+
+
+def _add_ask(commands: Any) -> None:
+    ask = commands.add_parser(
+        "ask",
+        help="ask a deployment and print its answer",
+        description="Ask a deployment, and print its answer as it arrives.",
+        epilog=_ENVIRONMENT,
+        parents=[_model_options(), _conversation_options()],
+    )
+    ask.add_argument(
+        "prompt",
+        nargs="?",
+        help="the question; text piped to standard input is appended (-: only that)",
+    )
+    ask.add_argument(
+        "--schema", metavar="FILE", help="print a JSON object that fits this JSON schema"
+    )
+    ask.add_argument(
+        "--json", action="store_true", help="print text, usage and metadata of the answer as JSON"
+    )
+    ask.add_argument(
+        "--no-stream", action="store_true", help="print the answer when it is complete"
+    )
+    ask.add_argument("--usage", action="store_true", help="print token counts to standard error")
+    ask.set_defaults(run=_ask)
+
+
+def _add_chat(commands: Any) -> None:
+    chat = commands.add_parser(
+        "chat",
+        help="have a conversation in the terminal",
+        description="Have a conversation in the terminal. Ctrl-C stops an answer, Ctrl-D leaves, "
+        "and /help lists the commands.",
+        epilog=_ENVIRONMENT,
+        parents=[_model_options(), _conversation_options()],
+    )
+    chat.set_defaults(run=_chat)
+
+
+def _add_completion(commands: Any) -> None:
+    completion = commands.add_parser(
+        "completion",
+        help="print a completion script for a shell",
+        description="Print a completion script. For bash: "
+        'eval "$(langchain-azure-phi3 completion bash)"',
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "tcsh"))
+    completion.set_defaults(run=_print_completion)
+
+
+def _print_completion(options: argparse.Namespace) -> int:
+    try:
+        import shtab
+    except ModuleNotFoundError:
+        return print_error(
+            "Completion scripts need shtab: pip install 'langchain-azure-phi3[completion]'."
+        )
+    print(shtab.complete(_parser(), options.shell))
+    return 0
+
+
+def _ask(options: argparse.Namespace) -> int:
+    from langchain_azure_phi3._cli.ask import ask
+
+    return ask(options)
+
+
+def _chat(options: argparse.Namespace) -> int:
+    from langchain_azure_phi3._cli.chat import chat
+
+    return chat(options)
 
 
 def _add_batch(commands: Any) -> None:
@@ -92,6 +187,7 @@ def _add_batch(commands: Any) -> None:
         "errors and token counts. A run that was stopped continues where it was when the same "
         "command runs again. Files are Parquet, CSV or JSON lines, by their suffixes.",
         epilog=f"{_ENVIRONMENT} The exit status is 1 if rows failed in a way that may pass.",
+        parents=[_model_options()],
     )
     batch.add_argument("source", help="file with the prompts: .parquet, .csv or .jsonl")
     batch.add_argument("target", help="file to write, in any of these formats")
@@ -103,9 +199,6 @@ def _add_batch(commands: Any) -> None:
         help="column of prompts (%(default)s)",
     )
     batch.add_argument("--schema", metavar="FILE", help="JSON schema that each answer must fit")
-    batch.add_argument("--model", metavar="NAME", help="model name, or deployment name on Foundry")
-    batch.add_argument("--temperature", type=float, metavar="NUMBER", help="sampling temperature")
-    batch.add_argument("--max-tokens", type=int, metavar="N", help="longest answer, in tokens")
     batch.add_argument("--rpm", type=int, metavar="N", help="quota: requests per minute")
     batch.add_argument("--tpm", type=int, metavar="N", help="quota: tokens per minute")
     batch.add_argument(
@@ -124,22 +217,15 @@ def _add_batch(commands: Any) -> None:
         "--checkpoint", metavar="FOLDER", help="where results are kept (TARGET.checkpoint)"
     )
     batch.add_argument("--no-progress", action="store_true", help="show no progress bar")
-    batch.add_argument(
-        "--entra", action="store_true", help="sign in with Entra ID (DefaultAzureCredential)"
-    )
     batch.set_defaults(run=_batch)
 
 
 def _batch(options: argparse.Namespace) -> int:
     try:
-        from langchain_azure_phi3._batch_command import run_batch
-
-        return run_batch(options, _entra_credential() if options.entra else None)
+        from langchain_azure_phi3._cli.batch import run_batch
     except ImportError as missing:
-        return _print_error(str(missing))
-    except OSError as error:
-        path = "" if error.filename is None else f"{error.filename}: "
-        return _print_error(f"{path}{error.strerror or error}.")
+        return print_error(str(missing))
+    return run_batch(options)
 
 
 def _add_serve(commands: Any) -> None:
@@ -190,7 +276,20 @@ def _add_serve(commands: Any) -> None:
         help="make a fraction of all requests fail, such as 429=0.05,cut=0.02: an HTTP status, or "
         "a way to break the response",
     )
+    serve.add_argument(
+        "--constrained-decoding",
+        choices=("enforce", "ignore", "reject"),
+        help="whether answers comply with schemas in requests (default: as the server type)",
+    )
+    serve.add_argument("--rpm", type=int, metavar="NUMBER", help="quota: requests per minute")
+    serve.add_argument(
+        "--tpm",
+        type=int,
+        metavar="NUMBER",
+        help="quota: tokens per minute, counting prompts and max_tokens",
+    )
     serve.add_argument("--seed", type=int, default=0, help="random seed of --faults (%(default)s)")
+    serve.add_argument("--quiet", action="store_true", help="do not log requests")
     serve.set_defaults(run=_serve)
 
 
@@ -230,13 +329,14 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    from langchain_azure_phi3._cli.options import entra_credential
     from langchain_azure_phi3._doctor.doctor import diagnose
 
     kwargs = {name: getattr(options, name) for name in ("endpoint", "model", "api", "deployment")}
-    kwargs["credential"] = _entra_credential() if options.entra else None
+    kwargs["credential"] = entra_credential() if options.entra else None
     columns = shutil.get_terminal_size().columns
 
-    def print_finding(finding: Finding) -> None:
+    def print_finding(finding: "Finding") -> None:
         # At once: a slow endpoint takes minutes.
         print(finding.as_text(columns), flush=True)
 
@@ -244,45 +344,6 @@ def _doctor(options: argparse.Namespace) -> int:
     report = diagnose(kwargs, timeout=options.timeout, on_finding=on_finding)
     print(report.as_json() if options.json else f"\n{report.summary(columns)}")
     return 0 if report.usable else 1
-
-
-def _ask(options: argparse.Namespace) -> int:
-    prompt = options.prompt if options.prompt is not None else sys.stdin.read()
-    if not prompt.strip():
-        return _print_error("There is no question. Pass it as an argument or on standard input.")
-    messages: list[BaseMessage] = [SystemMessage(options.system)] if options.system else []
-    messages.append(HumanMessage(prompt))
-    model = ChatAzurePhi3(
-        model=options.model, credential=_entra_credential() if options.entra else None
-    )
-    usage: Any = None
-    if options.no_stream:
-        answer = model.invoke(messages)
-        print(answer.text)
-        usage = answer.usage_metadata
-    else:
-        for chunk in model.stream(messages):
-            print(chunk.text, end="", flush=True)
-            usage = chunk.usage_metadata or usage
-        print()
-    if options.usage:
-        print(_format_usage(usage), file=sys.stderr)
-    return 0
-
-
-def _format_usage(usage: Any) -> str:
-    if usage is None:
-        return "The server reported no token counts."
-    return (
-        f"{usage['input_tokens']} input + {usage['output_tokens']} output = "
-        f"{usage['total_tokens']} tokens"
-    )
-
-
-def _entra_credential() -> object:
-    from azure.identity import DefaultAzureCredential
-
-    return DefaultAzureCredential()
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -300,16 +361,20 @@ def _serve(options: argparse.Namespace) -> int:
             upstream=options.upstream,
             upstream_model=options.upstream_model,
             upstream_key=options.upstream_key,
+            constrained_decoding=options.constrained_decoding,
+            requests_per_minute=options.rpm,
+            tokens_per_minute=options.tpm,
             faults=options.faults,
             seed=options.seed,
+            log=None if options.quiet else partial(print, file=sys.stderr, flush=True),
         )
         announce = partial(_announce, options, emulator.key)
         emulator.serve_forever(options.host, options.port, listening=announce)
     except (ValueError, ModuleNotFoundError) as error:
-        return _print_error(str(error))
+        return print_error(str(error))
     except OSError as error:
         reason = str(error.strerror).partition(" (")[0]  # Python repeats the address
-        return _print_error(
+        return print_error(
             f"Cannot listen on {options.host}, port {options.port}: {reason}. Choose others with "
             "--host and --port."
         )
@@ -320,6 +385,9 @@ def _serve(options: argparse.Namespace) -> int:
 _UNSPECIFIED = {"//0.0.0.0:": "//127.0.0.1:", "//[::]:": "//[::1]:"}
 
 
+_LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
+
+
 def _announce(options: argparse.Namespace, key: str, endpoint: str) -> None:
     answers = "scripted" if options.upstream is None else f"from {options.upstream}"
     print(f"Emulating {options.model} (answers are {answers}). Press Ctrl-C to stop.")
@@ -327,6 +395,12 @@ def _announce(options: argparse.Namespace, key: str, endpoint: str) -> None:
         endpoint = endpoint.replace(unspecified, loopback, 1)
     print(f"export AZURE_INFERENCE_ENDPOINT={endpoint}")
     print(f"export AZURE_INFERENCE_CREDENTIAL={key}", flush=True)
+    if options.host not in _LOCAL_HOSTS:
+        print(
+            f"WARNING: {options.host} can be reached from other machines. The emulator is a test "
+            "tool and does not encrypt: the key is readable on the network.",
+            flush=True,
+        )
 
 
 _HEADINGS = ("MODEL", "CONTEXT", "OUTPUT", "MEDIA", "IMAGES", "SYSTEM", "REASONS", "RETIRED")
@@ -334,11 +408,14 @@ _LEGEND = """\
 CONTEXT: tokens that prompt and answer share. OUTPUT: the longest answer, in tokens.
 MEDIA: accepted besides text. IMAGES: the most per conversation.
 SYSTEM: what the model's template does with system messages.
-RETIRED: when Azure retired serverless deployments. "-": none, or unknown."""
+RETIRED: when Azure retired serverless deployments; with "?": the date that one source gives.
+"-": none, or unknown."""
 
 
 def _list_models(options: argparse.Namespace) -> int:
-    rows = models.list_models()
+    from langchain_azure_phi3.models import list_models
+
+    rows = list_models()
     if options.json:
         print(json.dumps([asdict(row) for row in rows], indent=2))
         return 0
@@ -352,7 +429,7 @@ def _list_models(options: argparse.Namespace) -> int:
     return 0
 
 
-def _cells(row: PhiModel) -> Iterator[str]:
+def _cells(row: "PhiModel") -> Iterator[str]:
     yield row.name
     yield f"{row.context:,}"
     yield "-" if row.max_output is None else f"{row.max_output:,}"
@@ -361,7 +438,7 @@ def _cells(row: PhiModel) -> Iterator[str]:
     yield limit if "image" in row.modalities else "-"
     yield row.system_message_support
     yield "yes" if row.reasoning else "-"
-    yield row.retired or "-"
+    yield row.retired or (f"{row.retires}?" if row.retires is not None else "-")
 
 
 if __name__ == "__main__":

@@ -104,6 +104,14 @@ class FilterResult:
 _NOT_RUN = frozenset({"error", "content_filter_error"})
 
 
+class UnknownModelWarning(UserWarning):
+    """A name of a model is not in the catalog, but nearly one that is."""
+
+
+class RetiredModelWarning(UserWarning):
+    """A model that Azure no longer serves is requested from Azure."""
+
+
 class AzurePhi3Error(langchain.ModelError):
     """Base class of all errors that this package raises.
 

@@ -48,6 +48,11 @@ def to_response_format(response_format: Json | type, strict: bool | None = None)
     return {"type": "json_schema", "json_schema": field}
 
 
+_SCHEMA_KEYWORDS = frozenset(
+    {"type", "parameters", "properties", "$ref", "anyOf", "oneOf", "allOf", "additionalProperties"}
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Schema:
     """What an object must look like.
@@ -83,9 +88,10 @@ def parse_schema(schema: Json | type) -> Schema:
         return _parse_schema(schema)
     # Pydantic's own errors are RuntimeErrors; LangChain reads JSON schemas without validating them.
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
         raise InvalidInputError(
-            f"The schema does not describe an object: {error}. Pass a pydantic model, a TypedDict, "
-            "a dataclass, or a JSON schema with a title."
+            f"The schema does not describe an object: {reason}. Pass a pydantic model, a "
+            "TypedDict, a dataclass, or a JSON schema with a title."
         ) from None
 
 
@@ -95,6 +101,8 @@ def _parse_schema(schema: Json | type) -> Schema:
         json_schema = {"title": schema.__name__, **adapter.json_schema()}
         return _with_check(schema.__name__, json_schema, schema, adapter.validate_python)
     json_schema = convert_to_json_schema(schema)
+    if isinstance(schema, dict) and not _SCHEMA_KEYWORDS & schema.keys():
+        raise ValueError("it has neither properties nor another keyword of JSON Schema")
     name = str(json_schema.get("title") or "Answer")
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         return _with_check(name, json_schema, schema, schema.model_validate)

@@ -127,10 +127,12 @@ class TokenCounter:
         model: The deployed model. For an unknown one (`None`), the counter assumes the vocabulary
             that needs the most tokens, and no limit.
         tokenizer: Counts texts exactly, instead of the estimate.
+        context: Tokens that prompt and answer share on this server; `None` for the model's own.
     """
 
     model: PhiModel | None
     tokenizer: Tokenizer | None = None
+    context: int | None = None
 
     def count_text(self, text: str) -> int:
         """Tokens of a text alone."""
@@ -154,19 +156,20 @@ class TokenCounter:
         Raises:
             ContextLengthError: The prompt's lower bound exceeds the context.
         """
-        if self.model is None:
+        own = None if self.model is None else self.model.context
+        context = own if self.context is None else self.context
+        if context is None:
             return payload
-        prompt = _Prompt.of(payload)
-        context, max_tokens = self.model.context, payload.get("max_tokens")
+        prompt, max_tokens = _Prompt.of(payload), payload.get("max_tokens")
         if not lower or not isinstance(max_tokens, int):
             if not prompt.is_shorter_than(context):
-                self._check(self._count(prompt), self.model)
+                self._check(self._count(prompt), context)
             return payload
         # Some scripts need two tokens per character.
         if prompt.is_shorter_than((context - max_tokens) // 2):
             return payload
         count = self._count(prompt)
-        self._check(count, self.model)
+        self._check(count, context)
         rooms = (context - count.upper_bound, context - count.total, 1)
         return {**payload, "max_tokens": min(max_tokens, next(room for room in rooms if room > 0))}
 
@@ -174,17 +177,18 @@ class TokenCounter:
     def _family(self) -> TokenizerFamily:
         return _WORST_CASE_TOKENIZER if self.model is None else self.model.tokenizer
 
-    def _check(self, count: Count, model: PhiModel) -> None:
-        if count.lower_bound <= model.context:
+    def _check(self, count: Count, context: int) -> None:
+        if count.lower_bound <= context:
             return
+        name = "the deployment" if self.model is None else self.model.name
         error = ContextLengthError(
             f"The prompt is {'' if count.exact else 'about '}{count.total:,} tokens, "
             f"{'' if count.exact else f'at least {count.lower_bound:,}, '}and "
-            f"{model.name} has a context of {model.context:,}. Shorten the conversation "
+            f"{name} has a context of {context:,}. Shorten the conversation "
             "(trim_messages, SummarizationMiddleware), or use a model with more context. "
             "Nothing was sent."
         )
-        error.prompt_tokens, error.context = count.total, model.context
+        error.prompt_tokens, error.context = count.total, context
         raise error
 
     def _count(self, prompt: "_Prompt") -> Count:

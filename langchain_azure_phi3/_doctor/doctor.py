@@ -9,6 +9,7 @@ import os
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,6 +26,7 @@ from langchain_azure_phi3._doctor.report import DoctorReport, Finding, skipped
 from langchain_azure_phi3._http.endpoint_types import OPENAI_SERVER
 from langchain_azure_phi3._http.retry_state import is_route_missing
 from langchain_azure_phi3._http.routes import Route, route_for
+from langchain_azure_phi3._response.model_info import ModelInfo
 from langchain_azure_phi3._settings import CREDENTIAL_VARIABLES
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.chat_models import ChatAzurePhi3
@@ -53,8 +55,9 @@ _SHORT_ANSWER, _TOOL_ANSWER = 64, 256  # tokens
 _CONNECT_TIMEOUT = 10.0  # seconds
 _MIN_KEY_LENGTH = 8  # a shorter key may be part of a word
 # Paths to try for a host without a path; the chat model itself tries the root and /v1.
-_OTHER_PATHS = ("/models", "/openai/v1")
+_OTHER_PATHS = ("/openai/v1", "/models")
 _CAPABILITY_STEPS = (
+    "model",
     "stream",
     "usage in streams",
     "extra parameters",
@@ -97,6 +100,8 @@ class Doctor:
         self._reports_usage = False  # in responses that are not streamed
         model = self._model()
         self._kwargs["endpoint"] = model.endpoint
+        if model.model is not None:  # perhaps from the environment
+            self._kwargs["model"] = model.model
         self._credential = model.credential
         self._route = self._find_route()
 
@@ -150,6 +155,7 @@ class Doctor:
         yield Finding("sign-in", "ok", self._describe_sign_in())
         yield info
         yield self._describe_answer(*answer)
+        yield self._check_model()
         yield self._check_stream()
         yield self._check_usage()
         yield self._check_extra_parameters()
@@ -183,7 +189,10 @@ class Doctor:
 
     def _route_finding(self, detail: str) -> Finding:
         url = self._requested_urls[-1]
-        return Finding("route", "ok", detail.format(url), self._alternate_url_note())
+        notes = [self._alternate_url_note()]
+        if self._route.endpoint_type.retires_models and "/models/chat/" in url:
+            notes.append(report.MODELS_ROUTE)
+        return Finding("route", "ok", detail.format(url), " ".join(filter(None, notes)))
 
     def _first_answer(self) -> tuple[AIMessage, float] | AzurePhi3Error:
         answer = self._invoke_timed(self._model)
@@ -246,7 +255,8 @@ class Doctor:
         return f"{name} is accepted" if is_azure else f"{name} is not rejected"
 
     def _check_info(self) -> Finding:
-        if not self._route.endpoint_type.has_info_route:
+        endpoint_type = self._route.endpoint_type
+        if not endpoint_type.has_info_route and not endpoint_type.lists_models:
             return Finding("/info", "no", "not part of this type of endpoint", self._name_advice())
         try:
             info = self._model().get_model_info()
@@ -254,6 +264,8 @@ class Doctor:
             return Finding("/info", "no", "this server does not have it", self._name_advice())
         except AzurePhi3Error as error:
             return Finding("/info", "no", report.one_line(error), self._name_advice())
+        if not endpoint_type.has_info_route:
+            return self._describe_listed(info)
         row = models.find_model(info.model_name)
         given = self._kwargs.get("model")
         if given is None and row is not None:
@@ -261,6 +273,28 @@ class Doctor:
         details = ", ".join(filter(None, (info.model_type, info.model_provider_name)))
         advice = report.check_model_name(given, info.model_name, None if row is None else row.name)
         return Finding("/info", "ok", f"{info.model_name} ({details})", advice)
+
+    def _describe_listed(self, info: ModelInfo) -> Finding:
+        """What /v1/models says, and llama.cpp's /props, which has the context."""
+        if self._kwargs.get("model") is None:
+            self._recommended["model"] = info.model_name
+        if info.context is None:
+            url = f"{self._route.base.removesuffix('/v1')}/props"
+            with suppress(AzurePhi3Error):
+                model = self._model()
+                body, _ = model._endpoints.sync.get_json(url)
+                model._facts.context = report.props_context(body)
+        base = "" if info.base_model is None else f" ({info.base_model})"
+        return Finding("/info", "ok", f"/v1/models lists {info.model_name}{base}")
+
+    def _check_model(self) -> Finding:
+        model = self._model()
+        phi = model._phi
+        is_own_name = self._name is not None and models.find_model(self._name) is None
+        if phi is not None and is_own_name and model.base_model is None:
+            self._recommended["base_model"] = phi.name
+        retires = self._route.endpoint_type.retires_models
+        return report.check_model(phi, model._facts.context, retires=retires)
 
     def _name_advice(self) -> str:
         if "model" in self._kwargs:
@@ -317,8 +351,7 @@ class Doctor:
             advice = report.check_tools(prompted, native=False).advice
             return Finding("tools", "no", "/score does not accept them in the request", advice)
         native = self._calls_a_tool("native")
-        row = models.find_model(self._name)
-        if native is True and (row is None or not row.native_tools):
+        if native is True:
             self._recommended["tool_calling"] = "native"
         return report.check_tools(prompted, native)
 
@@ -353,9 +386,9 @@ class Doctor:
         if self._is_score:
             return report.check_score_image(answer if isinstance(answer, AzurePhi3Error) else None)
         if isinstance(answer, AzurePhi3Error):
-            return report.check_image(answer, self._name)
+            return report.check_image(answer, self._phi_name)
         usage = answer.usage_metadata
-        return report.check_image(None if usage is None else usage["input_tokens"], self._name)
+        return report.check_image(None if usage is None else usage["input_tokens"], self._phi_name)
 
     def _invoke(self, question: str | HumanMessage, **fields: Any) -> AIMessage | AzurePhi3Error:
         try:
@@ -373,6 +406,11 @@ class Doctor:
     def _name(self) -> str | None:
         name: str | None = self._kwargs.get("model", self._recommended.get("model"))
         return name
+
+    @property
+    def _phi_name(self) -> str | None:
+        phi = self._model()._phi
+        return None if phi is None else phi.name
 
     def _model(self, **changes: Any) -> ChatAzurePhi3:
         return ChatAzurePhi3(

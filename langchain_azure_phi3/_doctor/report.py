@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from langchain_azure_phi3._model_listing import positive_int
+from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import (
     AuthenticationError,
     AzurePhi3Error,
@@ -23,6 +25,7 @@ from langchain_azure_phi3.errors import (
     RequestTimeoutError,
     ServerError,
 )
+from langchain_azure_phi3.models import PhiModel, find_model
 
 Outcome = Literal["ok", "no", "failed", "skipped"]
 
@@ -173,6 +176,10 @@ RETIRED = (
     "same model on managed compute or on your own server."
 )
 
+MODELS_ROUTE = (
+    "Azure announced the end of the /models route for 2026-08-26; its successor is /openai/v1."
+)
+
 _ADVICE: Mapping[type[AzurePhi3Error], str] = {
     AuthenticationError: "The endpoint exists, but does not accept this credential.",
     PermissionDeniedError: "The credential is valid, but has no permission for this deployment.",
@@ -215,6 +222,36 @@ def _is_missing_credential(error: AzurePhi3Error) -> bool:
 
 
 # -- capabilities --------------------------------------------------------------------------------
+
+
+def check_model(phi: PhiModel | None, context: int | None, *, retires: bool) -> Finding:
+    """Which Phi the deployment is, and until when.
+
+    Args:
+        phi: The model, as far as it is known.
+        context: Its context, if the server reports it.
+        retires: Whether Azure serves it, and retires it.
+    """
+    reported = "" if context is None else f", a context of {context:,} tokens on this server"
+    if phi is None:
+        detail = f"no name that the catalog knows{reported}"
+        return Finding("model", "no", detail, "Pass base_model=, so that its limits are known.")
+    known = reported or f", a context of {phi.context:,} tokens"
+    return Finding("model", "ok", f"{phi.name}{known}", _retirement(phi) if retires else "")
+
+
+def _retirement(phi: PhiModel) -> str:
+    if phi.retired is not None:
+        return f"Azure retired its deployments on {phi.retired}: use {phi.replacement}."
+    if phi.retires is not None:
+        return f"Azure retires it on {phi.retires}, says {phi.retires_source}."
+    return ""
+
+
+def props_context(body: Json) -> int | None:
+    """The context in llama.cpp's `/props`."""
+    settings = body.get("default_generation_settings")
+    return positive_int(settings.get("n_ctx")) if isinstance(settings, dict) else None
 
 
 def check_usage(by_default: bool, on_request: bool | None, *, in_responses: bool) -> Finding:
@@ -372,6 +409,8 @@ def check_model_name(given: str | None, reported: str | None, known: str | None)
         return f"{reported} is not in the catalog: its limits are not checked before sending."
     if given is None:
         return f"Pass model={known!r}, so that the package knows its limits."
+    if find_model(given) is None:
+        return f"Pass base_model={known!r} too, so that the package knows its limits."
     if given.lower() not in (known.lower(), str(reported).lower()):
         return f"This is not {given}: check which of the two you want."
     return ""

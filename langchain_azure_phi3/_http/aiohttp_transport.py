@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 import select
+import socket
 import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
@@ -74,7 +75,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def __init__(self, limits: httpx.Limits) -> None:
         self._session = aiohttp.ClientSession(
             connector=_Connector(
-                limit=limits.max_connections or 0, keepalive_timeout=limits.keepalive_expiry
+                limit=limits.max_connections or 0,
+                keepalive_timeout=limits.keepalive_expiry,
+                socket_factory=_make_socket,
             ),
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
@@ -120,6 +123,40 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         with suppress(StopIteration):
             self._session.close().send(None)
         self._session.detach()
+
+
+class _Socket(socket.socket):
+    """Reports no failed write while there is a response to read.
+
+    A server that rejects an upload may respond and close the connection before it has read all of
+    it. asyncio stops to read when a write fails, and the response would be lost.
+    """
+
+    def send(self, *args: Any) -> int:
+        try:
+            return super().send(*args)
+        except ConnectionError:
+            if not self._has_response():
+                raise
+            return len(args[0])
+
+    def sendmsg(self, *args: Any) -> int:
+        try:
+            return super().sendmsg(*args)
+        except ConnectionError:
+            if not self._has_response():
+                raise
+            return sum(map(len, args[0]))
+
+    def _has_response(self) -> bool:
+        try:
+            return len(self.recv(1, socket.MSG_PEEK)) > 0
+        except OSError:
+            return False
+
+
+def _make_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    return _Socket(*address[:3])
 
 
 _used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()

@@ -56,7 +56,7 @@ class Auth:
 
     def describe(self) -> str:
         """What was sent to identify the caller, for the message of a refusal; no secret."""
-        return "No credential was sent."
+        return "No credential was sent; pass one as credential=, or set AZURE_INFERENCE_CREDENTIAL."
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -77,7 +77,7 @@ def auth_for(
     if credential is None:
         return Auth()
     if isinstance(credential, str):
-        return KeyAuth(credential, route.endpoint_type.key_headers)
+        return KeyAuth(credential)
     if isinstance(credential, type):
         raise InvalidInputError(
             f"The credential is the class {credential.__name__}, not an instance of it. Create "
@@ -113,16 +113,14 @@ def _scopes(route: Route, given: Sequence[str] | None) -> list[str]:
 class KeyAuth(Auth):
     """The key in both headers, as Azure's own SDK sends it.
 
-    Serverless APIs, managed compute and GitHub read `Authorization`; Foundry and Azure OpenAI
-    read `api-key`.
+    Serverless APIs and managed compute read `Authorization`; Foundry and Azure OpenAI read
+    `api-key`.
     """
 
-    def __init__(self, key: str, headers: Sequence[str] = ("authorization", "api-key")) -> None:
+    def __init__(self, key: str) -> None:
         key = _sendable(key)
         self._key = key
-        self._signed = {
-            name: f"Bearer {key}" if name == "authorization" else key for name in headers
-        }
+        self._signed = {"authorization": f"Bearer {key}", "api-key": key}
         self.identity = hashlib.sha256(key.encode()).hexdigest()[:16]
 
     def sign(self, request: httpx.Request, claims: str | None = None) -> None:

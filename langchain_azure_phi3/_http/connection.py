@@ -2,32 +2,45 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 
 import httpx
 
 from langchain_azure_phi3._http.auth import Auth
+from langchain_azure_phi3._http.deployments import find_facts, learn_models
+from langchain_azure_phi3._http.endpoint_types import OPENAI_SERVER
 from langchain_azure_phi3._http.error_mapping import map_error_response
 from langchain_azure_phi3._http.json_codec import encode
 from langchain_azure_phi3._http.quota import AttemptLimiter, Demand
 from langchain_azure_phi3._http.redaction import find_secrets, redact
 from langchain_azure_phi3._http.retries import RetryPolicy
-from langchain_azure_phi3._http.retry_state import Quota
+from langchain_azure_phi3._http.retry_state import Quota, is_route_missing
 from langchain_azure_phi3._http.routes import Route
+from langchain_azure_phi3._model_listing import parse_models
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import (
     AzurePhi3Error,
+    BadRequestError,
     ConnectionFailedError,
+    ContextLengthError,
     InterruptedStreamError,
     InvalidInputError,
     InvalidResponseError,
+    NotFoundError,
     RequestTimeoutError,
 )
 
 _USER_AGENT = f"langchain-azure-phi3/{version('langchain-azure-phi3')}"
 _DEPLOYMENT = "azureml-model-deployment"
+_MISSING_NAME = re.compile(
+    r"model\b.{0,40}\b(?:required|missing|name|not found|not exist)"
+    r"|(?:\bmissing\b|\bprovide\b|\bspecify\b).{0,40}\bmodel",
+    re.I | re.S,
+)
+_LISTED = 20  # names in an error message
+_MIN_CONTEXT = 256  # tokens; fewer are a misread message
 
 UNSENDABLE_HEADER = "The request cannot be sent: a header holds characters that HTTP cannot carry."
 _CONTROL_CHARACTER = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -41,13 +54,27 @@ class HttpRequest:
         parts: The arguments of a client's `build_request` besides the URL.
         quota: What shares its rate limit; begins with its URL.
         alternate_url: Where the deployment may be instead.
+        alternate_headers: Headers to add there, unless the request has them.
+        payload: Its JSON as requested; `None` for requests that are not for a completion.
+        is_listed: Whether its model was just taken from the server's list.
         demand: What each attempt takes from the quota, if there is a limiter.
     """
 
     parts: Json
     quota: Quota
     alternate_url: str | None = None
+    alternate_headers: tuple[tuple[str, str], ...] = ()
+    payload: Json | None = None
+    is_listed: bool = False
     demand: Demand | None = None
+
+    def build_args(self, url: str) -> Json:
+        """The arguments of a client's `build_request`, for one of the two URLs."""
+        if not self.alternate_headers or url != self.alternate_url:
+            return {"url": url, **self.parts}
+        headers = httpx.Headers(list(self.alternate_headers))
+        headers.update(self.parts["headers"])
+        return {"url": url, **self.parts, "headers": headers}
 
 
 @dataclass(frozen=True)
@@ -71,8 +98,13 @@ class Connection:
     limiter: AttemptLimiter | None = None
 
     def chat_request(self, payload: Json, headers: Mapping[str, str]) -> HttpRequest:
-        """The request for a completion."""
-        content = encode(payload)
+        """The request for a completion, in the name of the only model if there is no other name."""
+        sent = payload
+        if "model" not in payload and self.route.models_url is not None:
+            served_name = find_facts(self.route, headers.get(_DEPLOYMENT), None).served_name
+            if served_name is not None:
+                sent = {**payload, "model": served_name}
+        content = encode(sent)
         merged = httpx.Headers(
             self._stream_headers if payload.get("stream") else self._json_headers
         )
@@ -82,26 +114,84 @@ class Connection:
         quota = (
             self.route.chat_url,
             headers.get(_DEPLOYMENT) or self._deployment,
-            str(payload.get("model", "")),
+            str(sent.get("model", "")),
             self.auth.identity,
         )
         parts = {"method": "POST", "headers": merged, "content": content, **self._timeouts}
+        route = self.route
         demand = None if self.limiter is None else self.limiter.estimate(quota, payload)
-        return HttpRequest(parts, quota, self.route.alternate_url, demand)
+        return HttpRequest(
+            parts, quota, route.alternate_url, route.alternate_headers, payload, demand=demand
+        )
 
     def info_request(self, model: str | None, headers: Mapping[str, str]) -> HttpRequest:
         """The request for information on a model."""
         endpoint_type = self.route.endpoint_type
+        if not endpoint_type.has_info_route and self.route.models_url is not None:
+            return self.get_request(self.route.models_url, headers)
         url = httpx.URL(self.route.info_url)
         if endpoint_type.info_version is not None and model is not None:
             url = url.copy_set_param("model_deployment", model)
             if url.params.get("api-version") == endpoint_type.api_version:
                 url = url.copy_set_param("api-version", endpoint_type.info_version)
+        return self.get_request(str(url), headers, model)
+
+    def get_request(
+        self, url: str, headers: Mapping[str, str], model: str | None = None
+    ) -> HttpRequest:
+        """The request for the JSON at a URL of this server."""
         merged = httpx.Headers(self._json_headers)
         merged.update(headers)
-        quota = (str(url), "", model or "", self.auth.identity)
+        quota = (url, "", model or "", self.auth.identity)
         parts = {"method": "GET", "headers": merged, "content": b"", **self._timeouts}
         return HttpRequest(parts, quota)
+
+    def models_request(self, request: HttpRequest, failure: AzurePhi3Error) -> HttpRequest | None:
+        """The request for the list of models, if the failure is that of a model's name."""
+        if self.route.models_url is None or request.payload is None or request.is_listed:
+            return None
+        if "model" in request.payload:
+            is_about_name = isinstance(failure, NotFoundError) and not is_route_missing(failure)
+        else:
+            is_refusal = isinstance(failure, NotFoundError | BadRequestError)
+            is_about_name = is_refusal and _MISSING_NAME.search(str(failure)) is not None
+        return self.get_request(self.route.models_url, {}) if is_about_name else None
+
+    def with_listed_model(
+        self, request: HttpRequest, failure: AzurePhi3Error, body: Json
+    ) -> HttpRequest:
+        """The request for the only model that a server lists.
+
+        Raises:
+            AzurePhi3Error: The failure, with the names that the server lists: there are several, or
+                the request names another one.
+        """
+        listed = parse_models(body)
+        learn_models(self.route, request.quota[1], listed)
+        payload = request.payload or {}
+        if len(listed) == 1 and "model" not in payload:
+            return replace(self.chat_request(payload, request.parts["headers"]), is_listed=True)
+        if listed:
+            names = ", ".join(model.name for model in listed[:_LISTED])
+            failure.args = (f"{failure} The server lists: {names}.",)
+        raise failure
+
+    def explain_overflow(self, request: HttpRequest, failure: AzurePhi3Error) -> None:
+        """Remember the context of a deployment, and name `max_tokens` where it is too much."""
+        if not isinstance(failure, ContextLengthError) or request.payload is None:
+            return
+        context, max_tokens = failure.context, request.payload.get("max_tokens")
+        if context is not None and context >= _MIN_CONTEXT:
+            model = request.payload.get("model")
+            find_facts(self.route, request.quota[1], model).context = context
+        if not isinstance(max_tokens, int) or context is None:
+            return
+        prompt = failure.prompt_tokens if failure.prompt_tokens is not None else context
+        if max_tokens >= context or prompt < context:
+            failure.args = (
+                f"{failure} max_tokens={max_tokens:,} counts towards the context of {context:,} "
+                "tokens: lower it, or pass fit_max_tokens=True.",
+            )
 
     # Made once: httpx takes as long for headers as for the request.
 
@@ -159,6 +249,9 @@ class Connection:
     def _advice(self) -> Mapping[int, str]:
         """What to check, by status: for this type of endpoint, and with what was sent."""
         advice = dict(self.route.endpoint_type.advice)
+        if type(self.auth) is Auth and self.route.endpoint_type is not OPENAI_SERVER:
+            # Azure's gateways answer 400 where the key is missing.
+            advice[400] = f"{self.auth.describe()} {advice.get(400, '')}".rstrip()
         for status in (401, 403):
             advice[status] = f"{self.auth.describe()} {advice[status]}"
         if self.route.guessed:
@@ -236,9 +329,10 @@ def _to_phi_error(problem: httpx.RequestError, *, receiving: bool) -> AzurePhi3E
         )
     if isinstance(problem, httpx.UnsupportedProtocol):
         return InvalidInputError(f"The request cannot be sent: {reason}.")
-    return ConnectionFailedError(
-        f"Connection failed: {reason}. Check the endpoint's host name, the network and any proxy."
-    )
+    advice = "Check the endpoint's host name, the network and any proxy."
+    if "WRONG_VERSION_NUMBER" in reason or "record layer failure" in reason:
+        advice = "The server there does not use TLS: does its address begin with http://?"
+    return ConnectionFailedError(f"Connection failed: {reason}. {advice}")
 
 
 def _strip_auth(problem: httpx.RequestError) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-# Azure's code, GitHub Models', llama.cpp's.
+# Azure's codes, and llama.cpp's.
 CODES = frozenset({"context_length_exceeded", "tokens_limit_reached", "exceed_context_size_error"})
 
 # vLLM, SGLang, TGI, llama.cpp and llama-cpp-python, Ollama, LM Studio, LiteLLM, GPT4All, TabbyAPI,

@@ -26,6 +26,7 @@ from langchain_azure_phi3._http.client import (
 from langchain_azure_phi3._http.connection import RECEIVING, SENDING, Connection, HttpRequest
 from langchain_azure_phi3._http.error_mapping import parse_completion
 from langchain_azure_phi3._http.json_body import MAX_BODY_BYTES
+from langchain_azure_phi3._http.quota import Demand
 from langchain_azure_phi3._http.retry_state import RetryState
 from langchain_azure_phi3._http.stream_decoder import StreamDecoder
 from langchain_azure_phi3._types import Json, ResponseInfo
@@ -86,6 +87,14 @@ class Endpoint:
         """
         return self._read_json(self._connection.info_request(model, headers))
 
+    def get_json(self, url: str) -> JsonResponse:
+        """The JSON at another URL of the server.
+
+        Raises:
+            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+        """
+        return self._read_json(self._connection.get_request(url, {}))
+
     def stream(self, payload: Json, headers: Mapping[str, str]) -> "Stream":
         """A streamed response, to be iterated and closed."""
         return Stream(self, self._connection.chat_request(payload, headers))
@@ -127,18 +136,43 @@ class Endpoint:
             if (delay := state.delay()) is not None:
                 _log_delay(delay, state)
                 time.sleep(delay)
-            if request.demand is not None:
-                state.reservation = request.demand.reserve()
             try:
-                response = self._send_once(client, request, state.url)
+                if request.demand is None:
+                    response = self._send_once(client, request, state.url)
+                else:
+                    response = self._send_reserved(client, request, request.demand, state)
             except AzurePhi3Error as failure:
-                if state.reservation is not None:
-                    state.reservation.cancel(failure)
-                if state.record_failure(failure):
+                listing = self._connection.models_request(request, failure)
+                if listing is not None:
+                    request = self._with_listed_model(client, request, failure, listing)
+                elif state.record_failure(failure):
+                    self._connection.explain_overflow(request, failure)
                     raise
             else:
                 state.record_success()
                 return response
+
+    def _send_reserved(
+        self, client: Client, request: HttpRequest, demand: Demand, state: RetryState
+    ) -> tuple[httpx.Response, ResponseInfo]:
+        """One attempt, when the quota has room for it."""
+        state.reservation = demand.reserve()
+        try:
+            return self._send_once(client, request, state.url)
+        except AzurePhi3Error as failure:
+            state.reservation.cancel(failure)
+            raise
+
+    def _with_listed_model(
+        self, client: Client, request: HttpRequest, failure: AzurePhi3Error, listing: HttpRequest
+    ) -> HttpRequest:
+        """The request for the only model of a server, or the failure with the names of all."""
+        try:
+            response, info = self._send_once(client, listing, listing.quota[0])
+            body = parse_completion(self._read_body(response, info), info)
+        except AzurePhi3Error:
+            raise failure from None
+        return self._connection.with_listed_model(request, failure, body)
 
     def _send_once(
         self, client: Client, request: HttpRequest, url: str
@@ -146,7 +180,7 @@ class Endpoint:
         connection = self._connection
         auth, claims = connection.auth, None
         with SENDING:
-            signed = client.build_request(url=url, **request.parts)
+            signed = client.build_request(**request.build_args(url))
             while True:
                 auth.sign(signed, claims)
                 response = client.send(signed, auth=_NO_AUTH, stream=True, follow_redirects=False)
@@ -252,6 +286,14 @@ class AsyncEndpoint:
         """
         return await self._read_json(self._connection.info_request(model, headers))
 
+    async def get_json(self, url: str) -> JsonResponse:
+        """The JSON at another URL of the server.
+
+        Raises:
+            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+        """
+        return await self._read_json(self._connection.get_request(url, {}))
+
     def stream(self, payload: Json, headers: Mapping[str, str]) -> "AsyncStream":
         """A streamed response, to be iterated and closed."""
         return AsyncStream(self, self._connection.chat_request(payload, headers))
@@ -293,18 +335,47 @@ class AsyncEndpoint:
             if (delay := state.delay()) is not None:
                 _log_delay(delay, state)
                 await asyncio.sleep(delay)
-            if request.demand is not None:
-                state.reservation = await request.demand.areserve()
             try:
-                response = await self._send_once(client, request, state.url)
+                if request.demand is None:
+                    response = await self._send_once(client, request, state.url)
+                else:
+                    response = await self._send_reserved(client, request, request.demand, state)
             except AzurePhi3Error as failure:
-                if state.reservation is not None:
-                    await state.reservation.acancel(failure)
-                if state.record_failure(failure):
+                listing = self._connection.models_request(request, failure)
+                if listing is not None:
+                    request = await self._with_listed_model(client, request, failure, listing)
+                elif state.record_failure(failure):
+                    self._connection.explain_overflow(request, failure)
                     raise
             else:
                 state.record_success()
                 return response
+
+    async def _send_reserved(
+        self, client: AsyncClient, request: HttpRequest, demand: Demand, state: RetryState
+    ) -> tuple[httpx.Response, ResponseInfo]:
+        """One attempt, when the quota has room for it."""
+        state.reservation = await demand.areserve()
+        try:
+            return await self._send_once(client, request, state.url)
+        except AzurePhi3Error as failure:
+            await state.reservation.acancel(failure)
+            raise
+
+    async def _with_listed_model(
+        self,
+        client: AsyncClient,
+        request: HttpRequest,
+        failure: AzurePhi3Error,
+        listing: HttpRequest,
+    ) -> HttpRequest:
+        """The request for the only model of a server, or the failure with the names of all."""
+        try:
+            response, info = await self._send_once(client, listing, listing.quota[0])
+            body = parse_completion(await self._read_body(response, info), info)
+        except AzurePhi3Error:
+            raise failure from None
+        return self._connection.with_listed_model(request, failure, body)
 
     async def _send_once(
         self, client: AsyncClient, request: HttpRequest, url: str
@@ -312,7 +383,7 @@ class AsyncEndpoint:
         connection = self._connection
         auth, claims = connection.auth, None
         with SENDING:
-            signed = client.build_request(url=url, **request.parts)
+            signed = client.build_request(**request.build_args(url))
             while True:
                 await auth.sign_async(signed, claims)
                 response = await client.send(

@@ -1,7 +1,7 @@
 """What each type of endpoint accepts, as a table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 # The only value in the TypeSpec of the Azure AI Model Inference API, and the default of its SDK.
@@ -16,20 +16,19 @@ Api = Literal[
     "foundry",
     "openai-v1",
     "azure-openai",
-    "github",
     "openai-server",
+    "foundry-local",
 ]
 
 ML_SCOPE = "https://ml.azure.com/.default"
-_COGNITIVE_SCOPE = "https://cognitiveservices.azure.com/.default"
+COGNITIVE_SCOPE = "https://cognitiveservices.azure.com/.default"
+AI_SCOPE = "https://ai.azure.com/.default"  # of Foundry's projects
 
 # Parameters that OpenAI's own API has and the Model Inference API's schema lacks.
 _OPENAI_PARAMETERS = frozenset(
     {"logprobs", "top_logprobs", "logit_bias", "n", "user", "stream_options"}
     | {"max_completion_tokens", "parallel_tool_calls", "reasoning_effort", "metadata", "store"}
 )
-
-_BOTH_HEADERS = ("authorization", "api-key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +46,10 @@ class EndpointType:
         tools: Whether the API takes tools for any model at all.
         has_legacy_v1: Whether some servers of this type have completions under `/v1` only.
         converts_system_messages: Whether the service turns system messages into user messages.
+        lists_models: Whether `/v1/models` lists what requests can name. Azure lists its catalog.
+        retires_models: Whether Azure serves the models here, and retires them.
         scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
         entra_unsupported_reason: Why it takes no Entra ID tokens, where a document says so.
-        key_headers: The headers that carry a key.
         advice: What to check, by status.
     """
 
@@ -62,9 +62,10 @@ class EndpointType:
     tools: bool = True
     has_legacy_v1: bool = False
     converts_system_messages: bool = False
+    lists_models: bool = False
+    retires_models: bool = False
     scope: str | None = None
     entra_unsupported_reason: str = ""
-    key_headers: tuple[str, ...] = _BOTH_HEADERS
     advice: Mapping[int, str] = field(default_factory=dict)
 
 
@@ -75,6 +76,7 @@ SERVERLESS = EndpointType(
     "serverless API",
     api_version=INFERENCE_VERSION,
     has_legacy_v1=True,
+    retires_models=True,
     converts_system_messages=True,  # says Azure's how-to of 2024-07-23
     entra_unsupported_reason="Azure's how-to of 2024-07-23 says: serverless API endpoints do not "
     "support Entra ID, only keys. If this is managed compute, say api='managed'.",
@@ -100,50 +102,43 @@ MANAGED = EndpointType(
 )
 FOUNDRY = EndpointType(
     "Foundry /models route",
+    retires_models=True,
     model="required",
     api_version=INFERENCE_VERSION,
     info_version="2025-04-01",  # the specification's example; other versions show none
-    scope=_COGNITIVE_SCOPE,
+    scope=COGNITIVE_SCOPE,
     advice={
-        401: f"{_KEY_ADVICE} With Entra ID the audience is https://cognitiveservices.azure.com.",
+        401: f"{_KEY_ADVICE} With Entra ID the audience is https://cognitiveservices.azure.com, or "
+        "https://ai.azure.com for the URL of a project.",
         403: "Check for the role Cognitive Services User (a new role takes minutes to work), "
         "for key authentication being disabled, and for network rules.",
-        404: f"Check that `model` is the name of a deployment. {_RETIRED}",
+        404: f"Check that `model` is the name of a deployment. {_RETIRED} Azure announced the end "
+        "of this route for 2026-08-26: its successor ends in /openai/v1.",
     },
 )
 OPENAI_V1 = EndpointType(
     "OpenAI v1 route",
+    retires_models=True,
     model="required",
     has_info_route=False,
     extra_parameters=_OPENAI_PARAMETERS,
-    scope=_COGNITIVE_SCOPE,
+    scope=COGNITIVE_SCOPE,
     advice={**FOUNDRY.advice, 404: "Check that `model` is the name of a deployment."},
 )
 AZURE_OPENAI = EndpointType(
     "Azure OpenAI deployment",
+    retires_models=True,
     model="optional",
     api_version="2024-06-01",
     has_info_route=False,
     extra_parameters=_OPENAI_PARAMETERS,
-    scope=_COGNITIVE_SCOPE,
+    scope=COGNITIVE_SCOPE,
     advice={**FOUNDRY.advice, 404: "Check the deployment's name in the endpoint."},
-)
-GITHUB = EndpointType(
-    "GitHub Models",
-    model="required",
-    has_info_route=False,
-    entra_unsupported_reason="GitHub Models takes GitHub's tokens, as a key.",
-    key_headers=("authorization",),
-    advice={
-        401: "GitHub Models takes a personal access token with the permission models: read.",
-        403: "Check that the token has the permission models: read, and that the organisation "
-        "allows the model.",
-        404: "Check `model`: it is publisher/name, such as microsoft/phi-4.",
-    },
 )
 OPENAI_SERVER = EndpointType(
     "OpenAI-compatible server",
     model="optional",
+    lists_models=True,
     has_info_route=False,
     extra_parameters=_OPENAI_PARAMETERS,
     advice={
@@ -152,9 +147,11 @@ OPENAI_SERVER = EndpointType(
         404: "Check that `model` is a name which the server lists under /v1/models.",
     },
 )
+FOUNDRY_LOCAL = replace(OPENAI_SERVER, name="Foundry Local")
 OTHER = EndpointType(
     "endpoint",
     model="optional",
+    lists_models=True,
     has_legacy_v1=True,
     advice={
         401: _KEY_ADVICE,
@@ -171,6 +168,6 @@ BY_API: Mapping[str, EndpointType] = {
     "foundry": FOUNDRY,
     "openai-v1": OPENAI_V1,
     "azure-openai": AZURE_OPENAI,
-    "github": GITHUB,
     "openai-server": OPENAI_SERVER,
+    "foundry-local": FOUNDRY_LOCAL,
 }

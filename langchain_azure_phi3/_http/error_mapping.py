@@ -48,7 +48,13 @@ _OVERFLOW_STATUSES = frozenset({400, 413, 422, 500})
 _WRAPPED_STATUS = "ms-azureml-model-error-statuscode"
 
 _FILTER_WORDS = "violates azure ai content safety"  # managed compute, which gives no code
+_MODALITY = re.compile(r"modality not supported", re.I)
+# Managed compute's sentence, vLLM's, and Ollama's.
+_NO_TOOLS = re.compile(
+    r"tools and tool_choice are not supported|enable-auto-tool-choice|does not support tools", re.I
+)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
+_ENDS = (".", "!", "?", ":", '"')
 _STATUS = re.compile(r"[1-5][0-9]{2}")
 _SHOWN = 500
 _HEAD = 10_000  # of a page, in which its title is looked for
@@ -71,7 +77,7 @@ def map_error_response(
     status = _unwrap_status(info, details)
     code = details.code or info.headers.get("x-ms-error-code")
     error = _error_class(status, details)(
-        _format_message(status, code, details.message, advice.get(status)),
+        _format_message(status, code, details.message, _advice(status, details, advice)),
         status_code=status,
         code=code,
         request_id=info.request_id,
@@ -226,11 +232,21 @@ def _is_overflow(details: ErrorDetails) -> bool:
     return any(context_overflow.is_overflow(code, details.message) for code in codes)
 
 
+def _advice(status: int, details: ErrorDetails, advice: Mapping[int, str]) -> str | None:
+    if _MODALITY.search(details.message):
+        return "Use a model that accepts it, such as Phi-4-multimodal-instruct."
+    if _NO_TOOLS.search(details.message):
+        return "Leave tool_calling at 'auto' or set 'prompted': tools then go into the prompt."
+    return advice.get(status)
+
+
 def _error_class(status: int, details: ErrorDetails) -> type[AzurePhi3Error]:
     if status in _OVERFLOW_STATUSES and _is_overflow(details):
         return ContextLengthError
     if status == 400 and (details.code in FILTER_CODES or _FILTER_WORDS in details.message):
         return ContentFilterError
+    if status == 404 and _MODALITY.search(details.message):
+        return BadRequestError  # the route exists, and so does the model
     if status in _BY_STATUS:
         return _BY_STATUS[status]
     if 300 <= status < 400:
@@ -254,7 +270,9 @@ def _format_message(status: int | None, code: str | None, message: str, advice: 
     head = " ".join(parts)
     reason = _truncate(_without_status(message, parts)) or "The server gave no reason."
     text = f"{head}: {reason}" if head else reason
-    return f"{text} {advice}" if advice else text
+    if not advice:
+        return text
+    return f"{text if text.endswith(_ENDS) else f'{text}.'} {advice}"
 
 
 def _without_status(message: str, known: Iterable[str]) -> str:

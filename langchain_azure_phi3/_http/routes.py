@@ -9,10 +9,12 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 import httpx
 
 from langchain_azure_phi3._http.endpoint_types import (
+    AI_SCOPE,
     AZURE_OPENAI,
     BY_API,
     FOUNDRY,
-    GITHUB,
+    FOUNDRY_LOCAL,
+    INFERENCE_VERSION,
     MANAGED,
     ML_SCOPE,
     OPENAI_SERVER,
@@ -35,18 +37,21 @@ _PASTED = (
     "/score",
 )
 
+_FOUNDRY_HOST = ".services.ai.azure.com"
+
 # Host suffix, type, and token scope where it is not the type's own. Azure's how-tos of July and
 # August 2024 write managed compute as .inference.ai.azure.com too.
 _BY_HOST: tuple[tuple[str, EndpointType, str | None], ...] = (
     (".inference.ml.azure.com", MANAGED, MANAGED.scope),
-    ("models.inference.ai.azure.com", GITHUB, None),
     (".models.ai.azure.com", SERVERLESS, None),
     (".inference.ai.azure.com", SERVERLESS, ML_SCOPE),
-    (".services.ai.azure.com", FOUNDRY, FOUNDRY.scope),
+    (_FOUNDRY_HOST, OPENAI_V1, OPENAI_V1.scope),
     (".openai.azure.com", OPENAI_V1, OPENAI_V1.scope),
     (".cognitiveservices.azure.com", OPENAI_V1, OPENAI_V1.scope),
-    ("models.github.ai", GITHUB, None),
 )
+
+# Retired on 2026-07-30, the inference API included (gptel#1503, llm-github-models#53).
+_GITHUB_MODELS = frozenset({"models.github.ai", "models.inference.ai.azure.com"})
 
 # Python's resolver fails on other lengths with a UnicodeError (RFC 1035, 2.3.4). Underscores are
 # common. Of other ASCII characters, parsers of URLs disagree where they end the name; `<name>` is a
@@ -54,6 +59,9 @@ _BY_HOST: tuple[tuple[str, EndpointType, str | None], ...] = (
 _LABEL = re.compile(r"(?:[A-Za-z0-9_-]|[^\x00-\x7f\s]){1,63}|<[a-z-]+>")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+# Where people copy the address of a page instead of the endpoint's.
+_WEBSITES = frozenset({"ai.azure.com", "ml.azure.com", "portal.azure.com", "oai.azure.com"})
 
 _BY_PATH = (
     ("/openai/v1", OPENAI_V1),
@@ -66,8 +74,11 @@ _DEFAULT_PATHS = {
     FOUNDRY.name: "/models",
     OPENAI_V1.name: "/openai/v1",
     OPENAI_SERVER.name: "/v1",
+    FOUNDRY_LOCAL.name: "/v1",
 }
 _PROJECTS = "/api/projects/"
+_DATED = re.compile(r"\d{4}-")  # an API version of the /models route, not of /openai/v1
+_OLDER_ROUTE_HEADERS = (("extra-parameters", "pass-through"),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +90,10 @@ class Route:
         base: The endpoint without query and known suffixes: fit for traces and cache keys.
         chat_url: Where completions are requested.
         info_url: Where the model tells its name.
+        models_url: Where the server lists its models; `None` where it does not.
         loopback: Whether the host is this machine.
         alternate_url: Where else completions may be: servers of one type differ by age.
+        alternate_headers: Headers that requests need there, unless they have others.
         scope: The Entra ID scope of its tokens; `None` where none may be sent unasked.
         guessed: Whether the type follows from the URL alone.
         query: What follows the URLs' question mark: a gateway's may hold a key.
@@ -91,7 +104,9 @@ class Route:
     chat_url: str
     info_url: str
     loopback: bool
+    models_url: str | None = None
     alternate_url: str | None = None
+    alternate_headers: tuple[tuple[str, str], ...] = ()
     scope: str | None = None
     guessed: bool = True
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
@@ -107,17 +122,30 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
         api: How the endpoint speaks; `"auto"`: as its URL suggests.
 
     Raises:
-        InvalidInputError: It is no http or https URL, or holds a user name and password.
+        InvalidInputError: It is no http or https URL, holds a user name and password, or is a URL
+            of GitHub Models.
     """
     url = _parse(endpoint)
     host = _reachable(url.hostname or "")
+    if host.lower() in _GITHUB_MODELS:
+        raise InvalidInputError(
+            f"GitHub Models was retired on 2026-07-30, and {host} with it. Deploy the model in "
+            "Foundry, or run it on a server of your own, such as Ollama, vLLM or Foundry Local."
+        )
     endpoint_type, path, scope = _find_type(host, _base_path(url.path), api)
     loopback = is_loopback(host)
     netloc = f"[{host}]" if ":" in host else host
-    base = f"{url.scheme}://{netloc}{f':{url.port}' if url.port else ''}{path}"
+    origin = f"{url.scheme}://{netloc}{f':{url.port}' if url.port else ''}"
+    base = origin + path
     query = parse_qsl(url.query, keep_blank_values=True)
     default = None if api == "score" else endpoint_type.api_version
     version = api_version or dict(query).get("api-version") or default
+    older = None
+    if api == "auto" and endpoint_type is OPENAI_V1 and "/openai/v1" not in url.path.lower():
+        # A host alone: its versions are those of the route that it meant before.
+        older = _older_foundry_url(origin, host, query, version)
+        version = None if _DATED.match(version or "") else version
+        query = [pair for pair in query if pair[0] != "api-version"]
     if version is not None:
         query = _with_version(query, version)
     tail = f"?{urlencode(query)}" if query else ""
@@ -131,11 +159,23 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
         chat_url=f"{root}/score{tail}" if api == "score" else chat,
         info_url=f"{root}/info{tail}",
         loopback=loopback,
-        alternate_url=None if api == "score" else alternate,
+        models_url=_models_url(endpoint_type, base, tail),
+        alternate_url=older or (None if api == "score" else alternate),
+        alternate_headers=() if older is None else _OLDER_ROUTE_HEADERS,
         scope=endpoint_type.scope if loopback or endpoint_type.scope is None else scope,
         guessed=api == "auto",
         query=tuple(query),
     )
+
+
+def _older_foundry_url(
+    origin: str, host: str, query: list[tuple[str, str]], version: str | None
+) -> str | None:
+    """Foundry's /models route, on resources that have no other yet."""
+    if not host.endswith(_FOUNDRY_HOST):
+        return None
+    query = _with_version(query, version or INFERENCE_VERSION)
+    return f"{origin}/models/chat/completions?{urlencode(query)}"
 
 
 def _with_version(query: list[tuple[str, str]], version: str) -> list[tuple[str, str]]:
@@ -224,7 +264,22 @@ def _parse(endpoint: str) -> SplitResult:
         )
     if url.username is not None:
         raise InvalidInputError("Pass the key as `credential`, not inside the endpoint.")
+    _check_host(host, is_alone=host == endpoint.strip().lower())
     return url
+
+
+def _check_host(host: str, *, is_alone: bool) -> None:
+    """Refuse what people paste instead of an endpoint's URL."""
+    if host in _WEBSITES:
+        raise InvalidInputError(
+            f"{host} is a website, not an endpoint. Copy the endpoint's URL that the page of your "
+            "deployment shows."
+        )
+    if is_alone and "." not in host and not is_loopback(host):
+        raise InvalidInputError(
+            f"The endpoint {host} is a name, not a URL. Pass the URL of the deployment, such as "
+            "https://<name>.<region>.models.ai.azure.com."
+        )
 
 
 def _base_path(path: str) -> str:
@@ -248,26 +303,33 @@ def _find_type(host: str, path: str, api: Api) -> tuple[EndpointType, str, str |
         (None, None),
     )
     if api != "auto":
-        return BY_API[api], _complete_path(BY_API[api], host, path), scope
-    if endpoint_type in (FOUNDRY, OPENAI_V1) and path.lower() == "/openai":
+        return BY_API[api], _complete_path(BY_API[api], path), scope
+    if endpoint_type is OPENAI_V1 and path.lower() == "/openai":
         path += "/v1"
     lowered = path.lower()
     if "/openai/deployments/" in lowered:
         return AZURE_OPENAI, path, scope
     if lowered.endswith("/openai/v1"):
-        return OPENAI_V1, path, scope
+        is_project = endpoint_type is OPENAI_V1 and lowered.startswith(_PROJECTS)
+        return OPENAI_V1, path, AI_SCOPE if is_project else scope
+    if endpoint_type is OPENAI_V1 and lowered.endswith("/models"):
+        return FOUNDRY, _complete_path(FOUNDRY, path), scope
     if endpoint_type is None:
         endpoint_type = next((found for end, found in _BY_PATH if lowered.endswith(end)), OTHER)
-    return endpoint_type, _complete_path(endpoint_type, host, path), scope
+    return endpoint_type, _complete_path(endpoint_type, path), scope
 
 
-def _complete_path(endpoint_type: EndpointType, host: str, path: str) -> str:
+def _complete_path(endpoint_type: EndpointType, path: str) -> str:
     """The path, or the default of this type where there is none."""
-    if endpoint_type is FOUNDRY and path.lower().startswith(_PROJECTS):
-        return "/models"
-    if endpoint_type is GITHUB and host == "models.github.ai":
-        return path or "/inference"
+    if endpoint_type in (FOUNDRY, OPENAI_V1) and path.lower().startswith(_PROJECTS):
+        path = ""
     return path or _DEFAULT_PATHS.get(endpoint_type.name, "")
+
+
+def _models_url(endpoint_type: EndpointType, base: str, tail: str) -> str | None:
+    if not endpoint_type.lists_models:
+        return None
+    return f"{base if base.endswith('/v1') else f'{base}/v1'}/models{tail}"
 
 
 def _alternate_url(endpoint_type: EndpointType, base: str, tail: str) -> str | None:

@@ -34,7 +34,6 @@ _REQUEST_IDS = (
     "apim-request-id",
     "x-ms-request-id",
     "x-request-id",
-    "x-github-request-id",
     "azureml-model-session",
     "x-ms-client-request-id",
 )

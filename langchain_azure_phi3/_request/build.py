@@ -16,7 +16,7 @@ from langchain_azure_phi3._tools.control_tokens import (
 )
 from langchain_azure_phi3._tools.tool_choice import OutputSpec, parse_output_spec
 from langchain_azure_phi3._tools.tool_prompt import output_instructions
-from langchain_azure_phi3._types import Json
+from langchain_azure_phi3._types import DeploymentFacts, Json
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.models import PhiModel, find_model
 from langchain_azure_phi3.tokens import TokenCounter
@@ -64,18 +64,25 @@ class EndpointFeatures:
     is_score_route: bool = False
 
 
+def _no_facts(_model: str | None) -> DeploymentFacts:
+    return DeploymentFacts()
+
+
 @dataclass(frozen=True, slots=True)
 class RequestSettings:
     """The settings of a model that shape its requests; the fields are the constructor's.
 
     Attributes:
         endpoint: What the endpoint accepts.
+        find_facts: What the server reported about a deployment, by `model`.
         parameters: The model's own sampling parameters, those that are set.
         resize_image: Applied to each image part, if given.
     """
 
     endpoint: EndpointFeatures = field(default_factory=EndpointFeatures)
+    find_facts: Callable[[str | None], DeploymentFacts] = _no_facts
     model: str | None = None
+    base_model: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     stop: Sequence[str] | None = None
     response_format: Json | None = None
@@ -91,13 +98,29 @@ class RequestSettings:
     on_content_filter: OnContentFilter = "raise"
     resize_image: Callable[[Json], Json] | None = None
 
-    def uses_native_tools(self, name: str | None, model: PhiModel | None) -> bool:
-        """Whether tools and formats go on the wire; auto: for no Phi, since none is known to."""
+    def find_phi(self, name: str | None) -> PhiModel | None:
+        """The Phi that a name stands for; `None` for an unknown one."""
+        known = self.base_model if self.base_model is not None and name == self.model else name
+        return find_model(known) or find_model(self.find_facts(name).model)
+
+    def uses_native_tools(self, model: PhiModel | None) -> bool:
+        """Whether tools and formats go on the wire; auto: only where a Phi is known to take them.
+
+        An unknown name is that of a deployment of some Phi.
+        """
         if self.tool_calling != "auto":
             return self.tool_calling == "native"
-        if not self.endpoint.has_tools:
+        if model is None or not self.endpoint.has_tools:
             return False
-        return name is not None if model is None else model.native_tools
+        return model.native_tools or self.endpoint.name in model.native_tools_on
+
+    def uses_native_schemas(self, model: PhiModel | None) -> bool:
+        """Whether `with_structured_output` sends the schema on the wire instead of in the prompt.
+
+        Not where only tools are known to be native: a small model has to see the schema.
+        """
+        takes_all = self.tool_calling == "native" or (model is not None and model.native_tools)
+        return takes_all and self.uses_native_tools(model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +131,13 @@ class ChatRequest:
         payload: The chat completion's JSON, before a route's own form.
         headers: The headers that follow from the payload.
         model: The name of the model or deployment, if there is one.
-        phi: The Phi that it is; `None` for an unknown model.
+        phi: The Phi that it is; `None` for an unknown one.
+        facts: What the server reported about the deployment; filled in from responses.
         max_prompt_tokens: A bound that the prompt's tokens do not exceed by the lowest estimate;
             `None` where they have to be counted.
-        output: The tools and the format that are requested by prompt; `None` where they go on the
-            wire, or where there are none.
+        output: The tools and the format that the response's text is parsed for: those requested by
+            prompt, and tools on the wire; `None` without any.
+        has_native_output: Whether they go on the wire, where nothing is corrected.
         max_corrections: How often a missing call or object is requested again.
         on_content_filter: Whether a filtered completion raises or is returned.
         is_score_route: Whether request and response have the form of the `/score` route.
@@ -122,8 +147,10 @@ class ChatRequest:
     headers: Mapping[str, str]
     model: str | None = None
     phi: PhiModel | None = None
+    facts: DeploymentFacts = field(default_factory=DeploymentFacts)
     max_prompt_tokens: int | None = None
     output: OutputSpec | None = None
+    has_native_output: bool = False
     max_corrections: int = 0
     on_content_filter: OnContentFilter = "raise"
     is_score_route: bool = False
@@ -164,8 +191,8 @@ def build_request(
     """
     arguments = validate_call(call) if call else {}
     name = arguments.get("model") or settings.model
-    model = find_model(name)
-    is_native = settings.uses_native_tools(name, model)
+    model = settings.find_phi(name)
+    is_native = settings.uses_native_tools(model)
     output = _output_spec(settings, arguments, name, is_native=is_native)
     conversation = to_wire_messages(
         messages, _conversation_options(settings, model, output, is_native=is_native)
@@ -193,9 +220,11 @@ def build_request(
         ),
         model=name,
         phi=model,
+        facts=settings.find_facts(name),
         max_prompt_tokens=None if "tools" in payload else conversation.max_tokens,
-        output=None if is_native or output is _NO_OUTPUT_SPEC else output,
+        output=None if output is _NO_OUTPUT_SPEC else _parsed_output(output, is_native=is_native),
         max_corrections=settings.max_corrections if corrections is None else corrections,
+        has_native_output=is_native,
         on_content_filter=settings.on_content_filter,
         is_score_route=settings.endpoint.is_score_route,
     )
@@ -207,12 +236,14 @@ def fit_to_context(request: ChatRequest, settings: RequestSettings) -> ChatReque
     Raises:
         ContextLengthError: The prompt cannot fit into the model's context.
     """
-    phi, tokens = request.phi, request.max_prompt_tokens
-    if phi is None:
+    context, tokens = request.facts.context, request.max_prompt_tokens
+    if context is None and request.phi is not None:
+        context = request.phi.context
+    if context is None:
         return request
-    if tokens is not None and tokens < phi.context and not settings.fit_max_tokens:
+    if tokens is not None and tokens < context and not settings.fit_max_tokens:
         return request
-    counter = TokenCounter(phi, settings.tokenizer)
+    counter = TokenCounter(request.phi, settings.tokenizer, context)
     payload = counter.fit_max_tokens(request.payload, lower=settings.fit_max_tokens)
     return replace(request, payload=payload)
 
@@ -237,6 +268,17 @@ def _output_spec(
             "model_extras={'response_format': ...}."
         )
     return output
+
+
+def _parsed_output(output: OutputSpec, *, is_native: bool) -> OutputSpec | None:
+    """What to look for in the response's text.
+
+    Servers that take tools on the wire leave calls in the text all the same: Foundry Local in
+    streams and with `tool_choice="auto"` (foundry-local#874), vLLM where its parser misses them.
+    """
+    if not is_native:
+        return output
+    return replace(output, response_format=None) if output.tools else None
 
 
 def _native_fields(settings: RequestSettings, output: OutputSpec) -> Json:

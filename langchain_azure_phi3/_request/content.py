@@ -149,10 +149,22 @@ def unsupported_block(block: str | dict[Any, Any]) -> InvalidInputError:
             f"A content block of type {name!r} has no place in this message: Phi models accept "
             "images and audio from the user. Put it into a HumanMessage, or into a ToolMessage."
         )
+    if name == "text":
+        return InvalidInputError("A content block of type 'text' has no text. Put it in 'text'.")
+    if isinstance(block, dict) and _is_pdf(block):
+        return InvalidInputError(
+            "Phi models do not read PDF files. Send the text of the file, or its pages as images."
+        )
     return InvalidInputError(
         f"A content block of type {name!r} has no place in this message. "
         "Send its text as a block of type 'text', or leave it out."
     )
+
+
+def _is_pdf(block: dict[Any, Any]) -> bool:
+    source = block.get("source")
+    types = (block.get("mime_type"), source.get("media_type") if isinstance(source, dict) else None)
+    return "application/pdf" in types or block.get("type") == "document"
 
 
 def _block_parts(block: str | dict[Any, Any]) -> Iterator[Json]:

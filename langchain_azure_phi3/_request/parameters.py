@@ -1,5 +1,6 @@
 """The parameters of a call: their types and their validation."""
 
+import difflib
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -54,6 +55,7 @@ class CallParameters(TypedDict, total=False):
     extra_parameters: ExtraParameters | None
 
 
+_KNOWN = frozenset(CallParameters.__annotations__) | {"tool_choice"}
 _adapter = TypeAdapter(CallParameters)
 
 
@@ -63,12 +65,19 @@ def validate_call(call: Mapping[str, Any]) -> Json:
     `model_kwargs`, LangChain's name for `model_extras`, is accepted as well.
 
     Raises:
-        InvalidInputError: An argument has the wrong type.
+        InvalidInputError: An argument has the wrong type, or a misspelled name.
     """
     given = dict(call)
     if "model_kwargs" in given:
         extras = given.pop("model_kwargs")
         given.setdefault("model_extras", extras)
+    for name in given.keys() - _KNOWN:
+        # The server may have any parameter, but hardly one that differs by one letter.
+        if close := difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.92):
+            raise InvalidInputError(
+                f"Invalid arguments of the call: there is no {name}; did you mean {close[0]}? If "
+                "the server has this parameter, pass it in model_extras."
+            )
     try:
         return dict(_adapter.validate_python(given))
     except ValidationError as error:

@@ -22,6 +22,7 @@ from langchain_azure_phi3._response.wire_response import (
     parse_usage,
     reasoning_content,
     response_metadata,
+    server_timings,
     sorted_choices,
     str_or_none,
     tool_calls,
@@ -73,6 +74,8 @@ def parse_completion(body: Json, info: ResponseInfo, request: ChatRequest) -> Co
     if request.model is not None:
         metadata["model_name"] = request.model
     metadata |= response_metadata(body, info)
+    if "timings" in body or "total_duration" in body:
+        metadata |= server_timings(body)
     generations = []
     unmet, raw_text = None, ""
     for choice in choices:
@@ -97,12 +100,14 @@ def _parse_choice(
     truncated = is_truncated(choice.get("finish_reason"))
     valid: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
+    output = request.output
     if message.get("tool_calls"):
         valid, invalid = tool_calls(message, truncated=truncated)
-    if request.output is not None or request.parses_reasoning or "<" in text:
+        output = None if request.has_native_output else output
+    if output is not None or request.parses_reasoning or "<" in text:
         parsed, problem, raw = parse_text(
             text,
-            request.output,
+            output,
             parses_reasoning=request.parses_reasoning,
             truncated=truncated,
         )

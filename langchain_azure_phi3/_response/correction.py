@@ -14,6 +14,7 @@ from langchain_azure_phi3._response.wire_response import parse_usage, to_token_u
 from langchain_azure_phi3._tools import json_extraction, tool_prompt
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError
+from langchain_azure_phi3.models import find_model
 
 
 class CorrectionLoop:
@@ -33,7 +34,8 @@ class CorrectionLoop:
         self._request = request
         self.payload = request.wire_payload(request.payload)
         self._messages = request.payload["messages"]
-        self._remaining = request.max_corrections if request.output is not None else 0
+        corrects = request.output is not None and not request.has_native_output
+        self._remaining = request.max_corrections if corrects else 0
         self._usage: UsageMetadata | None = None  # of the attempts so far
         self._assembler: StreamAssembler  # of the stream that is open
         self._held: list[ChatGenerationChunk] = []
@@ -45,6 +47,8 @@ class CorrectionLoop:
             ContentFilterError: A choice was filtered and `on_content_filter` is `"raise"`.
             InvalidResponseError: There is no choice, or one without a message.
         """
+        if self._request.phi is None:
+            self._identify_model(body)
         try:
             completion = parse_completion(body, info, self._request)
         except AzurePhi3Error as error:
@@ -77,6 +81,8 @@ class CorrectionLoop:
 
         Chunks are held back while a correction could still take them back.
         """
+        if self._request.phi is None:
+            self._identify_model(body)
         chunks = self._assembler.feed(body, info)
         if self._remaining == 0:
             return chunks
@@ -101,6 +107,12 @@ class CorrectionLoop:
             return []
         self.needs_request = False
         return chunks
+
+    def _identify_model(self, body: Json) -> None:
+        """Remember which Phi answers, for later requests, where its name does not say it."""
+        facts, reported = self._request.facts, body.get("model")
+        if facts.model is None and isinstance(reported, str) and find_model(reported) is not None:
+            facts.model = reported
 
     def _start_correction(self, problem: str, raw_text: str) -> None:
         output = self._request.output

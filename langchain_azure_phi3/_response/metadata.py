@@ -3,7 +3,7 @@
 from typing import Any
 
 from langchain_azure_phi3._response.content_blocks import PROVIDER
-from langchain_azure_phi3._response.wire_response import response_metadata
+from langchain_azure_phi3._response.wire_response import response_metadata, server_timings
 from langchain_azure_phi3._types import Json, ResponseInfo
 
 _FIELDS = ("model", "id", "system_fingerprint", "prompt_filter_results", "prompt_annotations")
@@ -13,15 +13,21 @@ class ResponseMetadata:
     """Collects metadata from a stream and emits each key once.
 
     LangChain concatenates strings that several chunks repeat.
+
+    Attributes:
+        timings: How long the server worked; the last report is that of the complete response.
     """
 
     def __init__(self) -> None:
+        self.timings: Json = {}
         self._emitted: set[str] = set()
         self._pending: Json = {}
         self._last_fields: tuple[Any, ...] | None = None
 
     def add(self, body: Json, info: ResponseInfo) -> None:
         """Take in what a chunk of the wire states; nearly all repeat the same."""
+        if "timings" in body or "total_duration" in body:
+            self.timings = server_timings(body)
         fields = tuple(map(body.get, _FIELDS))
         if fields == self._last_fields:
             return

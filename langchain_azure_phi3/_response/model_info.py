@@ -1,10 +1,11 @@
-"""What a deployment reports about its model (`GET /info`)."""
+"""What a deployment reports about its model (`GET /info`, or `GET /v1/models`)."""
 
 from dataclasses import dataclass
 
+from langchain_azure_phi3._model_listing import ListedModel, parse_models
 from langchain_azure_phi3._response.wire_response import str_or_none
 from langchain_azure_phi3._types import Json, ResponseInfo
-from langchain_azure_phi3.errors import InvalidResponseError
+from langchain_azure_phi3.errors import InvalidInputError, InvalidResponseError, NotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,22 +13,36 @@ class ModelInfo:
     """What a deployment reports about its model (`GET /info`).
 
     Attributes:
-        model_name: The model, such as `"Phi-3-mini-4k-Instruct"`; its spelling varies by server.
+        model_name: The model, such as `"Phi-3-mini-4k-Instruct"`; its spelling varies by server. In
+            a list, what requests call it.
         model_type: Such as `"chat-completions"`; managed compute reports `"chat-completion"`.
         model_provider_name: Such as `"Microsoft"`; some servers leave it out.
+        base_model: In a list, the model behind a name of the server's own, as vLLM reports it.
+        context: In a list, tokens that prompt and answer share, as the server runs the model.
     """
 
     model_name: str
     model_type: str | None = None
     model_provider_name: str | None = None
+    base_model: str | None = None
+    context: int | None = None
 
 
-def parse_model_info(body: Json, info: ResponseInfo) -> ModelInfo:
-    """The typed form of a response of `/info`.
+def parse_model_info(body: Json, info: ResponseInfo, model: str | None = None) -> ModelInfo:
+    """The typed form of a response of `/info`, or of one entry of `/v1/models`.
+
+    Args:
+        body: The response.
+        info: Its status and headers.
+        model: The name to look for in a list; `None` for the only one.
 
     Raises:
+        InvalidInputError: The list has several models, and none is named.
+        NotFoundError: The list does not have the model.
         InvalidResponseError: The response names no model.
     """
+    if isinstance(body.get("data"), list):
+        return _listed_info(parse_models(body), info, model)
     name = str_or_none(body.get("model_name"))
     if name is None:
         raise InvalidResponseError(
@@ -39,3 +54,20 @@ def parse_model_info(body: Json, info: ResponseInfo) -> ModelInfo:
     return ModelInfo(
         name, str_or_none(body.get("model_type")), str_or_none(body.get("model_provider_name"))
     )
+
+
+def _listed_info(
+    listed: tuple[ListedModel, ...], info: ResponseInfo, model: str | None
+) -> ModelInfo:
+    names = ", ".join(entry.name for entry in listed) or "no model"
+    if model is None and len(listed) > 1:
+        raise InvalidInputError(f"The server lists several models: {names}. Pass model= with one.")
+    entry = next((entry for entry in listed if model in (None, entry.name)), None)
+    if entry is None:
+        raise NotFoundError(
+            f"The server does not list the model {model!r}. It lists: {names}.",
+            status_code=404,
+            request_id=info.request_id,
+        )
+    base = None if entry.base == entry.name else entry.base
+    return ModelInfo(entry.name, base_model=base, context=entry.context)

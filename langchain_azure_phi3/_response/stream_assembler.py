@@ -79,7 +79,7 @@ class StreamAssembler:
     @property
     def unmet_requirement(self) -> str | None:
         """After `finish`, what the response lacks of what was required."""
-        return self._parser.unmet_requirement
+        return None if self._calls.has_native else self._parser.unmet_requirement
 
     @property
     def raw_text(self) -> str:
@@ -174,7 +174,7 @@ class StreamAssembler:
 
     def _last_chunk(self, usage: UsageMetadata | None) -> ChatGenerationChunk:
         self._metadata.set_default("model_name", self._request.model)
-        metadata = self._metadata.take()
+        metadata = self._metadata.take() | self._metadata.timings
         metadata |= requirement_metadata(self._request, self.unmet_requirement, self._calls.errors)
         if usage is not None:
             metadata["token_usage"] = to_token_usage(usage)
@@ -219,9 +219,19 @@ class _StreamedCalls:
         self._prompted = 0
         self._native: dict[int | None, _NativeCall] = {}
 
+    @property
+    def has_native(self) -> bool:
+        """Whether there are native calls."""
+        return bool(self._native)
+
     def feed(self, pieces: list[ToolCallChunk]) -> list[ToolCallChunk]:
-        """The chunks that open new native calls, among pieces of native calls."""
-        opened = []
+        """The chunks that open new native calls, among pieces of native calls.
+
+        A server that repeats a text's calls as native ones makes them once.
+        """
+        opened: list[ToolCallChunk] = []
+        if self._prompted:
+            return opened
         for piece in pieces:
             index = piece["index"]
             if (call := self._native.get(index)) is None:

@@ -161,6 +161,17 @@ def choice_logprobs(choice: Json) -> Json:
     return {"logprobs": found} if isinstance(found, dict) else {}
 
 
+_DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_duration")
+
+
+def server_timings(body: Json) -> Json:
+    """How long the server worked: llama.cpp's `timings`, or Ollama's durations in nanoseconds."""
+    found = {key: body[key] for key in _DURATIONS if isinstance(body.get(key), int)}
+    if isinstance(body.get("timings"), dict):
+        found["timings"] = body["timings"]
+    return found
+
+
 def response_metadata(body: Json, info: ResponseInfo) -> Json:
     """What a response states about itself, without empty names (Azure's filter chunk has some)."""
     found = {

@@ -1,5 +1,6 @@
 """The tools and the format that one call requests."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,10 @@ _CHOICES: Mapping[Any, str] = {
     "none": NONE,
     False: NONE,
 }
+
+
+# Wider than OpenAI's names, which have neither "." nor "/": those of MCP servers have.
+_NAME = re.compile(r"[\w./:-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +114,7 @@ def parse_output_spec(
         InvalidInputError: `tool_choice` names an unknown tool, or requires one where there is none.
     """
     bound_tools = tuple(tools or ())
-    choice = parse_tool_choice(tool_choice, [_function_name(tool) for tool in bound_tools])
+    choice = parse_tool_choice(tool_choice, check_tools(bound_tools))
     return OutputSpec(
         tools=() if choice == NONE else bound_tools,
         choice=AUTO if choice == NONE else choice,
@@ -126,10 +131,29 @@ def _function_name(tool: Json) -> str:
             f"Unsupported tool type {tool.get('type')!r}. Bind functions, pydantic models, "
             "BaseTools or JSON schemas."
         )
+    if not _NAME.fullmatch(name):
+        raise InvalidInputError(
+            f"A tool cannot be named {name!r}. Use letters, digits, '_', '-', '.' and '/'; to name "
+            "a function, decorate it: @tool('get_weather')."
+        )
     for key, type_ in (("description", str), ("parameters", dict)):
         if not isinstance(function.get(key), type_ | None):
             raise InvalidInputError(f"The {key} of the tool {name!r} must be a {type_.__name__}.")
+    parameters = function.get("parameters")
+    if isinstance(parameters, dict) and parameters.get("type", "object") != "object":
+        raise InvalidInputError(
+            f"The parameters of the tool {name!r} must be an object, not {parameters['type']!r}."
+        )
     return name
+
+
+def check_tools(tools: Sequence[Json]) -> list[str]:
+    """The names of tools in the form of the API.
+
+    Raises:
+        InvalidInputError: One is not a tool that Phi models can call.
+    """
+    return [_function_name(tool) for tool in tools]
 
 
 def parse_tool_choice(tool_choice: Any, names: Sequence[str]) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from langchain_azure_phi3.emulator.emulator import Emulator
     from langchain_azure_phi3.emulator.faults import Fault
     from langchain_azure_phi3.emulator.models import MODELS, Model
+    from langchain_azure_phi3.emulator.quota import QuotaPeriod
     from langchain_azure_phi3.emulator.wire import Headers, Request
 
 __all__ = [
@@ -30,25 +31,13 @@ __all__ = [
     "Message",
     "Model",
     "Prompt",
+    "QuotaPeriod",
     "Request",
     "Responder",
 ]
 
-# The module of each name that is not in `conversation`.
-_MODULES = {
-    "MODELS": "models",
-    "Emulator": "emulator",
-    "Fault": "faults",
-    "Headers": "wire",
-    "Model": "models",
-    "Request": "wire",
-}
-_RENAMED = {
-    "Persona": "Responder",
-    "Picture": "Image",
-    "Spoken": "Generation",
-    "Turn": "Message",
-}
+_MODULES = ("conversation", "models", "wire", "emulator")
+_RENAMED = {"Persona": "Responder", "Picture": "Image", "Spoken": "Generation", "Turn": "Message"}
 
 if not TYPE_CHECKING:  # so that type checkers know these names only
 
@@ -61,8 +50,8 @@ if not TYPE_CHECKING:  # so that type checkers know these names only
             return getattr(import_module(__name__), new)
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        module = import_module(f"{__name__}.{_MODULES.get(name, 'conversation')}")
-        globals()[name] = getattr(module, name)
+        modules = (import_module(f"{__name__}.{module}") for module in _MODULES)
+        globals()[name] = next(getattr(m, name) for m in modules if hasattr(m, name))
         return globals()[name]
 
     def __dir__() -> list[str]:

@@ -11,17 +11,12 @@ _ERRORS: Mapping[AuthMode, tuple[str, str, str]] = {
     "serverless": ("wrong_key", "missing_authorization", "only_api_key"),
     "managed": ("wrong_key", "wrong_key", "wrong_key"),
     "foundry": ("wrong_audience", "wrong_audience", "wrong_audience"),
-    "github": ("bad_credentials", "bad_credentials", "bad_credentials"),
     "server": ("unauthorized", "unauthorized", "unauthorized"),
 }
 
 
 def authenticate(request: Request, mode: AuthMode, key: str) -> None:
-    """Check the credential of a request.
-
-    Raises:
-        ApiError: The credential is missing or wrong.
-    """
+    """Raise an `ApiError` if the credential of a request is missing or wrong."""
     authorization = request.headers.get("authorization")
     api_key = request.headers.get("api-key")
     accepts_api_key = mode == "foundry"

@@ -1,11 +1,19 @@
 """The options of a deployment, with their allowed values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from langchain_azure_phi3.emulator.framing import FRAMINGS
-from langchain_azure_phi3.emulator.server_types import SERVER_TYPES, FilterErrorFormat, StreamUsage
+from langchain_azure_phi3.emulator.server_types import (
+    SERVER_TYPES,
+    ChatPath,
+    ConstraintMode,
+    ConstraintModes,
+    FilterErrorFormat,
+    ServerTypeName,
+    StreamUsage,
+)
 
 JsonMode = Literal["refuse", "flood"]
 ToolMode = Literal["refuse", "native"]
@@ -15,6 +23,7 @@ _ALLOWED: Mapping[str, frozenset[str]] = {
     "server_type": frozenset(SERVER_TYPES),
     "filter_error_format": frozenset(get_args(FilterErrorFormat)),
     "json_mode": frozenset(get_args(JsonMode)),
+    "constrained_decoding": frozenset(get_args(ConstraintMode)),
     "usage_in_streams": frozenset(get_args(StreamUsage)),
     "tools": frozenset(get_args(ToolMode)),
     "reasoning": frozenset(get_args(ReasoningPlace)),
@@ -29,14 +38,16 @@ class Behavior:
         ValueError: An unknown value. The message lists the allowed ones.
     """
 
-    server_type: str = "serverless"
+    server_type: ServerTypeName = "serverless"
     filter_error_format: FilterErrorFormat | None = None
     include_filter_results: bool = False
-    json_mode: JsonMode = "refuse"
+    json_mode: JsonMode | None = None
+    constrained_decoding: ConstraintMode | None = None
     usage_in_streams: StreamUsage | None = None
     framing: frozenset[str] = frozenset()
     tools: ToolMode = "refuse"
     reasoning: ReasoningPlace = "text"
+    max_body_bytes: int = 100_000_000
 
     def __post_init__(self) -> None:
         for name, allowed in _ALLOWED.items():
@@ -46,3 +57,12 @@ class Behavior:
         unknown = self.framing - FRAMINGS
         if len(unknown) > 0:
             raise ValueError(f"framing={sorted(unknown)} is unknown. Use {sorted(FRAMINGS)}.")
+
+    def adapt(self, path: ChatPath) -> ChatPath:
+        """Return the rules of a path with this behavior's constrained decoding."""
+        modes = path.constraints
+        if self.tools == "native":
+            modes = modes._replace(json_object="enforce", json_schema="enforce")
+        if self.constrained_decoding is not None:
+            modes = ConstraintModes(*[self.constrained_decoding] * len(modes))
+        return replace(path, constraints=modes)

@@ -1,14 +1,15 @@
 """Completions as JSON: complete, or as the chunks of a stream."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator.content_filter import prompt_filter_results
 from langchain_azure_phi3.emulator.conversation import Generation
-from langchain_azure_phi3.emulator.server_types import StreamUsage
+from langchain_azure_phi3.emulator.engine_reports import timings
+from langchain_azure_phi3.emulator.server_types import Engine, StreamUsage
 from langchain_azure_phi3.emulator.token_counts import split_pieces
 from langchain_azure_phi3.emulator.upstream_stream import StreamedChoice
 
@@ -120,13 +121,16 @@ class Completion:
     top_logprobs: int | None = None  # alternatives for each token; `None`: no log-probabilities
     has_prompt_filter_results: bool = False
     stream_usage: StreamUsage = "finish"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    engine: Engine | None = None
 
     def to_json(self) -> Json:
         """Return the body of a complete answer."""
         body = self._root("chat.completion")
         choices = [choice for choice in self.choices if isinstance(choice, Choice)]
         body["choices"] = [self._complete_choice(*item) for item in enumerate(choices)]
-        body["usage"] = self._usage(sum(choice.tokens for choice in choices))
+        tokens = sum(choice.tokens for choice in choices)
+        body |= {"usage": self._usage(tokens), **timings(self.engine, self.prompt_tokens, tokens)}
         if self.has_prompt_filter_results:
             body |= prompt_filter_results({})
         return body
@@ -141,11 +145,13 @@ class Completion:
         sent = 0
         for sent, (index, delta) in enumerate(self._interleaved_deltas(), start=1):
             yield self._chunk(index, delta, piece=delta.get("content"), tokens=sent)
-        for index, choice in enumerate(self.choices):
-            yield self._last_chunk(index, choice, self._completion_tokens(sent))
+        tokens = self._completion_tokens(sent)
+        last = [self._last_chunk(*choice, tokens) for choice in enumerate(self.choices)]
         if self.stream_usage == "separate":
             root = self._root("chat.completion.chunk")
-            yield root | {"choices": [], "usage": self._usage(self._completion_tokens(sent))}
+            last.append(root | {"choices": [], "usage": self._usage(tokens)})
+        last[-1] |= timings(self.engine, self.prompt_tokens, tokens)
+        yield from last
 
     def _completion_tokens(self, deltas: int) -> int:
         """Tokens of all choices: as the model reported, or one for each delta."""

@@ -13,15 +13,22 @@ from langchain_azure_phi3.emulator import content_filter, error_bodies, framing,
 from langchain_azure_phi3.emulator.authentication import authenticate
 from langchain_azure_phi3.emulator.behavior import Behavior
 from langchain_azure_phi3.emulator.completion import Choice, Completion, build_choice, filter_choice
+from langchain_azure_phi3.emulator.constraints import (
+    Constraint,
+    parse_constraint,
+    to_model_fields,
+)
 from langchain_azure_phi3.emulator.conversation import Generation, Prompt, Responder
+from langchain_azure_phi3.emulator.engine_reports import list_entry, props
 from langchain_azure_phi3.emulator.error_bodies import ApiError
 from langchain_azure_phi3.emulator.fault_sampling import FaultSampler
 from langchain_azure_phi3.emulator.faults import Fault
 from langchain_azure_phi3.emulator.gateway_errors import render_error
 from langchain_azure_phi3.emulator.model_errors import apply_model_error
 from langchain_azure_phi3.emulator.models import Model, find_model, reported_name
+from langchain_azure_phi3.emulator.quota import Quota
 from langchain_azure_phi3.emulator.responder import respond
-from langchain_azure_phi3.emulator.server_types import SERVER_TYPES, ChatPath, StreamUsage
+from langchain_azure_phi3.emulator.server_types import SERVER_TYPES, ChatPath, Engine, StreamUsage
 from langchain_azure_phi3.emulator.upstream import Upstream
 from langchain_azure_phi3.emulator.upstream_stream import (
     REASONING_END,
@@ -36,6 +43,7 @@ from langchain_azure_phi3.emulator.validation import (
 )
 from langchain_azure_phi3.emulator.wire import Reply, Request, json_reply
 
+_MAX_KEPT_BYTES = 100_000_000  # of the bodies of served requests
 DEFAULT_MODEL = "Phi-3-mini-4k-instruct"
 _TOOL_FIELDS = frozenset({"parallel_tool_calls"})  # an extra parameter that tool servers accept
 
@@ -56,13 +64,19 @@ class Deployment:
         models: Sequence[str],
         key: str,
         behavior: Behavior,
+        quota: Quota,
         *,
+        deployment: str | None = None,
+        context: int | None = None,
         responder: Responder = respond,
         seed: int = 0,
     ) -> None:
-        self.models = tuple(find_model(name) for name in models or (DEFAULT_MODEL,))
+        first, *others = [find_model(name) for name in models or (DEFAULT_MODEL,)]
+        first = replace(first, name=deployment or first.name, context=context or first.context)
+        self.models = (first, *others)
         self.key = key
         self.behavior = behavior
+        self.quota = quota
         self.requests: list[Request] = []
         self.max_requests: int | None = None  # how many to keep; `None`: all, for tests
         self.faults: deque[Fault | None] = deque()
@@ -71,7 +85,7 @@ class Deployment:
         self.model_errors: deque[str] = deque()
         self._server = SERVER_TYPES[behavior.server_type]
         self._chat_paths = {
-            path.format(model=model.name): rules
+            path.format(model=model.name): behavior.adapt(rules)
             for path, rules in self._server.chat_paths.items()
             for model in self.models
         }
@@ -90,6 +104,8 @@ class Deployment:
         self.requests.append(replace(request, fault=fault))
         if self.max_requests is not None:
             del self.requests[: -self.max_requests]
+            while sum(len(kept.body) for kept in self.requests) > _MAX_KEPT_BYTES:
+                del self.requests[:1]
         # An answer that is not sent is not generated, so that it uses up no script.
         is_replaced = fault is not None and fault.replaces_answer
         reply = Reply(0) if is_replaced else self._authenticate_and_route(request)
@@ -100,6 +116,9 @@ class Deployment:
         return replace(reply, headers={**_request_ids(request), **reply.headers})
 
     def _authenticate_and_route(self, request: Request) -> Reply:
+        limit = self.behavior.max_body_bytes
+        if request.size > limit:
+            return render_error(error_bodies.body_too_large(limit), self._server)
         try:
             if request.path != "/":
                 authenticate(request, self._server.auth, self.key)
@@ -129,6 +148,10 @@ class Deployment:
             "/": ("GET", lambda _: json_reply(200, {"status": "healthy"})),
             self._server.info_path: ("GET", self._get_info),
             self._server.models_path: ("GET", self._list_models),
+            "/props" if self._server.engine == "llama.cpp" else None: (
+                "GET",
+                lambda _: json_reply(200, props(self.models[0])),
+            ),
             "/score" if has_score else None: ("POST", self._post_score),
             **dict.fromkeys(self._chat_paths, ("POST", self._post_chat)),
         }
@@ -150,8 +173,7 @@ class Deployment:
         return json_reply(200, info)
 
     def _list_models(self, _: Request) -> Reply:
-        common = {"object": "model", "created": int(time.time()), "owned_by": "microsoft"}
-        models = [{"id": model.name, **common} for model in self.models]
+        models = [list_entry(self._server.engine, model) for model in self.models]
         return json_reply(200, {"object": "list", "data": models})
 
     def _post_chat(self, request: Request) -> Reply:
@@ -159,13 +181,13 @@ class Deployment:
         if is_stream:
             chunks = _end_with_error(completion.chunks())
             events = framing.encode_events(chunks, self.behavior.framing)
-            headers = {"content-type": "text/event-stream; charset=utf-8"}
+            headers = {"content-type": "text/event-stream; charset=utf-8", **completion.headers}
             return Reply(200, headers, events, streamed=True, blocking=self.blocking)
         body = completion.to_json()
         if not self._server.sends_finish_reason:
             for choice in body["choices"]:
                 choice["finish_reason"] = None
-        return json_reply(200, body)
+        return json_reply(200, body, completion.headers)
 
     def _post_score(self, request: Request) -> Reply:
         score_format = self._server.score_format
@@ -173,23 +195,30 @@ class Deployment:
             chat_request = score_route.to_chat_request(request)
             completion, _ = self._complete(chat_request, score_route.CHAT_PATH)
         except ApiError as error:
+            if error.status == 429:  # the gateway's own
+                raise
             return json_reply(200, score_route.format_error(error, score_format))
-        return json_reply(200, score_route.format_completion(completion, score_format))
+        body = score_route.format_completion(completion, score_format)
+        return json_reply(200, body, completion.headers)
 
     def _complete(self, request: Request, path: ChatPath) -> tuple[Completion, bool]:
         """The completion, and whether it is streamed."""
         native = self.behavior.tools == "native"
         chat, engine = parse_chat_request(request, path, native=native)
         model = self._find_model(chat.model)
-        floods = self._floods(chat)
+        floods = self._floods(chat, path)
+        constraint = parse_constraint(chat, engine, path.constraints)
         messages = read_messages(chat, model, self._server, native=native)
-        self._filter_prompt([message.text for message in messages])
         name = reported_name(self._server, model)
         fields = _model_parameters(chat, engine)
+        if constraint is None or isinstance(self._responder, Upstream):
+            fields = to_model_fields(fields, constraint)
         prompt = Prompt(name, messages, 0, fields, model.has_reasoning)
         default = self._server.default_max_tokens
         max_tokens = default if chat.max_tokens is None else chat.max_tokens
-        limit = _token_limit(model, prompt.tokens, max_tokens)
+        limit = _token_limit(model, prompt.tokens, max_tokens, self._server.engine)
+        headers = self.quota.admit(prompt.tokens + (chat.max_tokens or 0) * engine.n)
+        self._filter_prompt([message.text for message in messages])
         is_stream = chat.stream and self._server.supports_streaming
         has_logprobs = path.returns_logprobs and not isinstance(self._responder, Upstream)
         completion = Completion(
@@ -198,12 +227,16 @@ class Deployment:
             model=name,
             prompt_tokens=prompt.tokens,
             choices=tuple(
-                self._choose(replace(prompt, choice=index), chat.stops, limit, floods, is_stream)
+                self._choose(
+                    replace(prompt, choice=index), chat.stops, limit, floods, is_stream, constraint
+                )
                 for index in range(engine.n)
             ),
             top_logprobs=engine.top_logprobs if engine.logprobs and has_logprobs else None,
             has_prompt_filter_results=self.behavior.include_filter_results,
             stream_usage=self._stream_usage(engine),
+            headers=headers,
+            engine=self._server.engine,
         )
         return completion, is_stream
 
@@ -213,28 +246,35 @@ class Deployment:
             error_format = self.behavior.filter_error_format or self._server.filter_error_format
             raise content_filter.prompt_filtered(findings, error_format)
 
-    def _floods(self, chat: ChatRequest) -> bool:
+    def _floods(self, chat: ChatRequest, path: ChatPath) -> bool:
         """Whether the answer consists of line feeds, as in the JSON mode of some deployments."""
-        wants_json = chat.response_format is not None and chat.response_format.type != "text"
-        if not wants_json or self.behavior.tools == "native":
+        if chat.response_format is None or chat.response_format.type != "json_object":
             return False
-        if self.behavior.json_mode == "refuse":
+        json_mode = None if self.behavior.tools == "native" else self.behavior.json_mode
+        default = "refuse" if path.constraints.json_object == "reject" else None
+        if (json_mode or default) == "refuse":
             raise error_bodies.fixed_error("json_mode_not_supported")
-        return True
+        return json_mode == "flood"
 
     def _find_model(self, name: str | None) -> Model:
         if name is None:
             if self._server.model_field == "required":
-                raise error_bodies.fixed_error("missing_model")
+                raise error_bodies.missing_model(self._server.auth)
             return self.models[0]
-        lowered = name.lower().removeprefix("microsoft/")
+        lowered = name.lower()
         found = next((model for model in self.models if model.name.lower() == lowered), None)
         if found is None and self._server.model_field != "ignored":
             raise error_bodies.unknown_model(name, self._server.auth)
         return self.models[0] if found is None else found
 
     def _choose(
-        self, prompt: Prompt, stops: Sequence[str], limit: int, floods: bool, is_stream: bool
+        self,
+        prompt: Prompt,
+        stops: Sequence[str],
+        limit: int,
+        floods: bool,
+        is_stream: bool,
+        constraint: Constraint | None,
     ) -> Choice | StreamedChoice:
         triggers = content_filter.ANSWER_TRIGGERS
         findings = content_filter.find_triggers([prompt.last_user_text], triggers)
@@ -247,11 +287,26 @@ class Deployment:
         if is_stream and not is_changed and isinstance(self._responder, Upstream):
             in_text = self.behavior.reasoning == "text"
             return StreamedChoice(self._responder.stream(prompt), in_text, results)
-        generation = Generation("\n" * (limit + 1)) if floods else self._generate(prompt)
+        generation = (
+            Generation("\n" * (limit + 1)) if floods else self._generate(prompt, constraint)
+        )
         choice = build_choice(generation, stops, limit, results)
         return filter_choice(choice) if is_filtered else choice
 
-    def _generate(self, prompt: Prompt) -> Generation:
+    def _generate(self, prompt: Prompt, constraint: Constraint | None) -> Generation:
+        in_text = self.behavior.reasoning == "text"
+        generation = self._generate_freely(prompt)
+        if constraint is not None and not generation.final:
+            # Only a server that parses reasoning constrains what follows it.
+            reasoning = "" if in_text else generation.reasoning
+            generation = replace(constraint.apply(generation), reasoning=reasoning)
+        if not in_text or generation.reasoning == "":
+            return generation
+        text = f"{REASONING_START}{generation.reasoning}{REASONING_END}{generation.text}"
+        tokens = generation.tokens if generation.final else None
+        return replace(generation, text=text, reasoning="", tokens=tokens)
+
+    def _generate_freely(self, prompt: Prompt) -> Generation:
         scripted = _pop(self.script)
         if scripted is not None:
             return Generation(scripted)
@@ -260,11 +315,7 @@ class Deployment:
         model_error = _pop(self.model_errors)
         if model_error is not None:
             generation = apply_model_error(model_error, generation, prompt)
-        if self.behavior.reasoning == "field" or generation.reasoning == "":
-            return generation
-        text = f"{REASONING_START}{generation.reasoning}{REASONING_END}{generation.text}"
-        tokens = generation.tokens if generation.final else None
-        return replace(generation, text=text, reasoning="", tokens=tokens)
+        return generation
 
     def _stream_usage(self, engine: EngineParameters) -> StreamUsage:
         default = self.behavior.usage_in_streams or self._server.stream_usage
@@ -295,9 +346,13 @@ def _pop(queue: deque[_Item]) -> _Item | None:
         return None
 
 
-def _token_limit(model: Model, prompt: int, max_tokens: int | None) -> int:
+def _token_limit(model: Model, prompt: int, max_tokens: int | None, engine: Engine | None) -> int:
     """How many tokens the answer may have."""
     least = 1 if max_tokens is None else max_tokens
+    if engine == "llama.cpp":
+        if prompt >= model.context:
+            raise error_bodies.prompt_exceeds_context(model.context, prompt)
+        return min(model.max_output if max_tokens is None else max_tokens, model.context - prompt)
     if prompt + least > model.context:
         raise error_bodies.context_exceeded(model.context, prompt, max_tokens)
     return min(model.max_output, model.context - prompt) if max_tokens is None else max_tokens

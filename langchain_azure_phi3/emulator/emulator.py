@@ -11,9 +11,16 @@ from langchain_azure_phi3.emulator.behavior import Behavior, JsonMode, Reasoning
 from langchain_azure_phi3.emulator.conversation import Responder
 from langchain_azure_phi3.emulator.deployment import Deployment
 from langchain_azure_phi3.emulator.faults import Fault, FaultName
-from langchain_azure_phi3.emulator.model_errors import check_model_error
+from langchain_azure_phi3.emulator.framing import FramingName
+from langchain_azure_phi3.emulator.model_errors import ModelErrorName, check_model_error
+from langchain_azure_phi3.emulator.quota import Quota, QuotaPeriod
 from langchain_azure_phi3.emulator.responder import respond
-from langchain_azure_phi3.emulator.server_types import FilterErrorFormat, StreamUsage
+from langchain_azure_phi3.emulator.server_types import (
+    ConstraintMode,
+    FilterErrorFormat,
+    ServerTypeName,
+    StreamUsage,
+)
 from langchain_azure_phi3.emulator.upstream import Upstream
 from langchain_azure_phi3.emulator.wire import Request
 
@@ -42,6 +49,9 @@ class Emulator:
     Args:
         models: Names of models in Azure's catalog, in any case. The first answers unless a
             request names another. Default: `"Phi-3-mini-4k-instruct"`.
+        deployment: A name of its own for the first model, as deployments and self-hosted servers
+            have them: in requests, in paths, and in lists of models.
+        context: The context that the server gives the first model, if less than the model's.
         key: The valid API key. Default: 32 random characters.
         port: The port to listen on. 0: any free port.
         responder: Generates the answers: a function from a `Prompt` to a text or a
@@ -52,16 +62,21 @@ class Emulator:
         upstream_model: The model's name on that server. Default: the first that it lists.
         upstream_key: That server's key, if it requires one.
         server_type: `"serverless"`; managed compute by the age of its image
-            (`"managed-2024-05"`, `"managed-2024-06"`, `"managed-2026-07"`,
-            `"foundation-model-serve"`); `"foundry"`, `"openai-v1"`, `"azure-openai"`, `"github"`;
-            or a self-hosted server (`"openai-server"`, `"ollama"`).
+            (`"managed-2024-05"`, `"managed-2024-06"`, `"managed-2025-01"`,
+            `"managed-2026-07"`, `"foundation-model-serve"`); `"foundry"`, `"openai-v1"`,
+            `"azure-openai"`; or a self-hosted server (`"vllm"`, `"llama.cpp"`,
+            `"ollama"`, `"openai-server"`).
         filter_error_format: The error for a filtered prompt: `"nested"` (Azure's how-tos),
             `"flat"` (its API reference), `"detailed"` (with categories and severities),
             `"managed"` (model servers), `"managed-flat"` (before version 0.2.16). Default: as the
             server type.
         include_filter_results: Whether answers include the results of the content filter.
         json_mode: Whether `response_format: json_object` is rejected (`"refuse"`, documented) or
-            answered with line feeds (`"flood"`, seen in PhiCookBook#73).
+            answered with line feeds (`"flood"`, seen in PhiCookBook#73). Default: as the server
+            type. Managed compute and self-hosted servers constrain the answer to an object.
+        constrained_decoding: What happens to a schema in `response_format`, `guided_json` or
+            `structured_outputs`: answers comply (`"enforce"`), do not (`"ignore"`), or the
+            request is rejected (`"reject"`). Default: as the server type.
         usage_in_streams: Where streams report usage: in the `"finish"` chunk, a `"separate"` last
             one, `"every"` one, or `"none"` unless `stream_options` requests it. Default: as the
             server type.
@@ -73,10 +88,20 @@ class Emulator:
             or in the `"field"` `reasoning_content` (Azure's api-version 2025-04-01).
         model_errors: Mistakes of the model, one for each of the next answers, as in
             `inject_model_error`.
+        max_body_bytes: The largest body of a request, in bytes. A larger one is not read and gets
+            a 413.
+        requests_per_minute: A quota of requests. Answers have Azure's `x-ratelimit-*` headers;
+            when the quota is used up, requests get a 429 with `retry-after` until it resets.
+        tokens_per_minute: A quota of tokens. A request counts when it is admitted, by its prompt
+            plus `max_tokens` for each answer; without `max_tokens`, by its prompt.
+        quota_period: Seconds between two resets of the quotas. Less than Azure's 60 makes tests
+            of waiting shorter.
         chunk_delay: Seconds between two events of a stream.
         faults: Rates of random failures by status or name of a fault, such as
             `{"429": 0.05, "cut": 0.02}`. `fail(rate=...)` has more options.
         seed: Chooses the requests that fail, in whatever order they arrive.
+        log: Called with one line for each request that came over a socket: method, path, model,
+            status, tokens and milliseconds, with `-` for what is not known. For example, `print`.
 
     Raises:
         ValueError: An unknown model or option, or both `responder` and `upstream`.
@@ -93,34 +118,44 @@ class Emulator:
     def __init__(
         self,
         *models: str,
+        deployment: str | None = None,
+        context: int | None = None,
         key: str | None = None,
         port: int = 0,
         responder: Responder = respond,
         upstream: str | None = None,
         upstream_model: str | None = None,
         upstream_key: str | None = None,
-        server_type: str = "serverless",
+        server_type: ServerTypeName = "serverless",
         filter_error_format: FilterErrorFormat | None = None,
         include_filter_results: bool = False,
-        json_mode: JsonMode = "refuse",
+        json_mode: JsonMode | None = None,
+        constrained_decoding: ConstraintMode | None = None,
         usage_in_streams: StreamUsage | None = None,
-        framing: str | Iterable[str] = (),
+        framing: FramingName | Iterable[FramingName] = (),
         tools: ToolMode = "refuse",
         reasoning: ReasoningPlace = "text",
-        model_errors: str | Iterable[str] = (),
+        model_errors: ModelErrorName | Iterable[ModelErrorName] = (),
+        max_body_bytes: int = 100_000_000,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        quota_period: float = 60.0,
         chunk_delay: float = 0.0,
         faults: Mapping[str, float] | None = None,
         seed: int = 0,
+        log: Callable[[str], object] | None = None,
     ) -> None:
         behavior = Behavior(
             server_type=server_type,
             filter_error_format=filter_error_format,
             include_filter_results=include_filter_results,
             json_mode=json_mode,
+            constrained_decoding=constrained_decoding,
             usage_in_streams=usage_in_streams,
             framing=frozenset([framing] if isinstance(framing, str) else framing),
             tools=tools,
             reasoning=reasoning,
+            max_body_bytes=max_body_bytes,
         )
         self.key = secrets.token_hex(16) if key is None else key
         self._upstream: Upstream | None = None
@@ -128,7 +163,17 @@ class Emulator:
             if responder is not respond:
                 raise ValueError("Pass a responder or an upstream, not both.")
             responder = self._upstream = Upstream(upstream, model=upstream_model, key=upstream_key)
-        self._deployment = Deployment(models, self.key, behavior, responder=responder, seed=seed)
+        quota = Quota(requests_per_minute, tokens_per_minute, quota_period)
+        self._deployment = Deployment(
+            models,
+            self.key,
+            behavior,
+            quota,
+            deployment=deployment,
+            context=context,
+            responder=responder,
+            seed=seed,
+        )
         for name, rate in ({} if faults is None else faults).items():
             self._deployment.fault_sampler.add(rate, Fault.parse(name))
         self.inject_model_error(
@@ -136,23 +181,36 @@ class Emulator:
         )
         self._port = port
         self._chunk_delay = chunk_delay
+        self._log = log
         self._server: Server | None = None
         self._thread: ServerThread | None = None
+        self._is_in_process = False
 
     def __repr__(self) -> str:
-        return f"Emulator({self.model!r}, endpoint={self.endpoint!r})"
+        is_reachable = self._thread is not None or self._is_in_process
+        endpoint = repr(self.endpoint) if is_reachable else "not started"
+        return f"Emulator({self.model!r}, endpoint={endpoint})"
 
     @property
     def model(self) -> str:
-        """The name of the default model."""
+        """The name of the default model in requests: that of its deployment."""
         return self._deployment.models[0].name
 
     @property
     def endpoint(self) -> str:
-        """The base URL. Before `start`, one that works with `transport()` only."""
-        if self._thread is None:
+        """The base URL. Without `start`, but with `transport()`, one for that transport.
+
+        Raises:
+            RuntimeError: The emulator is not started, or is stopped.
+        """
+        if self._thread is not None:
+            return f"http://{_HOST}:{self._thread.port}{self.base_path}"
+        if self._is_in_process:
             return f"http://phi.invalid{self.base_path}"  # RFC 2606: never resolves
-        return f"http://{_HOST}:{self._thread.port}{self.base_path}"
+        raise RuntimeError(
+            "The emulator is not started, so it has no endpoint. Use `with Emulator() as phi:` or "
+            "`phi.start()`, or call `phi.transport()` first to use it without a socket."
+        )
 
     @property
     def base_path(self) -> str:
@@ -165,6 +223,11 @@ class Emulator:
         return self._deployment.requests
 
     @property
+    def quota_periods(self) -> list[QuotaPeriod]:
+        """How much of the quotas was used, in each period that had requests."""
+        return self._deployment.quota.periods
+
+    @property
     def open_connections(self) -> int:
         """How many TCP connections are open."""
         return 0 if self._server is None else len(self._server.connections)
@@ -173,7 +236,7 @@ class Emulator:
         """Set the texts of the next answers. After them, the responder answers again."""
         self._deployment.script.extend(texts)
 
-    def inject_model_error(self, *names: str, times: int = 1) -> None:
+    def inject_model_error(self, *names: ModelErrorName, times: int = 1) -> None:
         """Make the model err in its next answers: each error in `times` answers, in order.
 
         An answer uses up its error even if it cannot have that error. Scripted answers use up
@@ -259,10 +322,29 @@ class Emulator:
         self._deployment.faults.clear()
         self._deployment.fault_sampler.clear()
 
+    def assert_all_used(self) -> None:
+        """Check that no scripted answer, model error or failure is left for later requests.
+
+        Raises:
+            AssertionError: Some are left. The message lists them.
+        """
+        left: dict[str, Iterable[object]] = {
+            "scripted answers": self._deployment.script,
+            "model errors": self._deployment.model_errors,
+            "faults": [fault for fault in self._deployment.faults if fault is not None],
+        }
+        unused = [f"{name}: {list(items)}" for name, items in left.items() if len(list(items)) > 0]
+        if len(unused) > 0:
+            count = len(self.requests)
+            raise AssertionError(
+                f"Not used after {count} request{'' if count == 1 else 's'}: {'; '.join(unused)}."
+            )
+
     def transport(self) -> "EmulatorTransport":
         """Return a transport for `httpx.Client` and `httpx.AsyncClient`, without a socket."""
         from langchain_azure_phi3.emulator.transport import EmulatorTransport
 
+        self._is_in_process = True
         return EmulatorTransport(self._deployment)
 
     def start(self) -> Self:
@@ -292,7 +374,7 @@ class Emulator:
         *,
         listening: Callable[[str], object] | None = None,
     ) -> None:
-        """Serve in this thread until Ctrl-C. Only the last 1,000 requests are kept.
+        """Serve in this thread until Ctrl-C. Only the last 1,000 requests, or 100 MB, are kept.
 
         Args:
             host: The address to listen on.
@@ -313,7 +395,8 @@ class Emulator:
 
     def _create_server(self, host: str, port: int) -> "Server":
         server_class: type[Server] = _import_serving().Server
-        return server_class(self._deployment, host=host, port=port, delay=self._chunk_delay)
+        delay, log = self._chunk_delay, self._log
+        return server_class(self._deployment, host=host, port=port, delay=delay, log=log)
 
     def __enter__(self) -> Self:
         return self.start()

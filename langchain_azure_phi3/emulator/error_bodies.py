@@ -59,13 +59,11 @@ _FIXED: Mapping[str, tuple[int, Json] | tuple[int, Json, dict[str, str]]] = {
             "(https://cognitiveservices.azure.com), or have expired.",
         },
     ),
-    # GitHub Models
-    "bad_credentials": (401, _error("unauthorized", "Bad credentials", details="Bad credentials")),
     # vLLM
     "unauthorized": (401, {"error": "Unauthorized"}),
     "missing_api_version": (404, _error("404", "Resource not found")),
     # Foundry
-    "missing_model": (400, _error("no_model_name", _NO_MODEL, details=_NO_MODEL)),
+    "no_model": (400, _error("no_model_name", _NO_MODEL, details=_NO_MODEL)),
     "unknown_deployment": (
         404,
         _error(
@@ -99,22 +97,34 @@ def method_not_allowed(allowed: str) -> ApiError:
     return ApiError(405, {"detail": "Method Not Allowed"}, {"allow": allowed})
 
 
+def missing_model(auth: AuthMode) -> ApiError:
+    """The request names no model, as Foundry or Ollama reports it."""
+    return _ollama_error(400, "model is required") if auth == "open" else fixed_error("no_model")
+
+
+def _ollama_error(status: int, message: str) -> ApiError:
+    error = {"message": message, "type": "api_error", "param": None, "code": None}
+    return ApiError(status, {"error": error})
+
+
 def unknown_model(name: str, auth: AuthMode) -> ApiError:
-    """There is no such model, as Foundry, GitHub Models, Ollama or vLLM report it."""
+    """There is no such model, as Foundry, Ollama or vLLM report it."""
     if auth == "foundry":
         return fixed_error("unknown_deployment")
-    if auth == "github":
-        return ApiError(404, _error("unknown_model", f"Unknown model: {name}"))
     if auth == "open":
-        message = f'model "{name}" not found, try pulling it first'
-        error = {"message": message, "type": "api_error", "param": None, "code": None}
-        return ApiError(404, {"error": error})
+        return _ollama_error(404, f'model "{name}" not found, try pulling it first')
     return engine_error(f"The model `{name}` does not exist.", 404, "NotFoundError")
 
 
 def bad_request(detail: str) -> ApiError:
     """The model server rejects the request."""
     return ApiError(400, {"detail": detail})
+
+
+def body_too_large(limit: int) -> ApiError:
+    """The body is not read, so the connection cannot be reused."""
+    detail = f"Request body too large. Max size: {limit} bytes."
+    return ApiError(413, {"detail": detail}, {"connection": "close"})
 
 
 def engine_error(message: str, status: int = 400, error_type: str = "BadRequestError") -> ApiError:
@@ -132,6 +142,12 @@ def invalid_json(error: json.JSONDecodeError) -> ApiError:
     """The body is not JSON, in FastAPI's format."""
     problem = {"type": "json_invalid", "loc": ["body", error.pos], "msg": "JSON decode error"}
     return validation_failed([{**problem, "input": {}, "ctx": {"error": error.msg}}])
+
+
+def rate_limited(seconds: int, headers: Mapping[str, str]) -> ApiError:
+    """The quota is used up for that long."""
+    message = f"Rate limit is exceeded. Try again in {seconds} seconds."
+    return ApiError(429, _error("429", message), headers)
 
 
 def modality_not_supported(model: str, modality: str) -> ApiError:
@@ -156,3 +172,13 @@ def context_exceeded(context: int, prompt: int, answer: int | None) -> ApiError:
         )
     limit = f"This model's maximum context length is {context} tokens."
     return engine_error(f"{limit} However, you requested {counts}")
+
+
+def prompt_exceeds_context(context: int, prompt: int) -> ApiError:
+    """The prompt exceeds the context, as llama.cpp reports it. It cuts answers that exceed it."""
+    message = (
+        f"request ({prompt} tokens) exceeds the available context size ({context} tokens), try "
+        "increasing it"
+    )
+    error = {"code": 400, "message": message, "type": "exceed_context_size_error"}
+    return ApiError(400, {"error": error | {"n_prompt_tokens": prompt, "n_ctx": context}})

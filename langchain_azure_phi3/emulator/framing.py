@@ -1,25 +1,22 @@
 """Server-sent events: as Azure writes them, and in the other forms seen in the wild."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Literal, get_args
 
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator.wire import BodyPart, to_json_bytes
 
-FRAMINGS = frozenset(
-    {"bom", "bytewise", "comments", "crlf", "no-done", "no-final-blank-line", "no-space"}
-)
+FramingName = Literal[
+    "bom", "bytewise", "comments", "crlf", "no-done", "no-final-blank-line", "no-space"
+]
+FRAMINGS = frozenset(get_args(FramingName))
 
 
 def encode_events(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[bytes]:
-    """Encode each chunk as one event, and end the stream with `[DONE]`.
-
-    Args:
-        chunks: The JSON of the events.
-        framing: Names out of `FRAMINGS`.
-    """
-    events: Iterator[bytes] = (
-        _encode_event(data, framing) for data in _data_lines(chunks, framing)
-    )
+    """Encode each chunk as one event, and end the stream with `[DONE]`; as `framing` says."""
+    lines = chain(map(to_json_bytes, chunks), () if "no-done" in framing else (b"[DONE]",))
+    events: Iterator[bytes] = (_encode_event(data, framing) for data in lines)
     if "no-final-blank-line" in framing:
         events = _without_final_blank_line(events)
     prefix = b"\xef\xbb\xbf" if "bom" in framing else b""
@@ -35,12 +32,6 @@ def split_bytes(parts: Iterable[BodyPart]) -> Iterator[BodyPart]:
             yield from (part[index : index + 1] for index in range(len(part)))
         else:
             yield part
-
-
-def _data_lines(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[bytes]:
-    yield from map(to_json_bytes, chunks)
-    if "no-done" not in framing:
-        yield b"[DONE]"
 
 
 def _without_final_blank_line(events: Iterator[bytes]) -> Iterator[bytes]:

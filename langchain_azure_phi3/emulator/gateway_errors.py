@@ -27,7 +27,7 @@ def render_error(error: ApiError, server: ServerType) -> Reply:
         body, content_type = b"404 page not found", "text/plain"
     headers = dict(error.headers)
     status = error.status
-    if server.wraps_424:
+    if server.wraps_424 and status not in (413, 429):  # the gateway's own
         headers["ms-azureml-model-error-statuscode"] = str(status)
         headers["ms-azureml-model-error-reason"] = HTTPStatus(status).phrase
         status = 424
@@ -69,9 +69,18 @@ def _openai(body: Json, _: int) -> Json:
     return {"error": error | {"code": body.get("code")}}
 
 
+def _llama_cpp(body: Json, status: int) -> Json:
+    error = {"param": None, **_openai(body, status)["error"], "code": status}
+    if body == {"detail": "Not Found"}:
+        error |= {"message": "File Not Found", "type": "not_found_error"}
+    del error["param"]
+    return {"error": error}
+
+
 _FORMATS: Mapping[ErrorFormat, Callable[[Json, int], Json]] = {
     "plain": lambda body, _: body,
     "wrapped": _wrapped,
     "openai": _openai,
+    "llama.cpp": _llama_cpp,
     "ollama": _openai,
 }

@@ -13,10 +13,9 @@ _UNKNOWN = "cannot identify image file"
 
 
 def data_url_size(url: str) -> Size:
-    """Return width and height in pixels of an image. Like the servers, ignore its media type.
+    """Return width and height in pixels of an image, or raise a `ValueError`.
 
-    Raises:
-        ValueError: The data is not base64 or not an image of a known format.
+    Like the servers, it ignores the media type.
     """
     _, comma, data = url.partition(",")
     if comma == "":
@@ -28,11 +27,7 @@ def data_url_size(url: str) -> Size:
 
 
 def image_size(data: bytes) -> Size:
-    """Return width and height in pixels.
-
-    Raises:
-        ValueError: The data is not an image of a known format, or its header is incomplete.
-    """
+    """Return width and height in pixels, or raise a `ValueError`."""
     for magic, read in _READERS.items():
         if data.startswith(magic):
             try:

@@ -3,12 +3,30 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator.conversation import Generation, Prompt
 from langchain_azure_phi3.emulator.prompt_parser import find_json_objects, parse_instructions
 from langchain_azure_phi3.emulator.wire import to_json
+
+ModelErrorName = Literal[
+    "bad values",
+    "cut off",
+    "empty",
+    "fence",
+    "invented arguments",
+    "no call",
+    "prose",
+    "python literals",
+    "schema echo",
+    "single quotes",
+    "trailing comma",
+    "two calls",
+    "unclosed fence",
+    "unknown tool",
+    "wrong types",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,15 +100,11 @@ _ERRORS: Mapping[str, _ModelError] = {
     "unknown tool": _ModelError(rename_tool=lambda _: "look_it_up"),
     "wrong types": _ModelError(change_value=_swap_types),
 }
-MODEL_ERRORS = tuple(sorted({*_ERRORS, "cut off"}))
+MODEL_ERRORS = get_args(ModelErrorName)
 
 
 def check_model_error(name: str) -> str:
-    """Return the name of a model error.
-
-    Raises:
-        ValueError: There is no such error. The message lists the known ones.
-    """
+    """Return the name of a model error, or raise a `ValueError` that lists all."""
     if name not in MODEL_ERRORS:
         raise ValueError(f"Model error {name!r} is unknown. Use one of {list(MODEL_ERRORS)}.")
     return name

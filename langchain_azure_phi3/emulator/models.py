@@ -26,6 +26,7 @@ class Model:
     Attributes:
         name: As Azure's catalog spells it.
         info_name: As `/info` and answers spell it.
+        registry_name: As the model registry spells it (`base_model_name`).
         context: Tokens that prompt and answer share.
         max_output: The most tokens of one answer.
         modalities: What messages may hold besides text: `"image"`, `"audio"`.
@@ -36,6 +37,7 @@ class Model:
 
     name: str
     info_name: str
+    registry_name: str = ""
     context: int = 131_072
     max_output: int = 4096
     modalities: frozenset[str] = frozenset()
@@ -44,10 +46,20 @@ class Model:
     has_reasoning: bool = False
 
 
+# Names in the model registry that differ from the catalog's.
+_REGISTRY_NAMES = {
+    "Phi-3-vision-128k-instruct": "phi3-mini-vision",
+    "Phi-3.5-mini-instruct": "Phi-3.5-mini-128k-instruct",
+    "Phi-3.5-vision-instruct": "Phi-3.5-vision-128k-instruct",
+    "Phi-3.5-MoE-instruct": "Phi-3.5-MoE-128k-Instruct",
+}
+
+
 def _model(name: str, **fields: Any) -> Model:
     # Azure's how-to of 2024-07-23 shows `/info` with a capital "Instruct".
     info_name = name.replace("instruct", "Instruct") if name.startswith("Phi-3-") else name
-    return Model(name=name, info_name=info_name, **fields)
+    registry_name = _REGISTRY_NAMES.get(name, name)
+    return Model(name=name, info_name=info_name, registry_name=registry_name, **fields)
 
 
 _SMALL: Any = {"roles": _ALL_ROLES}
@@ -74,21 +86,10 @@ MODELS = (
 )
 
 _BY_NAME: Mapping[str, Model] = {model.name.lower(): model for model in MODELS}
-# Names in the model registry (`base_model_name`) that differ from the catalog's.
-_REGISTRY_NAMES = {
-    "Phi-3-vision-128k-instruct": "phi3-mini-vision",
-    "Phi-3.5-mini-instruct": "Phi-3.5-mini-128k-instruct",
-    "Phi-3.5-vision-instruct": "Phi-3.5-vision-128k-instruct",
-    "Phi-3.5-MoE-instruct": "Phi-3.5-MoE-128k-Instruct",
-}
 
 
 def find_model(name: str) -> Model:
-    """Return the model of that name, in any case.
-
-    Raises:
-        ValueError: There is no such model. The message lists the known ones.
-    """
+    """Return the model of that name, in any case, or raise a `ValueError` that lists all."""
     model = _BY_NAME.get(name.lower())
     if model is None:
         known = ", ".join(model.name for model in MODELS)
@@ -98,9 +99,10 @@ def find_model(name: str) -> Model:
 
 def reported_name(server: ServerType, model: Model) -> str:
     """Return the name that a server of this type reports for a model."""
-    if server.model_naming == "info":
-        return model.info_name
-    name = _REGISTRY_NAMES.get(model.name, model.name)
-    # Version 0.1.8 reports the directory where the model's files are mounted.
-    is_path = server.model_naming == "path"
-    return f"/var/azureml-app/azureml-models/{name}/1" if is_path else name
+    return {
+        "info": model.info_name,
+        "registry": model.registry_name,
+        # Version 0.1.8 reports the directory where the model's files are mounted.
+        "path": f"/var/azureml-app/azureml-models/{model.registry_name}/1",
+        "request": model.name,
+    }[server.model_naming]

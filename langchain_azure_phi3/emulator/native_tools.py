@@ -27,14 +27,11 @@ _TYPE_NAMES = {str: "a string", list: "an array", dict: "an object", bool: "a bo
 
 
 def check(fields: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> None:
-    """Reject what OpenAI's servers reject.
+    """Raise an `ApiError` where OpenAI's servers answer a 400.
 
     Args:
         fields: `tools`, `tool_choice`, `parallel_tool_calls` and `response_format`, or `None`.
         messages: The messages as sent.
-
-    Raises:
-        ApiError: A 400 in OpenAI's format.
     """
     tools = fields.get("tools")
     if tools is not None:
@@ -100,7 +97,9 @@ def _strict_problems(schema: Any, path: tuple[str, ...]) -> Iterator[str]:
     if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
         requirement = "is required to be supplied and to be false."
         yield f"In context={path}, 'additionalProperties' {requirement}"
-    for key in [k for k in schema.get("properties", ()) if k not in schema.get("required", ())]:
+    required = schema.get("required")
+    required = set(map(str, required)) if isinstance(required, list) else set()
+    for key in [k for k in schema.get("properties", ()) if k not in required]:
         requirement = "is required to be supplied and to be an array including every key in"
         yield f"In context={path}, 'required' {requirement} properties. Missing '{key}'."
     for keyword in ("properties", "$defs"):
@@ -137,27 +136,27 @@ def _check_format(response_format: Any, messages: Sequence[Mapping[str, Any]]) -
 
 def _check_history(messages: Sequence[Mapping[str, Any]]) -> None:
     """Check that results directly follow their calls, and that no call lacks its result."""
-    pending: list[str] = []
+    pending: dict[str, None] = {}
     for index, message in enumerate([*messages, {"role": "end"}]):
         where = f"messages.[{index}].role"
         if message["role"] != "tool":
             if len(pending) > 0:
                 raise _invalid(_NO_RESULT + ", ".join(pending), where)
             pending = _call_ids(message, f"messages[{index}].tool_calls")
-        elif message.get("tool_call_id") in pending:
-            pending.remove(message["tool_call_id"])
+        elif (call_id := str(message.get("tool_call_id"))) in pending:
+            del pending[call_id]
         else:
             raise _invalid(_NO_CALL, where)
 
 
-def _call_ids(message: Mapping[str, Any], where: str) -> list[str]:
+def _call_ids(message: Mapping[str, Any], where: str) -> dict[str, None]:
     calls = message.get("tool_calls")
     if calls is None:
-        return []
+        return {}
     _check_type(calls, list, where, "an array of objects")
     for index, call in enumerate(calls):
         _check_members(call, _CALL, f"{where}[{index}]")
-    return [call["id"] for call in calls]
+    return dict.fromkeys(call["id"] for call in calls)
 
 
 def _check_members(value: Any, members: Json, where: str) -> None:

@@ -8,12 +8,15 @@ from typing import Any, Literal
 
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator.conversation import Message, Prompt
+from langchain_azure_phi3.emulator.wire import is_deep
 
 _REQUIRED = re.compile(r"\bmust call (?:the tool )?([\w-]+)")
 _CORRECTION = re.compile(r"^That cannot be used\.", re.M)
 _RESULT = re.compile(
     r"^(?:Result of the tool ([\w-]+)|The tool ([\w-]+) failed)(?:, without any text\.|:\n)", re.M
 )
+_MAX_FAILURES = 1000  # each may take as long as the text
+_SCHEMA_DISTANCE = 50  # what `_SCHEMA` needs
 _SCHEMA = re.compile(r"\bschema\b[^{]{0,40}$", re.I)
 _JSON_ONLY = re.compile(r"\bJSON object only\b|\b(?:as|in|only) (?:an? |valid )?JSON\b", re.I)
 _ANY_OBJECT: Json = {"properties": {"answer": {"type": "string"}}, "required": ["answer"]}
@@ -36,26 +39,29 @@ def parse_instructions(prompt: Prompt) -> Instructions:
     return _parse_fields(prompt.parameters, _parse_text(prompt.messages))
 
 
-def find_json_objects(text: str) -> Iterator[tuple[int, Json]]:
-    """Yield the position and value of the outermost JSON objects in a text."""
+def find_json_objects(text: str) -> Iterator[tuple[str, Json]]:
+    """Yield the outermost JSON objects in a text, each with the end of the text before it."""
     decoder = json.JSONDecoder()
     start = text.find("{")
-    while start >= 0:
+    failures = 0
+    while start >= 0 and failures < _MAX_FAILURES:
         try:
             value, end = decoder.raw_decode(text, start)
         except RecursionError:
             return
         except ValueError:
             end = start + 1
+            failures += 1
         else:
-            yield start, value
+            if not is_deep(value):
+                yield text[max(0, start - _SCHEMA_DISTANCE) : start], value
         start = text.find("{", end)
 
 
 def _parse_text(messages: Sequence[Message]) -> Instructions:
     texts = [message.text for message in messages if message.role in ("system", "user")]
     prompts = [text[: found.start()] if (found := _RESULT.search(text)) else text for text in texts]
-    objects = [(text[:at], value) for text in prompts for at, value in find_json_objects(text)]
+    objects = [found for text in prompts for found in find_json_objects(text)]
     tools = _parse_tools(value for _, value in objects)
     schemas = [value for before, value in objects if _SCHEMA.search(before) is not None]
     if len(schemas) == 0 and len(tools) == 0 and any(map(_JSON_ONLY.search, prompts)):

@@ -13,9 +13,15 @@ if TYPE_CHECKING:
     from langchain_azure_phi3.emulator import Emulator
 
 _MARKER = (
-    "phi_emulator(*models, **options): the models and options of the fixture phi_emulator, which "
-    "are the parameters of langchain_azure_phi3.emulator.Emulator"
+    "phi_emulator(*models, strict, **options): the models and options of the fixture phi_emulator, "
+    "which are the parameters of langchain_azure_phi3.emulator.Emulator"
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the ini option that makes all emulators strict."""
+    description = "fail tests that do not use all scripted answers and faults of phi_emulator"
+    parser.addini("phi_emulator_strict", description, type="bool", default=False)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -24,14 +30,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def make_phi_emulator() -> Iterator[Callable[..., "Emulator"]]:
-    """Start any number of emulators. The arguments are those of `Emulator`."""
+def make_phi_emulator(request: pytest.FixtureRequest) -> Iterator[Callable[..., "Emulator"]]:
+    """Start any number of emulators. The arguments are those of `Emulator`.
+
+    With `strict=True`, or the ini option `phi_emulator_strict`, the test fails if a scripted
+    answer, model error or failure is left.
+    """
     from langchain_azure_phi3.emulator import Emulator
+
+    is_strict: bool = request.config.getini("phi_emulator_strict")
 
     with ExitStack() as running:
 
-        def start(*models: str, **options: Any) -> Emulator:
-            return running.enter_context(Emulator(*models, **options))
+        def start(*models: str, strict: bool = is_strict, **options: Any) -> Emulator:
+            phi = running.enter_context(Emulator(*models, **options))
+            if strict:
+                running.callback(phi.assert_all_used)
+            return phi
 
         yield start
 

@@ -6,13 +6,48 @@ issues, which are named where they are used.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple
 
+ServerTypeName = Literal[
+    "serverless",
+    "managed-2024-05",
+    "managed-2024-06",
+    "managed-2025-01",
+    "managed-2026-07",
+    "foundation-model-serve",
+    "foundry",
+    "openai-v1",
+    "azure-openai",
+    "openai-server",
+    "vllm",
+    "llama.cpp",
+    "ollama",
+]
 FilterErrorFormat = Literal["nested", "flat", "detailed", "managed", "managed-flat"]
 StreamUsage = Literal["finish", "separate", "every", "none"]
-ErrorFormat = Literal["plain", "wrapped", "openai", "ollama"]
-AuthMode = Literal["serverless", "managed", "foundry", "github", "server", "open"]
+ErrorFormat = Literal["plain", "wrapped", "openai", "llama.cpp", "ollama"]
+Engine = Literal["vllm", "llama.cpp", "ollama"]
+AuthMode = Literal["serverless", "managed", "foundry", "server", "open"]
+ConstraintMode = Literal["enforce", "ignore", "reject"]
+
+
+class ConstraintModes(NamedTuple):
+    """What a server does with two types of `response_format` and with vLLM's parameters."""
+
+    json_object: ConstraintMode
+    json_schema: ConstraintMode
+    guided: ConstraintMode
+    structured_outputs: ConstraintMode
+
+
+# Azure's model server rejects `json_schema` itself. vLLM dropped `guided_*` in version 0.12, and
+# up to 0.6.1 it rejects what it does not know, such as `structured_outputs`.
+_UNSUPPORTED = ConstraintModes("reject", "reject", "ignore", "reject")
+_OLD_ENGINE = ConstraintModes("enforce", "reject", "enforce", "reject")
+_NEW_ENGINE = ConstraintModes("enforce", "reject", "ignore", "enforce")
+_VLLM = ConstraintModes("enforce", "enforce", "ignore", "enforce")
+_OPENAI_SERVER = ConstraintModes("enforce", "enforce", "ignore", "ignore")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +57,8 @@ class ChatPath:
     extra_parameters: str  # unless the header says otherwise: "error", "drop" or "pass-through"
     ignores_invalid_header: bool = False
     returns_logprobs: bool = True  # as the engine does
+    ignores_unknown: bool = False  # parameters, which other engines reject
+    constraints: ConstraintModes = _UNSUPPORTED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,8 +73,9 @@ class ServerType:
     info_model_type: str = "chat-completion"
     info_provider: str = "microsoft"
     info_requires_deployment: bool = False  # in the query, as `model_deployment`
-    # Answers name the model as Azure's how-tos, as the model registry, or by its path.
-    model_naming: Literal["info", "registry", "path"] = "info"
+    # Answers name the model as Azure's how-tos, as the registry, by its path, or as requests do.
+    model_naming: Literal["info", "registry", "path", "request"] = "info"
+    engine: Engine | None = None  # which reports of its own it makes
     model_field: Literal["ignored", "checked", "required"] = "ignored"
     requires_api_version: bool = False
     error_format: ErrorFormat = "plain"
@@ -66,12 +104,19 @@ def _managed(name: str, chat_paths: Mapping[str, ChatPath], **differences: objec
     return ServerType(name=name, chat_paths=chat_paths, **(common | differences))  # type: ignore[arg-type]
 
 
-def _openai(name: str, base_path: str, auth: AuthMode, **differences: object) -> ServerType:
+_OPENAI_PATH = ChatPath("pass-through", ignores_invalid_header=True)
+
+
+def _openai(
+    name: str,
+    base_path: str,
+    auth: AuthMode,
+    path: ChatPath = _OPENAI_PATH,
+    **differences: object,
+) -> ServerType:
     common: dict[str, object] = {
         "base_path": base_path,
-        "chat_paths": {
-            f"{base_path}/chat/completions": ChatPath("pass-through", ignores_invalid_header=True)
-        },
+        "chat_paths": {f"{base_path}/chat/completions": path},
         "model_field": "required",
         "error_format": "openai",
         "filter_error_format": "detailed",
@@ -79,9 +124,18 @@ def _openai(name: str, base_path: str, auth: AuthMode, **differences: object) ->
     return ServerType(name=name, auth=auth, **(common | differences))  # type: ignore[arg-type]
 
 
+def _own(
+    name: str, constraints: ConstraintModes = _OPENAI_SERVER, **differences: object
+) -> ServerType:
+    path = replace(_OPENAI_PATH, ignores_unknown=True, constraints=constraints)
+    common = {"auth": "open", "models_path": "/v1/models", "model_naming": "request"}
+    return _openai(name, "/v1", path=path, **(common | differences))  # type: ignore[arg-type]
+
+
 # The server's response model has no log-probabilities, so it drops the engine's.
-_STRICT = ChatPath("error", returns_logprobs=False)
-_LENIENT = ChatPath("drop", ignores_invalid_header=True, returns_logprobs=False)
+_STRICT = ChatPath("error", returns_logprobs=False, constraints=_OLD_ENGINE)
+_LENIENT = replace(_STRICT, extra_parameters="drop", ignores_invalid_header=True)
+_NEW: Any = {"ignores_unknown": True, "constraints": _NEW_ENGINE}
 
 _ROWS = (
     ServerType(
@@ -108,12 +162,23 @@ _ROWS = (
         sends_finish_reason=False,
         masks_engine_errors=True,
     ),
-    # Versions 0.2.1 to 0.2.16, which Azure's registry names for Phi-3 and Phi-3.5.
+    # Versions 0.2.1 to 0.2.6, which Azure's registry names for Phi-3.
     _managed("managed-2024-06", {"/chat/completions": _STRICT}, info_path="/info"),
+    # Version 0.2.16.
+    _managed(
+        "managed-2025-01",
+        {"/chat/completions": _STRICT},
+        info_path="/info",
+        error_format="wrapped",
+        filter_error_format="managed",
+    ),
     # Version 0.2.58.
     _managed(
         "managed-2026-07",
-        {"/chat/completions": _STRICT, "/v1/chat/completions": _LENIENT},
+        {
+            "/chat/completions": replace(_STRICT, **_NEW),
+            "/v1/chat/completions": replace(_LENIENT, **_NEW),
+        },
         info_path="/info",
         error_format="wrapped",
         filter_error_format="managed",
@@ -122,14 +187,15 @@ _ROWS = (
     _managed(
         "foundation-model-serve",
         {
-            "/chat/completions": ChatPath("pass-through", returns_logprobs=False),
-            "/v1/chat/completions": ChatPath("pass-through", ignores_invalid_header=True),
+            "/chat/completions": replace(_STRICT, extra_parameters="pass-through", **_NEW),
+            "/v1/chat/completions": replace(_OPENAI_PATH, ignores_unknown=True, constraints=_VLLM),
         },
         model_field="checked",
         error_format="wrapped",
         filter_error_format="managed",
         score_format="full",
         models_path="/v1/models",
+        engine="vllm",
         default_max_tokens=256,  # the default in its schema
     ),
     ServerType(
@@ -153,16 +219,11 @@ _ROWS = (
         model_field="ignored",
         requires_api_version=True,
     ),
-    _openai("github", "/inference", "github"),
-    _openai(
-        "openai-server",
-        "/v1",
-        "server",
-        model_field="checked",
-        error_format="plain",
-        models_path="/v1/models",
-    ),
-    _openai("ollama", "/v1", "open", error_format="ollama", models_path="/v1/models"),
+    _own("openai-server", auth="server", model_field="checked", error_format="plain"),
+    # Version 0.12 or later.
+    _own("vllm", _VLLM, auth="server", model_field="checked", error_format="plain", engine="vllm"),
+    _own("llama.cpp", model_field="ignored", error_format="llama.cpp", engine="llama.cpp"),
+    _own("ollama", error_format="ollama", engine="ollama"),
 )
 
 SERVER_TYPES: Mapping[str, ServerType] = {row.name: row for row in _ROWS}

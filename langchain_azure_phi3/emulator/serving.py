@@ -10,7 +10,9 @@ import logging
 import socket
 import struct
 import threading
+from collections.abc import Callable
 from contextlib import aclosing
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl
@@ -18,6 +20,7 @@ from urllib.parse import parse_qsl
 import uvicorn
 
 from langchain_azure_phi3.emulator.deployment import Deployment
+from langchain_azure_phi3.emulator.request_log import RequestLog
 from langchain_azure_phi3.emulator.threads import iterate_parts, run_in_thread
 from langchain_azure_phi3.emulator.wire import ConnectionFault, Headers, Reply, Request
 
@@ -31,6 +34,7 @@ _SETTLING_ITERATIONS = 8
 _LOGGER = logging.getLogger(__name__)
 _LOGGER.setLevel(logging.ERROR)
 
+Log = Callable[[str], object]
 Connections = dict[tuple[str, int], asyncio.Transport]  # by the client's address
 
 
@@ -62,8 +66,11 @@ class _TrackedProtocol(asyncio.Protocol):
 class App:
     """The deployment as an ASGI application."""
 
-    def __init__(self, deployment: Deployment, connections: Connections, delay: float) -> None:
+    def __init__(
+        self, deployment: Deployment, connections: Connections, delay: float, log: Log | None
+    ) -> None:
         self._deployment = deployment
+        self._log = log
         self._connections = connections
         self._chunk_delay = delay
 
@@ -71,16 +78,22 @@ class App:
         """Answer one request."""
         # Shutting down cancels running requests, which uvicorn would report as errors.
         with contextlib.suppress(asyncio.CancelledError):
-            request = await _receive_request(scope, receive)
+            max_bytes = self._deployment.behavior.max_body_bytes
+            request = await _receive_request(scope, receive, max_bytes)
             if request is None:
                 return
+            log = RequestLog(request)
             answer = partial(self._deployment.answer, request)
             reply = await run_in_thread(answer) if self._deployment.blocking else answer()
-            fault = await self._send(reply, scope["client"], send)
+            fault = await self._send(reply, scope["client"], send, log)
+            if self._log is not None:
+                log.write(reply, self._log)
             if fault is not None:
                 await self._fail(fault, scope["client"], receive)
 
-    async def _send(self, reply: Reply, client: Any, send: Any) -> ConnectionFault | None:
+    async def _send(
+        self, reply: Reply, client: Any, send: Any, log: RequestLog
+    ) -> ConnectionFault | None:
         """Send a reply, up to the fault that it contains."""
         if reply.status != 0:
             headers = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in reply.headers.items()]
@@ -90,6 +103,7 @@ class App:
             async for part in parts:
                 if isinstance(part, ConnectionFault):
                     return part
+                log.read(part)
                 await send({"type": "http.response.body", "body": part, "more_body": True})
                 if reply.streamed:
                     await asyncio.sleep(self._chunk_delay)  # even 0 lets other connections proceed
@@ -116,30 +130,33 @@ class App:
         await receive()
 
 
-async def _receive_request(scope: Any, receive: Any) -> Request | None:
-    """The complete request, or `None` if the client disconnected."""
+async def _receive_request(scope: Any, receive: Any, max_bytes: int) -> Request | None:
+    """The request, or `None` if the client disconnected. A body that is too large is not read."""
+    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    headers = Headers((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"])
+    request = Request(scope["method"], scope["path"], dict(query), headers)
     body = bytearray()
-    more = True
-    while more:
+    more = request.size <= max_bytes
+    while more and len(body) <= max_bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
         body += message["body"]
         more = message["more_body"]
-    query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    headers = Headers((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"])
-    return Request(scope["method"], scope["path"], dict(query), headers, bytes(body))
+    return replace(request, body=bytes(body))
 
 
 class Server:
     """A deployment on a port."""
 
-    def __init__(self, deployment: Deployment, *, host: str, port: int, delay: float) -> None:
+    def __init__(
+        self, deployment: Deployment, *, host: str, port: int, delay: float, log: Log | None
+    ) -> None:
         self._host = host
         self._port = port
         self.connections: Connections = {}
         self._config = uvicorn.Config(
-            App(deployment, self.connections, delay),
+            App(deployment, self.connections, delay, log),
             http="h11",
             interface="asgi3",
             lifespan="off",
@@ -151,11 +168,7 @@ class Server:
         self._config.load()
 
     def bind(self) -> socket.socket:
-        """Return a listening socket.
-
-        Raises:
-            OSError: The port is in use.
-        """
+        """Return a listening socket, or raise an `OSError` if the port is in use."""
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
         return socket.create_server((self._host, self._port), family=family, backlog=1024)
 

@@ -9,17 +9,15 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
+
+import httpx
 
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator import error_bodies
 from langchain_azure_phi3.emulator.conversation import Generation, Prompt
 from langchain_azure_phi3.emulator.error_bodies import ApiError
 from langchain_azure_phi3.emulator.upstream_stream import reasoning_text
-
-if TYPE_CHECKING:
-    import httpx
 
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 600.0  # a model on a laptop may need minutes for a long prompt
@@ -69,7 +67,7 @@ class Upstream:
         options = {"stream": True, "stream_options": {"include_usage": True}}
         return _read_events(self._send(prompt, options), self.url)
 
-    def _send(self, prompt: Prompt, options: Json) -> "httpx.Response":
+    def _send(self, prompt: Prompt, options: Json) -> httpx.Response:
         with _map_errors(self.url):
             parameters = {
                 name: value
@@ -94,9 +92,7 @@ class Upstream:
             client.close()
 
     @property
-    def _http(self) -> "httpx.Client":
-        import httpx
-
+    def _http(self) -> httpx.Client:
         with self._lock:
             if self._client is None:
                 # No limit on connections: the server behind knows its own limits.
@@ -137,7 +133,7 @@ def _parse_completion(body: Json) -> Generation:
     )
 
 
-def _read_events(response: "httpx.Response", url: str) -> Iterator[Json]:
+def _read_events(response: httpx.Response, url: str) -> Iterator[Json]:
     with closing(response), _map_errors(url):
         for line in response.iter_lines():
             data = line.removeprefix("data:").strip() if line.startswith("data:") else ""
@@ -156,8 +152,6 @@ def _read_events(response: "httpx.Response", url: str) -> Iterator[Json]:
 @contextmanager
 def _map_errors(url: str) -> Iterator[None]:
     """Report connection errors as a service reports failures of its backend."""
-    import httpx
-
     try:
         yield
     except httpx.TimeoutException as problem:
@@ -166,7 +160,7 @@ def _map_errors(url: str) -> Iterator[None]:
         raise error_bodies.unavailable(503, f"{url} cannot be reached: {problem}") from problem
 
 
-def _raise_for_status(response: "httpx.Response") -> None:
+def _raise_for_status(response: httpx.Response) -> None:
     """Pass on errors that the caller can fix; report others as failures of this service."""
     if response.is_success:
         return
@@ -188,7 +182,7 @@ def _unexpected(received: str) -> ApiError:
     )
 
 
-def _error_message(response: "httpx.Response") -> str:
+def _error_message(response: httpx.Response) -> str:
     """Return the message in an error, wherever the server puts it."""
     try:
         body = response.json()

@@ -29,11 +29,7 @@ class StreamedChoice:
         self.prompt_tokens: int | None = None
 
     def deltas(self, completion_id: str, index: int) -> Iterator[Json]:
-        """Yield the deltas as they arrive.
-
-        Raises:
-            ApiError: The server ended the stream early.
-        """
+        """Yield the deltas as they arrive, or raise an `ApiError` if the stream ends early."""
         with closing(self._events):  # type: ignore[type-var]
             for event in self._events:
                 if isinstance(usage := event.get("usage"), dict):

@@ -10,16 +10,16 @@ from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic_core import to_jsonable_python
 
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator import error_bodies, native_tools
 from langchain_azure_phi3.emulator.conversation import Image, Message
 from langchain_azure_phi3.emulator.images import data_url_size
 from langchain_azure_phi3.emulator.models import Model
-from langchain_azure_phi3.emulator.server_types import ChatPath, ServerType
-from langchain_azure_phi3.emulator.wire import Request
+from langchain_azure_phi3.emulator.server_types import ChatPath, ConstraintMode, ServerType
+from langchain_azure_phi3.emulator.wire import Request, parse_json
 
-_NATIVE = "native"  # the validation context of servers that accept tools and schemas
 _NO_TOOL_PARSER = (
     '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'
 )
@@ -28,11 +28,10 @@ _EXTRA_PARAMETER_MODES = ("error", "drop", "pass-through")
 # What the engine (vLLM 0.5) accepts besides the API's own fields.
 _ENGINE_PARAMETERS = frozenset(
     {
-        *("best_of", "echo", "guided_choice", "guided_grammar", "guided_json", "guided_regex"),
-        *("ignore_eos", "length_penalty", "logit_bias", "logprobs", "max_completion_tokens"),
-        *("min_p", "min_tokens", "n", "parallel_tool_calls", "repetition_penalty"),
-        *("skip_special_tokens", "stream_options", "top_k", "top_logprobs", "use_beam_search"),
-        "user",
+        *("best_of", "echo", "ignore_eos", "length_penalty", "logit_bias", "logprobs"),
+        *("max_completion_tokens", "min_p", "min_tokens", "n", "parallel_tool_calls"),
+        *("repetition_penalty", "skip_special_tokens", "stream_options", "top_k", "top_logprobs"),
+        *("use_beam_search", "user"),
     }
 )
 
@@ -73,11 +72,11 @@ class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="allow")
 
     role: Literal["system", "user", "assistant", "tool"]
-    content: str | list[_Part] | None = None
+    content: str | Annotated[list[_Part], Field(fail_fast=True)] | None = None
 
 
 def _check_format_type(value: str, info: ValidationInfo) -> str:
-    if info.context == _NATIVE and value == "json_schema":
+    if value == "json_schema" and info.context != "reject":
         return value
     if value not in ("text", "json_object"):
         raise ValueError("type must be either 'text' or 'json_object'")
@@ -86,6 +85,8 @@ def _check_format_type(value: str, info: ValidationInfo) -> str:
 
 class ResponseFormat(BaseModel):
     """The format of the answer."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: Annotated[str, AfterValidator(_check_format_type)]
     json_schema: Any = None
@@ -96,7 +97,7 @@ class ChatRequest(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, fail_fast=True)]
     model: str | None = None
     frequency_penalty: Annotated[float, Field(ge=-2, le=2)] = 0
     presence_penalty: Annotated[float, Field(ge=-2, le=2)] = 0
@@ -135,16 +136,10 @@ def parse_chat_request(
 ) -> tuple[ChatRequest, EngineParameters]:
     """Parse a request into its fields and the extra parameters that reach the engine.
 
-    Args:
-        request: As received.
-        path: The rules of its path.
-        native: Whether the server accepts tools and schemas.
-
-    Raises:
-        ApiError: The request is invalid.
+    An invalid one raises an `ApiError`. `native`: whether the server accepts tools and schemas.
     """
     mode = _extra_parameter_mode(request, path)
-    chat = _parse_body(request, native=native)
+    chat = _parse_body(request, path.constraints.json_schema)
     extras = dict(chat.model_extra or {})
     if native:
         fields = {"parallel_tool_calls": extras.pop("parallel_tool_calls", None)}
@@ -156,7 +151,7 @@ def parse_chat_request(
         raise error_bodies.fixed_error("tools_not_supported")
     if "" in chat.stops:
         raise error_bodies.engine_error("stop cannot contain an empty string.")
-    return chat, _parse_extras(extras, mode)
+    return chat, _parse_extras(extras, mode, path)
 
 
 def _extra_parameter_mode(request: Request, path: ChatPath) -> str:
@@ -174,35 +169,28 @@ def _extra_parameter_mode(request: Request, path: ChatPath) -> str:
     )
 
 
-def _parse_body(request: Request, *, native: bool) -> ChatRequest:
-    body: Any = request.body.decode("utf-8", errors="replace")
+def _parse_body(request: Request, json_schema: ConstraintMode) -> ChatRequest:
     # FastAPI passes a body on as text unless its content type is JSON.
-    if "json" in request.headers.get("content-type", ""):
-        try:
-            body = json.loads(body)
-        except json.JSONDecodeError as error:
-            raise error_bodies.invalid_json(error) from error
+    is_json = "json" in request.headers.get("content-type", "")
     try:
-        return ChatRequest.model_validate(body, context=_NATIVE if native else None)
+        body = parse_json(request.body) if is_json else request.body.decode("utf-8", "replace")
+    except json.JSONDecodeError as error:
+        raise error_bodies.invalid_json(error) from error
+    except (ValueError, RecursionError) as error:
+        raise error_bodies.bad_request("There was an error parsing the body") from error
+    try:
+        return ChatRequest.model_validate(body, context=json_schema)
     except ValidationError as error:
         raise error_bodies.validation_failed(_format_problems(error)) from error
 
 
 def _format_problems(error: ValidationError) -> list[Json]:
-    problems = []
-    for problem in error.errors(include_url=False):
-        formatted: Json = {**problem, "loc": ["body", *problem["loc"]]}
-        if "ctx" in problem:
-            # The context may hold the exception itself.
-            formatted["ctx"] = {
-                key: str(value) if isinstance(value, Exception) else value
-                for key, value in problem["ctx"].items()
-            }
-        problems.append(formatted)
-    return problems
+    # The context of a problem may hold the exception itself.
+    problems = to_jsonable_python(error.errors(include_url=False), fallback=str)
+    return [{**problem, "loc": ["body", *problem["loc"]]} for problem in problems]
 
 
-def _parse_extras(extras: Mapping[str, Any], mode: str) -> EngineParameters:
+def _parse_extras(extras: Mapping[str, Any], mode: str, path: ChatPath) -> EngineParameters:
     if mode == "error" and len(extras) > 0:
         raise error_bodies.bad_request(
             f"Extra parameters {list(extras)} are not allowed when extra-parameters is not set or "
@@ -213,7 +201,7 @@ def _parse_extras(extras: Mapping[str, Any], mode: str) -> EngineParameters:
     unknown = [
         {"type": "extra_forbidden", "loc": ("body", name), "msg": "Extra inputs are not permitted"}
         for name in extras
-        if name not in _ENGINE_PARAMETERS
+        if _is_forbidden(name, path)
     ]
     if len(unknown) > 0:
         raise error_bodies.engine_error(str(unknown))
@@ -230,13 +218,20 @@ def _parse_extras(extras: Mapping[str, Any], mode: str) -> EngineParameters:
     return engine
 
 
+def _is_forbidden(name: str, path: ChatPath) -> bool:
+    if name.startswith("guided_"):
+        return path.constraints.guided == "reject"
+    if name == "structured_outputs":
+        return path.constraints.structured_outputs == "reject"
+    return name not in _ENGINE_PARAMETERS and not path.ignores_unknown
+
+
 def read_messages(
     chat: ChatRequest, model: Model, server: ServerType, *, native: bool = False
 ) -> tuple[Message, ...]:
     """Return the messages that the model's template shows. A server that accepts tools shows all.
 
-    Raises:
-        ApiError: The model does not accept a message.
+    A message that the model does not accept raises an `ApiError`.
     """
     messages = [_read_message(message, model) for message in chat.messages]
     image_count = sum(len(message.images) for message in messages)

@@ -1,6 +1,7 @@
 """HTTP requests and replies, independent of sockets."""
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -49,11 +50,17 @@ class Request:
     fault: "Fault | None" = None
 
     @property
+    def size(self) -> int:
+        """The size of the body in bytes, also if the rest was too large to be read."""
+        declared = self.headers.get("content-length", "")
+        return max(len(self.body), int(declared) if declared.isdecimal() else 0)
+
+    @property
     def json(self) -> Any:
         """The body as JSON, or `None` if it is not JSON."""
         try:
-            return json.loads(self.body)
-        except ValueError:
+            return parse_json(self.body)
+        except (ValueError, RecursionError):
             return None
 
 
@@ -77,6 +84,30 @@ class Reply:
     parts: Iterable[BodyPart] = ()  # each part of a stream is one event
     streamed: bool = False
     blocking: bool = False  # producing the next part may block, so it needs a thread
+
+
+def parse_json(data: bytes) -> Any:
+    """Parse JSON as FastAPI does, except for NaN and infinity, which no error can quote.
+
+    What it cannot parse raises a `ValueError`, and a `RecursionError` if it is nested too deeply.
+    """
+    value = json.loads(data, parse_constant=_parse_float, parse_float=_parse_float)
+    if isinstance(value, dict | list) and is_deep(value):
+        raise RecursionError
+    return value
+
+
+def is_deep(value: Any, levels: int = 100) -> bool:
+    """Whether a JSON value is nested so deeply that code which recurses into it may fail."""
+    items = value.values() if isinstance(value, dict) else value
+    containers = (item for item in items if isinstance(item, dict | list))
+    return levels == 0 or any(is_deep(item, levels - 1) for item in containers)
+
+
+def _parse_float(text: str) -> float:
+    if not math.isfinite(number := float(text)):
+        raise ValueError(f"{text[:20]} is not finite")
+    return number
 
 
 def to_json_bytes(value: Any) -> bytes:

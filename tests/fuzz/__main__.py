@@ -9,7 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.fuzz.targets import TARGETS, seeds
+from tests.fuzz.seeds import seeds
+from tests.fuzz.targets import TARGETS, check
 
 WORK = Path(".fuzz")
 _MAX_LENGTH = 4096
@@ -41,7 +42,7 @@ def fuzz(target: str, seconds: int) -> list[Path]:
 def main(arguments: list[str]) -> int:
     """Run what the arguments name; the exit status is 1 if an input failed."""
     if len(arguments) == 2:
-        TARGETS[arguments[0]](Path(arguments[1]).read_bytes())
+        check(arguments[0], Path(arguments[1]).read_bytes())
         return 0
     seconds = int(arguments[0]) if arguments else 30
     found = [path for target in TARGETS for path in fuzz(target, seconds)]

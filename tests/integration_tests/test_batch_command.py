@@ -150,7 +150,7 @@ def test_wrong_usage_is_explained(
         ),
         (good, "out.csv", ["--id", "key"], "no column 'key'"),
         (good, "out.csv", ["--rpm", "0"], "requests_per_minute must be at least 1"),
-        (good, "out.csv", ["--schema", good], "is not JSON"),
+        (good, "out.csv", ["--schema", good], "is not a JSON schema"),
         (str(tmp_path / "bad.jsonl"), "out.csv", [], "a line is not a JSON object"),
         (str(tmp_path / "bad.parquet"), "out.csv", [], "bad.parquet cannot be read"),
     ]:

@@ -8,9 +8,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import fields
+from pathlib import Path
 
 import httpx
 import pytest
+from PIL import Image
 
 from langchain_azure_phi3 import ChatAzurePhi3, PhiModel
 from langchain_azure_phi3.cli import main
@@ -62,6 +64,92 @@ def test_ask_sends_model_and_system_message(endpoint: Emulator) -> None:
     sent = endpoint.requests[-1].json
     assert "Phi-4" == sent["model"]
     assert {"role": "system", "content": "Be brief."} == sent["messages"][0]
+
+
+def test_ask_appends_standard_input(endpoint: Emulator) -> None:
+    """To the prompt; `-` stands for standard input alone, and an empty pipe adds nothing."""
+    for prompt, piped, expected in (
+        ("Summarize:", "A long text.\n", "Summarize:\n\nA long text.\n"),
+        ("-", "A question?", "A question?"),
+        ("A question?", "", "A question?"),
+    ):
+        command = [sys.executable, "-m", "langchain_azure_phi3.cli", "ask", prompt]
+        subprocess.run(command, input=piped, text=True, check=True, capture_output=True)  # noqa: S603
+        assert expected == endpoint.requests[-1].json["messages"][0]["content"]
+
+
+def test_ask_sends_images_and_parameters(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """To the endpoint that is named; a wrong file is an error, and nothing is sent."""
+    image = tmp_path / "red.png"
+    Image.new("RGB", (8, 8), "red").save(image)
+    with Emulator("Phi-3-vision-128k-instruct") as phi:
+        monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
+        common = ["ask", "--endpoint", phi.endpoint, "--temperature", "0", "--max-tokens", "9"]
+        missing = main([*common, "--image", str(tmp_path / "none.png"), "What is this?"])
+        status = main([*common, "--image", str(image), "What is this?"])
+
+    assert (1, 0) == (missing, status)
+    assert "none.png" in capsys.readouterr().err
+    (request,) = phi.requests
+    assert (0, 9) == (request.json["temperature"], request.json["max_tokens"])
+    text, part = request.json["messages"][0]["content"]
+    assert "What is this?" == text["text"]
+    assert part["image_url"]["url"].startswith("data:image/png;base64,")
+
+
+def test_ask_prints_an_object_that_fits_the_schema(
+    endpoint: Emulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As JSON; what is not a schema is an error."""
+    schema = tmp_path / "person.json"
+    schema.write_text('{"type": "object", "properties": {"name": {"type": "string"}}}')
+    endpoint.script('Here it is: {"name": "Änn"}')
+
+    assert 0 == main(["ask", "--schema", str(schema), "Änn is 41."])
+    assert {"name": "Änn"} == json.loads(capsys.readouterr().out)
+
+    for text in ("[1]", "{"):
+        schema.write_text(text)
+        assert 1 == main(["ask", "--schema", str(schema), "Ann is 41."])
+        assert "person.json is not a JSON schema" in capsys.readouterr().err
+
+
+def test_ask_prints_the_response_as_json(
+    endpoint: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Text, usage and metadata."""
+    assert 0 == main(["ask", "--json", QUESTION])
+
+    response = json.loads(capsys.readouterr().out)
+    assert response["text"].startswith("As of now")
+    assert 72 == response["usage"]["output_tokens"]
+    assert "stop" == response["response_metadata"]["finish_reason"]
+
+
+def test_help_and_version_do_not_import_langchain() -> None:
+    """They are done in a tenth of a second."""
+    program = "import sys; from langchain_azure_phi3.cli import main; main(sys.argv[1:])"
+    for option in ("--help", "--version"):
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-X", "importtime", "-c", program, option],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "langchain-azure-phi3" in done.stdout
+        assert "langchain_core" not in done.stderr
+
+
+def test_completion_scripts_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """For the shells that shtab knows; bash accepts its script."""
+    for shell in ("bash", "zsh", "tcsh"):
+        assert 0 == main(["completion", shell])
+        script = capsys.readouterr().out
+        assert "doctor" in script
+        if shell == "bash":
+            subprocess.run(["bash", "-n"], input=script, text=True, check=True)  # noqa: S607
 
 
 def test_ask_reads_standard_input(endpoint: Emulator) -> None:
@@ -158,22 +246,22 @@ def test_serve_runs_until_interrupted(
     assert f"export AZURE_INFERENCE_ENDPOINT={endpoint}\n" in printed
     assert "export AZURE_INFERENCE_CREDENTIAL=k1\n" in printed
     assert "Phi-3-mini-4k-Instruct" == answer.json()["model_name"]
-    assert "" == errors
+    assert re.fullmatch(r"GET /info - 200 - \d+ ms\n", errors)
     assert process.returncode in (0, 130)
 
 
 def test_serve_prints_an_address_that_works() -> None:
-    """Also where it listens on all addresses; it prints no warning."""
+    """Also where it listens on all addresses, which it says clearly."""
     command = [sys.executable, "-m", "langchain_azure_phi3.cli", "serve", "--port", "0"]
     process = subprocess.Popen(  # noqa: S603
-        [*command, "--host", "0.0.0.0", "--key", "k1"],  # noqa: S104
+        [*command, "--host", "0.0.0.0", "--key", "k1", "--quiet"],  # noqa: S104
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None
-    printed = [process.stdout.readline() for _ in range(3)]
+    printed = [process.stdout.readline() for _ in range(4)]
     endpoint = printed[1].strip().partition("=")[2]
 
     text = ChatAzurePhi3(endpoint=endpoint, credential="k1").invoke("Hi").text
@@ -181,6 +269,7 @@ def test_serve_prints_an_address_that_works() -> None:
     _, errors = process.communicate(timeout=10)
 
     assert endpoint.startswith("http://127.0.0.1:")
+    assert printed[3].startswith("WARNING: 0.0.0.0 can be reached from other machines.")
     assert text
     assert "" == errors
 
@@ -261,8 +350,11 @@ def test_models_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
     )
     found = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
     assert "131,072 4,096 image 1 verbatim - 2025-08-30" == found["Phi-3-vision-128k-instruct"]
-    assert "131,072 4,096 image, audio any supported - -" == found["Phi-4-multimodal-instruct"]
-    assert "32,768 - - - supported yes -" == found["Phi-4-reasoning"]
+    assert (
+        "131,072 4,096 image, audio any supported - 2027-01-17?"
+        == (found["Phi-4-multimodal-instruct"])
+    )
+    assert "32,768 - - - dropped yes -" == found["Phi-4-reasoning-plus"]
 
 
 def test_models_prints_all_properties_as_json(capsys: pytest.CaptureFixture[str]) -> None:
@@ -273,3 +365,15 @@ def test_models_prints_all_properties_as_json(capsys: pytest.CaptureFixture[str]
     assert [row.name for row in list_models()] == [row["name"] for row in rows]
     assert all(row["source"] for row in rows)
     assert rows[0].keys() == {field.name for field in fields(PhiModel)}
+
+
+def test_missing_azure_identity_is_named(
+    endpoint: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is an extra."""
+    monkeypatch.setitem(sys.modules, "azure.identity", None)
+
+    assert 1 == main(["ask", "--entra", "Hi"])
+
+    assert "langchain-azure-phi3[entra]" in capsys.readouterr().err
+    assert [] == endpoint.requests

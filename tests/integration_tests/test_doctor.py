@@ -18,8 +18,10 @@ from langchain_azure_phi3 import (
     InvalidInputError,
     diagnose,
 )
+from langchain_azure_phi3._doctor.report import check_model
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator, Prompt
+from langchain_azure_phi3.models import find_model
 from tests.certificates import certified
 
 
@@ -63,15 +65,18 @@ SERVER_TYPES: dict[str, dict[str, Any]] = {
     "serverless": {"info": True},
     "managed-2024-05": {"route": "/v1/chat/completions", "stream": "no"},
     "managed-2024-06": {"info": True, "stream_usage": True},
+    "managed-2025-01": {"info": True, "stream_usage": True},
     "managed-2026-07": {"info": True, "stream_usage": True},
     "foundation-model-serve": {"stream_usage": True},
     "foundry": {"info": True, "named": True, "stream_usage": True},
     "openai-v1": {"named": True},
     "azure-openai": {},
-    "github": {"named": True, "stream_usage": True},
-    "openai-server": {},
-    "ollama": {"named": True},
+    "openai-server": {"info": True},
+    "vllm": {"info": True},
+    "llama.cpp": {"info": True},
+    "ollama": {"info": True},
 }
+NO_JSON_MODE = {"serverless", "foundry", "openai-v1", "azure-openai"}
 
 
 @pytest.mark.parametrize("dialect", SERVER_TYPES)
@@ -94,7 +99,7 @@ def test_the_report_describes_each_server_type(
         "stream": has.get("stream", "ok"),
         "extra parameters": "ok",
         "tools": "no",
-        "JSON mode": "no",
+        "JSON mode": "no" if dialect in NO_JSON_MODE else "ok",
         "image": "no",
     }
     assert expected.items() <= outcomes(report).items()
@@ -115,14 +120,53 @@ def test_the_reported_model_name_is_recommended(start: Callable[..., Emulator]) 
     assert "This is not Phi-3-mini-4k-instruct" in step_of(other, "/info").advice
 
 
+def test_the_model_behind_a_name_is_recommended(
+    start: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By `/info`, for a name of the user's own, which may come from the environment."""
+    monkeypatch.setenv("AZURE_INFERENCE_MODEL", "our-deployment")
+    report = report_on(start("Phi-4"))
+
+    assert "Pass base_model='Phi-4' too" in step_of(report, "/info").advice
+    assert '"our-deployment"' == report.constructor["model"]
+    assert '"Phi-4"' == report.constructor["base_model"]
+
+
 def test_a_missing_model_name_is_requested(start: Callable[..., Emulator]) -> None:
     """Where one endpoint serves several models."""
-    for dialect in ("foundry", "openai-v1", "github", "ollama"):
+    for dialect in ("foundry", "openai-v1"):
         report = report_on(start(server_type=dialect))
 
         assert not report.usable
         assert "failed" == step_of(report, "completion").outcome
         assert "--model" in step_of(report, "completion").advice
+
+
+def test_the_only_listed_model_is_used(start: Callable[..., Emulator]) -> None:
+    """By servers that require a name; of several models, the report lists the names."""
+    report = report_on(start("Phi-4", server_type="ollama"))
+    several = report_on(start("Phi-4", "Phi-4-mini-instruct", server_type="ollama"))
+
+    assert report.usable
+    assert '"Phi-4"' == report.constructor["model"]
+    assert "/v1/models lists Phi-4" == step_of(report, "/info").detail
+    assert "Phi-4, a context of 16,384 tokens" == step_of(report, "model").detail
+    assert not several.usable
+    assert "Phi-4, Phi-4-mini-instruct" in step_of(several, "/info").detail
+    assert "Phi-4, Phi-4-mini-instruct" in step_of(several, "completion").detail
+
+
+def test_retirement_is_reported() -> None:
+    """Where Azure serves the model; an uncertain date with its source."""
+    phi_3, phi_4 = find_model("Phi-3-medium-4k-instruct"), find_model("Phi-4")
+    retired = check_model(phi_3, None, retires=True)
+    uncertain = check_model(phi_4, 8_192, retires=True)
+
+    assert "Azure retired its deployments on 2025-08-30: use Phi-4." == retired.advice
+    assert "Phi-4, a context of 8,192 tokens on this server" == uncertain.detail
+    assert "on 2027-01-17, says one source" in uncertain.advice
+    assert "" == check_model(phi_3, None, retires=False).advice
+    assert "base_model=" in check_model(None, None, retires=True).advice
 
 
 def test_the_path_of_a_bare_host_is_found(start: Callable[..., Emulator]) -> None:
@@ -155,16 +199,16 @@ def test_white_space_in_json_mode_is_recognized(start: Callable[..., Emulator]) 
 
 
 def test_image_support_is_recognized(start: Callable[..., Emulator]) -> None:
-    """With its cost; a text-only model by the catalog, without a request, or else by one."""
+    """With its cost; a text-only model by the catalog, given or reported, without a request."""
     vision = step_of(report_on(start("Phi-3-vision-128k-instruct")), "image")
     assert "ok" == vision.outcome
     assert "tokens" in vision.detail
 
     for model in (None, "Phi-4"):
         phi = start("Phi-4", server_type="openai-server")
-        assert "no" == step_of(report_on(phi, model=model), "image").outcome
-        requested = any(b"image_url" in request.body for request in phi.requests)
-        assert (model is None) == requested
+        image = step_of(report_on(phi, model=model), "image")
+        assert ("no", "Phi-4 accepts text only") == (image.outcome, image.detail)
+        assert not any(b"image_url" in request.body for request in phi.requests)
 
 
 def test_a_rejected_credential_fails_the_sign_in(
@@ -467,8 +511,8 @@ def test_the_command_prints_json(
 
     report = json.loads(capsys.readouterr().out)
     assert (0, True) == (status, report["usable"])
-    assert {"step", "outcome", "detail", "advice"} == report["findings"][10].keys()
-    assert {"step": "tools", "outcome": "no"}.items() <= report["findings"][10].items()
+    assert {"step", "outcome", "detail", "advice"} == report["findings"][11].keys()
+    assert {"step": "tools", "outcome": "no"}.items() <= report["findings"][11].items()
     assert phi.endpoint == json.loads(report["constructor"]["endpoint"])
 
 
@@ -496,10 +540,18 @@ def test_the_report_fits_the_terminal(start: Callable[..., Emulator]) -> None:
 def test_each_step_is_reported_once_in_order(start: Callable[..., Emulator]) -> None:
     """Whether it succeeds or fails."""
     steps = ["name resolution", "connection", "TLS", "route", "sign-in", "/info", "completion"]
-    steps += ["stream", "usage in streams", "extra parameters", "tools", "JSON mode", "image"]
+    steps += [
+        "model",
+        "stream",
+        "usage in streams",
+        "extra parameters",
+        "tools",
+        "JSON mode",
+        "image",
+    ]
     usable = outcomes(report_on(start()))
     refused = outcomes(diagnose({"endpoint": "http://127.0.0.1:9", "credential": "k"}, timeout=1))
 
     assert steps == list(usable)
     assert [step for step in steps if step in refused] == list(refused)
-    assert steps[3:] == list(refused)[-10:]
+    assert steps[3:] == list(refused)[-11:]

@@ -9,6 +9,7 @@ import pytest
 from langchain_azure_phi3 import (
     AuthenticationError,
     AzurePhi3Error,
+    BadRequestError,
     ChatAzurePhi3,
     InvalidInputError,
     NotFoundError,
@@ -40,9 +41,8 @@ SERVERLESS = EndpointType("serverless", model=False)
 MANAGED = EndpointType("managed", model=False)
 FOUNDRY = EndpointType("foundry")
 OPENAI = EndpointType("openai", native=True)
-GITHUB = EndpointType("github", api_key=False)
 OTHER = EndpointType("other")
-ENDPOINT_TYPES = (SERVERLESS, MANAGED, FOUNDRY, OPENAI, GITHUB, OTHER)
+ENDPOINT_TYPES = (SERVERLESS, MANAGED, FOUNDRY, OPENAI, OTHER)
 
 V = "api-version=2024-05-01-preview"
 PHI = "https://phi.eastus2.models.ai.azure.com"
@@ -51,7 +51,6 @@ ML = "https://phi.eastus2.inference.ml.azure.com"
 RES = "https://res.services.ai.azure.com"
 AOAI = "https://res.openai.azure.com"
 COG = "https://res.cognitiveservices.azure.com"
-HUB = "https://models.github.ai"
 GATEWAY = "https://gateway.example.com"
 LOCAL = "http://127.0.0.1:8000"
 EVIL = "https://models.ai.azure.com.evil.example"
@@ -91,15 +90,22 @@ ADDRESSES: list[tuple[str, EndpointType, str]] = [
     (f"{ML}/v1/chat/completions", MANAGED, f"{ML}/v1/chat/completions?{V}"),
     (f"{ML}/chat/completions?{V}", MANAGED, f"{ML}/chat/completions?{V}"),
     ("phi.eastus2.inference.ml.azure.com/score", MANAGED, f"{ML}/chat/completions?{V}"),
-    (RES, FOUNDRY, f"{RES}/models/chat/completions?{V}"),
-    (f"{RES}/", FOUNDRY, f"{RES}/models/chat/completions?{V}"),
+    (RES, OPENAI, f"{RES}/openai/v1/chat/completions"),
+    (f"{RES}/", OPENAI, f"{RES}/openai/v1/chat/completions"),
+    (f"{RES}?{V}", OPENAI, f"{RES}/openai/v1/chat/completions"),
+    (f"{RES}?team=a", OPENAI, f"{RES}/openai/v1/chat/completions?team=a"),
     (f"{RES}/models", FOUNDRY, f"{RES}/models/chat/completions?{V}"),
     (f"{RES}/models/", FOUNDRY, f"{RES}/models/chat/completions?{V}"),
     (f"{RES}/models/info", FOUNDRY, f"{RES}/models/chat/completions?{V}"),
-    (f"{RES}/chat/completions", FOUNDRY, f"{RES}/models/chat/completions?{V}"),
+    (f"{RES}/chat/completions", OPENAI, f"{RES}/openai/v1/chat/completions"),
     (f"{RES}/models/chat/completions?{V}", FOUNDRY, f"{RES}/models/chat/completions?{V}"),
-    (f"{RES}/api/projects/mine", FOUNDRY, f"{RES}/models/chat/completions?{V}"),
-    ("RES.Services.AI.Azure.com", FOUNDRY, f"{RES}/models/chat/completions?{V}"),
+    (f"{RES}/api/projects/mine", OPENAI, f"{RES}/openai/v1/chat/completions"),
+    (
+        f"{RES}/api/projects/mine/openai/v1",
+        OPENAI,
+        f"{RES}/api/projects/mine/openai/v1/chat/completions",
+    ),
+    ("RES.Services.AI.Azure.com", OPENAI, f"{RES}/openai/v1/chat/completions"),
     (f"{GATEWAY}/foundry/models", FOUNDRY, f"{GATEWAY}/foundry/models/chat/completions?{V}"),
     (f"{LOCAL}/models", FOUNDRY, f"{LOCAL}/models/chat/completions?{V}"),
     (f"{RES}/openai/v1", OPENAI, f"{RES}/openai/v1/chat/completions"),
@@ -123,15 +129,6 @@ ADDRESSES: list[tuple[str, EndpointType, str]] = [
         OPENAI,
         f"{AOAI}/openai/deployments/phi/chat/completions?api-version=2024-10-21",
     ),
-    (
-        "https://models.inference.ai.azure.com",
-        GITHUB,
-        "https://models.inference.ai.azure.com/chat/completions",
-    ),
-    (HUB, GITHUB, f"{HUB}/inference/chat/completions"),
-    (f"{HUB}/inference", GITHUB, f"{HUB}/inference/chat/completions"),
-    (f"{HUB}/inference/chat/completions", GITHUB, f"{HUB}/inference/chat/completions"),
-    (f"{HUB}/orgs/us/inference", GITHUB, f"{HUB}/orgs/us/inference/chat/completions"),
     ("localhost:11434/v1", OPENAI, "http://localhost:11434/v1/chat/completions"),
     ("http://localhost:11434/v1/models", OPENAI, "http://localhost:11434/v1/chat/completions"),
     ("http://localhost:5273/v1/", OPENAI, "http://localhost:5273/v1/chat/completions"),
@@ -188,7 +185,7 @@ def test_unknown_api_is_an_error() -> None:
 
 def test_missing_model_name_is_an_error() -> None:
     """Where the name is part of the address, nothing is sent without it."""
-    for endpoint in (RES, AOAI, HUB, f"{LOCAL}/openai/v1"):
+    for endpoint in (RES, AOAI, f"{LOCAL}/openai/v1"):
         recorder = Recorder()
 
         with pytest.raises(InvalidInputError, match="needs model=, the name of the deployment"):
@@ -247,13 +244,14 @@ OVERRIDES: list[tuple[Any, str, str, EndpointType]] = [
     ("foundry", GATEWAY, f"{GATEWAY}/models/chat/completions?{V}", FOUNDRY),
     ("openai-v1", GATEWAY, f"{GATEWAY}/openai/v1/chat/completions", OPENAI),
     ("openai-v1", RES, f"{RES}/openai/v1/chat/completions", OPENAI),
+    ("foundry", RES, f"{RES}/models/chat/completions?{V}", FOUNDRY),
+    ("foundry", f"{RES}/api/projects/mine", f"{RES}/models/chat/completions?{V}", FOUNDRY),
     (
         "azure-openai",
         f"{GATEWAY}/d/phi",
         f"{GATEWAY}/d/phi/chat/completions?api-version=2024-06-01",
         OPENAI,
     ),
-    ("github", f"{GATEWAY}/hub", f"{GATEWAY}/hub/chat/completions", GITHUB),
     ("openai-server", LOCAL, f"{LOCAL}/v1/chat/completions", OPENAI),
     ("openai-server", f"{GATEWAY}/llm", f"{GATEWAY}/llm/chat/completions", OPENAI),
 ]
@@ -290,8 +288,7 @@ INFO_URLS = {
     PHI: f"{PHI}/info?{V}",
     f"{PHI}/v1": f"{PHI}/info?{V}",
     f"{ML}/score": f"{ML}/info?{V}",
-    RES: f"{RES}/models/info?api-version=2025-04-01&model_deployment={MODEL}",
-    f"{LOCAL}/v1": f"{LOCAL}/v1/info",
+    f"{RES}/models": f"{RES}/models/info?api-version=2025-04-01&model_deployment={MODEL}",
 }
 
 
@@ -343,7 +340,6 @@ def test_missing_route_names_the_inferred_type() -> None:
 MISSING_DEPLOYMENTS: list[Any] = [
     {"error": {"code": "DeploymentNotFound", "message": "It does not exist."}},
     {"object": "error", "message": "The model `x` does not exist.", "code": 404},
-    {"error": "Not Found", "message": "Modality not supported by the model: no image."},
 ]
 
 
@@ -357,9 +353,39 @@ def test_missing_deployment_tries_no_other_route() -> None:
         assert len(recorder.requests) == 1, body
 
 
+def test_a_refused_image_is_no_missing_route() -> None:
+    """Although the status is 404: no other route is tried, and none is recommended."""
+    body = {"error": "Not Found", "message": "Modality not supported by the model: no image."}
+    for endpoint in (ML, f"{LOCAL}/v1", LOCAL):
+        recorder = Recorder(httpx.Response(404, json=body))
+
+        with pytest.raises(BadRequestError, match="Use a model that accepts it") as caught:
+            recorder.model(endpoint, model=MODEL).invoke("Hi")
+        assert len(recorder.requests) == 1
+        assert "/v1" not in str(caught.value)
+
+
+def test_foundry_falls_back_to_the_models_route() -> None:
+    """For the host or a project's page; with its API version, and extras passed on to the model."""
+    for number, path in enumerate(("", "/api/projects/mine", "?api-version=2025-04-01")):
+        recorder = Recorder(missing_route())
+        model = recorder.model(f"https://r{number}.services.ai.azure.com{path}", model=MODEL)
+
+        model.invoke("Hi", logprobs=True)
+        model.invoke("Hi", extra_parameters="drop")
+
+        assert recorder.paths == ["/openai/v1" + NEW, "/models" + NEW, "/models" + NEW]
+        newer, older, again = recorder.requests
+        version = "2025-04-01" if "?" in path else "2024-05-01-preview"
+        assert (newer.url.query, older.url.params["api-version"]) == (b"", version)
+        sent_headers = [request.headers.get("extra-parameters") for request in recorder.requests]
+        assert sent_headers == [None, "pass-through", "drop"]
+        assert again.url == older.url
+
+
 def test_types_with_one_route_send_one_request() -> None:
     """These endpoints have no older servers."""
-    for endpoint in (RES, f"{AOAI}/openai/v1", HUB, "http://localhost:11434/v1"):
+    for endpoint in (f"{RES}/models", f"{RES}/openai/v1", AOAI, "http://localhost:11434/v1"):
         recorder = Recorder(missing_route())
 
         with pytest.raises(NotFoundError):
@@ -433,7 +459,6 @@ REFUSED_KEYS = [
     (ML, "header authorization and in api-key", "auth mode aad_token"),
     (RES, "header authorization and in api-key", "audience is https://cognitiveservices"),
     (AOAI, "header authorization and in api-key", "audience is https://cognitiveservices"),
-    (HUB, r"header authorization\.", "permission models: read"),
     (f"{LOCAL}/v1", "header authorization and in api-key", "the server was started with"),
     (LOCAL, "header authorization and in api-key", "belongs to this endpoint"),
 ]

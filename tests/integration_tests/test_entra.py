@@ -212,7 +212,6 @@ def test_tokens_are_not_sent_to_unknown_hosts(
     for endpoint, given, match in [
         (SERVERLESS, {}, "how-to of 2024-07-23 says: .* do not support Entra ID, only keys"),
         (OLDER, {}, "If this is managed compute, say api='managed'"),
-        ("https://models.github.ai", {}, "GitHub Models takes GitHub's tokens, as a key"),
         ("https://gateway.example.com/openai/v1", {}, "is not a known Azure host"),
         ("https://gateway.example.com/models", {}, "is not a known Azure host"),
         ("https://gateway.example.com", {"api": "managed"}, "is not a known Azure host"),
@@ -346,7 +345,7 @@ def test_a_missing_credential_is_named() -> None:
     """On this machine nothing is sent unless given."""
     with (
         Emulator(server_type="openai-server") as phi,
-        pytest.raises(AuthenticationError, match=r"No credential was sent\."),
+        pytest.raises(AuthenticationError, match="No credential was sent; pass one"),
     ):
         ChatAzurePhi3(endpoint=phi.endpoint, max_retries=0).invoke("Hi")
 

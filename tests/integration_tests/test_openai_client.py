@@ -16,7 +16,7 @@ QUESTION: list[Any] = [
 ANSWER = "As of now, it's estimated that there are about 7,000 languages"
 
 
-@pytest.fixture(params=["openai-v1", "openai-server", "ollama", "github"])
+@pytest.fixture(params=["openai-v1", "openai-server", "ollama"])
 def phi(request: pytest.FixtureRequest) -> Iterator[Emulator]:
     """Each server that OpenAI's client is pointed at in the wild."""
     with Emulator(MODEL, server_type=request.param) as emulator:
@@ -87,7 +87,7 @@ def test_errors_are_the_clients_own(client: openai.OpenAI, phi: Emulator) -> Non
         ask(model=MODEL, messages=QUESTION)
 
 
-@pytest.mark.parametrize("server_type", ["openai-v1", "openai-server", "github"])
+@pytest.mark.parametrize("server_type", ["openai-v1", "openai-server"])
 def test_a_wrong_key_is_an_authentication_error(server_type: str) -> None:
     """All but Ollama ask for one."""
     with (

@@ -45,6 +45,7 @@ def test_a_test_gets_a_deployment_of_its_own(run: Runner) -> None:
     """Over a socket, empty, and gone with the test."""
     done = run(
         """
+        import pytest
         from langchain_azure_phi3 import ChatAzurePhi3
 
         seen = []
@@ -58,7 +59,8 @@ def test_a_test_gets_a_deployment_of_its_own(run: Runner) -> None:
         def test_another_is_fresh(phi_emulator):
             assert phi_emulator.requests == []
             assert phi_emulator is not seen[0]
-            assert seen[0].endpoint.startswith("http://phi.invalid")  # stopped
+            with pytest.raises(RuntimeError, match="not started"):  # stopped
+                seen[0].endpoint
         """
     )
 
@@ -99,6 +101,34 @@ def test_faults_are_set_by_the_test(run: Runner) -> None:
     )
 
     done.assert_outcomes(passed=1)
+
+
+UNUSED = """
+import pytest
+from langchain_azure_phi3 import ChatAzurePhi3
+
+def test_uses_all(phi_emulator, phi_settings):
+    phi_emulator.script("Here.")
+    assert ChatAzurePhi3(**phi_settings).invoke("Hi").text == "Here."
+
+def test_leaves_an_answer(phi_emulator):
+    phi_emulator.script("Never.")
+
+@pytest.mark.phi_emulator(strict={strict})
+def test_leaves_a_fault(phi_emulator):
+    phi_emulator.fail(status=503)
+"""
+
+
+def test_strict_emulators_fail_tests_that_leave_something(run: Runner) -> None:
+    """As the marker says, or else the ini option."""
+    done = run(UNUSED.format(strict=True))
+    done.assert_outcomes(passed=3, errors=1)
+    done.stdout.fnmatch_lines("*AssertionError: Not used after 0 requests: faults: *503*")
+
+    done = run(UNUSED.format(strict=False), "-o", "phi_emulator_strict=true")
+    done.assert_outcomes(passed=3, errors=1)
+    done.stdout.fnmatch_lines("*Not used after 0 requests: scripted answers: *'Never.'*")
 
 
 def test_a_marker_sets_models_and_options(run: Runner) -> None:
@@ -257,4 +287,6 @@ def test_the_fixtures_are_listed_with_what_they_do(run: Runner) -> None:
         for name in ("make_phi_emulator", "phi_emulator", "phi_environment", "phi_settings")
         if f"\n{name} -- " not in fixtures
     ]
-    assert "@pytest.mark.phi_emulator(*models, **options): the models and options" in markers
+    assert (
+        "@pytest.mark.phi_emulator(*models, strict, **options): the models and options" in markers
+    )

@@ -384,7 +384,11 @@ def test_a_model_shows_no_secret(phi: Emulator) -> None:
             model = made(phi, credential)
             if used:
                 model.invoke("Hi")
-            bound = [model, model.bind_tools([]), model.with_structured_output({"title": "A"})]
+            bound = [
+                model,
+                model.bind_tools([]),
+                model.with_structured_output({"title": "A", "type": "object"}),
+            ]
             texts = [text for each in bound for text in (repr(each), str(each), dumps(each))]
             texts += [str(model.model_dump()), str(model.asdict()), model._get_llm_string()]
             texts += [str(model._get_invocation_params()), str(model.lc_attributes)]

@@ -55,15 +55,17 @@ SERVERS = {
     "serverless": Server("https://phi.eastus2.models.ai.azure.com", info=INFO),
     "managed-2024-05": Server(f"{ML}/score", has_finish_reason=False),
     "managed-2024-06": Server(ML, info=REGISTERED),
+    "managed-2025-01": Server(ML, info=REGISTERED),
     "managed-2026-07": Server(ML, info=REGISTERED),
     "foundation-model-serve": Server(ML),
-    "foundry": Server("https://res.services.ai.azure.com", NAMED, info=INFO),
+    "foundry": Server("https://res.services.ai.azure.com/models", NAMED, info=INFO),
     "openai-v1": Server("https://res.openai.azure.com", NAMED),
     "azure-openai": Server(
         "https://res.openai.azure.com/openai/deployments/Phi-3-mini-4k-instruct"
     ),
-    "github": Server("https://models.github.ai", {"model": "microsoft/Phi-3-mini-4k-instruct"}),
-    "openai-server": Server("http://localhost:8000/v1"),
+    "openai-server": Server("http://localhost:8000/v1", info=REGISTERED),
+    "vllm": Server("http://localhost:8000/v1", info=REGISTERED),
+    "llama.cpp": Server("http://localhost:8080/v1", info=REGISTERED),
     "ollama": Server("http://localhost:11434", NAMED),
 }
 SCORED = {
@@ -75,7 +77,8 @@ SCORED = {
         ("foundation-model-serve", True),
     )
 }
-EVERY = [*SERVERS, *SCORED]
+HOST = {"foundry by its host": Server("https://res.services.ai.azure.com", NAMED)}
+EVERY = [*SERVERS, *SCORED, *HOST]
 
 Test = Callable[[str, str], Awaitable[None]]
 
@@ -98,7 +101,7 @@ def each(names: Iterable[str], modes: Iterable[str] = MODES) -> Callable[[Test],
 
 def server_of(name: str) -> Server:
     """The row of that name."""
-    return (SERVERS | SCORED)[name]
+    return (SERVERS | SCORED | HOST)[name]
 
 
 def connect(name: str, *models: str, **settings: Any) -> tuple[Emulator, ChatAzurePhi3]:
@@ -139,7 +142,7 @@ async def test_complete_answers_have_usage(name: str, mode: str) -> None:
         assert counted is None or counted["total_tokens"] == 91
 
 
-NATIVE_COUNTS = {"openai-v1", "azure-openai", "openai-server"}
+NATIVE_COUNTS = {"openai-v1", "azure-openai", "openai-server", "vllm", "llama.cpp"}
 
 
 @each(SERVERS, ["stream", "astream"])
@@ -207,7 +210,8 @@ async def test_filtered_prompts_raise(name: str, mode: str) -> None:
     assert (caught.value.stage, caught.value.status_code) == ("prompt", 400)
 
 
-@each([name for name in SERVERS if name != "managed-2024-05"])
+# llama.cpp cuts the answer instead.
+@each([name for name in SERVERS if name not in ("managed-2024-05", "llama.cpp")])
 async def test_conversations_that_are_too_long_raise(name: str, mode: str) -> None:
     """With the engine's message, however it is wrapped."""
     _, model = connect(name, max_tokens=5000)
@@ -216,7 +220,7 @@ async def test_conversations_that_are_too_long_raise(name: str, mode: str) -> No
         await call_model(model, mode, "Hi")
 
 
-@each([name for name in SERVERS if name != "ollama"])
+@each([name for name in SERVERS if name not in ("llama.cpp", "ollama")])
 async def test_wrong_keys_raise_with_the_sent_header(name: str, mode: str) -> None:
     """The error does not hold the key."""
     _, model = connect(name, credential="wrong" * 6)
@@ -226,16 +230,18 @@ async def test_wrong_keys_raise_with_the_sent_header(name: str, mode: str) -> No
     assert "wrong" * 6 not in str(caught.value)
 
 
-@each(["foundry", "openai-v1", "github", "openai-server", "ollama"])
+@each(["foundry", "openai-v1", "openai-server", "ollama"])
 async def test_wrong_models_raise(name: str, mode: str) -> None:
     """Each server type has its own message."""
     phi, model = connect(name, model="Phi-9")
     endpoint = {"ollama": f"{server_of(name).endpoint}/v1"}.get(name, server_of(name).endpoint)
     model = model.model_copy(update={"endpoint": endpoint})
 
-    with pytest.raises(NotFoundError, match="`model`"):
+    with pytest.raises(NotFoundError, match="`model`") as caught:
         await call_model(model, mode, "Hi")
-    assert len(phi.requests) == 1
+    lists = name in ("openai-server", "ollama")
+    assert len(phi.requests) == 1 + lists
+    assert (f"The server lists: {REGISTERED}." in str(caught.value)) == lists
 
 
 @each(SERVERS)

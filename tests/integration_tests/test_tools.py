@@ -1,6 +1,7 @@
 """Tools on a deployment that refuses them: in the prompt, with calls parsed from the text."""
 
 import json
+from itertools import product
 from typing import Annotated, Any
 
 import pytest
@@ -165,6 +166,9 @@ def test_history_with_calls_needs_no_tools(phi: Emulator, model: ChatAzurePhi3) 
     assert ["user", "user"] == [message["role"] for message in phi.requests[-1].json["messages"]]
 
 
+PHI_4_MINI = "Phi-4-mini-instruct"
+
+
 def test_phi_4_mini_gets_its_trained_tool_format() -> None:
     """Tools between tags at the end of the system message, calls between tags as well."""
     with Emulator("Phi-4-mini-instruct") as phi:
@@ -182,14 +186,18 @@ NATIVE: list[tuple[dict[str, Any], bool]] = [
     ({}, False),
     ({"model": "Phi-4"}, False),
     ({"model": "Phi-4-mini-instruct"}, False),
-    ({"model": "mistral-small"}, True),
-    ({"model": "mistral-small", "tool_calling": "prompted"}, False),
+    ({"model": "our-deployment"}, False),
+    ({"model": "our-deployment", "tool_calling": "native"}, True),
     ({"model": "Phi-4", "tool_calling": "native"}, True),
+    ({"model": "phi-4-mini", "api": "foundry-local"}, True),
+    ({"model": "Phi-4-mini-reasoning-generic-cpu:3", "api": "foundry-local"}, True),
+    ({"model": "phi-4", "api": "foundry-local"}, False),
+    ({"model": "phi-4-mini", "api": "openai-server"}, False),
 ]
 
 
 def test_model_and_setting_decide_native_or_prompted(phi: Emulator) -> None:
-    """Prompted for every Phi; native for other models, or when forced."""
+    """Prompted for every Phi, whatever the deployment's name is; native when requested."""
     for settings, native in NATIVE:
         model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, **settings)
         phi.fail(status=418)
@@ -199,6 +207,63 @@ def test_model_and_setting_decide_native_or_prompted(phi: Emulator) -> None:
 
         sent = phi.requests[-1].json
         assert native == ("tools" in sent) == ("parallel_tool_calls" in sent), settings
+
+
+TEXT_CALLS = (
+    f"<tool_call>{CALL}</tool_call>",
+    f"functools[{CALL}]",
+    f"<|tool_call|>[{CALL}]<|/tool_call|>",
+)
+
+
+async def test_native_calls_are_also_found_in_text() -> None:
+    """Foundry Local leaves them there in streams and by default (foundry-local#874)."""
+    with Emulator("Phi-4-mini-instruct", server_type="openai-server", tools="native") as phi:
+        model = ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=phi.key, model=PHI_4_MINI, api="foundry-local"
+        )
+        for mode, choice, text in product(CALL_MODES, ("auto", "any"), TEXT_CALLS):
+            phi.script(text)
+            bound = model.bind_tools([weather], tool_choice=choice)
+            answer = await call_model(bound, mode, "Weather in Ulm?")
+            assert [("weather", {"city": "Ulm"})] == calls_of(answer), (mode, choice, text)
+            assert "" == answer.text
+            phi.script("It is sunny.")
+            answer = await call_model(model.bind_tools([weather]), mode, "Weather in Ulm?")
+            assert ("It is sunny.", []) == (answer.text, answer.tool_calls)
+        assert all("tools" in request.json for request in phi.requests)
+
+
+def test_foundry_local_gets_schemas_in_the_prompt() -> None:
+    """Its tools are native, but a small model has to see the schema; as a tool, it does."""
+    with Emulator(PHI_4_MINI, server_type="openai-server", tools="native") as phi:
+        model = ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=phi.key, model=PHI_4_MINI, api="foundry-local"
+        )
+        for method in ("json_schema", "json_mode", "function_calling"):
+            phi.script('{"query": "phi"}')
+            found = model.with_structured_output(Search, method=method).invoke("JSON with query.")
+            sent = phi.requests[-1].json
+            assert Search(query="phi") == found
+            assert "response_format" not in sent
+            assert ("tools" in sent) == (method == "function_calling")
+
+
+async def test_native_calls_are_found_where_required() -> None:
+    """A call on the wire is not missed in the text, and a missing one is reported."""
+    with Emulator(PHI_4_MINI, server_type="openai-server", tools="native") as phi:
+        model = ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=phi.key, model=PHI_4_MINI, tool_calling="native"
+        )
+        bound = model.bind_tools([weather], tool_choice="any")
+        for mode in CALL_MODES:
+            answer = await call_model(bound, mode, "Weather in Ulm?")
+            assert ["weather"] == [call["name"] for call in answer.tool_calls]
+            assert "unmet_requirement" not in answer.response_metadata
+            phi.script("It is sunny.")
+            answer = await call_model(bound, mode, "Weather in Ulm?")
+            assert "It is sunny." == answer.text
+            assert "no call" in answer.response_metadata["unmet_requirement"]
 
 
 def test_strict_is_set_on_the_tools(model: ChatAzurePhi3) -> None:
@@ -212,13 +277,13 @@ def test_strict_is_set_on_the_tools(model: ChatAzurePhi3) -> None:
 def test_profile_includes_prompted_abilities() -> None:
     """`create_agent` chooses its strategy from the profile."""
 
-    def profile(name: str) -> Any:
+    def profile(name: str | None) -> Any:
         return ChatAzurePhi3(endpoint="https://phi.example", credential="key", model=name).profile
 
-    phi_3 = profile("Phi-3-mini-4k-instruct")
-    assert phi_3["tool_calling"] is True
-    assert phi_3["structured_output"] is True
-    assert profile("unheard-of") is None
+    for name in (None, "unheard-of", "Phi-3-mini-4k-instruct"):
+        assert profile(name)["tool_calling"] is True
+        assert profile(name)["structured_output"] is True
+        assert profile(name)["text_inputs"] is True
 
 
 # -- responses -----------------------------------------------------------------------------------

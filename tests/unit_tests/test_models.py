@@ -9,10 +9,12 @@ from langchain_core.language_models.model_profile import ModelProfile
 from langchain_azure_phi3 import models
 from langchain_azure_phi3.models import (
     PhiModel,
+    Price,
     find_model,
     list_models,
     model_profile,
     register_model,
+    usage_cost,
 )
 
 # name, context, longest answer, modalities, images per message and conversation, tokenizer,
@@ -31,9 +33,13 @@ Phi-3.5-vision-instruct     131072  4096   text+image        -  -  llama-32k  su
 Phi-4                       16384   16384  text              -  -  cl100k     supported no
 Phi-4-mini-instruct         131072  4096   text              -  -  o200k      supported no
 Phi-4-multimodal-instruct   131072  4096   text+image+audio  -  -  o200k      supported no
-Phi-4-mini-reasoning        131072  -      text              -  -  o200k      supported yes
-Phi-4-reasoning             32768   -      text              -  -  cl100k     supported yes
-Phi-4-reasoning-plus        32768   -      text              -  -  cl100k     supported yes
+Phi-4-mini-reasoning        131072  128000 text              -  -  o200k      supported yes
+Phi-4-reasoning             32768   32768  text              -  -  cl100k     dropped   yes
+Phi-4-reasoning-plus        32768   -      text              -  -  cl100k     dropped   yes
+Phi-4-mini-flash-reasoning  65536   -      text              -  -  o200k      supported yes
+Phi-4-reasoning-vision-15B  32768   -      text+image        -  -  cl100k     dropped   yes
+Phi-mini-MoE-instruct       4096    -      text              -  -  llama-32k  supported no
+Phi-tiny-MoE-instruct       4096    -      text              -  -  llama-32k  supported no
 """
 ROWS = [line.split() for line in FACTS.strip().splitlines()]
 
@@ -66,6 +72,18 @@ ALIASES = {
     "phi4-mini": "Phi-4-mini-instruct",
     "Phi-4-mini-instruct-cuda-gpu": "Phi-4-mini-instruct",
     "Phi-4-mini-instruct-Q4_K_M.gguf": "Phi-4-mini-instruct",
+    "Phi-4-mini-instruct-generic-cpu:5": "Phi-4-mini-instruct",
+    "phi-4-mini-instruct-openvino-npu:2": "Phi-4-mini-instruct",
+    "Phi-4-mini-instruct-dq44-cuda-gpu:1": "Phi-4-mini-instruct",
+    "mlx-community/Phi-4-mini-instruct-4bit": "Phi-4-mini-instruct",
+    "phi-4-mini": "Phi-4-mini-instruct",
+    "phi-3-mini-4k": "Phi-3-mini-4k-instruct",
+    "phi-3.5-mini": "Phi-3.5-mini-instruct",
+    "Phi-3.5-mini-instruct-trtrtx-gpu": "Phi-3.5-mini-instruct",
+    "Phi-4-mini-reasoning-qnn-npu:3": "Phi-4-mini-reasoning",
+    "microsoft/Phi-4-mini-flash-reasoning": "Phi-4-mini-flash-reasoning",
+    "Phi-4-reasoning-vision": "Phi-4-reasoning-vision-15B",
+    "microsoft/Phi-tiny-MoE-instruct": "Phi-tiny-MoE-instruct",
     "phi4-mini-reasoning": "Phi-4-mini-reasoning",
     "phi4-reasoning:plus": "Phi-4-reasoning-plus",
 }
@@ -107,6 +125,11 @@ def test_entries_match_the_published_facts() -> None:
             open_weights=True,
             # Checked by other tests, or prose.
             aliases=row.aliases,
+            native_tools_on=row.native_tools_on,
+            image_tokens=row.image_tokens,
+            price=row.price,
+            retires=row.retires,
+            retires_source=row.retires_source,
             image_crops=row.image_crops,
             released=row.released,
             retired=row.retired,
@@ -124,6 +147,50 @@ def test_retired_models_name_a_current_replacement() -> None:
     assert replacements == {"Phi-4", "Phi-4-mini-instruct", "Phi-4-multimodal-instruct"}
 
 
+def test_an_uncertain_retirement_names_its_source() -> None:
+    """Azure's schedule has no date for Phi-4; LiteLLM's list has one for five of its models."""
+    dated = [row for row in list_models() if row.retires is not None]
+
+    assert {row.retires for row in dated} == {"2027-01-17"}
+    assert all("one source" in (row.retires_source or "") for row in dated)
+    assert [row.name for row in dated] == [
+        "Phi-4",
+        "Phi-4-mini-instruct",
+        "Phi-4-multimodal-instruct",
+        "Phi-4-mini-reasoning",
+        "Phi-4-reasoning",
+    ]
+
+
+USAGE = {"input_tokens": 2_000_000, "output_tokens": 1_000_000, "total_tokens": 3_000_000}
+
+
+def test_usage_costs_what_azure_bills() -> None:
+    """In dollars; audio at its own price."""
+    with_audio = USAGE | {"input_token_details": {"audio": 500_000}}
+    costs = {
+        "Phi-4": 0.75,
+        "microsoft/Phi-4-reasoning": 0.75,
+        "phi-4-mini": 0.45,
+        "Phi-4-mini-reasoning": 0.45,
+        "Phi-4-multimodal-instruct": 0.48,
+    }
+
+    assert {name: usage_cost(USAGE, name) for name in costs} == pytest.approx(costs)
+    assert usage_cost(with_audio, "phi4mm") == pytest.approx(1.5 * 0.08 + 0.5 * 4 + 0.32)
+    assert all(row.price is None or (row.price.source and row.price.date) for row in list_models())
+
+
+def test_unknown_prices_are_not_guessed() -> None:
+    """Of models without a price, unknown models, and audio where it has none."""
+    for model in ("Phi-3-mini-4k-instruct", "Phi-4-reasoning-plus", "our-model", None):
+        assert usage_cost(USAGE, model) is None
+    assert usage_cost(USAGE | {"input_token_details": {"audio": 1}}, "Phi-4") is None
+    price = Price(input=1, output=2, source="our contract", date="2026-11-28")
+    own = PhiModel(name="own", context=1, tokenizer="o200k", source="me", price=price)
+    assert usage_cost(USAGE, own) == 4.0
+
+
 def test_unknown_names_are_not_guessed() -> None:
     """Not even for names that are similar to known ones."""
     unknown = ("", "gpt-4o", "phi-2", "phi-3.7", "phi-4-mini-flash", "phi-4-gpu-edition")
@@ -132,7 +199,7 @@ def test_unknown_names_are_not_guessed() -> None:
 
 
 def test_models_are_found_by_their_aliases() -> None:
-    """Names of `/info`, Ollama, Hugging Face, GitHub Models and Foundry Local; typing variants."""
+    """Names of `/info`, Ollama, Hugging Face and Foundry Local; typing variants."""
     for alias, name in ALIASES.items():
         row = find_model(alias)
         assert (alias, name) == (alias, row and row.name)
@@ -220,4 +287,5 @@ def test_models_that_accept_images_are_listed() -> None:
         "Phi-3-vision-128k-instruct",
         "Phi-3.5-vision-instruct",
         "Phi-4-multimodal-instruct",
+        "Phi-4-reasoning-vision-15B",
     )

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from langchain_azure_phi3 import tokens
-from langchain_azure_phi3._image_tokens import _size_of_url
+from langchain_azure_phi3._image_tokens import _size_of_url, prompt_image_tokens
 from langchain_azure_phi3.errors import ContextLengthError
 from langchain_azure_phi3.models import PhiModel, find_model
 from langchain_azure_phi3.tokens import (
@@ -266,6 +266,15 @@ def test_without_pillow_images_cost_the_maximum(monkeypatch: pytest.MonkeyPatch)
     cost = prompt_tokens([image_message(url)], model_named("Phi-3-vision-128k-instruct"))
 
     assert cost == 3 + 2509 + 5
+
+
+def test_images_may_cost_between_known_bounds() -> None:
+    """On Phi-4-reasoning-vision, whatever their size."""
+    vision = find_model("Phi-4-reasoning-vision-15B")
+    urls = ["https://example.com/a.png"] * 2
+
+    assert prompt_image_tokens(urls, vision) == 7_200
+    assert prompt_image_tokens(urls, vision, at_least=True) == 512
 
 
 def test_image_costs_depend_on_the_model() -> None:

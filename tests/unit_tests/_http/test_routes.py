@@ -56,12 +56,20 @@ PASTED = [
     (MANAGED, routes.MANAGED, MANAGED, V),
     (f"{MANAGED}/score", routes.MANAGED, MANAGED, V),
     (f"{MANAGED}/v1/chat/completions", routes.MANAGED, f"{MANAGED}/v1", V),
-    (FOUNDRY, routes.FOUNDRY, f"{FOUNDRY}/models", V),
-    (f"{FOUNDRY}/", routes.FOUNDRY, f"{FOUNDRY}/models", V),
+    (FOUNDRY, routes.OPENAI_V1, f"{FOUNDRY}/openai/v1", ""),
+    (f"{FOUNDRY}/", routes.OPENAI_V1, f"{FOUNDRY}/openai/v1", ""),
     (f"{FOUNDRY}/models", routes.FOUNDRY, f"{FOUNDRY}/models", V),
-    (f"{FOUNDRY}/chat/completions", routes.FOUNDRY, f"{FOUNDRY}/models", V),
+    (f"{FOUNDRY}/chat/completions", routes.OPENAI_V1, f"{FOUNDRY}/openai/v1", ""),
     (f"{FOUNDRY}/models/chat/completions{V}", routes.FOUNDRY, f"{FOUNDRY}/models", V),
-    ("res.services.ai.azure.com", routes.FOUNDRY, f"{FOUNDRY}/models", V),
+    ("res.services.ai.azure.com", routes.OPENAI_V1, f"{FOUNDRY}/openai/v1", ""),
+    (f"{FOUNDRY}/{V}", routes.OPENAI_V1, f"{FOUNDRY}/openai/v1", ""),
+    (
+        f"{FOUNDRY}/api/projects/mine/openai/v1",
+        routes.OPENAI_V1,
+        f"{FOUNDRY}/api/projects/mine/openai/v1",
+        "",
+    ),
+    (f"{FOUNDRY}/api/projects/mine/models", routes.FOUNDRY, f"{FOUNDRY}/models", V),
     (f"{FOUNDRY}/openai/v1", routes.OPENAI_V1, f"{FOUNDRY}/openai/v1", ""),
     (f"{FOUNDRY}/openai/v1/", routes.OPENAI_V1, f"{FOUNDRY}/openai/v1", ""),
     (f"{FOUNDRY}/openai/v1/chat/completions", routes.OPENAI_V1, f"{FOUNDRY}/openai/v1", ""),
@@ -84,24 +92,6 @@ PASTED = [
         routes.AZURE_OPENAI,
         f"{AOAI}/openai/deployments/phi",
         "?api-version=2024-10-21",
-    ),
-    (
-        "https://models.inference.ai.azure.com",
-        routes.GITHUB,
-        "https://models.inference.ai.azure.com",
-        "",
-    ),
-    (
-        "https://models.github.ai/inference",
-        routes.GITHUB,
-        "https://models.github.ai/inference",
-        "",
-    ),
-    (
-        "https://models.github.ai/inference/chat/completions",
-        routes.GITHUB,
-        "https://models.github.ai/inference",
-        "",
     ),
     (LOCAL, routes.OTHER, LOCAL, ""),
     ("127.0.0.1:8000", routes.OTHER, LOCAL, ""),
@@ -295,8 +285,28 @@ def test_only_some_endpoint_types_take_a_model() -> None:
         "serverless API": "omitted",
         "managed compute": "omitted",
     }
-    assert {k.model for k in (routes.FOUNDRY, routes.OPENAI_V1, routes.GITHUB)} == {"required"}
+    assert {k.model for k in (routes.FOUNDRY, routes.OPENAI_V1)} == {"required"}
     assert {k.model for k in (routes.OTHER, routes.OPENAI_SERVER)} == {"optional"}
+
+
+def test_projects_have_a_token_scope_of_their_own() -> None:
+    """The resource's serves its /models route as well."""
+    for pasted in (FOUNDRY, f"{FOUNDRY}/models", f"{FOUNDRY}/api/projects/mine"):
+        assert route_for(pasted).scope == "https://cognitiveservices.azure.com/.default"
+    project = route_for(f"{FOUNDRY}/api/projects/mine/openai/v1")
+    assert project.scope == "https://ai.azure.com/.default"
+    assert route_for("https://gateway.example.com/api/projects/mine/openai/v1").scope is None
+
+
+def test_github_models_is_retired() -> None:
+    """Both hosts; others that end alike are others."""
+    for pasted in (
+        "https://models.github.ai",
+        "https://models.github.ai/orgs/us/inference",
+        "https://Models.inference.AI.azure.com/chat/completions",
+    ):
+        with pytest.raises(InvalidInputError, match="retired on 2026-07-30"):
+            route_for(pasted)
 
 
 def test_query_parameters_are_kept() -> None:

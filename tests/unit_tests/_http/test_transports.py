@@ -310,19 +310,23 @@ async def test_a_slow_upload_may_take_longer() -> None:
                 assert time.monotonic() - began > 0.3
 
 
-async def test_an_early_refusal_is_read() -> None:
-    """Servers refuse what is too large without reading it."""
-    refusal = b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\nconnection: close\r\n\r\nno"
+@pytest.mark.parametrize("secure", [False, True], ids=["http", "https"])
+async def test_an_early_response_survives_the_close(
+    secure: bool, request: pytest.FixtureRequest
+) -> None:
+    """Servers reject an upload without reading it, and the close resets the connection."""
+    certificate: Path | None = request.getfixturevalue("known_certificate") if secure else None
+    for status in (401, 413, 429):
+        head = f"HTTP/1.1 {status} No\r\ncontent-length: 2\r\nconnection: close\r\n\r\n"
 
-    def refuse(connection: socket.socket, _: bytes) -> None:
-        connection.sendall(refusal)
-        time.sleep(0.2)
+        def reject(connection: socket.socket, _: bytes, head: str = head) -> None:
+            connection.sendall(head.encode() + b"no")
 
-    for mode in PATHS:
-        with answering(refuse, once=True, early=True) as server:
+        with answering(reject, once=True, early=True, certificate=certificate) as server:
             async with model_for(server.url) as model:
-                error = await failure_of(model, mode, "x" * 20_000_000)
-        assert 413 == error.status_code or isinstance(error, ConnectionFailedError)
+                for mode in CALL_MODES * 5:
+                    error = await failure_of(model, mode, "x" * 3_000_000)
+                    assert status == error.status_code, (mode, error)
 
 
 HEADERS = ["1\r\nx-b: 2", "1\n2", "\0", "schlüssel"]

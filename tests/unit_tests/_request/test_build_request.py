@@ -218,8 +218,8 @@ PAYLOADS: dict[str, Row] = {
         settings={"tool_calling": "native"},
         call={"tools": [TOOL], "tool_choice": "weather"},
     ),
-    "native tools of an unknown model": Row(
-        {"model": "other", "tools": [TOOL], "tool_choice": "required"},
+    "prompted tools of an unknown model": Row(
+        {"model": "other"},
         settings={"model": "other"},
         call={"tools": [TOOL], "tool_choice": "any"},
     ),
@@ -241,11 +241,11 @@ def test_request_holds_exactly_what_was_requested(row: Row) -> None:
 
 
 def test_tool_calling_follows_model_and_endpoint() -> None:
-    """No Phi is known to accept tools; of an unknown model that has a name, it is assumed."""
+    """An unknown name is that of a deployment of some Phi."""
     native = {
         ("auto", None, True): False,
         ("auto", "Phi-4", True): False,
-        ("auto", "other", True): True,
+        ("auto", "other", True): False,
         ("auto", "other", False): False,
         ("native", "Phi-4", False): True,
         ("prompted", "other", True): False,
@@ -259,7 +259,7 @@ def test_tool_calling_follows_model_and_endpoint() -> None:
             model=model,
         )
         assert ("tools" in request.payload) is expected
-        assert (request.output is None) is expected
+        assert request.has_native_output is expected
 
 
 def test_prompted_output_stays_with_the_request() -> None:

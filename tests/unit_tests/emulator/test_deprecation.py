@@ -55,7 +55,7 @@ def test_old_parameters_of_the_emulator_work() -> None:
         pytest.warns(DeprecationWarning, match="dialect= is deprecated"),
         pytest.raises(TypeError, match="dialect= is its old name"),
     ):
-        Emulator(server_type="github", dialect="github")  # type: ignore[call-arg]
+        Emulator(server_type="ollama", dialect="ollama")  # type: ignore[call-arg]
 
 
 def test_old_parameters_of_faults_work() -> None:

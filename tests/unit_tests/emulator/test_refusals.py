@@ -70,7 +70,6 @@ def test_bodies_must_be_json_objects(client: Client) -> None:
         (b"{", json_type, ["body", 1], "json_invalid"),
         (b"", json_type, ["body", 0], "json_invalid"),
         (b"[]", json_type, ["body"], "model_type"),
-        (b"\xff", json_type, ["body", 0], "json_invalid"),
         (b"{}", {}, ["body"], "model_type"),
     ):
         response = client.http.post("/chat/completions", content=content, headers=headers)

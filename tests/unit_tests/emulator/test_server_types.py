@@ -155,7 +155,6 @@ def test_unknown_models_get_the_servers_error() -> None:
     for server_type, path, status, message in (
         ("foundry", FOUNDRY, 404, "DeploymentNotFound"),
         ("openai-v1", "/openai/v1/chat/completions", 404, "DeploymentNotFound"),
-        ("github", "/inference/chat/completions", 404, "unknown_model"),
         ("openai-server", "/v1/chat/completions", 404, "The model `Phi-9` does not exist."),
         ("ollama", "/v1/chat/completions", 404, "try pulling it first"),
         ("foundation-model-serve", "/chat/completions", 424, "The model `Phi-9` does not exist."),
@@ -182,7 +181,6 @@ def test_server_types_read_different_headers() -> None:
     for server_type, headers, status in (
         ("foundry", {"authorization": "", "api-key": "k"}, 404),
         ("foundry", {"authorization": "", "api-key": "wrong"}, 401),
-        ("github", {"authorization": "", "api-key": "k"}, 401),
         ("managed-2024-06", {"authorization": "", "api-key": "k"}, 401),
         ("openai-server", {"authorization": "Bearer wrong"}, 401),
         ("ollama", {"authorization": ""}, 404),

@@ -96,6 +96,25 @@ def test_only_given_parameters_are_forwarded(
     assert upstream.received[-1]["messages"][0]["content"] == parts
 
 
+def test_enforced_constraints_reach_the_model(
+    upstream: LocalModel, make_client: MakeClient
+) -> None:
+    """In OpenAI's form; a constraint that the emulated server ignores is not forwarded."""
+    schema = {"type": "object"}
+    response_format = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    for mode, forwarded in (("enforce", response_format), ("ignore", None)):
+        client = make_client(upstream=upstream.url, constrained_decoding=mode)
+        for fields in (
+            {"guided_json": schema},
+            {"structured_outputs": {"json": schema}},
+            {"response_format": response_format},
+        ):
+            client.text(**fields)
+            received = upstream.received[-1]
+            assert received.get("response_format") == forwarded
+            assert not {"guided_json", "structured_outputs"} & received.keys()
+
+
 def test_the_emulated_template_decides_on_system_messages(
     upstream: LocalModel, make_client: MakeClient
 ) -> None:

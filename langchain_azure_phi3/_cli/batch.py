@@ -1,7 +1,6 @@
 """The command `batch`: a file of prompts in, a file with answers out."""
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,15 +13,15 @@ from langchain_azure_phi3._batch.files import TableFile, check_suffix, open_tabl
 from langchain_azure_phi3._batch.job import ROWS_PER_BATCH, iter_results
 from langchain_azure_phi3._batch.progress import Progress
 from langchain_azure_phi3._batch.results import Totals, append_columns, describe, output_schema
+from langchain_azure_phi3._cli.options import make_model, read_schema
 from langchain_azure_phi3.batch import BatchInvoker, open_checkpoint
-from langchain_azure_phi3.chat_models import ChatAzurePhi3
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.rate_limits import TokenRateLimiter
 
 INTERRUPTED = 130
 
 
-def run_batch(options: argparse.Namespace, credential: Any) -> int:
+def run_batch(options: argparse.Namespace) -> int:
     """Run the command, and return its exit status: 0, 1 for rows to be repeated, 130 for Ctrl-C.
 
     Raises:
@@ -34,10 +33,12 @@ def run_batch(options: argparse.Namespace, credential: Any) -> int:
     check_suffix(target)
     table = open_table(Path(options.source))
     schema = output_schema(table.schema)
+    model = make_model(options)
+    model.rate_limiter = _limiter(options)
     invoker = BatchInvoker(
-        _make_model(options, credential),
+        model,
         prompt_column=options.prompt_column,
-        schema=_read_schema(options.schema),
+        schema=None if options.schema is None else read_schema(options.schema),
         max_concurrency=options.concurrency,
         max_row_retries=options.row_retries,
     )
@@ -81,31 +82,10 @@ def _joined(table: TableFile, checkpoint: Checkpoint) -> Iterator[pa.Table]:
         yield append_columns(batch, results.replace_schema_metadata())
 
 
-def _make_model(options: argparse.Namespace, credential: Any) -> ChatAzurePhi3:
-    limiter = None
-    if options.rpm is not None or options.tpm is not None:
-        quota = {"requests_per_minute": options.rpm, "tokens_per_minute": options.tpm}
-        limiter = TokenRateLimiter(
-            **{name: value for name, value in quota.items() if value is not None},
-            store=options.store,
-        )
-    return ChatAzurePhi3(
-        model=options.model,
-        credential=credential,
-        temperature=options.temperature,
-        max_tokens=options.max_tokens,
-        rate_limiter=limiter,
-    )
-
-
-def _read_schema(path: str | None) -> dict[str, Any] | None:
-    if path is None:
-        return None
-    try:
-        schema: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidInputError(f"The schema {path} is not JSON: {error}.") from error
-    return schema
+def _limiter(options: argparse.Namespace) -> TokenRateLimiter | None:
+    quota = {"requests_per_minute": options.rpm, "tokens_per_minute": options.tpm}
+    given = {name: value for name, value in quota.items() if value is not None}
+    return TokenRateLimiter(**given, store=options.store) if given else None
 
 
 def _print(text: str) -> None:

@@ -1,0 +1,86 @@
+"""Options that `ask`, `chat` and `batch` share, and what they make of them."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from langchain_core.messages import HumanMessage
+
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.chat_models import ChatAzurePhi3
+from langchain_azure_phi3.errors import InvalidInputError
+from langchain_azure_phi3.images import image_block
+
+_URL_SCHEMES = ("http://", "https://", "data:")
+
+
+def make_model(options: argparse.Namespace) -> ChatAzurePhi3:
+    """The model that the options describe; the environment supplies the rest."""
+    names = ("endpoint", "model", "temperature", "max_tokens")
+    values = {name: getattr(options, name) for name in names}
+    given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    if options.entra:
+        given["credential"] = entra_credential()
+    return ChatAzurePhi3(**given)
+
+
+def read_schema(path: str) -> Json:
+    """The JSON schema in a file.
+
+    Raises:
+        InvalidInputError: The file contains no JSON object.
+        OSError: The file cannot be read.
+    """
+    try:
+        schema = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(schema, dict):
+            raise ValueError("the file contains no JSON object")
+    except ValueError as error:
+        raise InvalidInputError(f"{path} is not a JSON schema: {error}.") from None
+    # LangChain wants a name for every schema.
+    return {"title": "Answer", **schema}
+
+
+def entra_credential() -> object:
+    """The credential of `az login`, the environment or a managed identity.
+
+    Raises:
+        InvalidInputError: azure-identity is not installed.
+    """
+    try:
+        from azure.identity import DefaultAzureCredential
+    except ModuleNotFoundError:
+        raise InvalidInputError(
+            "--entra needs azure-identity: pip install 'langchain-azure-phi3[entra]'."
+        ) from None
+    return DefaultAzureCredential()
+
+
+def user_message(text: str, images: list[str]) -> HumanMessage:
+    """A question, and images given as paths or URLs.
+
+    Raises:
+        InvalidInputError: A file is not an image that Phi's servers decode.
+        OSError: A file cannot be read.
+    """
+    if not images:
+        return HumanMessage(text)
+    blocks = [_image_block(image) for image in images]
+    return HumanMessage(content_blocks=[{"type": "text", "text": text}, *blocks])
+
+
+def _image_block(source: str) -> Any:
+    if source.lower().startswith(_URL_SCHEMES):
+        return {"type": "image", "url": source}
+    return image_block(source)
+
+
+def format_usage(usage: Any) -> str:
+    """Token counts as one line."""
+    if usage is None:
+        return "The server reported no token counts."
+    return (
+        f"{usage['input_tokens']} input + {usage['output_tokens']} output = "
+        f"{usage['total_tokens']} tokens"
+    )

@@ -1,0 +1,52 @@
+"""What servers list about their models under `/v1/models`."""
+
+from typing import Any, NamedTuple
+
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.models import find_model
+
+
+class ListedModel(NamedTuple):
+    """One entry of the list.
+
+    Attributes:
+        name: What requests call it.
+        base: The model that has this name, as far as the server reports it; else the name.
+        context: Tokens that prompt and answer share, as the server runs it; `None` if not listed.
+    """
+
+    name: str
+    base: str
+    context: int | None = None
+
+
+def parse_models(body: Json) -> tuple[ListedModel, ...]:
+    """The models of a list in OpenAI's form; entries without a name are skipped.
+
+    vLLM adds `root`, the model behind a name of one's own, and `max_model_len`. llama.cpp has its
+    numbers in `meta`, of which `n_ctx_train` is not what it runs with.
+    """
+    entries = body.get("data")
+    found = entries if isinstance(entries, list) else []
+    return tuple(
+        ListedModel(entry["id"], _base(entry), _context(entry))
+        for entry in found
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+    )
+
+
+def _base(entry: Json) -> str:
+    root = entry.get("root")
+    return root if isinstance(root, str) and find_model(root) is not None else str(entry["id"])
+
+
+def _context(entry: Json) -> int | None:
+    meta = entry.get("meta")
+    places = (entry.get("max_model_len"), meta.get("n_ctx") if isinstance(meta, dict) else None)
+    return next(filter(None, map(positive_int, places)), None)
+
+
+def positive_int(value: Any) -> int | None:
+    """The value, if it is a number of tokens."""
+    is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return value if is_count else None
