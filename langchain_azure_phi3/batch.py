@@ -333,7 +333,8 @@ def invoke_dataset(
     Args:
         model: The model. Give it a `TokenRateLimiter` with a store that all workers reach.
         dataset: The prompts.
-        id_column: The column whose values tell the rows apart; `checkpoint` needs it.
+        id_column: The column whose values tell the rows apart; `checkpoint` needs it, and Ray needs
+            it in the source that the dataset is read from.
         checkpoint: A folder, on storage that all workers reach, for the ids of written rows.
         workers: Actors that call the model; each has `max_concurrency` calls at the same time.
         rows_per_block: Rows per batch, and between two entries of the checkpoint.
@@ -352,7 +353,9 @@ def invoke_dataset(
         if id_column is None:
             raise InvalidInputError("A checkpoint on Ray needs id_column=, to tell the rows apart.")
         dataset.context.checkpoint_config = CheckpointConfig(
-            id_column=id_column, checkpoint_path=checkpoint
+            id_column=id_column,
+            checkpoint_path=checkpoint,
+            delete_checkpoint_on_success=False,  # rows may be left for the next run
         )
     # A small dataset would otherwise be one block, and nothing saved until it is complete.
     blocks = dataset.repartition(target_num_rows_per_block=rows_per_block)
@@ -363,8 +366,9 @@ def invoke_dataset(
         batch_format="pyarrow",
         batch_size=rows_per_block,
         compute=ActorPoolStrategy(size=workers),
-        # The workers wait for the network. Whole CPUs would leave none for Ray's own tasks.
-        num_cpus=0.1,
+        # The workers wait for the network. Beside Ray's checkpoint filter, which takes one CPU, any
+        # fraction would leave less than the whole CPU that Ray's tasks need on a small machine.
+        num_cpus=0,
     )
 
 
