@@ -1,19 +1,45 @@
-"""One of several processes with one quota: `... ENDPOINT KEY STORE RPM TPM SECONDS COLOR`.
+"""One of several processes with one quota: `... ENDPOINT KEY STORE RPM TPM SECONDS MODE`.
 
 `sync` uses threads, `async` an event loop. It prints how many calls succeeded and failed.
 """
 
 import asyncio
 import sys
-import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from langchain_azure_phi3 import AzurePhi3Error, ChatAzurePhi3
 from langchain_azure_phi3.rate_limits import TokenRateLimiter
 from tests.scale_tests.conftest import ANSWER_TOKENS
 
 CONCURRENCY = 12
+
+
+def run(model: ChatAzurePhi3, end: float, counts: Counter[str]) -> None:
+    """Call the model until the end, in a thread."""
+    while time.monotonic() < end:
+        try:
+            model.invoke("How many languages are there?")
+            counts["ok"] += 1
+        except AzurePhi3Error as error:
+            counts[type(error).__name__] += 1
+
+
+async def arun(model: ChatAzurePhi3, end: float, counts: Counter[str]) -> None:
+    """The same in an event loop."""
+    while time.monotonic() < end:
+        try:
+            await model.ainvoke("How many languages are there?")
+            counts["ok"] += 1
+        except AzurePhi3Error as error:
+            counts[type(error).__name__] += 1
+
+
+async def arun_all(*arguments: Any) -> None:
+    """Many calls at the same time, in an event loop."""
+    await asyncio.gather(*(arun(*arguments) for _ in range(CONCURRENCY)))
 
 
 def main() -> None:
@@ -26,36 +52,13 @@ def main() -> None:
         max_tokens=ANSWER_TOKENS,
         rate_limiter=TokenRateLimiter(int(rpm), int(tpm), store=store, key="test"),
     )
-    end = time.monotonic() + float(seconds)
     counts: Counter[str] = Counter()
-
-    def run() -> None:
-        while time.monotonic() < end:
-            try:
-                model.invoke("How many languages are there?")
-                counts["ok"] += 1
-            except AzurePhi3Error as error:
-                counts[type(error).__name__] += 1
-
-    async def arun() -> None:
-        while time.monotonic() < end:
-            try:
-                await model.ainvoke("How many languages are there?")
-                counts["ok"] += 1
-            except AzurePhi3Error as error:
-                counts[type(error).__name__] += 1
-
-    async def arun_all() -> None:
-        await asyncio.gather(*(arun() for _ in range(CONCURRENCY)))
-
+    arguments = (model, time.monotonic() + float(seconds), counts)
     if mode == "async":
-        asyncio.run(arun_all())
+        asyncio.run(arun_all(*arguments))
     else:
-        threads = [threading.Thread(target=run) for _ in range(CONCURRENCY)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with ThreadPoolExecutor(CONCURRENCY) as pool:
+            list(pool.map(lambda _: run(*arguments), range(CONCURRENCY)))
     sys.stdout.write(f"{dict(counts)}\n")
 
 

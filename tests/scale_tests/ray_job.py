@@ -1,6 +1,7 @@
 """A job on a local Ray: `python -m tests.scale_tests.ray_job ENDPOINT KEY FOLDER WORKERS STORE`.
 
-It reads FOLDER/in, and writes answers to FOLDER/out and its checkpoint to FOLDER/checkpoint; run again, it continues.
+It reads FOLDER/in, and writes answers to FOLDER/out and its checkpoint to FOLDER/checkpoint; run
+again, it continues.
 """
 
 import sys

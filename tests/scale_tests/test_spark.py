@@ -43,8 +43,11 @@ def test_tables_that_cannot_be_answered_are_refused() -> None:
     )
     model = ChatAzurePhi3(endpoint="http://127.0.0.1:9/v1", credential="")
     try:
-        for columns, message in [("text", "no column 'prompt'"), ("prompt, 1 as answer", "answer")]:
-            frame = spark.sql(f"SELECT {columns} FROM (SELECT 'a' AS text, 'b' AS prompt)")
+        for columns, message in [
+            (["text"], "no column 'prompt'"),
+            (["prompt", "answer"], "answer"),
+        ]:
+            frame = spark.createDataFrame([("a",) * len(columns)], columns)
             with pytest.raises(InvalidInputError, match=message):
                 invoke_dataframe(model, frame)
     finally:
