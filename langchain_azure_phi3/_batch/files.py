@@ -74,6 +74,9 @@ def write_table(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> No
         draft.replace(path)
     except pa.ArrowException as error:
         raise InvalidInputError(f"The file {path} cannot be written: {error}.") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, f"cannot be written: {reason}", str(path)) from error
     finally:
         draft.unlink(missing_ok=True)
 

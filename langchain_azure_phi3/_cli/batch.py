@@ -49,7 +49,11 @@ def run_batch(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         _print(f"Stopped. Run the same command again to continue from {folder}.")
         return INTERRUPTED
-    write_table(target, schema, _joined(table, checkpoint))
+    try:
+        write_table(target, schema, _joined(table, checkpoint))
+    except OSError:
+        _print(f"All results are saved in {folder}: run the same command again to write them.")
+        raise
     _print(describe(totals))
     if totals["retryable"]:
         _print(

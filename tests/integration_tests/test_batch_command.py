@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -207,6 +208,29 @@ def test_interrupted_command_continues(endpoint: Emulator, tmp_path: Path) -> No
     sent = Counter(request.json["messages"][-1]["content"] for request in endpoint.requests)
     assert max(sent.values()) <= 3
     assert sum(sent.values()) <= 1500 + 2 * 256
+
+
+def test_full_disk_loses_nothing(endpoint: Emulator, tmp_path: Path) -> None:
+    """The target does not fit, but the checkpoint does: the same command writes it later."""
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    write_prompts(source, 1000)
+    command = [sys.executable, "-m", "langchain_azure_phi3.cli", "batch", str(source), str(target)]
+
+    def limit_files() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+
+    done = subprocess.run(  # noqa: S603
+        command, preexec_fn=limit_files, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert f"{target}: cannot be written: File too large." in done.stderr
+    assert f"All results are saved in {target}.checkpoint" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl.checkpoint"]
+    endpoint.requests.clear()
+
+    assert main(["batch", str(source), str(target)]) == 0
+    assert len(read_rows(target)) == 1000
+    assert endpoint.requests == []
 
 
 def test_quota_limits_the_command(endpoint: Emulator, tmp_path: Path) -> None:
