@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import InitVar
 from functools import partial
 from importlib.metadata import version
@@ -39,7 +39,7 @@ from langchain_azure_phi3._http.connection import Connection, RedactSecrets
 from langchain_azure_phi3._http.deployments import find_facts
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Endpoint
 from langchain_azure_phi3._http.endpoint_types import Api
-from langchain_azure_phi3._http.redaction import find_secrets
+from langchain_azure_phi3._http.redaction import find_secrets, redact_query
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3._request.build import (
@@ -404,6 +404,16 @@ class BaseAzurePhi3(BaseChatModel):
             super()._check_profile_keys()  # type: ignore[operator]  # a validator is callable
         return self
 
+    @field_serializer("endpoint")
+    def _serialize_endpoint(self, endpoint: str) -> str:
+        return redact_query(endpoint)
+
+    @override
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """Of the endpoint's query, the values that may be keys are not shown."""
+        for name, value in super().__repr_args__():
+            yield name, redact_query(value) if name == "endpoint" else value
+
     @field_serializer("credential")
     def _serialize_credential(self, credential: Any, info: FieldSerializationInfo) -> Any:
         """Keys are masked; JSON holds no credential objects."""
@@ -576,10 +586,15 @@ class BaseAzurePhi3(BaseChatModel):
 
     @override
     def to_json(self) -> SerializedConstructor | SerializedNotImplemented:
-        """What `dumps` writes, without a tokenizer that is an object."""
+        """What `dumps` writes, without a key in the endpoint's query or a tokenizer object."""
         written = super().to_json()
-        if written["type"] == "constructor" and not isinstance(self.tokenizer, str):
-            written["kwargs"].pop("tokenizer", None)
+        if written["type"] != "constructor":
+            return written
+        kwargs = written["kwargs"]
+        if not isinstance(self.tokenizer, str):
+            kwargs.pop("tokenizer", None)
+        if "endpoint" in kwargs:
+            kwargs["endpoint"] = redact_query(kwargs["endpoint"])
         return written
 
 

@@ -24,6 +24,7 @@ from langchain_azure_phi3._doctor import report
 from langchain_azure_phi3._doctor.connectivity import check_connectivity
 from langchain_azure_phi3._doctor.report import DoctorReport, Finding, skipped
 from langchain_azure_phi3._http.endpoint_types import OPENAI_SERVER
+from langchain_azure_phi3._http.redaction import REDACTED, find_secrets
 from langchain_azure_phi3._http.retry_state import is_route_missing
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3._response.model_info import ModelInfo
@@ -53,7 +54,6 @@ _RED_SQUARE = (
 )
 _SHORT_ANSWER, _TOOL_ANSWER = 64, 256  # tokens
 _CONNECT_TIMEOUT = 10.0  # seconds
-_MIN_KEY_LENGTH = 8  # a shorter key may be part of a word
 # Paths to try for a host without a path; the chat model itself tries the root and /v1.
 _OTHER_PATHS = ("/openai/v1", "/models")
 _CAPABILITY_STEPS = (
@@ -121,11 +121,11 @@ class Doctor:
         )
 
     def _redact(self, finding: Finding) -> Finding:
-        """The finding without the key, in case the server repeats it in an answer."""
+        """The finding without keys, in case the server repeats one or a URL has one."""
         key = self._credential.get_secret_value() if isinstance(self._credential, SecretStr) else ""
-        if len(key) < _MIN_KEY_LENGTH:
-            return finding
-        detail, advice = (text.replace(key, "***") for text in (finding.detail, finding.advice))
+        detail, advice = finding.detail, finding.advice
+        for secret in find_secrets([key], self._route.query):
+            detail, advice = detail.replace(secret, REDACTED), advice.replace(secret, REDACTED)
         return replace(finding, detail=detail, advice=advice)
 
     @property

@@ -35,6 +35,19 @@ def find_secrets(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tup
     return tuple(sorted(found, key=len, reverse=True))
 
 
+def redact_query(url: str) -> str:
+    """A URL whose query shows no secret, such as a gateway's `subscription-key`."""
+    base, mark, query = url.partition("?")
+    if not mark:
+        return url
+    pairs = (pair.partition("=") for pair in query.split("&"))
+    shown = (
+        f"{name}={REDACTED if _SECRET_NAME.search(name) else value}" if equals else name
+        for name, equals, value in pairs
+    )
+    return f"{base}?{'&'.join(shown)}"
+
+
 def redact(error: AzurePhi3Error, secrets: tuple[str, ...]) -> None:
     """Replace `secrets` in an error and in what led to it; servers quote what they refuse."""
     texts = [re.escape(text) for secret in secrets for text in _encodings(secret)]

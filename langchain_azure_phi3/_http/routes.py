@@ -101,11 +101,11 @@ class Route:
 
     endpoint_type: EndpointType
     base: str
-    chat_url: str
-    info_url: str
+    chat_url: str = field(repr=False)
+    info_url: str = field(repr=False)
     loopback: bool
     models_url: str | None = None
-    alternate_url: str | None = None
+    alternate_url: str | None = field(default=None, repr=False)
     alternate_headers: tuple[tuple[str, str], ...] = ()
     scope: str | None = None
     guessed: bool = True

@@ -135,6 +135,7 @@ def _own(
 # The server's response model has no log-probabilities, so it drops the engine's.
 _STRICT = ChatPath("error", returns_logprobs=False, constraints=_OLD_ENGINE)
 _LENIENT = replace(_STRICT, extra_parameters="drop", ignores_invalid_header=True)
+_WRAPPED: Any = {"error_format": "wrapped", "filter_error_format": "managed"}
 _NEW: Any = {"ignores_unknown": True, "constraints": _NEW_ENGINE}
 
 _ROWS = (
@@ -169,8 +170,7 @@ _ROWS = (
         "managed-2025-01",
         {"/chat/completions": _STRICT},
         info_path="/info",
-        error_format="wrapped",
-        filter_error_format="managed",
+        **_WRAPPED,
     ),
     # Version 0.2.58.
     _managed(
@@ -180,8 +180,7 @@ _ROWS = (
             "/v1/chat/completions": replace(_LENIENT, **_NEW),
         },
         info_path="/info",
-        error_format="wrapped",
-        filter_error_format="managed",
+        **_WRAPPED,
     ),
     # It passes other paths on to the engine, and has no /info either.
     _managed(
@@ -191,8 +190,7 @@ _ROWS = (
             "/v1/chat/completions": replace(_OPENAI_PATH, ignores_unknown=True, constraints=_VLLM),
         },
         model_field="checked",
-        error_format="wrapped",
-        filter_error_format="managed",
+        **_WRAPPED,
         score_format="full",
         models_path="/v1/models",
         engine="vllm",

@@ -4,10 +4,12 @@ import math
 from typing import Any
 
 from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.emulator.pattern_generator import generate_match
 
 # Prompts may hold any schema, which may refer to itself: how deep and how long values may be, and
 # how many steps they may take.
 _MAX_DEPTH, _MAX_SIZE, _MAX_STEPS = 8, 1000, 2000
+_COMBINING = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 _FORMATS = {
     "date": "2024-01-01",
     "date-time": "2024-01-01T12:00:00Z",
@@ -40,15 +42,18 @@ class _Generator:
         branches = _list(schema.get("anyOf")) or _list(schema.get("oneOf"))
         if len(branches) > 0:
             # Deep values take the last branch, such as null, which may end the recursion.
-            return self.generate(branches[-1 if depth > _MAX_DEPTH // 2 else 0], name, depth + 1)
+            branch = branches[-1 if depth > _MAX_DEPTH // 2 else 0]
+            shared = {key: value for key, value in schema.items() if key not in _COMBINING}
+            return self.generate({"allOf": [shared, branch]}, name, depth + 1)
         types = schema.get("type", "object" if "properties" in schema else "string")
         schema_type = types[0] if isinstance(types, list) and len(types) > 0 else types
         if depth > _MAX_DEPTH or schema_type == "null":
             return None
         if schema_type == "object":
-            required = set(map(str, _list(schema.get("required"))))
-            properties = _dict(schema.get("properties")).items()
-            return {k: self.generate(v, k, depth + 1) for k, v in properties if k in required}
+            required: Json = {str(key): {} for key in _list(schema.get("required"))}
+            properties = _dict(schema.get("properties"))
+            keys = [key for key in {**properties, **required} if key in required]
+            return {key: self.generate(properties.get(key, {}), key, depth + 1) for key in keys}
         if schema_type == "array":
             items = _list(schema.get("prefixItems"))
             items += [schema.get("items")] * (_size(schema, "minItems", 0) - len(items))
@@ -84,7 +89,9 @@ def _generate_scalar(schema: Json, schema_type: str, name: str) -> Any:
     if schema_type == "boolean":
         return False
     if schema_type not in ("integer", "number"):
-        text = _FORMATS.get(str(schema.get("format")), name)
+        pattern = schema.get("pattern")
+        match = generate_match(pattern) if isinstance(pattern, str) else None
+        text = _FORMATS.get(str(schema.get("format")), name) if match is None else match
         return text.ljust(_size(schema, "minLength", 0), ".")[
             : _size(schema, "maxLength", _MAX_SIZE)
         ]

@@ -48,10 +48,10 @@ def test_unknown_command_is_reported(
     endpoint: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is not sent as a message."""
-    chat(monkeypatch, "/reste", "/image", "/image nothing.png")
+    chat(monkeypatch, "/rewind", "/image", "/image nothing.png")
 
     printed = capsys.readouterr()
-    assert "no command /reste" in printed.err
+    assert "no command /rewind" in printed.err
     assert "Which image?" in printed.out
     assert "nothing.png" in printed.out
     assert [] == endpoint.requests

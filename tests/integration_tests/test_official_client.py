@@ -16,6 +16,7 @@ from azure.ai.inference.models import (
     ChatRequestMessage,
     ImageContentItem,
     ImageUrl,
+    JsonSchemaFormat,
     SystemMessage,
     TextContentItem,
     UserMessage,
@@ -145,6 +146,27 @@ def test_json_mode_is_refused_as_the_reference_says(model: Client) -> None:
     failure: Any = raised.value
     assert failure.status_code == 422
     assert failure.response.json()["detail"]["loc"] == ["body", "response_format"]
+
+
+def test_managed_compute_takes_guided_json_only() -> None:
+    """As an extra parameter; the schema in `response_format` is refused."""
+    schema = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+    with (
+        Emulator(server_type="managed-2024-06") as phi,
+        ChatCompletionsClient(phi.endpoint, AzureKeyCredential(phi.key)) as client,
+    ):
+        model: Client = client
+        phi.script("Paris.")
+        answer = model.complete(messages=QUESTION, model_extras={"guided_json": schema})
+        assert json.loads(answer.choices[0].message.content) == {"city": "city"}
+        assert phi.requests[-1].headers["extra-parameters"] == "pass-through"
+
+        json_schema = JsonSchemaFormat(name="place", schema=schema)
+        with pytest.raises(HttpResponseError) as raised:
+            model.complete(messages=QUESTION, response_format=json_schema)
+        failure: Any = raised.value
+        assert failure.status_code == 424
+        assert "must be either 'text' or 'json_object'" in failure.response.text()
 
 
 def test_a_picture_on_the_vision_model() -> None:

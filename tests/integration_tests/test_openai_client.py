@@ -1,10 +1,11 @@
 """OpenAI's own client against the emulator: the witness that its OpenAI routes are OpenAI's."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import openai
 import pytest
+from pydantic import BaseModel, Field
 
 from langchain_azure_phi3.emulator import Emulator
 
@@ -70,6 +71,40 @@ async def test_an_async_stream_without_usage(phi: Emulator) -> None:
 
     assert "".join(c.choices[0].delta.content or "" for c in chunks).startswith(ANSWER)
     assert all(chunk.usage is None for chunk in chunks)
+
+
+class City(BaseModel):
+    """A city."""
+
+    name: str
+    people: Annotated[int, Field(ge=1000)]
+
+
+@pytest.mark.parametrize("server_type", ["vllm", "llama.cpp", "ollama", "openai-server"])
+def test_constrained_answers_are_parsed(server_type: Any) -> None:
+    """By the client's own helper, though the model would write something else."""
+    with (
+        Emulator(MODEL, server_type=server_type) as phi,
+        openai.OpenAI(base_url=phi.endpoint, api_key=phi.key, max_retries=0) as client,
+    ):
+        phi.script("I do not know any city.")
+        answer = client.chat.completions.parse(model=MODEL, messages=QUESTION, response_format=City)
+
+        assert answer.choices[0].message.parsed == City(name="name", people=1000)
+
+
+def test_quotas_are_rate_limits() -> None:
+    """With the remaining requests and the wait in the headers."""
+    with (
+        Emulator(MODEL, server_type="openai-v1", requests_per_minute=1) as phi,
+        openai.OpenAI(base_url=phi.endpoint, api_key=phi.key, max_retries=0) as client,
+    ):
+        completions = client.chat.completions.with_raw_response
+        accepted = completions.create(model=MODEL, messages=QUESTION)
+        assert accepted.headers["x-ratelimit-remaining-requests"] == "0"
+        with pytest.raises(openai.RateLimitError) as caught:
+            client.chat.completions.create(model=MODEL, messages=QUESTION)
+        assert 0 < int(caught.value.response.headers["retry-after"]) <= 60
 
 
 def test_errors_are_the_clients_own(client: openai.OpenAI, phi: Emulator) -> None:

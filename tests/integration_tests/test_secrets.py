@@ -8,6 +8,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote_plus
 
 import pytest
 from azure.core.credentials import AccessToken
@@ -394,6 +395,28 @@ def test_a_model_shows_no_secret(phi: Emulator) -> None:
             texts += [str(model._get_invocation_params()), str(model.lc_attributes)]
 
             assert [] == leaks(*texts)
+
+
+def test_keys_in_the_endpoint_are_not_shown(
+    phi: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a gateway, in the query: by the model however it is written, and by the doctor."""
+    for name in ("subscription-key", "code", "sig", "Api_Key"):
+        endpoint = f"{phi.endpoint}?{name}={quote_plus(CANARY)}&api-version=2024-05-01-preview"
+        model = ChatAzurePhi3(endpoint=endpoint, credential=phi.key)
+        assert model.invoke("Hi").text
+        assert CANARY == phi.requests[-1].query[name]
+
+        texts = [repr(model), str(model), dumps(model), model._get_llm_string()]
+        texts += [str(model.asdict()), str(model.model_dump()), model.model_dump_json()]
+        texts += [str(model._get_invocation_params()), str(model.lc_attributes)]
+        assert [] == leaks(*texts)
+        assert "api-version=2024-05-01-preview" in repr(model)
+
+        main(["doctor", endpoint])
+        main(["doctor", endpoint, "--json"])
+        printed = capsys.readouterr()
+        assert [] == leaks(printed.out, printed.err)
 
 
 @pytest.mark.parametrize("change", ["copied", "assigned"])

@@ -83,9 +83,9 @@ CALLS: dict[str, tuple[Callable[[ChatAzurePhi3], Any], str]] = {
     ),
     "parameters that are not an object": (
         lambda model: model.bind_tools(
-            [{"type": "function", "function": {"name": "a", "parameters": {"type": "objekt"}}}]
+            [{"type": "function", "function": {"name": "a", "parameters": {"type": "record"}}}]
         ),
-        "must be an object, not 'objekt'",
+        "must be an object, not 'record'",
     ),
     "an unknown tool_choice": (
         lambda model: model.bind_tools([TOOL], tool_choice="b"),

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.usefixtures("each_transport")
 
 def connection(phi: Emulator, **given: Any) -> Connection:
     """How to reach the emulator; retries do not wait."""
-    route = route_for(given.pop("endpoint", phi.endpoint))
+    route = route_for(given.pop("endpoint", None) or phi.endpoint)
     settings = {"auth": auth_for(phi.key, route), "timeout": (2.0, 2.0), "retries": AT_ONCE}
     return Connection(route, **(settings | given))
 

@@ -1,6 +1,7 @@
 """Constrained decoding: what each server does with a schema in the request."""
 
 import json
+import re
 from typing import Any
 
 import httpx
@@ -196,6 +197,38 @@ def test_minimal_values_follow_the_schema(constrained: Client) -> None:
     assert 0 < levels < 10
 
 
+def test_texts_match_their_patterns(constrained: Client) -> None:
+    """Except for those with look-around and such, and those that are too long."""
+    for pattern in (
+        r"^[A-Z]{2}\d{3}$",
+        r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[1-2][0-9]|3[0-1])$",
+        r"^[^\x00- \"@\\\x7f]+@[^a@]+$",
+        r"^(?:ab|cd)+?[^a]\W\s\D.[\s]$",
+        "^[^aA0]?[^aA0]x*$",
+    ):
+        schema = {"type": "string", "pattern": pattern}
+        text = json.loads(constrained.text(guided_json=schema))
+        assert re.search(pattern, text), pattern
+    for pattern in ("[[a]b]", "^(?=a)a$", r"^(a)\1$", "^a{2000}$"):
+        schema = {"type": "string", "pattern": pattern}
+        assert json.loads(constrained.text(guided_json=schema)) == "text"
+
+
+def test_values_fit_combined_schemas(constrained: Client) -> None:
+    """A branch with its siblings, and required keys without a property."""
+    text, number = {"type": "string"}, {"type": "integer"}
+    for schema, value in (
+        (
+            {"type": "object", "properties": {"id": number}, "anyOf": [{"required": ["id"]}]},
+            {"id": 1},
+        ),
+        ({"type": "object", "properties": {}, "required": ["a"]}, {"a": "a"}),
+        ({"properties": {"b": text, "a": number}, "required": ["a", "b"]}, {"b": "b", "a": 1}),
+    ):
+        found = json.loads(constrained.text(guided_json=schema))
+        assert list(found.items()) == list(value.items())
+
+
 def test_streams_are_constrained(constrained: Client) -> None:
     """Chunk by chunk the same text."""
     constrained.phi.script("No idea.")
@@ -226,7 +259,7 @@ def test_llama_cpp_accepts_a_schema_in_json_mode() -> None:
 def test_invalid_schemas_are_rejected(constrained: Client) -> None:
     """With the reason."""
     for fields, reason in (
-        ({"guided_json": {"type": "objekt"}}, "objekt"),
+        ({"guided_json": {"type": "record"}}, "record"),
         ({"guided_json": "{"}, "not JSON"),
         ({"structured_outputs": {"json": {"$ref": "#/$defs/missing"}}}, "missing"),
         ({"guided_json": {"$ref": "http://127.0.0.1:1/schema.json"}}, "not part of the schema"),
