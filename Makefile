@@ -15,6 +15,8 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[emulator]' --group dev
+	@# Without its dependencies, gigabytes of PyTorch, which compiling schemas does not use.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'xgrammar>=0.2.9,<0.3'
 	@touch $@
 
 demo: $(STAMP)  ## run the main features against the emulator

@@ -63,6 +63,8 @@ class PhiModel:
             `"supported"`, `"dropped"` (silently), or `"verbatim"`, like a message of any role.
         extra_parameters: Parameters outside the service's schema that the model accepts.
         reasoning: Whether the model writes its reasoning before the answer.
+        reasoning_tokens: What to append to the prompt so that the model reasons, or does not;
+            `None` for a model that decides by its chat template, or not at all.
         license: License of the weights.
         open_weights: Whether the weights can be downloaded.
         released: Date of publication (ISO 8601).
@@ -91,6 +93,7 @@ class PhiModel:
     system_message_support: Literal["supported", "dropped", "verbatim"] = "supported"
     extra_parameters: tuple[str, ...] = ("logit_bias", "logprobs", "top_logprobs", "n")
     reasoning: bool = False
+    reasoning_tokens: tuple[str, str] | None = None
     license: str = "MIT"
     open_weights: bool = True
     released: str | None = None
@@ -338,6 +341,7 @@ ROWS = (
         # As Phi-4-reasoning: a system message of its own.
         system_message_support="dropped",
         reasoning=True,
+        reasoning_tokens=("<think>", "<nothink>"),
         released="2026-03-04",
         source="the model card and the Hugging Face template; mlx-vlm#796 for the image tokens",
     ),

@@ -49,6 +49,7 @@ from langchain_azure_phi3._request.build import (
     SystemMessageMode,
     ToolCalling,
 )
+from langchain_azure_phi3._request.constraints import ConstrainedDecoding
 from langchain_azure_phi3._request.parameters import (
     ExtraParameters,
     LogitBias,
@@ -56,6 +57,7 @@ from langchain_azure_phi3._request.parameters import (
     Stop,
     format_validation_error,
 )
+from langchain_azure_phi3._request.reasoning import Reasoning
 from langchain_azure_phi3._tools.control_tokens import ControlTokens
 from langchain_azure_phi3._types import DeploymentFacts, Json
 from langchain_azure_phi3.errors import InvalidInputError
@@ -237,6 +239,23 @@ class BaseAzurePhi3(BaseChatModel):
     """Whether tools and formats go on the wire (`"native"`) or into the prompt (`"prompted"`).
     Auto: into the prompt, also for unknown names, except where a Phi is known to take them on the
     wire on this type of endpoint."""
+
+    constrained_decoding: ConstrainedDecoding = "auto"
+    """Whether the server is to restrict each token to what the schema of a required object or tool
+    call allows: `"off"`, or the parameter that carries the schema: `"response_format"`,
+    `"guided_json"` (vLLM before 0.12) or `"structured_outputs"` (later ones).
+
+    Auto: by the type of endpoint, and not for models that reason first. The first is sent to
+    servers at `/v1`, the other two to managed compute, none to Azure's other endpoints. A parameter
+    that the server rejects is left out for the rest of the process.
+    `response_metadata["constrained_by"]` names what was in force."""
+
+    reasoning: Reasoning = "auto"
+    """`"on"` or `"off"`: whether the model reasons before it answers. vLLM and llama.cpp get
+    `chat_template_kwargs`, Phi-4-reasoning-vision a token in the prompt. Where neither the model
+    nor the type of endpoint has a switch, a call raises `InvalidInputError`. Auto: as the model
+    does by itself. Limits go into `model_kwargs`, as the server calls them: vLLM
+    `thinking_token_budget`, llama.cpp `thinking_budget_tokens`."""
 
     max_corrections: Annotated[int, Field(ge=0)] = 1
     """How often a required tool call or object that did not come is requested again."""
@@ -477,12 +496,17 @@ class BaseAzurePhi3(BaseChatModel):
         return found
 
     def _warn_of_model(self) -> None:
-        name = self.model if self.base_model is None else self.base_model
+        name = self._phi_name
         if name is not None:
             warn_of_unknown_name(name, is_base_model=self.base_model is not None)
         route, phi = self._route, self._phi
         if phi is not None and route.endpoint_type.retires_models and not route.loopback:
             warn_of_retirement(phi)
+
+    @property
+    def _phi_name(self) -> str | None:
+        """What the user calls the Phi; it may be the name of a deployment."""
+        return self.model if self.base_model is None else self.base_model
 
     @property
     def _facts(self) -> DeploymentFacts:
@@ -491,8 +515,7 @@ class BaseAzurePhi3(BaseChatModel):
     @property
     def _phi(self) -> PhiModel | None:
         """The Phi that is deployed; `None` as long as it is unknown."""
-        found = find_model(self.model if self.base_model is None else self.base_model)
-        return found or find_model(self._facts.model)
+        return find_model(self._phi_name) or find_model(self._facts.model)
 
     @property
     def _request_settings(self) -> RequestSettings:
@@ -511,6 +534,8 @@ class BaseAzurePhi3(BaseChatModel):
                 has_tools=endpoint_type.tools,
                 converts_system_messages=endpoint_type.converts_system_messages,
                 is_score_route=self.api == "score",
+                constraints=endpoint_type.constraints,
+                has_reasoning_switch=endpoint_type.has_reasoning_switch,
             ),
             find_facts=partial(find_facts, self._route, self.deployment),
             model=self.model,
@@ -522,6 +547,8 @@ class BaseAzurePhi3(BaseChatModel):
             deployment=self.deployment,
             stream_usage=self.stream_usage,
             tool_calling=self.tool_calling,
+            constrained_decoding=self.constrained_decoding,
+            reasoning=self.reasoning,
             system_message_mode=self.system_message_mode,
             control_tokens=self.control_tokens,
             max_corrections=self.max_corrections,
@@ -642,12 +669,9 @@ def _from_environment(names: Sequence[str]) -> str | None:
 
 
 def _constructor_error(cls: type[BaseChatModel], error: ValidationError) -> str:
-    text = f"Invalid {cls.__name__} arguments: {format_validation_error(error)}"
-    for item in error.errors(include_url=False, include_input=False, include_context=False):
-        if item["type"] == "extra_forbidden":
-            name = str(item["loc"][-1])
-            text = text.replace(
-                f"{name}: {item['msg']}",
-                f"there is no argument {name}; {argument_hint(name, cls.model_fields)}",
-            )
+    def describe_unknown(name: str) -> str:
+        return f"there is no argument {name}; {argument_hint(name, cls.model_fields)}"
+
+    findings = format_validation_error(error, describe_unknown)
+    text = f"Invalid {cls.__name__} arguments: {findings}"
     return text if text.endswith(("?", ".")) else f"{text}."

@@ -1,12 +1,15 @@
 """Types that every part of the package uses."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 Json = dict[str, Any]
 """A JSON object, decoded."""
+
+ConstraintForm = Literal["response_format", "guided_json", "structured_outputs"]
+"""A parameter that carries a schema: OpenAI's, that of vLLM before 0.12, and that of later ones."""
 
 
 @dataclass(slots=True)
@@ -17,11 +20,17 @@ class DeploymentFacts:
         model: A name of its model that the catalog knows.
         context: Tokens that prompt and answer share on this server.
         served_name: The name to request where the user gave none: the only one that is listed.
+        rejected_constraints: Combinations of forms that it rejected; together with a schema, if the
+            server cannot compile that schema. To add one is one operation, so that no lock is
+            needed, which a fork could leave held.
     """
 
     model: str | None = None
     context: int | None = None
     served_name: str | None = None
+    rejected_constraints: set[tuple[tuple[ConstraintForm, ...], str | None]] = field(
+        default_factory=set
+    )
 
 
 class ResponseInfo(NamedTuple):

@@ -52,7 +52,7 @@ from langchain_azure_phi3._tools.tool_choice import (
     tool_choice_field,
 )
 from langchain_azure_phi3._types import Json
-from langchain_azure_phi3.errors import InvalidInputError
+from langchain_azure_phi3.errors import AzurePhi3Error, InvalidInputError
 from langchain_azure_phi3.models import find_model, model_profile
 from langchain_azure_phi3.tokens import TokenCounter
 
@@ -167,7 +167,12 @@ class ChatAzurePhi3(BaseAzurePhi3):
         endpoints = self._endpoints
         with endpoints.redacting:
             while True:
-                body, info = endpoints.sync.complete(loop.payload, request.headers)
+                try:
+                    body, info = endpoints.sync.complete(loop.payload, loop.headers)
+                except AzurePhi3Error as error:
+                    if not loop.drop_constraint(error):
+                        raise
+                    continue
                 if (result := loop.read(body, info)) is not None:
                     return result
 
@@ -184,7 +189,12 @@ class ChatAzurePhi3(BaseAzurePhi3):
         endpoints = self._endpoints
         with endpoints.redacting:
             while True:
-                body, info = await endpoints.async_.complete(loop.payload, request.headers)
+                try:
+                    body, info = await endpoints.async_.complete(loop.payload, loop.headers)
+                except AzurePhi3Error as error:
+                    if not loop.drop_constraint(error):
+                        raise
+                    continue
                 if (result := loop.read(body, info)) is not None:
                     return result
 
@@ -201,7 +211,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         endpoints = self._endpoints
         while loop.needs_request:
             with endpoints.redacting, loop.start_stream():
-                items = endpoints.sync.stream(loop.payload, request.headers)
+                items = endpoints.sync.stream(loop.payload, loop.headers)
                 with closing(items):
                     for body, info in items:
                         yield from loop.feed(body, info)
@@ -220,7 +230,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         endpoints = self._endpoints
         while loop.needs_request:
             with endpoints.redacting, loop.start_stream():
-                items = endpoints.async_.stream(loop.payload, request.headers)
+                items = endpoints.async_.stream(loop.payload, loop.headers)
                 async with aclosing(items):
                     async for body, info in items:
                         for chunk in loop.feed(body, info):
@@ -439,10 +449,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
     ) -> Runnable[LanguageModelInput, Any]:
         """The model with objects of a schema as responses.
 
-        Where the deployment has no such mode, the schema goes into the prompt. The object is
-        extracted from the response, repaired where that is unambiguous, and validated. What is
-        wrong with it is quoted to the model at most `max_corrections` times, each in a run of its
-        own within the same trace.
+        The schema goes into the prompt, and on the wire where the server can restrict decoding to
+        it (`constrained_decoding`). The object is extracted from the response, repaired where that
+        is unambiguous, and validated. What is wrong with it is quoted to the model at most
+        `max_corrections` times, each in a run of its own within the same trace.
 
         Args:
             schema: A pydantic model (v2 or v1), TypedDict, dataclass or JSON schema.
@@ -506,6 +516,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
         profile = model_profile(self._phi) | _PROMPTED_FEATURES
+        if self.reasoning == "off":
+            profile["reasoning_output"] = False
         if (context := self._facts.context) is not None:
             profile["max_input_tokens"] = context
         return cast("ModelProfile", profile)

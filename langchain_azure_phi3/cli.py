@@ -83,7 +83,9 @@ def _model_options() -> argparse.ArgumentParser:
         "--endpoint", metavar="URL", help="URL of the endpoint (default: from the environment)"
     )
     options.add_argument("--model", metavar="NAME", help="model name, or deployment name")
-    options.add_argument("--temperature", type=float, metavar="NUMBER", help="from 0 to 2")
+    options.add_argument(
+        "--temperature", type=float, metavar="NUMBER", help="sampling temperature, 0 to 1"
+    )
     options.add_argument(
         "--max-tokens", type=int, metavar="NUMBER", help="the longest answer, in tokens"
     )

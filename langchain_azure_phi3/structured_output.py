@@ -24,7 +24,10 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langchain_azure_phi3._request.content import text_content
-from langchain_azure_phi3._response.wire_response import is_truncated
+from langchain_azure_phi3._response.wire_response import (
+    REASONING_USED_ALL_TOKENS,
+    is_truncated,
+)
 from langchain_azure_phi3._tools import json_extraction
 from langchain_azure_phi3._tools.enum_names import with_enum_names
 from langchain_azure_phi3._tools.json_extraction import TRUNCATED_OBJECT, ObjectExtractor
@@ -179,6 +182,8 @@ class _PromptStrategy:
         return _append_instructions(messages, json_extraction.instructions(self._prompt_schema))
 
     def read(self, response: AIMessage) -> tuple[Json | None, str]:
+        if _ended_in_reasoning(response):
+            return None, REASONING_USED_ALL_TOKENS
         return self._extractor.read(response.text, truncated=_is_truncated(response))
 
     def correction_messages(self, response: AIMessage, problem: str) -> list[BaseMessage]:
@@ -215,6 +220,8 @@ class _ToolStrategy:
             value, _ = self._extractor.read(text or "", truncated=truncated)
             if value is not None:
                 return value, ""
+        if _ended_in_reasoning(response):
+            return None, REASONING_USED_ALL_TOKENS
         if truncated:
             return None, TRUNCATED_OBJECT
         return None, unmet or f"There was no call of {self._name}."
@@ -288,12 +295,13 @@ def _make_strategy(
         return _ToolStrategy(given, schema, strict=strict)
     if method == "json_schema":
         if not is_native:
-            return _PromptStrategy(schema, prompt_schema=schema.json_schema, bound={})
+            constrained = {"constrained_schema": schema.json_schema}
+            return _PromptStrategy(schema, prompt_schema=schema.json_schema, bound=constrained)
         fields = {"response_format": to_response_format(schema.json_schema, strict)}
         return _PromptStrategy(schema, prompt_schema=None, bound=fields)
     if method == "json_mode":
         if not is_native:
-            return _PromptStrategy(schema, prompt_schema={}, bound={})
+            return _PromptStrategy(schema, prompt_schema={}, bound={"constrained_schema": {}})
         fields = {"response_format": {"type": "json_object"}}
         return _PromptStrategy(schema, prompt_schema=None, bound=fields)
     raise InvalidInputError(
@@ -333,7 +341,9 @@ class _Corrector:
             self.is_done = True
             return
         self._problems.append(problem)
-        if len(self._problems) > self._max_corrections:
+        # Another attempt would reason again, and cost as much.
+        is_last = problem == REASONING_USED_ALL_TOKENS
+        if is_last or len(self._problems) > self._max_corrections:
             self.is_done = True
             return
         self.messages += self._strategy.correction_messages(response, problem)
@@ -392,6 +402,13 @@ def _to_messages(model_input: LanguageModelInput) -> list[BaseMessage]:
 
 def _is_truncated(response: AIMessage) -> bool:
     return is_truncated(response.response_metadata.get("finish_reason"))
+
+
+def _ended_in_reasoning(response: AIMessage) -> bool:
+    """Whether `max_tokens` cut the reasoning, so that there is no answer."""
+    has_answer = response.text.strip() or response.tool_calls or response.invalid_tool_calls
+    has_reasoning = bool(response.additional_kwargs.get("reasoning_content"))
+    return _is_truncated(response) and has_reasoning and not has_answer
 
 
 def _append_instructions(messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:

@@ -12,13 +12,11 @@ import json
 import re
 import statistics
 import sys
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -30,6 +28,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 import langchain_azure_phi3
 from langchain_azure_phi3 import ChatAzurePhi3
+from tests.http_server import json_server
 
 PACKAGE = Path(langchain_azure_phi3.__file__).parent
 EMULATOR = PACKAGE / "emulator"
@@ -55,35 +54,6 @@ def conversation(length: int) -> list[BaseMessage]:
         HumanMessage(f"Question {n}?") if n % 2 == 0 else AIMessage("Yes.") for n in range(length)
     )
     return [SystemMessage("Be brief."), *turns]
-
-
-@contextmanager
-def local_server() -> Iterator[str]:
-    """The URL of a server that answers each request with the same completion."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(_RESPONSE)))
-            self.end_headers()
-            self.wfile.write(_RESPONSE)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def is_own(code: CodeType) -> bool:
@@ -120,7 +90,7 @@ def tracing(trace: Callable[[FrameType, str, Any], Any]) -> Iterator[None]:
 @contextmanager
 def local_model() -> Iterator[ChatAzurePhi3]:
     """A model on a local server, with an open connection."""
-    with local_server() as url:
+    with json_server(lambda method, path: _RESPONSE) as url:
         model = ChatAzurePhi3(endpoint=url, credential="key", model=MODEL)
         for _ in range(2):
             model.invoke("Hi")

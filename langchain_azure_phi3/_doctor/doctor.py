@@ -20,10 +20,9 @@ from langchain_core.messages import AIMessage, HumanMessage
 from pydantic import SecretStr
 
 from langchain_azure_phi3 import models
-from langchain_azure_phi3._doctor import report
+from langchain_azure_phi3._doctor import constraint_check, report
 from langchain_azure_phi3._doctor.connectivity import check_connectivity
 from langchain_azure_phi3._doctor.report import DoctorReport, Finding, skipped
-from langchain_azure_phi3._http.endpoint_types import OPENAI_SERVER
 from langchain_azure_phi3._http.redaction import REDACTED, find_secrets
 from langchain_azure_phi3._http.retry_state import is_route_missing
 from langchain_azure_phi3._http.routes import Route, route_for
@@ -64,6 +63,7 @@ _CAPABILITY_STEPS = (
     "tools",
     "JSON mode",
     "image",
+    constraint_check.STEP,
 )
 
 
@@ -162,13 +162,14 @@ class Doctor:
         yield self._check_tools()
         yield self._check_json_mode()
         yield self._check_image()
+        yield self._check_constraints()
 
     # -- the first request -------------------------------------------------------------------
 
     def _describe_failure(self, error: AzurePhi3Error, info: Finding) -> Iterator[Finding]:
         step = report.failed_step(error)
         advice = report.advice(error)
-        if isinstance(error, NotFoundError) and self._route.endpoint_type is not OPENAI_SERVER:
+        if isinstance(error, NotFoundError) and not self._route.endpoint_type.self_hosted:
             advice += f" {report.RETIRED}"
         if step == "sign-in" and self._credential is None:
             advice = report.NO_CREDENTIAL
@@ -389,6 +390,26 @@ class Doctor:
             return report.check_image(answer, self._phi_name)
         usage = answer.usage_metadata
         return report.check_image(None if usage is None else usage["input_tokens"], self._phi_name)
+
+    def _check_constraints(self) -> Finding:
+        if self._is_score:
+            return skipped(constraint_check.STEP, "/score forwards no schema")
+        form, finding = constraint_check.find_form(
+            lambda fields: self._invoke("Say hello.", model_extras=fields)
+        )
+        phi = self._model()._phi
+        if form is None:
+            if finding.outcome == "no" and self._route.endpoint_type.constraints:
+                self._recommended["constrained_decoding"] = "off"
+            return finding
+        if phi is not None and phi.reasoning:
+            advice = (
+                f"Models that reason first are only constrained by {form} with reasoning='off'."
+            )
+            return replace(finding, advice=advice)
+        self._recommended["constrained_decoding"] = form
+        advice = f"Pass constrained_decoding={form!r}; the call below has it."
+        return replace(finding, advice=advice)
 
     def _invoke(self, question: str | HumanMessage, **fields: Any) -> AIMessage | AzurePhi3Error:
         try:

@@ -10,7 +10,6 @@ import httpx
 
 from langchain_azure_phi3._http.auth import Auth
 from langchain_azure_phi3._http.deployments import find_facts, learn_models
-from langchain_azure_phi3._http.endpoint_types import OPENAI_SERVER
 from langchain_azure_phi3._http.error_mapping import map_error_response
 from langchain_azure_phi3._http.json_codec import encode
 from langchain_azure_phi3._http.quota import AttemptLimiter, Demand
@@ -249,7 +248,7 @@ class Connection:
     def _advice(self) -> Mapping[int, str]:
         """What to check, by status: for this type of endpoint, and with what was sent."""
         advice = dict(self.route.endpoint_type.advice)
-        if type(self.auth) is Auth and self.route.endpoint_type is not OPENAI_SERVER:
+        if type(self.auth) is Auth and not self.route.endpoint_type.self_hosted:
             # Azure's gateways answer 400 where the key is missing.
             advice[400] = f"{self.auth.describe()} {advice.get(400, '')}".rstrip()
         for status in (401, 403):

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from langchain_azure_phi3._types import ConstraintForm
+
 # The only value in the TypeSpec of the Azure AI Model Inference API, and the default of its SDK.
 INFERENCE_VERSION = "2024-05-01-preview"
 
@@ -46,8 +48,12 @@ class EndpointType:
         tools: Whether the API takes tools for any model at all.
         has_legacy_v1: Whether some servers of this type have completions under `/v1` only.
         converts_system_messages: Whether the service turns system messages into user messages.
+        constraints: Parameters with which its servers constrain a response to a schema; each server
+            takes one of them. Empty where none is known to be safe for a Phi.
+        has_reasoning_switch: Whether its servers pass `chat_template_kwargs` to the chat template.
         lists_models: Whether `/v1/models` lists what requests can name. Azure lists its catalog.
         retires_models: Whether Azure serves the models here, and retires them.
+        self_hosted: Whether users run this server themselves, mostly without a key.
         scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
         entra_unsupported_reason: Why it takes no Entra ID tokens, where a document says so.
         advice: What to check, by status.
@@ -62,8 +68,11 @@ class EndpointType:
     tools: bool = True
     has_legacy_v1: bool = False
     converts_system_messages: bool = False
+    constraints: tuple[ConstraintForm, ...] = ()
+    has_reasoning_switch: bool = False
     lists_models: bool = False
     retires_models: bool = False
+    self_hosted: bool = False
     scope: str | None = None
     entra_unsupported_reason: str = ""
     advice: Mapping[int, str] = field(default_factory=dict)
@@ -91,6 +100,9 @@ MANAGED = EndpointType(
     api_version=INFERENCE_VERSION,
     tools=False,  # "Tools and tool_choice are not supported.", says its server to all models
     has_legacy_v1=True,
+    # vLLM 0.12 and later take the first, older ones the second.
+    constraints=("structured_outputs", "guided_json"),
+    has_reasoning_switch=True,
     scope=ML_SCOPE,
     advice={
         401: f"{_KEY_ADVICE} With Entra ID the endpoint needs the auth mode aad_token.",
@@ -137,8 +149,12 @@ AZURE_OPENAI = EndpointType(
 )
 OPENAI_SERVER = EndpointType(
     "OpenAI-compatible server",
+    self_hosted=True,
     model="optional",
     lists_models=True,
+    # vLLM, llama.cpp, Ollama, LM Studio, SGLang and TGI take it under /v1.
+    constraints=("response_format",),
+    has_reasoning_switch=True,
     has_info_route=False,
     extra_parameters=_OPENAI_PARAMETERS,
     advice={
@@ -147,7 +163,7 @@ OPENAI_SERVER = EndpointType(
         404: "Check that `model` is a name which the server lists under /v1/models.",
     },
 )
-FOUNDRY_LOCAL = replace(OPENAI_SERVER, name="Foundry Local")
+FOUNDRY_LOCAL = replace(OPENAI_SERVER, name="Foundry Local", has_reasoning_switch=False)
 OTHER = EndpointType(
     "endpoint",
     model="optional",

@@ -104,7 +104,7 @@ class Route:
     chat_url: str = field(repr=False)
     info_url: str = field(repr=False)
     loopback: bool
-    models_url: str | None = None
+    models_url: str | None = field(default=None, repr=False)
     alternate_url: str | None = field(default=None, repr=False)
     alternate_headers: tuple[tuple[str, str], ...] = ()
     scope: str | None = None

@@ -6,8 +6,21 @@ from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage
 
+from langchain_azure_phi3._request.constraints import (
+    ConstrainedDecoding,
+    Constraint,
+    Forms,
+    find_attempts,
+    find_constraint,
+)
 from langchain_azure_phi3._request.conversation import ConversationOptions, to_wire_messages
 from langchain_azure_phi3._request.parameters import validate_call
+from langchain_azure_phi3._request.reasoning import (
+    Reasoning,
+    append_reasoning_token,
+    reasoning_fields,
+    will_reason,
+)
 from langchain_azure_phi3._request.score_route import to_score_request
 from langchain_azure_phi3._tools.control_tokens import (
     ControlTokens,
@@ -39,7 +52,7 @@ _RESERVED = frozenset({"messages", "stream"})
 # Arguments of a call that are not fields of the payload as they are.
 _NOT_FIELDS = frozenset(
     {"model", "model_extras", "extra_parameters", "stop", "stream", "max_corrections"}
-    | {"tools", "tool_choice", "parallel_tool_calls", "response_format"}
+    | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "constrained_schema"}
 )
 
 
@@ -54,6 +67,8 @@ class EndpointFeatures:
         has_tools: Whether it accepts `tools` for any model at all.
         converts_system_messages: Whether it turns system messages into user messages itself.
         is_score_route: Whether it is Azure Machine Learning's own `/score` route.
+        constraints: Parameters that constrain a response to a schema; each server takes one.
+        has_reasoning_switch: Whether it passes `chat_template_kwargs` to the chat template.
     """
 
     name: str = "endpoint"
@@ -62,6 +77,8 @@ class EndpointFeatures:
     has_tools: bool = True
     converts_system_messages: bool = False
     is_score_route: bool = False
+    constraints: Forms = ()
+    has_reasoning_switch: bool = False
 
 
 def _no_facts(_model: str | None) -> DeploymentFacts:
@@ -90,6 +107,8 @@ class RequestSettings:
     deployment: str | None = None
     stream_usage: bool | None = None
     tool_calling: ToolCalling = "auto"
+    constrained_decoding: ConstrainedDecoding = "auto"
+    reasoning: Reasoning = "auto"
     system_message_mode: SystemMessageMode = "auto"
     control_tokens: ControlTokens = "escape"
     max_corrections: int = 1
@@ -138,6 +157,8 @@ class ChatRequest:
         output: The tools and the format that the response's text is parsed for: those requested by
             prompt, and tools on the wire; `None` without any.
         has_native_output: Whether they go on the wire, where nothing is corrected.
+        constraint: What the response's text has to follow, and how to request that; `None` where
+            any text is acceptable, or where the server cannot constrain it.
         max_corrections: How often a missing call or object is requested again.
         on_content_filter: Whether a filtered completion raises or is returned.
         is_score_route: Whether request and response have the form of the `/score` route.
@@ -151,6 +172,7 @@ class ChatRequest:
     max_prompt_tokens: int | None = None
     output: OutputSpec | None = None
     has_native_output: bool = False
+    constraint: Constraint | None = None
     max_corrections: int = 0
     on_content_filter: OnContentFilter = "raise"
     is_score_route: bool = False
@@ -193,7 +215,10 @@ def build_request(
     name = arguments.get("model") or settings.model
     model = settings.find_phi(name)
     is_native = settings.uses_native_tools(model)
-    output = _output_spec(settings, arguments, name, is_native=is_native)
+    has_output = bool(arguments) or settings.response_format is not None
+    attempts = _constraint_attempts(settings, arguments, model) if has_output else ()
+    is_json_available = is_native or bool(attempts)
+    output = _output_spec(settings, arguments, name, is_json_available=is_json_available)
     conversation = to_wire_messages(
         messages, _conversation_options(settings, model, output, is_native=is_native)
     )
@@ -202,8 +227,13 @@ def build_request(
         **payload_fields(settings.parameters, arguments),
         **_model_field(settings.endpoint, name),
     }
+    if settings.reasoning != "auto":
+        payload = _switch_reasoning(payload, settings, model)
     if output is not _NO_OUTPUT_SPEC:
         payload |= _native_fields(settings, output) if is_native else output.prompted_fields
+    constraint = None
+    if attempts and (not is_native or "constrained_schema" in arguments):
+        constraint = _find_constraint(settings, arguments, output, payload, model, attempts)
     stop = arguments.get("stop")
     if (settings.stop or stop) and (stops := merge_stops(settings.stop, stop)):
         payload["stop"] = stops
@@ -225,6 +255,7 @@ def build_request(
         output=None if output is _NO_OUTPUT_SPEC else _parsed_output(output, is_native=is_native),
         max_corrections=settings.max_corrections if corrections is None else corrections,
         has_native_output=is_native,
+        constraint=constraint,
         on_content_filter=settings.on_content_filter,
         is_score_route=settings.endpoint.is_score_route,
     )
@@ -249,7 +280,11 @@ def fit_to_context(request: ChatRequest, settings: RequestSettings) -> ChatReque
 
 
 def _output_spec(
-    settings: RequestSettings, arguments: Mapping[str, Any], name: str | None, *, is_native: bool
+    settings: RequestSettings,
+    arguments: Mapping[str, Any],
+    name: str | None,
+    *,
+    is_json_available: bool,
 ) -> OutputSpec:
     tools = arguments.get("tools")
     response_format = arguments.get("response_format") or settings.response_format
@@ -261,13 +296,62 @@ def _output_spec(
         response_format,
         arguments.get("parallel_tool_calls"),
     )
-    if output.requires_json and tools is None and not is_native:
+    if output.requires_json and tools is None and not is_json_available:
         raise InvalidInputError(
             f"{name or 'A Phi deployment'} has no JSON mode: it would write empty lines until "
             "max_tokens, or hang. Use with_structured_output(...), or force it with "
             "model_extras={'response_format': ...}."
         )
     return output
+
+
+def _constraint_attempts(
+    settings: RequestSettings, arguments: Mapping[str, Any], model: PhiModel | None
+) -> tuple[Forms, ...]:
+    header = arguments.get("extra_parameters") or settings.extra_parameters
+    if settings.endpoint.is_score_route:  # it passes no such parameter on
+        return ()
+    attempts = find_attempts(
+        settings.constrained_decoding,
+        settings.endpoint.constraints,
+        is_reasoning=will_reason(settings.reasoning, model),
+    )
+    if header in (None, "pass-through"):
+        return attempts
+    return tuple(forms for forms in attempts if forms == ("response_format",))
+
+
+def _find_constraint(
+    settings: RequestSettings,
+    arguments: Mapping[str, Any],
+    output: OutputSpec,
+    payload: Json,
+    model: PhiModel | None,
+    attempts: tuple[Forms, ...],
+) -> Constraint | None:
+    found = find_constraint(
+        attempts,
+        output,
+        arguments.get("constrained_schema"),
+        payload,
+        tool_format="plain" if model is None else model.tool_prompt,
+        takes_json_object="response_format" in settings.endpoint.constraints,
+    )
+    if found is None or settings.control_tokens == "keep":
+        return found
+    return replace(found, schema=escape_strings(found.schema))  # as in the prompt
+
+
+def _switch_reasoning(payload: Json, settings: RequestSettings, model: PhiModel | None) -> Json:
+    endpoint = settings.endpoint
+    fields = reasoning_fields(
+        settings.reasoning,
+        model,
+        endpoint=endpoint.name,
+        has_switch=endpoint.has_reasoning_switch and not endpoint.is_score_route,
+    )
+    messages = append_reasoning_token(payload["messages"], settings.reasoning, model)
+    return {**fields, **payload, "messages": messages}
 
 
 def _parsed_output(output: OutputSpec, *, is_native: bool) -> OutputSpec | None:

@@ -1,7 +1,8 @@
 """The parameters of a call: their types and their validation."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -50,6 +51,7 @@ class CallParameters(TypedDict, total=False):
     stop: Stop | None
     tools: list[Json] | None
     parallel_tool_calls: bool | None
+    constrained_schema: Json | None
     max_corrections: Annotated[int, Field(ge=0)] | None
     model_extras: Json | None
     extra_parameters: ExtraParameters | None
@@ -72,10 +74,9 @@ def validate_call(call: Mapping[str, Any]) -> Json:
         extras = given.pop("model_kwargs")
         given.setdefault("model_extras", extras)
     for name in given.keys() - _KNOWN:
-        # The server may have any parameter, but hardly one that differs by one letter.
-        if close := difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.92):
+        if (meant := _misspelled_parameter(name)) is not None:
             raise InvalidInputError(
-                f"Invalid arguments of the call: there is no {name}; did you mean {close[0]}? If "
+                f"Invalid arguments of the call: there is no {name}; did you mean {meant}? If "
                 "the server has this parameter, pass it in model_extras."
             )
     try:
@@ -86,9 +87,28 @@ def validate_call(call: Mapping[str, Any]) -> Json:
         ) from None
 
 
-def format_validation_error(error: ValidationError) -> str:
-    """Pydantic's findings in one line, without the values: one may be a key."""
+@lru_cache(maxsize=256)  # bound parameters come with each call
+def _misspelled_parameter(name: str) -> str | None:
+    """The parameter that a name is a misspelling of.
+
+    The server may have any parameter, but hardly one that differs by one letter.
+    """
+    return next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.92)), None)
+
+
+def format_validation_error(
+    error: ValidationError, describe_unknown: Callable[[str], str] | None = None
+) -> str:
+    """Pydantic's findings in one line, without the values: one may be a key.
+
+    Args:
+        error: The findings.
+        describe_unknown: Words the finding for the name of an unknown argument.
+    """
     found = error.errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}" for item in found
+        describe_unknown(str(item["loc"][-1]))
+        if describe_unknown is not None and item["type"] == "extra_forbidden"
+        else f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}"
+        for item in found
     )

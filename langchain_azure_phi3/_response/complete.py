@@ -17,6 +17,7 @@ from langchain_azure_phi3._response.wire_response import (
     choice_logprobs,
     choice_message,
     content_text,
+    explain_unmet,
     is_truncated,
     new_tool_call_id,
     parse_usage,
@@ -112,6 +113,7 @@ def _parse_choice(
             truncated=truncated,
         )
         text, reasoning = parsed.text, reasoning + parsed.reasoning
+        problem = explain_unmet(problem, truncated=truncated, reasoning=bool(reasoning), raw=raw)
         errors = _add_prompted_calls(parsed.calls, valid, invalid)
         metadata |= requirement_metadata(request, problem, errors)
     generation = ChatGeneration(

@@ -1,6 +1,6 @@
 """Repeats a request whose response lacks what was required, or holds only an invalid call."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from langchain_core.messages import AIMessage
@@ -9,8 +9,18 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from langchain_azure_phi3._request.build import ChatRequest
 from langchain_azure_phi3._response.complete import Completion, parse_completion
+from langchain_azure_phi3._response.constraint_negotiation import ConstraintNegotiation
 from langchain_azure_phi3._response.stream_assembler import StreamAssembler
-from langchain_azure_phi3._response.wire_response import parse_usage, to_token_usage, total_usage
+from langchain_azure_phi3._response.wire_response import (
+    REASONING_USED_ALL_TOKENS,
+    choice_message,
+    content_text,
+    is_truncated,
+    parse_usage,
+    sorted_choices,
+    to_token_usage,
+    total_usage,
+)
 from langchain_azure_phi3._tools import json_extraction, tool_prompt
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError
@@ -32,13 +42,31 @@ class CorrectionLoop:
     def __init__(self, request: ChatRequest) -> None:
         self.needs_request = True
         self._request = request
-        self.payload = request.wire_payload(request.payload)
+        self._negotiation: ConstraintNegotiation | None = None
         self._messages = request.payload["messages"]
+        self.payload = request.wire_payload(request.payload)
+        if request.constraint is not None:
+            self._negotiation = ConstraintNegotiation(request.constraint, request.facts)
+            self.payload = self._next_payload()
         corrects = request.output is not None and not request.has_native_output
         self._remaining = request.max_corrections if corrects else 0
         self._usage: UsageMetadata | None = None  # of the attempts so far
         self._assembler: StreamAssembler  # of the stream that is open
         self._held: list[ChatGenerationChunk] = []
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers to send with the payload."""
+        if self._negotiation is None:
+            return self._request.headers
+        return {**self._request.headers, **self._negotiation.headers}
+
+    def drop_constraint(self, error: AzurePhi3Error) -> bool:
+        """Whether the request failed because of its constraint: the payload is then without it."""
+        if self._negotiation is None or not self._negotiation.drop(error):
+            return False
+        self.payload = self._next_payload()
+        return True
 
     def read(self, body: Json, info: ResponseInfo) -> ChatResult | None:
         """The result of a complete response; `None` where the request is to be repeated.
@@ -52,23 +80,33 @@ class CorrectionLoop:
         try:
             completion = parse_completion(body, info, self._request)
         except AzurePhi3Error as error:
+            if self.drop_constraint(error):
+                return None
             error.usage_metadata = total_usage(self._usage, parse_usage(body))
             raise
         self._usage = total_usage(self._usage, completion.usage)
-        if completion.unmet_requirement is not None and self._remaining > 0:
-            self._start_correction(completion.unmet_requirement, completion.raw_text)
+        if self._negotiation is not None:
+            _add_constraints(completion, self._negotiation, body, info)
+        problem = completion.unmet_requirement
+        if problem is not None and self._can_correct(problem):
+            self._start_correction(problem, completion.raw_text)
             return None
         self.needs_request = False
         return _to_result(completion, self._usage)
 
     @contextmanager
     def start_stream(self) -> Iterator[None]:
-        """Start the next stream, and attach what was received to an error that ends it."""
+        """Start the next stream, and attach what was received to an error that ends it.
+
+        An error because of the constraint, before the first piece, only changes the payload.
+        """
         self._assembler = StreamAssembler(self._request, corrects=self._remaining > 0)
         self._held = []
         try:
             yield
         except AzurePhi3Error as error:
+            if not self._assembler.received_text and self.drop_constraint(error):
+                return
             has_begun = self._assembler.has_choice or isinstance(error, InterruptedStreamError)
             if error.partial is None and has_begun:
                 error.partial = self._assembler.received_text
@@ -101,9 +139,11 @@ class CorrectionLoop:
         """
         assembler = self._assembler
         chunks = self._held + assembler.finish(self._usage)
-        if assembler.unmet_requirement is not None and self._remaining > 0:
+        if self._negotiation is not None:
+            self._add_constraint(chunks[-1], self._negotiation)
+        if (problem := assembler.unmet_requirement) is not None and self._can_correct(problem):
             self._usage = total_usage(self._usage, assembler.usage)
-            self._start_correction(assembler.unmet_requirement, assembler.raw_text)
+            self._start_correction(problem, assembler.raw_text)
             return []
         self.needs_request = False
         return chunks
@@ -113,6 +153,10 @@ class CorrectionLoop:
         facts, reported = self._request.facts, body.get("model")
         if facts.model is None and isinstance(reported, str) and find_model(reported) is not None:
             facts.model = reported
+
+    def _can_correct(self, problem: str) -> bool:
+        # A response that ended in its reasoning would do so again, at the same cost.
+        return self._remaining > 0 and problem != REASONING_USED_ALL_TOKENS
 
     def _start_correction(self, problem: str, raw_text: str) -> None:
         output = self._request.output
@@ -127,10 +171,34 @@ class CorrectionLoop:
             prompt = json_extraction.correction(problem, raw_text)
         added = [{"role": "assistant", "content": raw_text}, {"role": "user", "content": prompt}]
         self._messages = [*self._messages, *added]
-        self.payload = self._request.wire_payload(
-            {**self._request.payload, "messages": self._messages}
-        )
+        self.payload = self._next_payload()
         self._remaining -= 1
+
+    def _next_payload(self) -> Json:
+        payload = {**self._request.payload, "messages": self._messages}
+        if self._negotiation is not None:
+            payload |= self._negotiation.fields
+        return self._request.wire_payload(payload)
+
+    def _add_constraint(
+        self, last: ChatGenerationChunk, negotiation: ConstraintNegotiation
+    ) -> None:
+        negotiation.confirm()
+        truncated = is_truncated((last.generation_info or {}).get("finish_reason"))
+        found = negotiation.constrained_by(self._assembler.received_text, truncated=truncated)
+        if found is not None:
+            last.message.response_metadata["constrained_by"] = found
+
+
+def _add_constraints(
+    completion: Completion, negotiation: ConstraintNegotiation, body: Json, info: ResponseInfo
+) -> None:
+    negotiation.confirm()
+    for generation, choice in zip(completion.generations, sorted_choices(body), strict=True):
+        text = content_text(choice_message(choice, body, info))
+        truncated = is_truncated(choice.get("finish_reason"))
+        if (found := negotiation.constrained_by(text, truncated=truncated)) is not None:
+            generation.message.response_metadata["constrained_by"] = found
 
 
 def _to_result(completion: Completion, usage: UsageMetadata | None) -> ChatResult:

@@ -2,6 +2,7 @@
 
 Phi-4-reasoning and Phi-4-mini-reasoning write `<think>...</think>` before the response. Some chat
 templates put the opening tag into the prompt, so that the model writes only the closing one.
+Phi-4-reasoning-vision writes `<nothink>` instead where it does not reason.
 """
 
 import re
@@ -9,6 +10,7 @@ from collections.abc import Callable
 
 _OPEN = "<think>"
 _CLOSE = "</think>"
+_NONE = "<nothink>"
 # A text about the tag writes it within a line.
 _LONE_CLOSE = re.compile(r"(?:^|\n)[ \t]*</think>|</think>[ \t]*(?:\r?\n|\Z)")
 
@@ -68,9 +70,13 @@ class ReasoningParser:
     def _at_start(self, text: str) -> tuple[str, str]:
         word = text.lstrip()
         self._space.append(text[: len(text) - len(word)])
-        if len(word) < len(_OPEN) and _OPEN.startswith(word):
+        if any(len(word) < len(tag) and tag.startswith(word) for tag in (_OPEN, _NONE)):
             self._tag = word
             return "", ""
+        if word.startswith(_NONE):
+            self._space.clear()
+            self._state = self._after_reasoning
+            return self._after_reasoning(word[len(_NONE) :])
         if word.startswith(_OPEN):
             self._space.clear()
             self._state = self._in_reasoning

@@ -18,6 +18,7 @@ from langchain_azure_phi3._response.wire_response import (
     choice_logprobs,
     choice_message,
     content_text,
+    explain_unmet,
     invalid_arguments_text,
     is_truncated,
     new_tool_call_id,
@@ -79,7 +80,15 @@ class StreamAssembler:
     @property
     def unmet_requirement(self) -> str | None:
         """After `finish`, what the response lacks of what was required."""
-        return None if self._calls.has_native else self._parser.unmet_requirement
+        if self._calls.has_native:
+            return None
+        return explain_unmet(
+            self._parser.unmet_requirement,
+            truncated=is_truncated(self._finish.get("finish_reason")),
+            # White space alone is no reasoning; an empty text is, if it was cut off.
+            reasoning=self._request.parses_reasoning and not self.received_text.isspace(),
+            raw=self.raw_text,
+        )
 
     @property
     def raw_text(self) -> str:

@@ -31,6 +31,11 @@ TRUNCATED_REASONS = frozenset({"length", "max_tokens", "model_length"})
 
 TRUNCATED_CALL = "max_tokens cut off this call: its arguments are incomplete."
 
+REASONING_USED_ALL_TOKENS = (
+    "All of max_tokens went into the reasoning, so that none was left for the answer. Raise "
+    "max_tokens, or pass reasoning='off' where the model or the server has a switch."
+)
+
 _INPUT_DETAILS = {"cached_tokens": "cache_read", "audio_tokens": "audio"}
 _OUTPUT_DETAILS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio"}
 
@@ -153,6 +158,13 @@ def additional_kwargs(reasoning: str, message: Json) -> Json:
 def is_truncated(finish_reason: Any) -> bool:
     """Whether a finish reason means that the response was cut off."""
     return isinstance(finish_reason, str) and finish_reason in TRUNCATED_REASONS
+
+
+def explain_unmet(problem: str | None, *, truncated: bool, reasoning: bool, raw: str) -> str | None:
+    """What a response lacks, with the reason if it ended within the reasoning."""
+    if problem is not None and truncated and reasoning and not raw.strip():
+        return REASONING_USED_ALL_TOKENS
+    return problem
 
 
 def choice_logprobs(choice: Json) -> Json:

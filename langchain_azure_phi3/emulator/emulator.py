@@ -328,12 +328,12 @@ class Emulator:
         Raises:
             AssertionError: Some are left. The message lists them.
         """
-        left: dict[str, Iterable[object]] = {
-            "scripted answers": self._deployment.script,
-            "model errors": self._deployment.model_errors,
+        left: dict[str, list[Any]] = {
+            "scripted answers": list(self._deployment.script),
+            "model errors": list(self._deployment.model_errors),
             "faults": [fault for fault in self._deployment.faults if fault is not None],
         }
-        unused = [f"{name}: {list(items)}" for name, items in left.items() if len(list(items)) > 0]
+        unused = [f"{name}: {items}" for name, items in left.items() if len(items) > 0]
         if len(unused) > 0:
             count = len(self.requests)
             raise AssertionError(

@@ -70,10 +70,10 @@ def _openai(body: Json, _: int) -> Json:
 
 
 def _llama_cpp(body: Json, status: int) -> Json:
-    error = {"param": None, **_openai(body, status)["error"], "code": status}
+    error = _openai(body, status)["error"] | {"code": status}
     if body == {"detail": "Not Found"}:
         error |= {"message": "File Not Found", "type": "not_found_error"}
-    del error["param"]
+    error.pop("param", None)
     return {"error": error}
 
 

@@ -101,6 +101,7 @@ def test_the_report_describes_each_server_type(
         "tools": "no",
         "JSON mode": "no" if dialect in NO_JSON_MODE else "ok",
         "image": "no",
+        "constraints": "no" if dialect in NO_JSON_MODE else "ok",
     }
     assert expected.items() <= outcomes(report).items()
 
@@ -537,6 +538,42 @@ def test_the_report_fits_the_terminal(start: Callable[..., Emulator]) -> None:
         assert [] == [line for line in lines if len(line) > columns and "http://" not in line]
 
 
+def test_the_form_that_constrains_is_recommended(start: Callable[..., Emulator]) -> None:
+    """By trying; a server that ignores the parameter is found out."""
+    rows: tuple[tuple[dict[str, Any], str | None], ...] = (
+        ({"server_type": "openai-server"}, '"response_format"'),
+        ({"server_type": "foundation-model-serve"}, '"structured_outputs"'),
+        ({"server_type": "managed-2024-06", "api": "managed"}, '"guided_json"'),
+        ({"server_type": "managed-2026-07", "api": "managed"}, '"structured_outputs"'),
+        ({"server_type": "openai-server", "constrained_decoding": "ignore"}, '"off"'),
+        ({"server_type": "managed-2026-07", "api": "managed", "mode": "ignore"}, '"off"'),
+        ({"server_type": "serverless"}, None),
+    )
+    for options, expected in rows:
+        given = {"api": options.pop("api")} if "api" in options else {}
+        if "mode" in options:
+            options["constrained_decoding"] = options.pop("mode")
+        report = report_on(start("Phi-4", **options), **given)
+
+        found = step_of(report, "constraints")
+        assert expected == report.constructor.get("constrained_decoding"), options
+        if options.get("constrained_decoding") == "ignore":
+            assert found.detail.count("ignored") == 3
+        elif expected is not None:
+            assert expected.strip('"') in found.detail
+            assert f"constrained_decoding={expected}" in report.call
+        else:
+            assert found.detail.count("rejected") == 2
+
+
+def test_reasoning_models_are_not_advised_a_constraint(start: Callable[..., Emulator]) -> None:
+    """It would forbid the reasoning, so it goes with `reasoning="off"`."""
+    report = report_on(start("Phi-4-reasoning", server_type="openai-server"))
+
+    assert "constrained_decoding" not in report.constructor
+    assert "reasoning='off'" in step_of(report, "constraints").advice
+
+
 def test_each_step_is_reported_once_in_order(start: Callable[..., Emulator]) -> None:
     """Whether it succeeds or fails."""
     steps = ["name resolution", "connection", "TLS", "route", "sign-in", "/info", "completion"]
@@ -548,10 +585,11 @@ def test_each_step_is_reported_once_in_order(start: Callable[..., Emulator]) -> 
         "tools",
         "JSON mode",
         "image",
+        "constraints",
     ]
     usable = outcomes(report_on(start()))
     refused = outcomes(diagnose({"endpoint": "http://127.0.0.1:9", "credential": "k"}, timeout=1))
 
     assert steps == list(usable)
     assert [step for step in steps if step in refused] == list(refused)
-    assert steps[3:] == list(refused)[-11:]
+    assert steps[3:] == list(refused)[-12:]

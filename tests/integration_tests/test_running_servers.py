@@ -4,10 +4,8 @@ The responses have the forms of vLLM, llama.cpp's server and Ollama.
 """
 
 import json
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -21,6 +19,7 @@ from langchain_azure_phi3 import (
     NotFoundError,
     diagnose,
 )
+from tests.http_server import json_server
 from tests.integration_tests.call_modes import CALL_MODES, call_error, call_model
 
 NEEDS_MODEL = {"error": {"message": "model is required", "type": "api_error"}}
@@ -235,32 +234,13 @@ def llama_cpp() -> Iterator[str]:
         "/props": {"default_generation_settings": {"n_ctx": 2_048}, "total_slots": 1},
     }
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer(json.dumps(routes[self.path]).encode())
+    def respond(method: str, path: str) -> bytes:
+        if method == "GET":
+            return json.dumps(routes[path]).encode()
+        return completion("phi-4-mini.gguf").content
 
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            self._answer(completion("phi-4-mini.gguf").content)
-
-        def _answer(self, content: bytes) -> None:
-            self.send_response(200)
-            self.send_header("content-length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with json_server(respond) as url:
+        yield url
 
 
 def test_doctor_reads_llama_cpps_props() -> None:

@@ -411,6 +411,7 @@ def test_keys_in_the_endpoint_are_not_shown(
         texts += [str(model.asdict()), str(model.model_dump()), model.model_dump_json()]
         texts += [str(model._get_invocation_params()), str(model.lc_attributes)]
         assert [] == leaks(*texts)
+        assert [] == leaks(repr(model._route))
         assert "api-version=2024-05-01-preview" in repr(model)
 
         main(["doctor", endpoint])

@@ -245,8 +245,10 @@ def test_foundry_local_gets_schemas_in_the_prompt() -> None:
             found = model.with_structured_output(Search, method=method).invoke("JSON with query.")
             sent = phi.requests[-1].json
             assert Search(query="phi") == found
-            assert "response_format" not in sent
+            assert ("response_format" in sent) == (method != "function_calling")
             assert ("tools" in sent) == (method == "function_calling")
+            if method == "json_schema":
+                assert '"query"' in sent["messages"][0]["content"]
 
 
 async def test_native_calls_are_found_where_required() -> None:

@@ -193,6 +193,17 @@ def test_missing_key_is_named(phi: Emulator) -> None:
         ChatAzurePhi3(endpoint=phi.endpoint).invoke("Hi")
 
 
+def test_own_servers_need_no_key() -> None:
+    """So a rejected request does not advise one, whatever API the server is said to have."""
+    with Emulator(server_type="openai-server") as phi:
+        for api in ("openai-server", "foundry-local"):
+            phi.fail(status=400, body={"error": "no"})
+            with pytest.raises(AzurePhi3Error) as caught:
+                ChatAzurePhi3(endpoint=phi.endpoint, api=api, credential="").invoke("Hi")
+            assert "400: no" in str(caught.value)
+            assert "credential" not in str(caught.value)
+
+
 def test_https_to_a_plain_server_is_named(phi: Emulator) -> None:
     """OpenSSL says only "wrong version number"."""
     endpoint = phi.endpoint.replace("http:", "https:")

@@ -118,6 +118,7 @@ def test_entries_match_the_published_facts() -> None:
             tokenizer=tokenizer,  # type: ignore[arg-type]
             system_message_support=system,  # type: ignore[arg-type]
             reasoning=reasoning == "yes",
+            reasoning_tokens=("<think>", "<nothink>") if "vision-15B" in name else None,
             native_tools=False,
             response_formats=("text",),
             tool_prompt="phi-4-mini" if name == "Phi-4-mini-instruct" else "plain",
