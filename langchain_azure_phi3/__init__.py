@@ -12,6 +12,7 @@ from langchain_azure_phi3._deprecated import install_old_modules, old_module
 if TYPE_CHECKING:
     from langchain_azure_phi3._doctor.doctor import diagnose
     from langchain_azure_phi3._doctor.report import DoctorReport, Finding
+    from langchain_azure_phi3._provider import register_provider
     from langchain_azure_phi3._response.model_info import ModelInfo
     from langchain_azure_phi3.chat_models import ChatAzurePhi3
     from langchain_azure_phi3.errors import (
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         ContentFilterError,
         ContextLengthError,
         FailedResponse,
+        FilteredCompletionError,
         FilterResult,
         InterruptedStreamError,
         InvalidInputError,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         NotFoundError,
         PermissionDeniedError,
         RateLimitError,
+        RefusalError,
         RequestTimeoutError,
         RetiredModelWarning,
         ServerError,
@@ -50,6 +53,7 @@ __all__ = [
     "DoctorReport",
     "FailedResponse",
     "FilterResult",
+    "FilteredCompletionError",
     "Finding",
     "InterruptedStreamError",
     "InvalidInputError",
@@ -60,6 +64,7 @@ __all__ = [
     "PhiModel",
     "Price",
     "RateLimitError",
+    "RefusalError",
     "RequestTimeoutError",
     "RetiredModelWarning",
     "ServerError",
@@ -67,6 +72,7 @@ __all__ = [
     "diagnose",
     "image_block",
     "register_model",
+    "register_provider",
     "usage_cost",
 ]
 
@@ -81,6 +87,7 @@ _MODULES = {
     "diagnose": "_doctor.doctor",
     "image_block": "images",
     "register_model": "models",
+    "register_provider": "_provider",
     "usage_cost": "models",
 }
 

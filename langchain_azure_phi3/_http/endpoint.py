@@ -28,6 +28,7 @@ from langchain_azure_phi3._http.error_mapping import parse_completion
 from langchain_azure_phi3._http.json_body import MAX_BODY_BYTES
 from langchain_azure_phi3._http.quota import Demand
 from langchain_azure_phi3._http.retry_state import RetryState
+from langchain_azure_phi3._http.secret_url import hide_query
 from langchain_azure_phi3._http.stream_decoder import StreamDecoder
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError, InvalidResponseError
@@ -181,6 +182,8 @@ class Endpoint:
         auth, claims = connection.auth, None
         with SENDING:
             signed = client.build_request(**request.build_args(url))
+            if signed.url.query:
+                signed.url = hide_query(signed.url)
             while True:
                 auth.sign(signed, claims)
                 response = client.send(signed, auth=_NO_AUTH, stream=True, follow_redirects=False)
@@ -384,6 +387,8 @@ class AsyncEndpoint:
         auth, claims = connection.auth, None
         with SENDING:
             signed = client.build_request(**request.build_args(url))
+            if signed.url.query:
+                signed.url = hide_query(signed.url)
             while True:
                 await auth.sign_async(signed, claims)
                 response = await client.send(

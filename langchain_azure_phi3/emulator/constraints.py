@@ -37,10 +37,10 @@ class Constraint:
         """Return the generation as an engine writes it whose every token must fit.
 
         A text that fits stays. Otherwise the first JSON object in it that fits is the answer, or
-        else a minimal value. Tool calls and truncated texts stay as they are.
+        else a minimal value. Tool calls, refusals and truncated texts stay as they are.
         """
-        is_exempt = generation.truncated or len(generation.tool_calls) > 0
-        if is_exempt or self._fits(generation.text):
+        has_no_text = len(generation.tool_calls) > 0 or generation.refusal != ""
+        if generation.truncated or has_no_text or self._fits(generation.text):
             return generation
         return Generation(self._closest(generation.text), reasoning=generation.reasoning)
 
