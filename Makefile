@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration_tests fuzz soak bench structure dist format docs docs-serve cookbook clean
+.PHONY: help demo test integration_tests scale_tests bench-batch fuzz soak bench structure dist format docs docs-serve cookbook clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -47,6 +47,24 @@ $(INTEGRATION)/.installed: pyproject.toml
 
 integration_tests: $(INTEGRATION)/.installed  ## run the tests with a real engine (llama.cpp) and with LiteLLM
 	$(INTEGRATION)/bin/python -m pytest --durations 5 tests/third_party
+
+# Ray, Spark and Redis, in a separate environment: they are large, and Spark needs Java.
+SCALE := .venv-scale
+
+$(SCALE)/.installed: pyproject.toml
+	command -v java >/dev/null || apt-get install --yes default-jre-headless
+	command -v redis-server >/dev/null || apt-get install --yes redis-server
+	$(PYTHON) -m venv $(SCALE)
+	$(SCALE)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(SCALE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[emulator,batch,ray,spark]' cryptography hypothesis pytest pytest-asyncio 'pandas>=2.2'
+	-$(SCALE)/bin/python -m pip install --quiet --disable-pip-version-check 'dask[dataframe]' daft
+	@touch $@
+
+scale_tests: $(SCALE)/.installed  ## run the tests on Ray, Spark and Redis, in a separate environment (SHORT=1: a few minutes)
+	PYSPARK_PYTHON=$(CURDIR)/$(SCALE)/bin/python $(SCALE)/bin/python -m pytest --override-ini addopts= --import-mode=importlib --override-ini filterwarnings= -q tests/scale_tests $(if $(SHORT),-m "not long")
+
+bench-batch: $(SCALE)/.installed  ## measure tables on one machine, Ray and Spark; write docs/batch.md (BATCH_ARGS=--quick: only print)
+	PYSPARK_PYTHON=$(CURDIR)/$(SCALE)/bin/python $(SCALE)/bin/python -m tests.scale_tests.benchmark $(BATCH_ARGS)
 
 # Coverage-guided, with atheris, in a separate environment: it has no wheels for some Pythons.
 FUZZ := .venv-fuzz
@@ -107,4 +125,4 @@ cookbook: $(VENV)/.cookbook  ## run the cookbook's programs, with a real embeddi
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/integration_tests/test_cookbook.py
 
 clean:  ## remove everything that the targets created
-	rm -rf $(VENV) $(INTEGRATION) $(FUZZ) $(BENCH) .fuzz build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(INTEGRATION) $(SCALE) $(FUZZ) $(BENCH) .fuzz build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

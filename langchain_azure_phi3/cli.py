@@ -1,4 +1,4 @@
-"""The command line: `ask`, `chat`, `doctor`, `serve` and `models`.
+"""The command line: `ask`, `chat`, `batch`, `doctor`, `serve` and `models`.
 
 What a command needs is imported when it runs: `--help` and `--version` do not wait for LangChain.
 """
@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_ask(commands)
     _add_chat(commands)
+    _add_batch(commands)
     _add_doctor(commands)
 
     _add_serve(commands)
@@ -104,12 +105,24 @@ def _deployment_options() -> argparse.ArgumentParser:
     return options
 
 
-def _chat_options() -> argparse.ArgumentParser:
-    """The options that `ask` and `chat` share."""
+def _model_options() -> argparse.ArgumentParser:
+    """The options that `ask`, `chat` and `batch` share."""
     options = argparse.ArgumentParser(add_help=False, parents=[_deployment_options()])
     options.add_argument(
         "--endpoint", metavar="URL", help="URL of the endpoint (default: from the environment)"
     )
+    options.add_argument(
+        "--temperature", type=float, metavar="NUMBER", help="sampling temperature, 0 to 1"
+    )
+    options.add_argument(
+        "--max-tokens", type=int, metavar="NUMBER", help="the longest answer, in tokens"
+    )
+    return options
+
+
+def _conversation_options() -> argparse.ArgumentParser:
+    """The options that `ask` and `chat` share besides."""
+    options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--system", metavar="TEXT", help="a system message")
     image = options.add_argument(
         "--image",
@@ -119,12 +132,6 @@ def _chat_options() -> argparse.ArgumentParser:
         help="an image file or URL to send with the question; repeat it for more",
     )
     _complete_files(image)
-    options.add_argument(
-        "--temperature", type=float, metavar="NUMBER", help="sampling temperature, 0 to 1"
-    )
-    options.add_argument(
-        "--max-tokens", type=int, metavar="NUMBER", help="the longest answer, in tokens"
-    )
     return options
 
 
@@ -138,7 +145,7 @@ def _add_ask(commands: Any) -> None:
         help="ask a deployment and print its answer",
         description="Ask a deployment, and print its answer as it arrives.",
         epilog=_ENVIRONMENT,
-        parents=[_chat_options()],
+        parents=[_model_options(), _conversation_options()],
     )
     ask.add_argument(
         "prompt",
@@ -166,7 +173,7 @@ def _add_chat(commands: Any) -> None:
         description="Have a conversation in the terminal. Ctrl-C stops an answer, Ctrl-D leaves, "
         "and /help lists the commands.",
         epilog=_ENVIRONMENT,
-        parents=[_chat_options()],
+        parents=[_model_options(), _conversation_options()],
     )
     chat.set_defaults(run=_chat)
 
@@ -203,6 +210,55 @@ def _chat(options: argparse.Namespace) -> int:
     from langchain_azure_phi3._cli.chat import chat
 
     return chat(options)
+
+
+def _add_batch(commands: Any) -> None:
+    batch = commands.add_parser(
+        "batch",
+        help="answer a table of prompts",
+        description="Call the model for each row of a table, and write the table with the answers, "
+        "errors and token counts. A run that was stopped continues where it was when the same "
+        "command runs again. Files are Parquet, CSV or JSON lines, by their suffixes.",
+        epilog=f"{_ENVIRONMENT} The exit status is 1 if rows failed in a way that may pass.",
+        parents=[_model_options()],
+    )
+    batch.add_argument("source", help="file with the prompts: .parquet, .csv or .jsonl")
+    batch.add_argument("target", help="file to write, in any of these formats")
+    batch.add_argument("--id", metavar="COLUMN", help="column that tells the rows apart")
+    batch.add_argument(
+        "--prompt-column",
+        metavar="COLUMN",
+        default="prompt",
+        help="column of prompts (%(default)s)",
+    )
+    batch.add_argument("--schema", metavar="FILE", help="JSON schema that each answer must fit")
+    batch.add_argument("--rpm", type=int, metavar="N", help="quota: requests per minute")
+    batch.add_argument("--tpm", type=int, metavar="N", help="quota: tokens per minute")
+    batch.add_argument(
+        "--store",
+        metavar="URL",
+        default="memory://",
+        help="where processes share the quota, such as redis://localhost:6379 (this process)",
+    )
+    batch.add_argument(
+        "--concurrency", type=int, default=16, metavar="N", help="calls at once (%(default)s)"
+    )
+    batch.add_argument(
+        "--row-retries", type=int, default=2, metavar="N", help="calls per failed row (%(default)s)"
+    )
+    batch.add_argument(
+        "--checkpoint", metavar="FOLDER", help="where results are kept (TARGET.checkpoint)"
+    )
+    batch.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    batch.set_defaults(run=_batch)
+
+
+def _batch(options: argparse.Namespace) -> int:
+    try:
+        from langchain_azure_phi3._cli.batch import run_batch
+    except ImportError as missing:
+        return print_error(str(missing))
+    return run_batch(options)
 
 
 def _add_serve(commands: Any) -> None:

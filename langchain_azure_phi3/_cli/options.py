@@ -1,7 +1,9 @@
 """What options on the command line mean: arguments of the model, and messages."""
 
 import argparse
+import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import HumanMessage
@@ -36,6 +38,23 @@ def deployment_arguments(options: argparse.Namespace) -> Json:
 def _given(options: argparse.Namespace, names: Iterable[str]) -> Json:
     values = {name: getattr(options, name) for name in names}
     return {name: value for name, value in values.items() if value is not None}
+
+
+def read_schema(path: str) -> Json:
+    """The JSON schema in a file.
+
+    Raises:
+        InvalidInputError: The file contains no JSON object.
+        OSError: The file cannot be read.
+    """
+    try:
+        schema = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(schema, dict):
+            raise ValueError("the file contains no JSON object")
+    except ValueError as error:
+        raise InvalidInputError(f"{path} is not a JSON schema: {error}.") from None
+    # LangChain wants a name for every schema.
+    return {"title": "Answer", **schema}
 
 
 def entra_credential() -> object:

@@ -5,6 +5,7 @@ import time
 
 import httpx
 
+from langchain_azure_phi3._http.quota import Reservation
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3.errors import AzurePhi3Error
 
@@ -31,6 +32,11 @@ class RetryState:
     not exist, the other is tried once, and the one that works comes first from then on.
 
     After a 429 all models with the same quota wait, unless `max_retries=0`.
+
+    Attributes:
+        url: Where to send the next attempt.
+        reason: What the delay before it is for.
+        reservation: What the present attempt takes from the quota, if there is a limiter.
     """
 
     def __init__(self, quota: Quota, alternate_url: str | None, policy: RetryPolicy) -> None:
@@ -41,6 +47,7 @@ class RetryState:
         self._own_delay: float | None = None
         self.url = quota[0] if alternate_url is None else _working_urls.get(quota[:2], quota[0])
         self.reason = "the endpoint's rate limit"
+        self.reservation: Reservation | None = None
 
     def delay(self) -> float | None:
         """Seconds to wait before the request is sent; `None` to send it at once."""

@@ -27,6 +27,8 @@ NAMES = {
     "aread_error": "read_error",
     "afinish": "finish",
     "sign_async": "sign",
+    "areserve": "reserve",
+    "acancel": "cancel",
     "aclosing": "closing",
     "aclose": "close",
     "asyncio": "time",
