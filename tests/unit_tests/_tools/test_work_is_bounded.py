@@ -117,5 +117,5 @@ def test_deep_schemas_and_arguments_are_input_errors(tool_calling: Any) -> None:
                 if depth == 10:
                     call()
                     continue
-                with pytest.raises(InvalidInputError, match="nested|deep|recursion"):
+                with pytest.raises(InvalidInputError, match=r"nested|deep|recursion"):
                     call()
