@@ -39,7 +39,7 @@ from langchain_azure_phi3._http.connection import Connection, RedactSecrets
 from langchain_azure_phi3._http.deployments import find_facts
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Endpoint
 from langchain_azure_phi3._http.endpoint_types import Api
-from langchain_azure_phi3._http.redaction import find_secrets
+from langchain_azure_phi3._http.redaction import find_secrets, shown_headers
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3._http.secret_url import SecretUrl, is_masked, mask_query
@@ -77,7 +77,7 @@ _VERSION = version("langchain-azure-phi3")  # reads a file, so only once
 
 _MAX_TIMEOUT = 1e9  # seconds; operating systems count nanoseconds in 64 bits
 
-_PROFILE_KEYS = frozenset(ModelProfile.__annotations__)
+PROFILE_KEYS = frozenset(ModelProfile.__annotations__)
 
 # Former names of the constructor's arguments.
 _DEPRECATED = {"system_messages": "system_message_mode"}
@@ -285,6 +285,10 @@ class BaseAzurePhi3(BaseChatModel):
     streaming: bool = False
     """Whether `invoke` streams internally."""
 
+    include_response_headers: bool = False
+    """Whether `response_metadata["headers"]` holds the response's headers, without cookies and
+    other secrets. What they report about the quota is always in `rate_limit`."""
+
     timeout: float | tuple[float, float] | None = None
     """Seconds to connect and between two reads, or a pair of both; not of the whole response.
     Default: 10 to connect, 180 to read."""
@@ -410,7 +414,7 @@ class BaseAzurePhi3(BaseChatModel):
     @model_validator(mode="after")
     def _check_profile_keys(self) -> Self:
         # LangChain resolves type hints for its warning each time: half the cost of a model.
-        if self.profile is not None and self.profile.keys() - _PROFILE_KEYS:
+        if self.profile is not None and self.profile.keys() - PROFILE_KEYS:
             super()._check_profile_keys()  # type: ignore[operator]  # a validator is callable
         return self
 
@@ -548,6 +552,7 @@ class BaseAzurePhi3(BaseChatModel):
             tokenizer=self._loaded_tokenizer(),
             on_content_filter=self.on_content_filter,
             resize_image=self._image_resizer(),
+            show_headers=self._show_headers if self.include_response_headers else None,
         )
 
     def _default_params(self) -> Json:
@@ -568,6 +573,9 @@ class BaseAzurePhi3(BaseChatModel):
         from langchain_azure_phi3 import images  # not every program resizes images
 
         return partial(images.resize_image_part, max_side=self.max_image_side)
+
+    def _show_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return shown_headers(headers, self._endpoints.connection.secrets)
 
     def _connection(self) -> Connection:
         return Connection(

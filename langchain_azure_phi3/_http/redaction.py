@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from pydantic import BaseModel
+
 from langchain_azure_phi3.errors import AzurePhi3Error
 
 REDACTED = "***"
@@ -35,13 +37,32 @@ def find_secrets(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tup
     return tuple(sorted(found, key=len, reverse=True))
 
 
+def shown_headers(headers: Mapping[str, str], secrets: tuple[str, ...]) -> dict[str, str]:
+    """The headers of a response without those that carry secrets, such as `set-cookie`.
+
+    Args:
+        headers: By name in lower case.
+        secrets: What is replaced in the values.
+    """
+    pattern = _secrets_pattern(secrets)
+    return {
+        name: pattern.sub(REDACTED, value)
+        for name, value in headers.items()
+        if not _SECRET_NAME.search(name) or name.endswith("-tokens")  # a quota
+    }
+
+
+def _secrets_pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
+    texts = [re.escape(text) for secret in secrets for text in _encodings(secret)]
+    return re.compile("|".join(texts) or "(?!)")
+
+
 def redact(error: AzurePhi3Error, secrets: tuple[str, ...]) -> None:
     """Replace `secrets` in an error and in what led to it; servers quote what they refuse.
 
     The frames of the HTTP libraries, which hold the signed request and its URL, are let go.
     """
-    texts = [re.escape(text) for secret in secrets for text in _encodings(secret)]
-    pattern = re.compile("|".join(texts) or "(?!)")
+    pattern = _secrets_pattern(secrets)
     for each in _exception_chain(error):
         each.args = _redact_value(each.args, pattern)
         if each is not error:
@@ -99,4 +120,7 @@ def _replace(value: Any, pattern: re.Pattern[str]) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         held = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         return dataclasses.replace(value, **_replace(held, pattern))
+    if isinstance(value, BaseModel):  # a message; its text stays as it was received
+        held = {name: each for name, each in vars(value).items() if name != "content"}
+        return value.model_copy(update=_replace(held, pattern))
     return value

@@ -23,7 +23,7 @@ from langchain_core.utils.json import parse_partial_json
 
 from langchain_azure_phi3._tools.json_scanner import is_closed_json
 from langchain_azure_phi3._tools.tool_call_formats import to_object
-from langchain_azure_phi3._types import Json, ResponseInfo
+from langchain_azure_phi3._types import Json, ResponseInfo, ShowHeaders
 from langchain_azure_phi3.errors import InvalidResponseError
 
 TRUNCATED_REASONS = frozenset({"length", "max_tokens", "model_length"})
@@ -167,7 +167,8 @@ def reasoning_content(message: Json) -> str:
 def additional_kwargs(reasoning: str, message: Json) -> Json:
     """The `additional_kwargs` of a message: its reasoning, and a refusal that the model wrote."""
     found: Json = {"reasoning_content": reasoning} if reasoning else {}
-    if refusal := str_or_none(message.get("refusal")):
+    refusal = message.get("refusal")
+    if refusal and isinstance(refusal, str):
         found["refusal"] = refusal
     return found
 
@@ -201,16 +202,21 @@ def server_timings(body: Json) -> Json:
     return found
 
 
-def response_metadata(body: Json, info: ResponseInfo) -> Json:
+def response_metadata(
+    body: Json, info: ResponseInfo, show_headers: ShowHeaders | None = None
+) -> Json:
     """What a response states about itself, without empty names (Azure's filter chunk has some)."""
     found = {
         "model_name": str_or_none(body.get("model")),
         "id": str_or_none(body.get("id")),
         "request_id": info.request_id,
+        "rate_limit": info.rate_limit,
         "system_fingerprint": str_or_none(body.get("system_fingerprint")),
         "prompt_filter_results": body.get("prompt_filter_results")
         or body.get("prompt_annotations"),
     }
+    if show_headers is not None:
+        found["headers"] = show_headers(info.headers)
     return {key: value for key, value in found.items() if value}
 
 
