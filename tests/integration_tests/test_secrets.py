@@ -354,6 +354,7 @@ class EntraCredential:
     """Gives one token, as azure-identity's credentials do."""
 
     def get_token(self, *_: str, **__: Any) -> AccessToken:
+        """The key as a token."""
         return AccessToken(SECRETS["key"], int(time.time()) + 3600)
 
 
