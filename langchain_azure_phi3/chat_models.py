@@ -285,7 +285,13 @@ class ChatAzurePhi3(BaseAzurePhi3):
     ) -> ChatRequest:
         call = {**kwargs, "stop": stop} if stop is not None else kwargs
         settings = self._request_settings
-        return fit_to_context(build_request(settings, messages, call, stream=stream), settings)
+        try:
+            return fit_to_context(build_request(settings, messages, call, stream=stream), settings)
+        except RecursionError:
+            raise InvalidInputError(
+                "Something in the request is nested too deeply to be sent: check the schemas of "
+                "the tools, the response format and the arguments of calls in the messages."
+            ) from None
 
     async def _abuild_request(
         self,
@@ -511,7 +517,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             return 0
         settings = self._request_settings
         call = {"tools": [convert_to_openai_tool(tool) for tool in tools]} if tools else {}
-        request = build_request(settings, convert_to_messages(messages or [("user", "")]), call)
+        request = self._build_request(convert_to_messages(messages or [("user", "")]), None, call)
         return TokenCounter(request.phi, settings.tokenizer).count_prompt(request.payload)
 
     # -- LangChain's view --------------------------------------------------------------------

@@ -16,8 +16,8 @@ from langchain_azure_phi3._types import Json
 # A visit takes the validator 15 to 50 ns, and counting a pair takes 4 us.
 _MAX_VISITS = 500_000
 _MAX_VISITS_PER_PART = 50
-_MAX_PAIRS = 10_000
-_MAX_PAIRS_PER_PART = 10
+_MAX_PAIRS = 8_000
+_MAX_PAIRS_PER_PART = 5
 _MAX_REFERENCES = 32
 _CHOICES_PER_VISIT = 8
 _VISITS_OF_BACKTRACKING = 5_000
@@ -32,12 +32,34 @@ _OF_PROPERTIES = ("additionalProperties", "unevaluatedProperties")
 # Validators check again what these may leave out.
 _UNEVALUATED = frozenset({"unevaluatedItems", "unevaluatedProperties"})
 _DYNAMIC = ("$dynamicRef", "$recursiveRef")
-_COUNTED = frozenset({"pattern", "patternProperties", "propertyNames", *_UNEVALUATED})
 _REFERENCES = frozenset({"$ref", *_DYNAMIC})
+_PATTERNS = frozenset({"pattern", "patternProperties", "propertyNames"})
+_COUNTED = _REFERENCES | _PATTERNS | _UNEVALUATED
 # Without these, a string or number is checked in one visit.
 _SEVERAL_VISITS = frozenset({*_LISTS, *_SINGLE, *_REFERENCES, "pattern", "enum"})
 # Lookaround and back references, without which a pattern takes linear time.
 _BACKTRACKING = re.compile(r"\(\?(?:[=!>]|<[=!])|\\[1-9k]")
+
+
+class OverBudgetError(Exception):
+    """Work on a value takes more steps than it may."""
+
+
+class Budget:
+    """The steps that are left for work on one value; a step takes about 4 us."""
+
+    def __init__(self, steps: float) -> None:
+        self.steps = steps
+
+    def spend(self, steps: float) -> None:
+        """Take steps.
+
+        Raises:
+            OverBudgetError: There are not as many left.
+        """
+        self.steps -= steps
+        if self.steps < 0:
+            raise OverBudgetError
 
 
 class SchemaCost:
@@ -47,10 +69,11 @@ class SchemaCost:
         self._schema = schema
         self._size = count_parts(schema)
         keywords = _keywords(schema)
-        self.has_references = not _REFERENCES.isdisjoint(keywords)
-        self._is_plain = not self.has_references and _COUNTED.isdisjoint(keywords)
+        self._is_plain = _COUNTED.isdisjoint(keywords)
 
-    def count_visits(self, value: Any, *, all_errors: bool = False) -> int | None:
+    def count_visits(
+        self, value: Any, *, all_errors: bool = False, budget: Budget | None = None
+    ) -> int | None:
         """How often a check visits parts of the value; `None` if far more often than it has parts.
 
         Also `None` if the schema refers to its parts in another way than by `#/`.
@@ -58,17 +81,24 @@ class SchemaCost:
         Args:
             value: The value.
             all_errors: Whether the check goes on after an error.
+            budget: What the steps of counting are taken from.
+
+        Raises:
+            OverBudgetError: They were more than the budget has.
         """
         parts = count_parts(value)
         limit = _MAX_VISITS + _MAX_VISITS_PER_PART * parts
         if self._is_plain and self._size * parts <= limit:
             return self._size * parts
-        visits = _Visits(self._schema, limit, _MAX_PAIRS + _MAX_PAIRS_PER_PART * parts)
-        visits.all_errors = all_errors
+        max_pairs = _MAX_PAIRS + _MAX_PAIRS_PER_PART * parts
+        visits = _Visits(self._schema, limit, max_pairs, all_errors=all_errors)
         try:
             found = visits.count(value, self._schema)
         except (_TooManyVisitsError, RecursionError):
             return None
+        finally:
+            if budget is not None:
+                budget.spend(max_pairs - visits.remaining_pairs)
         return found if found <= limit else None
 
 
@@ -107,11 +137,11 @@ class _TooManyVisitsError(Exception):
 class _Visits:
     """Counts visits; each pair of a value's part and a schema's part is looked at only once."""
 
-    def __init__(self, root: Json, limit: int, max_pairs: int) -> None:
-        self.all_errors = False
+    def __init__(self, root: Json, limit: int, max_pairs: int, *, all_errors: bool) -> None:
+        self.remaining_pairs = max_pairs
+        self._all_errors = all_errors
         self._root = root
         self._limit = limit
-        self._pairs = max_pairs
         self._counts: dict[tuple[int, int], int] = {}
         self._names: dict[str, str] = {}  # one object for each name, which is a value, too
 
@@ -124,12 +154,12 @@ class _Visits:
         if key in self._counts:
             return self._counts[key]
         self._counts[key] = 1  # of a schema that refers to itself
-        if not self.all_errors and _lacks_property(value, schema):
+        if not self._all_errors and _lacks_property(value, schema):
             return 1
         visits = _own_work(value, schema) + self._count_referenced(value, schema)
         in_place = self._sum((value, part) for part in _parts_in_place(value, schema))
         visits += in_place * (1 if _UNEVALUATED.isdisjoint(schema) else 2)
-        visits += self._sum(_pairs(value, schema, all_errors=self.all_errors))
+        visits += self._sum(_pairs(value, schema, all_errors=self._all_errors))
         if "propertyNames" in schema and isinstance(value, dict):
             names = (self._names.setdefault(name, name) for name in value)
             visits += self._sum((name, schema["propertyNames"]) for name in names)
@@ -140,8 +170,8 @@ class _Visits:
         visits = 0
         for value, schema in pairs:
             visits += self.count(value, schema)
-            self._pairs -= 1
-            if visits > self._limit or self._pairs < 0:
+            self.remaining_pairs -= 1
+            if visits > self._limit or self.remaining_pairs < 0:
                 raise _TooManyVisitsError
         return visits
 
@@ -163,7 +193,10 @@ def _own_work(value: Any, schema: Json) -> int:
     work = 1 + len(_list(schema, "enum")) // _CHOICES_PER_VISIT
     if isinstance(value, dict):
         work += len(_list(schema, "required"))
-        work += len(value) * len(_dict(schema, "patternProperties")) // _CHOICES_PER_VISIT
+        patterns = _dict(schema, "patternProperties")
+        work += len(value) * len(patterns) // _CHOICES_PER_VISIT
+        if any(map(_BACKTRACKING.search, patterns)):
+            work += len(value) * _VISITS_OF_BACKTRACKING
         for keyword in _DEPENDENT:
             given = (names for key, names in _dict(schema, keyword).items() if key in value)
             work += sum(len(names) for names in given if isinstance(names, list))

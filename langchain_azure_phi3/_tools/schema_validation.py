@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from langchain_azure_phi3._tools.schema_cost import SchemaCost
+from langchain_azure_phi3._tools.schema_cost import Budget, SchemaCost
 from langchain_azure_phi3._types import Json
 
 if TYPE_CHECKING:
@@ -45,7 +45,10 @@ def compile_schema(schema: Json, root: Json) -> "CompiledSchema | None":
     dialect = document.get("$schema")
     if isinstance(dialect, str) and dialect.rstrip("#") not in _DIALECTS:
         del document["$schema"]
-    return _compile(json.dumps(document, default=str))
+    try:
+        return _compile(json.dumps(document, default=str))
+    except RecursionError:
+        return None
 
 
 def schema_problem(schema: Json) -> str | None:
@@ -80,11 +83,15 @@ class CompiledSchema:
         """
         self._document = document
         self._validator = _validator(document)
-        self.cost = SchemaCost(document)
+        self._cost = SchemaCost(document)
 
-    def accepts(self, value: Any) -> bool:
-        """Whether a value is valid."""
-        if _is_too_deep(value) or self.cost.count_visits(value) is None:
+    def accepts(self, value: Any, budget: Budget | None = None) -> bool:
+        """Whether a value is valid.
+
+        Raises:
+            OverBudgetError: Finding out takes more steps than the budget has.
+        """
+        if _is_too_deep(value) or self._cost.count_visits(value, budget=budget) is None:
             return False
         return self._validator.is_valid(_without_surrogates(value))
 
@@ -92,12 +99,12 @@ class CompiledSchema:
         """The first errors of a value, each with its place; none where it is valid."""
         if _is_too_deep(value):
             return ["This is nested too deeply"]
-        if self.cost.count_visits(value) is None:
+        if self._cost.count_visits(value) is None:
             return ["The tool's schema is too complex to check this in a bounded time"]
         value = _without_surrogates(value)
         if self._validator.is_valid(value):
             return []
-        visits = self.cost.count_visits(value, all_errors=True)
+        visits = self._cost.count_visits(value, all_errors=True)
         if visits is not None and visits * len(json.dumps(value)) <= _MAX_QUOTED:
             return [_with_place(e) for e in islice(self._explainer.iter_errors(value), limit)]
         try:
