@@ -203,8 +203,11 @@ def model_profile(model: PhiModel | None) -> dict[str, Any]:
         "max_output_tokens": model.max_output,
         "image_inputs": "image" in model.modalities,
         "image_url_inputs": "image" in model.modalities,
+        "image_tool_message": "image" in model.modalities,
         "audio_inputs": "audio" in model.modalities,
         "reasoning_output": model.reasoning,
+        # Reasoning is on or off: no Phi has levels.
+        "reasoning_effort_levels": [] if model.reasoning else None,
     }
     return {key: value for key, value in known.items() if value is not None}
 

@@ -72,7 +72,7 @@ class CorrectionLoop:
         """The result of a complete response; `None` where the request is to be repeated.
 
         Raises:
-            ContentFilterError: A choice was filtered and `on_content_filter` is `"raise"`.
+            FilteredCompletionError: A choice was filtered and `on_content_filter` is `"raise"`.
             InvalidResponseError: There is no choice, or one without a message.
         """
         if self._request.phi is None:
@@ -134,14 +134,15 @@ class CorrectionLoop:
         """The last chunks of the stream; none where the request is to be repeated.
 
         Raises:
-            ContentFilterError: The completion was filtered and `on_content_filter` is `"raise"`.
+            FilteredCompletionError: It was filtered and `on_content_filter` is `"raise"`.
             InvalidResponseError: The stream held no choice.
         """
         assembler = self._assembler
         chunks = self._held + assembler.finish(self._usage)
         if self._negotiation is not None:
             self._add_constraint(chunks[-1], self._negotiation)
-        if (problem := assembler.unmet_requirement) is not None and self._can_correct(problem):
+        problem = assembler.unmet_requirement
+        if problem is not None and not assembler.is_refused and self._can_correct(problem):
             self._usage = total_usage(self._usage, assembler.usage)
             self._start_correction(problem, assembler.raw_text)
             return []
@@ -163,7 +164,9 @@ class CorrectionLoop:
             )
         else:
             prompt = json_extraction.correction(problem, raw_text)
-        added = [{"role": "assistant", "content": raw_text}, {"role": "user", "content": prompt}]
+        turns = (("assistant", raw_text), ("user", prompt))
+        escape = self._request.escape_answer
+        added = [{"role": role, "content": escape(text)} for role, text in turns]
         self._messages = [*self._messages, *added]
         self.payload = self._next_payload()
         self._remaining -= 1

@@ -4,10 +4,11 @@ import datetime
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple
 
 from langchain_core.tools import BaseTool, tool
 from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
 Line = Annotated[str, Field(max_length=40)]  # a weak model does not end a long text by itself
 

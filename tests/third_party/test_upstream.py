@@ -44,8 +44,11 @@ async def test_text_and_usage_come_from_the_upstream(endpoint: str, llama: Llama
     for mode in CALL_MODES:
         found = await call_model(model_for(endpoint), mode, PROMPT)
 
+        assert expected.usage_metadata is not None
+        assert found.usage_metadata is not None, mode
         assert expected.text == found.text, mode
-        assert expected.usage_metadata == found.usage_metadata, mode
+        for count in ("input_tokens", "output_tokens"):  # the rest depends on llama.cpp's cache
+            assert dict(expected.usage_metadata)[count] == dict(found.usage_metadata)[count], mode
 
 
 def test_azures_checks_precede_the_upstream(endpoint: str) -> None:
