@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration_tests scale_tests bench-batch fuzz soak bench structure dist format docs docs-serve cookbook clean
+.PHONY: help demo test integration_tests scale_tests bench-batch fuzz soak bench quality structure dist format docs docs-serve cookbook clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -47,6 +47,13 @@ $(INTEGRATION)/.installed: pyproject.toml
 
 integration_tests: $(INTEGRATION)/.installed  ## run the tests with a real engine (llama.cpp) and with LiteLLM
 	$(INTEGRATION)/bin/python -m pytest --durations 5 tests/third_party
+
+$(INTEGRATION)/.quality: $(INTEGRATION)/.installed
+	$(INTEGRATION)/bin/python -m pip install --quiet --disable-pip-version-check langchain-openai langchain-ollama
+	@touch $@
+
+quality: $(INTEGRATION)/.quality  ## compare structured output on a real engine; write docs/quality.md
+	$(INTEGRATION)/bin/python -m tests.quality
 
 # Ray, Spark and Redis, in a separate environment: they are large, and Spark needs Java.
 SCALE := .venv-scale

@@ -27,7 +27,6 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.utils import LC_ID_PREFIX
 from typing_extensions import override
 
@@ -52,8 +51,9 @@ from langchain_azure_phi3._tools.tool_choice import (
     parse_tool_choice,
     tool_choice_field,
 )
+from langchain_azure_phi3._tools.type_conversion import to_wire_tool
 from langchain_azure_phi3._types import Json
-from langchain_azure_phi3.errors import AzurePhi3Error, InvalidInputError
+from langchain_azure_phi3.errors import AzurePhi3Error
 from langchain_azure_phi3.models import learn_model, model_profile
 from langchain_azure_phi3.tokens import TokenCounter
 
@@ -400,7 +400,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         Raises:
             InvalidInputError: One of `tools` is not a tool, or `tool_choice` does not name one.
         """
-        wire_tools = [_to_wire_tool(tool, strict) for tool in tools]
+        wire_tools = [to_wire_tool(tool, strict) for tool in tools]
         names = check_tools(wire_tools)
         bound: Json = {"tools": wire_tools, **kwargs}
         if tool_choice is not None:
@@ -516,7 +516,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         if not messages and not tools:
             return 0
         settings = self._request_settings
-        call = {"tools": [convert_to_openai_tool(tool) for tool in tools]} if tools else {}
+        call = {"tools": [to_wire_tool(tool) for tool in tools]} if tools else {}
         request = self._build_request(convert_to_messages(messages or [("user", "")]), None, call)
         return TokenCounter(request.phi, settings.tokenizer).count_prompt(request.payload)
 
@@ -585,17 +585,6 @@ class ChatAzurePhi3(BaseAzurePhi3):
             if "token_usage" in combined:
                 combined["token_usage"] = dict(counts)
         return combined
-
-
-def _to_wire_tool(tool: Any, strict: bool | None) -> Json:
-    try:
-        return convert_to_openai_tool(tool, strict=strict)
-    # Pydantic's own errors are RuntimeErrors; LangChain looks into the tool before it checks it.
-    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
-        name = getattr(tool, "__name__", None) or repr(tool)
-        raise InvalidInputError(
-            f"{name} cannot be used as a tool: {' '.join(str(error).split())}"
-        ) from error
 
 
 def _event_writer(run_manager: BaseRunManager | None) -> EventWriter:

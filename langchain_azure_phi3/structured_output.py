@@ -19,7 +19,6 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import add_usage
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import ValidationError as ValidationErrorV1
@@ -35,6 +34,7 @@ from langchain_azure_phi3._tools.enum_names import with_enum_names
 from langchain_azure_phi3._tools.json_extraction import TRUNCATED_OBJECT, ObjectExtractor
 from langchain_azure_phi3._tools.schema_validation import schema_problem
 from langchain_azure_phi3._tools.tool_choice import function_choice
+from langchain_azure_phi3._tools.type_conversion import to_json_schema, to_wire_tool
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError, RefusalError
 
@@ -106,7 +106,7 @@ def _parse_schema(schema: Json | type) -> Schema:
         adapter = TypeAdapter(schema)
         json_schema = {"title": schema.__name__, **adapter.json_schema()}
         return _with_check(schema.__name__, json_schema, schema, adapter.validate_python)
-    json_schema = convert_to_json_schema(schema)
+    json_schema = to_json_schema(schema)
     if isinstance(schema, dict):
         _check_json_schema(schema, json_schema)
     name = str(json_schema.get("title") or "Answer")
@@ -210,8 +210,8 @@ class _ToolStrategy:
     """The object is the arguments of a tool that must be called."""
 
     def __init__(self, given: Json | type, schema: Schema, *, strict: bool | None) -> None:
-        tool = convert_to_openai_tool(
-            schema.json_schema if dataclasses.is_dataclass(given) else given, strict=strict
+        tool = to_wire_tool(
+            schema.json_schema if dataclasses.is_dataclass(given) else given, strict
         )
         self._name = tool["function"]["name"]
         self._extractor = schema.extractor
@@ -311,15 +311,15 @@ def _make_strategy(
 ) -> _Strategy:
     if method == "function_calling":
         return _ToolStrategy(given, schema, strict=strict)
+    constrained = {"constrained_schema": schema.json_schema}
     if method == "json_schema":
         if not is_native:
-            constrained = {"constrained_schema": schema.json_schema}
             return _PromptStrategy(schema, prompt_schema=schema.json_schema, bound=constrained)
         fields = {"response_format": to_response_format(schema.json_schema, strict)}
         return _PromptStrategy(schema, prompt_schema=None, bound=fields)
     if method == "json_mode":
         if not is_native:
-            return _PromptStrategy(schema, prompt_schema={}, bound={"constrained_schema": {}})
+            return _PromptStrategy(schema, prompt_schema={}, bound=constrained)
         fields = {"response_format": {"type": "json_object"}}
         return _PromptStrategy(schema, prompt_schema=None, bound=fields)
     raise InvalidInputError(

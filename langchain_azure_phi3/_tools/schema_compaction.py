@@ -35,6 +35,12 @@ def compact_schema(schema: Json) -> Json:
     return {**compacted, "$defs": used} if used else compacted
 
 
+def is_recursive(schema: Json) -> bool:
+    """Whether one of the schema's definitions refers to itself, directly or through others."""
+    definitions = _Definitions(schema)
+    return any(definitions.is_circular(reference) for reference in set(_references(schema)))
+
+
 def to_compact_json(value: Any) -> str:
     """JSON without white space and without escapes for letters.
 
@@ -93,7 +99,7 @@ class _Definitions:
     def _inline(self, schema: Json, reference: str) -> Json:
         siblings = self.compact({key: value for key, value in schema.items() if key != "$ref"})
         referring: Json = {"$ref": reference, **siblings}
-        if _definition(reference, self._root) is None or self._is_circular(reference):
+        if _definition(reference, self._root) is None or self.is_circular(reference):
             return referring
         inlined: Json = {**self._compact_definition(reference), **siblings}
         return referring if len(to_compact_json(inlined)) > _MAX_INLINED else inlined
@@ -104,7 +110,8 @@ class _Definitions:
             self._compacted[reference] = self.compact(target)
         return self._compacted[reference]
 
-    def _is_circular(self, reference: str) -> bool:
+    def is_circular(self, reference: str) -> bool:
+        """Whether what a reference names refers to itself."""
         if reference not in self._circular:
             reached = set(_references(_definition(reference, self._root)))
             waiting = list(reached)
