@@ -201,6 +201,20 @@ def test_help_and_version_do_not_import_langchain() -> None:
         assert "langchain_core" not in done.stderr
 
 
+def test_help_and_version_take_little_time() -> None:
+    """At most 150 ms of CPU; the best of three, because other programs share the caches."""
+    for option in ("--help", "--version"):
+        command = [sys.executable, "-m", "langchain_azure_phi3.cli", option]
+        seconds = []
+        for _ in range(3):
+            before = os.times()
+            subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+            after = os.times()
+            user = after.children_user - before.children_user
+            seconds.append(user + after.children_system - before.children_system)
+        assert min(seconds) < 0.15
+
+
 def test_completion_scripts_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """For the shells that shtab knows; bash accepts its script."""
     for shell in ("bash", "zsh", "tcsh"):
