@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from langchain_azure_phi3._provider import register_provider
     from langchain_azure_phi3._response.model_info import ModelInfo
     from langchain_azure_phi3.chat_models import ChatAzurePhi3
+    from langchain_azure_phi3.decisions import PhiDecisions as PhiDecisions
     from langchain_azure_phi3.errors import (
         AuthenticationError,
         AzurePhi3Error,
@@ -76,12 +77,14 @@ __all__ = [
     "usage_cost",
 ]
 
-# The modules of all names that are not in `errors`.
+# The modules of all names that are not in `errors`. `PhiDecisions` is not in `__all__`: it raises
+# with langchain-core before 1.8, where `from langchain_azure_phi3 import *` has to work, too.
 _MODULES = {
     "ChatAzurePhi3": "chat_models",
     "DoctorReport": "_doctor.report",
     "Finding": "_doctor.report",
     "ModelInfo": "_response.model_info",
+    "PhiDecisions": "decisions",
     "PhiModel": "models",
     "Price": "models",
     "diagnose": "_doctor.doctor",
@@ -96,7 +99,7 @@ install_old_modules()
 if not TYPE_CHECKING:  # type checkers know the names above and no others
 
     def __getattr__(name: str) -> object:
-        if name not in __all__:
+        if name not in __all__ and name not in _MODULES:
             if name == "__version__":
                 from importlib.metadata import version  # not every program reads it
 
@@ -109,4 +112,4 @@ if not TYPE_CHECKING:  # type checkers know the names above and no others
         return globals()[name]
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *__all__, *_MODULES})

@@ -563,7 +563,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             if value is not None:
                 params[_LS_PARAMS[name]] = value  # type: ignore[literal-required]
         stop = None if stop is None else validate_call({"stop": stop})["stop"]
-        if stops := merge_stops(self.stop, stop):
+        if (self.stop or stop) and (stops := merge_stops(self.stop, stop)):
             params["ls_stop"] = stops
         return params
 

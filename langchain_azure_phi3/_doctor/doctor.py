@@ -26,7 +26,7 @@ from langchain_azure_phi3._doctor.report import DoctorReport, Finding, skipped
 from langchain_azure_phi3._http.redaction import REDACTED
 from langchain_azure_phi3._http.retry_state import is_route_missing
 from langchain_azure_phi3._http.routes import Route, route_for
-from langchain_azure_phi3._http.secret_url import mask_query
+from langchain_azure_phi3._http.secret_url import SecretUrl, mask_query
 from langchain_azure_phi3._response.model_info import ModelInfo
 from langchain_azure_phi3._settings import CREDENTIAL_VARIABLES
 from langchain_azure_phi3._types import Json
@@ -212,7 +212,7 @@ class Doctor:
             return error
         query = urlsplit(self._kwargs["endpoint"]).query
         for path in _OTHER_PATHS:
-            endpoint = self._route.base + path + (f"?{query}" if query else "")
+            endpoint = f"{self._route.base}{path}{query and f'?{query}'}"
             answer = self._invoke_timed(partial(self._model, endpoint=endpoint))
             if not (isinstance(answer, AzurePhi3Error) and is_route_missing(answer)):
                 self._kwargs["endpoint"] = endpoint
@@ -282,10 +282,11 @@ class Doctor:
         if self._kwargs.get("model") is None:
             self._recommended["model"] = info.model_name
         if info.context is None:
-            url = f"{self._route.base.removesuffix('/v1')}/props"
+            query = urlsplit(self._kwargs["endpoint"]).query
+            url = f"{self._route.base.removesuffix('/v1')}/props{query and f'?{query}'}"
             with suppress(AzurePhi3Error):
                 model = self._model()
-                body, _ = model._endpoints.sync.get_json(url)
+                body, _ = model._endpoints.sync.get_json(SecretUrl(url))
                 model._facts.context = report.props_context(body)
         base = "" if info.base_model is None else f" ({info.base_model})"
         return Finding("/info", "ok", f"/v1/models lists {info.model_name}{base}")
@@ -444,7 +445,7 @@ class Doctor:
         )
 
     def _record_request(self, request: httpx.Request) -> None:
-        self._requested_urls.append(str(request.url))
+        self._requested_urls.append(mask_query(str(request.url)))
 
     def _find_route(self) -> Route:
         kwargs = self._kwargs

@@ -94,7 +94,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             async with asyncio.timeout(None) as writing:
                 response = await self._session.request(
                     request.method,
-                    _url(str(httpx.URL(request.url))),  # the original of a masked one
+                    _url(str(request.url)),
                     headers=request.headers.multi_items(),
                     data=_upload(await request.aread(), writing, seconds["write"]),
                     allow_redirects=False,

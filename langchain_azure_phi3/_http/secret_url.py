@@ -1,9 +1,6 @@
 """URLs whose query may hold a gateway's key: sent as they are, and shown without it."""
 
-from typing import Any
 from urllib.parse import urlsplit
-
-import httpx
 
 _REDACTED = "***"
 _SHOWN = frozenset({"api-version"})
@@ -16,28 +13,6 @@ class SecretUrl(str):
 
     def __repr__(self) -> str:
         return repr(mask_query(self))
-
-
-class _MaskedUrl(httpx.URL):
-    """The same for the URL of a request, also where it is printed or logged."""
-
-    def __str__(self) -> str:
-        return mask_query(super().__str__())
-
-    def __repr__(self) -> str:
-        return f"URL({str(self)!r})"
-
-    def __eq__(self, other: Any) -> bool:
-        return httpx.URL(self) == (httpx.URL(other) if isinstance(other, httpx.URL) else other)
-
-    def __hash__(self) -> int:
-        return hash(httpx.URL(self))
-
-
-def hide_query(url: httpx.URL) -> httpx.URL:
-    """The URL of a request, which shows no key where its query may hold one."""
-    text = str(url)
-    return url if text == mask_query(text) else _MaskedUrl(url)
 
 
 def is_masked(url: str) -> bool:

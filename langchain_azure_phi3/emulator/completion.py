@@ -129,6 +129,7 @@ class Completion:
     prompt_tokens: int
     choices: tuple[Choice | StreamedChoice, ...]
     top_logprobs: int | None = None  # alternatives for each token; `None`: no log-probabilities
+    options: tuple[str, ...] = ()  # the only values that a constraint allows
     has_prompt_filter_results: bool = False
     stream_usage: StreamUsage = "finish"
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -218,7 +219,19 @@ class Completion:
     def _logprobs(self, pieces: Sequence[str]) -> Json | None:
         if self.top_logprobs is None:
             return None
-        return {"content": [_token_logprobs(piece, self.top_logprobs) for piece in pieces]}
+        return {"content": [self._token_logprobs(piece, self.top_logprobs) for piece in pieces]}
+
+    def _token_logprobs(self, piece: str, alternatives: int) -> Json:
+        """Made-up log-probabilities, the same for each occurrence of a piece."""
+        options = [option for option in self.options if option != piece]
+        if piece not in self.options:
+            options = [f"{piece}~{n}" for n in range(1, alternatives)]
+        ranked = []
+        for rank, token in enumerate([piece, *options][: max(alternatives, 1)]):
+            encoded = token.encode("utf-8", "replace")
+            logprob = -(rank + hashlib.sha256(encoded).digest()[0] / 256)
+            ranked.append({"token": token, "logprob": logprob, "bytes": list(encoded)})
+        return ranked[0] | {"top_logprobs": ranked if alternatives > 0 else []}
 
 
 def _filter_results(choice: Choice | StreamedChoice) -> Json:
@@ -230,13 +243,3 @@ def _tool_call(name: str, arguments: str, *origin: object) -> Json:
     digest = hashlib.sha256("/".join(map(str, origin)).encode()).hexdigest()
     function = {"name": name, "arguments": arguments}
     return {"id": f"call_{digest[:24]}", "type": "function", "function": function}
-
-
-def _token_logprobs(piece: str, alternatives: int) -> Json:
-    """Made-up log-probabilities, the same for each occurrence of a piece."""
-    ranked = []
-    for rank, token in enumerate([piece, *(f"{piece}~{n}" for n in range(1, alternatives))]):
-        encoded = token.encode("utf-8", "replace")
-        logprob = -(rank + hashlib.sha256(encoded).digest()[0] / 256)
-        ranked.append({"token": token, "logprob": logprob, "bytes": list(encoded)})
-    return ranked[0] | {"top_logprobs": ranked if alternatives > 0 else []}

@@ -33,6 +33,12 @@ class Constraint:
         except (ValueError, jsonschema_rs.ReferencingError) as error:
             raise error_bodies.engine_error(f"The schema cannot be compiled: {error}") from error
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The values that fit, if the request lists them."""
+        listed = self.schema.get("enum", ()) if isinstance(self.schema, dict) else ()
+        return self.choices or tuple(v if isinstance(v, str) else to_json(v) for v in listed)
+
     def apply(self, generation: Generation) -> Generation:
         """Return the generation as an engine writes it whose every token must fit.
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from langchain.agents import create_agent, middleware
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core import exceptions
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessage
@@ -229,6 +230,22 @@ async def test_agent_raises_a_refusal_without_a_fallback() -> None:
             agent.invoke(state)
         answer = create_agent(make_model(phi)).invoke(state)["messages"][-1]
     assert refusals_of(answer) == [REFUSAL_BLOCK]
+
+
+@needs_middleware
+@pytest.mark.parametrize("strategy", [ToolStrategy, ProviderStrategy])
+def test_agent_with_a_schema_raises_the_refusal(strategy: Any) -> None:
+    """Instead of an error about the object, and after one request."""
+    for question, options in (("Hi", {"responder": refuse}), (BLOCKED_ANSWER, {})):
+        with Emulator(**options) as phi:  # type: ignore[arg-type]
+            agent = create_agent(
+                make_model(phi, on_content_filter="return"),
+                response_format=strategy(Person),
+                middleware=[ModelRefusalMiddleware()],
+            )
+            with pytest.raises(ModelRefusalError):
+                agent.invoke({"messages": [("user", question)]})  # type: ignore[list-item]
+            assert len(phi.requests) == 1
 
 
 @pytest.mark.skipif(

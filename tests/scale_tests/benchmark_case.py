@@ -74,7 +74,7 @@ def with_ray_llm(model: ChatAzurePhi3, source: Path) -> None:
 
 
 def with_openaivec(model: ChatAzurePhi3, source: Path) -> None:
-    """openaivec with one row per request; by default it puts up to 128 rows into one prompt."""
+    """The package openaivec, with one row per request; its default is up to 128 rows."""
     import tiktoken.registry
     from openai import AsyncOpenAI
     from openaivec import AsyncBatchResponses, ResponseLimits

@@ -154,6 +154,22 @@ def test_log_probabilities_cover_the_text(client: Client) -> None:
     assert client.choice(logprobs=True)["logprobs"]["content"][0]["top_logprobs"] == []
 
 
+def test_log_probabilities_cover_listed_options(make_client: MakeClient) -> None:
+    """Where decoding is constrained to them, they are the alternatives of the one written."""
+    cases: Any = (([0, 1, 2], "1"), (["B", "C", "D"], '"C"'))
+    for options, text in cases:
+        client = make_client(server_type="vllm")
+        client.phi.script(text)
+        schema = {"type": "json_schema", "json_schema": {"name": "o", "schema": {"enum": options}}}
+        choice = client.choice(response_format=schema, logprobs=True, top_logprobs=20)
+
+        assert choice["message"]["content"] == text
+        found = [entry["top_logprobs"] for entry in choice["logprobs"]["content"]]
+        tokens = [[each["token"] for each in alternatives] for alternatives in found]
+        first, *others = map(str, [options[1], options[0], options[2]])
+        assert [first, *others] in tokens
+
+
 def test_json_mode_can_flood_line_feeds(make_client: MakeClient) -> None:
     """What a serverless Phi-3 was seen to do with JSON mode (PhiCookBook#73)."""
     client = make_client(json_mode="flood")
