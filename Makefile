@@ -58,13 +58,19 @@ quality: $(INTEGRATION)/.quality  ## compare structured output on a real engine;
 # Ray, Spark and Redis, in a separate environment: they are large, and Spark needs Java.
 SCALE := .venv-scale
 
+# $(call require,COMMAND,PACKAGE): install the Debian package if the command is missing.
+define require
+@command -v $(1) >/dev/null || { apt-get update --quiet && apt-get install --yes --quiet $(2); } || { \
+	echo 'The scale tests need the command $(1), and apt-get could not install it (see above). As root, run "apt-get install $(2)"; elsewhere, put $(1) on the PATH. Then run make again.' >&2; exit 1; }
+endef
+
 $(SCALE)/.installed: pyproject.toml
-	command -v java >/dev/null || apt-get install --yes default-jre-headless
-	command -v redis-server >/dev/null || apt-get install --yes redis-server
+	$(call require,java,default-jre-headless)
+	$(call require,redis-server,redis-server)
 	$(PYTHON) -m venv $(SCALE)
 	$(SCALE)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(SCALE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[emulator,batch,ray,spark]' cryptography hypothesis pytest pytest-asyncio 'pandas>=2.2'
-	-$(SCALE)/bin/python -m pip install --quiet --disable-pip-version-check 'dask[dataframe]' daft
+	$(SCALE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[emulator,batch,ray,spark]' cryptography hypothesis psutil pytest pytest-asyncio 'pandas>=2.2,<3'
+	-$(SCALE)/bin/python -m pip install --quiet --disable-pip-version-check 'dask[dataframe]' daft openaivec
 	@touch $@
 
 scale_tests: $(SCALE)/.installed  ## run the tests on Ray, Spark and Redis, in a separate environment (SHORT=1: a few minutes)

@@ -53,7 +53,7 @@ from langchain_azure_phi3._tools.tool_choice import (
 )
 from langchain_azure_phi3._tools.type_conversion import to_wire_tool
 from langchain_azure_phi3._types import Json
-from langchain_azure_phi3.errors import AzurePhi3Error
+from langchain_azure_phi3.errors import AzurePhi3Error, InvalidInputError
 from langchain_azure_phi3.models import learn_model, model_profile
 from langchain_azure_phi3.tokens import TokenCounter
 

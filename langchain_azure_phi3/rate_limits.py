@@ -18,6 +18,7 @@ from typing import Any
 from langchain_core.rate_limiters import BaseRateLimiter
 from typing_extensions import override
 
+from langchain_azure_phi3._http.rate_limit import parse_rate_limit
 from langchain_azure_phi3._rate_limits.quota import Quota
 from langchain_azure_phi3._rate_limits.store import MEMORY, open_store, without_password
 from langchain_azure_phi3._types import Json
@@ -191,10 +192,8 @@ class _Reservation:
         self._tokens = tokens
 
     def settle(self, usage: Any, headers: Mapping[str, str]) -> None:
-        self._quota.lower(
-            _int_or_none(headers.get("x-ratelimit-remaining-requests")),
-            _int_or_none(headers.get("x-ratelimit-remaining-tokens")),
-        )
+        reported = parse_rate_limit(headers) or {}
+        self._quota.lower(reported.get("remaining_requests"), reported.get("remaining_tokens"))
         prompt, output = _reported_tokens(usage)
         if prompt is not None and output is not None:
             self._quota.give_back(tokens=self._tokens - prompt - output)

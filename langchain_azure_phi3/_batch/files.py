@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from langchain_azure_phi3.errors import InvalidInputError
 
-_SCAN_ROWS = 1024
+_SCAN_ROWS = 256
 
 
 class TableFile(NamedTuple):
@@ -38,7 +38,9 @@ class TableFile(NamedTuple):
             while count >= rows:
                 joined = pa.concat_tables(held)
                 yield joined.slice(0, rows)
-                held, count = [joined.slice(rows)], count - rows
+                count -= rows
+                # A slice without rows would keep what it was cut from in memory.
+                held = [joined.slice(rows) if count else self.schema.empty_table()]
         if count:
             yield pa.concat_tables(held)
 

@@ -233,6 +233,37 @@ def test_full_disk_loses_nothing(endpoint: Emulator, tmp_path: Path) -> None:
     assert endpoint.requests == []
 
 
+PEAK_MEMORY = """
+import resource, sys
+from langchain_azure_phi3.cli import main
+status = main(sys.argv[1:])
+print(status, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_memory_does_not_grow_with_the_file(endpoint: Emulator, tmp_path: Path) -> None:
+    """Five times as many rows, 130 MB more: the command holds a few batches at a time."""
+    peaks = []
+    for batches in (4, 20):
+        source, target = tmp_path / f"in{batches}.jsonl", tmp_path / f"out{batches}.parquet"
+        line = json.dumps({"prompt": "Hi", "note": "word " * 6_000})
+        with source.open("w") as file:  # in one piece, it would count: a child inherits the peak
+            file.writelines(f"{line}\n" for _ in range(batches * 256))
+        arguments = ["batch", str(source), str(target), "--no-progress", "--temperature", "0"]
+        done = subprocess.run(  # noqa: S603
+            [sys.executable, "-c", PEAK_MEMORY, *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        status, peak = map(int, done.stdout.split())
+        assert status == 0
+        peaks.append(peak)
+
+    assert len(endpoint.requests) == 24
+    assert peaks[1] - peaks[0] < 40
+
+
 def test_quota_limits_the_command(endpoint: Emulator, tmp_path: Path) -> None:
     """Requests leave evenly."""
     write_prompts(tmp_path / "in.csv", 30)

@@ -8,12 +8,15 @@ clients and engines cost.
 
 import ast
 import json
+import os
+import platform
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from html import escape
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +31,8 @@ from tests.scale_tests.benchmark_case import JOBS
 from tests.scale_tests.conftest import ROOT, Redis, answer
 
 BEGIN, END = "<!-- figures: written by make bench-batch -->", "<!-- end of figures -->"
-IN_ONE_PROCESS = {"invoke_table", "the command batch", "model.abatch"}
+BASE = "model.abatch"
+PEERS = {"model.abatch", "ray.data.llm, HTTP", "openaivec"}
 PROCESSES, RPM, TPM, SECONDS = 4, 6_000, 120_000, 190
 
 _INK, _COLOR, _PEER = "#808890", "#0b6bcb", "#8a8f98"
@@ -47,6 +51,24 @@ class Figures(NamedTuple):
     def speed(self) -> float:
         """Rows per second."""
         return self.rows / self.seconds
+
+
+def environment() -> str:
+    """What the figures were measured on."""
+    names = ("langchain-core", "pyarrow", "ray", "pyspark", "openaivec", "limits")
+    installed = ", ".join(f"{name} {_version(name)}" for name in names)
+    return (
+        f"Measured on {os.cpu_count()} CPUs ({platform.machine()}) with a load of "
+        f"{os.getloadavg()[2]:.1f}, Python {platform.python_version()}, {installed}. Times depend "
+        "on the machine and on what else runs there; compare rows of one table."
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed)"
 
 
 def measure(name: str, endpoint: str, folder: Path, rows: int) -> Figures | str:
@@ -126,17 +148,21 @@ def limiter_costs(folder: Path) -> str:
 
 
 def jobs_table(figures: dict[str, Figures | str]) -> str:
-    """Rows per second of each job."""
+    """Speed and CPU of each job, next to LangChain's own way."""
+    base = figures[BASE]
+    if isinstance(base, str):
+        raise RuntimeError(base)
     return table(
-        ("", "rows", "rows/s", "CPU per row"),
+        ("", "rows/s", "times the base", "CPU per row", "times the base"),
         (
-            (name, "-", "-", f"does not run here: {found}")
+            (name, f"does not run here: {found}", "-", "-", "-")
             if isinstance(found, str)
             else (
                 name,
-                f"{found.rows:,}",
                 f"{found.speed:,.0f}",
-                f"{found.cpu / found.rows * 1e6:,.0f} us" if name in IN_ONE_PROCESS else "-",
+                f"{found.speed / base.speed:.2f}",
+                f"{found.cpu / found.rows * 1e6:,.0f} us",
+                f"{found.cpu / base.cpu:.2f}",
             )
             for name, found in figures.items()
         ),
@@ -146,9 +172,15 @@ def jobs_table(figures: dict[str, Figures | str]) -> str:
 def growth_table(growth: list[Figures]) -> str:
     """Time and memory of the command for tables of different lengths."""
     return table(
-        ("rows", "seconds", "rows/s", "peak memory"),
+        ("rows", "seconds", "rows/s", "CPU per row", "peak memory"),
         (
-            (f"{f.rows:,}", f"{f.seconds:,.1f}", f"{f.speed:,.0f}", f"{f.memory:,.0f} MB")
+            (
+                f"{f.rows:,}",
+                f"{f.seconds:,.1f}",
+                f"{f.speed:,.0f}",
+                f"{f.cpu / f.rows * 1e6:,.0f} us",
+                f"{f.memory:,.0f} MB",
+            )
             for f in growth
         ),
     )
@@ -160,7 +192,7 @@ def plot(figures: dict[str, Figures | str]) -> str:
     parts = []
     for place, (name, speed) in enumerate(measured.items()):
         y, width = 10 + place * _ROW, speed / max(measured.values()) * _BAR
-        color = _PEER if name in ("model.abatch", "ray.data.llm, HTTP") else _COLOR
+        color = _PEER if name in PEERS else _COLOR
         parts.append(
             f'<text x="{_LABEL - 8}" y="{y + 14}" text-anchor="end" fill="{_INK}">{escape(name)}'
             f'</text><rect x="{_LABEL}" y="{y}" width="{width:.1f}" height="{_ROW - 6}" '
@@ -178,7 +210,7 @@ def plot(figures: dict[str, Figures | str]) -> str:
 def main() -> None:
     """Measure, print, and write the page unless `--quick` is given."""
     is_quick = "--quick" in sys.argv[1:]
-    rows, lengths = (1000, (1000, 4000)) if is_quick else (20_000, (1000, 10_000, 100_000))
+    rows, lengths = (1000, (1000, 4000)) if is_quick else (10_000, (1000, 10_000, 100_000))
     with tempfile.TemporaryDirectory() as temporary, serving() as endpoint:
         folder = Path(temporary)
         figures = {name: measure(name, endpoint, folder, rows) for name in JOBS}
@@ -186,7 +218,14 @@ def main() -> None:
         limiter = limiter_costs(folder)
         shares, rejected = ([], 0.0) if is_quick else share_of_quota(folder)
     measured = [found for found in growth if isinstance(found, Figures)]
-    parts = [jobs_table(figures), growth_table(measured), limiter]
+    parts = [
+        environment(),
+        f"A table of {rows:,} rows; the base is `{BASE}`:",
+        jobs_table(figures),
+        "The command `batch` with tables of different lengths:",
+        growth_table(measured),
+        limiter,
+    ]
     if shares:
         used = ", ".join(f"{share:.1%}" for share in shares)
         parts.append(
