@@ -120,6 +120,7 @@ class _Derived:
     def __init__(self) -> None:
         self.endpoints: Endpoints | None = None
         self.request_settings: RequestSettings | None = None
+        self.identifying_params: Json | None = None
 
     def __copy__(self) -> "_Derived":
         return _Derived()

@@ -29,6 +29,7 @@ from langchain_azure_phi3._response.wire_response import (
     REASONING_USED_ALL_TOKENS,
     is_truncated,
 )
+from langchain_azure_phi3._span_events import CORRECTION, add_span_event
 from langchain_azure_phi3._tools import json_extraction
 from langchain_azure_phi3._tools.enum_names import with_enum_names
 from langchain_azure_phi3._tools.json_extraction import TRUNCATED_OBJECT, ObjectExtractor
@@ -379,6 +380,7 @@ class _Corrector:
             self.is_done = True
             return
         self.messages += self._strategy.correction_messages(response, problem)
+        add_span_event(CORRECTION, {"azure_phi3.correction.number": len(self._problems)})
 
     def _refuse(self, response: AIMessage, error: RefusalError) -> None:
         self._responses.append(response)

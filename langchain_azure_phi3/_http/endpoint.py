@@ -29,6 +29,7 @@ from langchain_azure_phi3._http.json_body import MAX_BODY_BYTES
 from langchain_azure_phi3._http.quota import Demand
 from langchain_azure_phi3._http.retry_state import RetryState
 from langchain_azure_phi3._http.stream_decoder import StreamDecoder
+from langchain_azure_phi3._span_events import RETRY, WAIT, add_span_event
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError, InvalidResponseError
 
@@ -44,11 +45,17 @@ _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _NO_AUTH = httpx.Auth()  # instead of that of the user's own client
 
 
-def _log_delay(delay: float, state: RetryState) -> None:
+def _report_delay(delay: float, state: RetryState) -> None:
     path, _, _ = state.url.partition("?")  # a gateway's query may hold a key
     logger.info(
         "Waiting %.2f s before the request to %s, because of %s.", delay, path, state.reason
     )
+    name = WAIT
+    attributes: dict[str, str | int | float] = {"azure_phi3.delay": delay}
+    if state.resends > 0:
+        name = RETRY
+        attributes |= {"http.request.resend_count": state.resends, "error.type": state.reason}
+    add_span_event(name, attributes)
 
 
 def _too_large() -> InvalidResponseError:
@@ -134,7 +141,7 @@ class Endpoint:
         """An open, successful response, after as many attempts as it takes; `state` counts them."""
         while True:
             if (delay := state.delay()) is not None:
-                _log_delay(delay, state)
+                _report_delay(delay, state)
                 time.sleep(delay)
             try:
                 if request.demand is None:
@@ -344,7 +351,7 @@ class AsyncEndpoint:
         """An open, successful response, after as many attempts as it takes; `state` counts them."""
         while True:
             if (delay := state.delay()) is not None:
-                _log_delay(delay, state)
+                _report_delay(delay, state)
                 await asyncio.sleep(delay)
             try:
                 if request.demand is None:

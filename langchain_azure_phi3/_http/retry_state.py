@@ -34,8 +34,9 @@ class RetryState:
     After a 429 all models with the same quota wait, unless `max_retries=0`.
 
     Attributes:
-        url: Where to send the next attempt.
-        reason: What the delay before it is for.
+        url: Where the next attempt goes.
+        reason: Why it waits: the status of the last failure, or the name of its class.
+        resends: How often the request was sent before.
         reservation: What the present attempt takes from the quota, if there is a limiter.
     """
 
@@ -48,6 +49,7 @@ class RetryState:
         self.url = quota[0] if alternate_url is None else _working_urls.get(quota[:2], quota[0])
         self.reason = "the endpoint's rate limit"
         self.reservation: Reservation | None = None
+        self.resends = 0
 
     def delay(self) -> float | None:
         """Seconds to wait before the request is sent; `None` to send it at once."""
@@ -63,6 +65,7 @@ class RetryState:
     def record_failure(self, failure: AzurePhi3Error) -> bool:
         """Whether to give up after a failure, rather than to send again after `delay`."""
         self.reason = str(failure.status_code or type(failure).__name__)
+        self.resends += 1
         if self._alternate_url is not None and is_route_missing(failure):
             first = self._quota[0]
             self.url = first if self.url != first else self._alternate_url
