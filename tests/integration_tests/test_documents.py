@@ -74,6 +74,15 @@ def test_first_page_links_every_page() -> None:
     assert set() == {page for page in pages if f" {page}\n" not in navigation}
 
 
+def test_llms_txt_lists_every_page() -> None:
+    """For language models, as <https://llmstxt.org> describes; the site has the linked sources."""
+    text = (ROOT / "docs" / "llms.txt").read_text(encoding="utf-8")
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+
+    assert text.startswith("# langchain-azure-phi3\n\n> ")
+    assert pages == {link[0] for link in LINK.findall(text)}
+
+
 LINK = re.compile(r"\[[^]]*\]\(([^)#\s]+)(#[^)]*)?\)")
 
 
