@@ -77,18 +77,18 @@ class ConstraintNegotiation:
         if rejection == "unclear":
             self._suspected.append(self.forms)
         elif rejection == "schema":
-            self._remember(self.forms, json.dumps(self._constraint.schema))
+            self._remember([self.forms], self.forms, json.dumps(self._constraint.schema))
         else:
-            for forms in self._constraint.attempts:
-                if not set(forms).isdisjoint(rejection):
-                    self._remember(forms, None)
+            attempts = self._constraint.attempts
+            self._remember([f for f in attempts if not set(f).isdisjoint(rejection)], rejection)
         self.forms = self._next_forms()
         return True
 
     def confirm(self) -> None:
         """Take in that the last request succeeded."""
-        while self._suspected:
-            self._remember(self._suspected.pop(), None)
+        for forms in self._suspected:
+            self._remember([forms], forms)
+        self._suspected.clear()
 
     def constrained_by(self, text: str, *, truncated: bool) -> str | None:
         """The forms that a response was constrained by; `None` if its text shows that it was not.
@@ -109,11 +109,17 @@ class ConstraintNegotiation:
         schema = json.dumps(self._constraint.schema)
         return (forms, None) not in rejected and (forms, schema) not in rejected
 
-    def _remember(self, forms: Forms, schema: str | None) -> None:
-        if (forms, schema) not in self._rejected:
-            self._rejected.add((forms, schema))
-            what = "the parameter" if schema is None else "this schema"
-            logger.warning("The server rejects %s %s: decoding is not constrained.", what, forms)
+    def _remember(self, combinations: list[Forms], named: Forms, schema: str | None = None) -> None:
+        new = {(forms, schema) for forms in combinations} - self._rejected
+        if not new:
+            return
+        self._rejected.update(new)
+        which = "" if schema is None else " with this schema"
+        logger.warning(
+            "The server rejects %s%s: later requests to this deployment are sent without it.",
+            " and ".join(named),
+            which,
+        )
 
 
 def find_rejection(error: AzurePhi3Error, forms: Forms) -> Rejection | None:
