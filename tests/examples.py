@@ -148,14 +148,20 @@ def with_outputs(text: str, outputs: list[str]) -> str:
     return _EXAMPLE.sub(insert, text)
 
 
-def main(names: list[str]) -> None:
-    """Rewrite the outputs of the named pages, or of all."""
-    pages = [Path(name).resolve() for name in names] or PAGES
-    for page in pages:
+def main(names: list[str]) -> int:
+    """Rewrite the outputs of the named pages, or of all; return 1 if an example failed."""
+    failures = 0
+    for page in [Path(name).resolve() for name in names] or PAGES:
         text = page.read_text(encoding="utf-8")
-        if _EXAMPLE.search(text):
+        if _EXAMPLE.search(text) is None:
+            continue
+        try:
             page.write_text(with_outputs(text, run_examples(page)), encoding="utf-8")
+        except RuntimeError as error:
+            failures += 1
+            print(error, file=sys.stderr)
+    return min(failures, 1)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(main(sys.argv[1:]))
