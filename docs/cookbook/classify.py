@@ -7,7 +7,7 @@ fails for another reason is left for the next run.
 
 ```bash
 pip install "langchain-azure-phi3[emulator]" tqdm
-python docs/cookbook/classify.py tickets.csv labeled.csv --price-in 0.10 --price-out 0.40
+python classify.py tickets.csv labeled.csv --price-in 0.10 --price-out 0.40
 ```
 
 If `tickets.csv` does not exist, the program creates it with 1,000 sample tickets. Prices are per
@@ -19,16 +19,18 @@ import asyncio
 import csv
 import io
 import json
+import os
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from deployment import deployment
 from pydantic import BaseModel
 from tqdm import tqdm
 
 from langchain_azure_phi3 import ChatAzurePhi3, ContentFilterError
-from langchain_azure_phi3.emulator import Prompt
+from langchain_azure_phi3.emulator import Emulator, Prompt
 
 COLUMNS = ("id", "label", "input_tokens", "output_tokens")
 ROWS = 1000
@@ -119,6 +121,19 @@ def print_report(path: Path, price_in: float, price_out: float) -> None:
     print(f"{tokens_in:,} tokens in, {tokens_out:,} out; cost: {cost:.4f}")
 
 
+@contextmanager
+def open_model() -> Iterator[ChatAzurePhi3]:
+    """Open your deployment, or else an emulator, which returns scripted responses."""
+    if os.environ.get("AZURE_INFERENCE_ENDPOINT"):
+        yield ChatAzurePhi3(temperature=0)
+        return
+    print("AZURE_INFERENCE_ENDPOINT is not set: using an emulator of Phi-3-mini-4k-instruct.\n")
+    with Emulator("Phi-3-mini-4k-instruct", responder=label_by_keyword) as phi:
+        yield ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=phi.key, model=phi.model, temperature=0
+        )
+
+
 def main() -> None:
     """Classify the remaining rows and print the report for all rows."""
     parser = argparse.ArgumentParser(description="Classify tickets.")
@@ -130,7 +145,7 @@ def main() -> None:
     options = parser.parse_args()
     if not options.source.exists():
         write_sample(options.source)
-    with deployment(responder=label_by_keyword) as model:
+    with open_model() as model:
         asyncio.run(classify(model, options.source, options.target, options.concurrency))
     print_report(options.target, options.price_in, options.price_out)
 

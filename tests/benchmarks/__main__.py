@@ -64,9 +64,6 @@ def _measure_all(rounds: int, *, accept: bool) -> int:
     ]
     text = "\n\n".join(
         (
-            "![Time relative to langchain-azure-phi3](benchmarks.svg)",
-            "Time relative to langchain-azure-phi3 (1.00): per call, or per chunk of a stream. "
-            "Shorter bars are faster.",
             _machine(load, rounds),
             "### Goals",
             report.ratios_table(found),

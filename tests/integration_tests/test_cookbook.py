@@ -5,9 +5,11 @@ import importlib.util
 import json
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 
 from langchain_azure_phi3.emulator import Emulator, Prompt
 from tests.browser import load_page, needs_a_browser
+from tests.environments import make_environment, python_command
 from tests.ports import free_port, wait_for_port
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "cookbook"
@@ -42,14 +45,25 @@ def environment(phi: Emulator | None = None) -> dict[str, str]:
 def start_program(
     program: str, *arguments: str, phi: Emulator | None = None
 ) -> subprocess.Popen[str]:
-    """Start the program."""
+    """Copy the program into an empty directory and start it with what its page installs."""
+    copy = Path(tempfile.mkdtemp(prefix="cookbook-"), program)
+    shutil.copy(COOKBOOK / program, copy)
+    python, variables = python_command(make_environment(requirements(copy)))
     return subprocess.Popen(  # noqa: S603
-        [sys.executable, COOKBOOK / program, *arguments],
-        env=environment(phi),
+        [*python, str(copy), *arguments],
+        cwd=copy.parent,
+        env=environment(phi) | variables,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def requirements(program: Path) -> frozenset[str]:
+    """What the `pip install` line of a program names."""
+    line = re.search(r"^pip install (.*)$", program.read_text(encoding="utf-8"), re.MULTILINE)
+    assert line is not None, program
+    return frozenset(shlex.split(line[1]))
 
 
 def run_program(program: str, *arguments: str, phi: Emulator | None = None) -> str:
@@ -66,7 +80,7 @@ def test_every_program_is_documented_and_tested() -> None:
     here = Path(__file__).read_text(encoding="utf-8")
     for program in COOKBOOK.glob("*.py"):
         assert f"({program.name})" in page
-        assert f'"{program.name}"' in here or program.name == "deployment.py"
+        assert f'"{program.name}"' in here
 
 
 # -- rag.py --
@@ -83,7 +97,7 @@ def test_every_program_is_documented_and_tested() -> None:
 )
 def test_rag_cites_the_page_with_the_answer(question: str, source: str) -> None:
     """A real embedding model finds it."""
-    out = run_program("rag.py", question)
+    out = run_program("rag.py", question, str(COOKBOOK.parent))
     assert USES_EMULATOR in out
     cited = re.findall(r"^   \[\d\] (.*)", out, re.MULTILINE)
     assert len(cited) == 1
@@ -93,11 +107,12 @@ def test_rag_cites_the_page_with_the_answer(question: str, source: str) -> None:
 @needs_embeddings
 def test_rag_reports_missing_and_invented_citations() -> None:
     """Citations are checked."""
+    arguments = ("Is it?", str(COOKBOOK.parent))
     with Emulator() as phi:
         phi.script("It is not.")
-        assert "no citations: do not rely" in run_program("rag.py", phi=phi)
+        assert "no citations: do not rely" in run_program("rag.py", *arguments, phi=phi)
         phi.script("It is not [9].")
-        assert "[9] does not exist" in run_program("rag.py", phi=phi)
+        assert "[9] does not exist" in run_program("rag.py", *arguments, phi=phi)
 
 
 # -- agent.py --
