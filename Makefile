@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration_tests scale_tests bench-batch fuzz soak bench quality structure dist format docs docs-serve cookbook clean
+.PHONY: help demo test integration_tests scale_tests bench-batch fuzz soak bench quality structure dist format examples docs docs-serve cookbook clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -122,6 +122,9 @@ format: $(STAMP)  ## rewrite the code in the project's style
 $(VENV)/.docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
 	@touch $@
+
+examples: $(STAMP)  ## run the examples of the documentation and rewrite the outputs below them
+	$(BIN)/python -m tests.examples
 
 docs: $(VENV)/.docs  ## build the site strictly into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

@@ -6,7 +6,7 @@ fail in a way that may pass are left for the next run.
 
 ```bash
 pip install "langchain-azure-phi3[emulator,batch]"
-python docs/cookbook/classify.py tickets.csv labeled.csv
+python classify.py tickets.csv labeled.csv
 ```
 
 If `tickets.csv` does not exist, the program creates it with 1,000 sample tickets. The emulator
@@ -20,14 +20,15 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from deployment import deployment
 from pydantic import BaseModel
 
+from langchain_azure_phi3 import ChatAzurePhi3
 from langchain_azure_phi3.cli import main as langchain_azure_phi3
-from langchain_azure_phi3.emulator import Prompt
+from langchain_azure_phi3.emulator import Emulator, Prompt
 
 ROWS = 1000
 
@@ -82,6 +83,19 @@ def labels_of(path: Path) -> Iterator[str]:
             yield "(blocked)" if label == "ContentFilterError" else label
 
 
+@contextmanager
+def open_model() -> Iterator[ChatAzurePhi3]:
+    """Open your deployment, or else an emulator, which returns scripted responses."""
+    if os.environ.get("AZURE_INFERENCE_ENDPOINT"):
+        yield ChatAzurePhi3(temperature=0)
+        return
+    print("AZURE_INFERENCE_ENDPOINT is not set: using an emulator of Phi-3-mini-4k-instruct.\n")
+    with Emulator("Phi-3-mini-4k-instruct", responder=label_by_keyword) as phi:
+        yield ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=phi.key, model=phi.model, temperature=0
+        )
+
+
 def main() -> None:
     """Classify the remaining rows, and print how many have each label."""
     parser = argparse.ArgumentParser(description="Classify tickets.")
@@ -95,7 +109,7 @@ def main() -> None:
     write_prompts(options.source, prompts)
     schema.write_text(json.dumps(Ticket.model_json_schema()), encoding="utf-8")
 
-    with deployment(responder=label_by_keyword) as model:
+    with open_model() as model:
         if model.credential is not None:
             os.environ["AZURE_INFERENCE_CREDENTIAL"] = model.credential.get_secret_value()
         arguments = ["--endpoint", model.endpoint, "--temperature", "0", "--rpm", options.rpm]
