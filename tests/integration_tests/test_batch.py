@@ -4,6 +4,7 @@ import asyncio
 import json
 import pickle
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -207,6 +208,21 @@ def test_totals_add_up_the_rows(echoing: Emulator) -> None:
     assert totals["output_tokens"] == sum(table["output_tokens"].to_pylist()) > 0
 
 
+def test_totals_have_the_cost_of_priced_models() -> None:
+    """In US dollars; and none if a price is not known."""
+    with Emulator("Phi-4-mini-instruct") as phi:
+        answered = invoke_table(model_of(phi), prompts(3), progress=False)
+    unknown = answered.set_column(
+        answered.schema.get_field_index("model"), RESULT_SCHEMA.field("model"), [["my-own"] * 3]
+    )
+
+    totals = usage_totals(answered)
+
+    expected = totals["input_tokens"] * 0.075 + totals["output_tokens"] * 0.30
+    assert totals["cost"] == pytest.approx(expected / 1e6)
+    assert "cost" not in usage_totals(unknown)
+
+
 def test_invalid_tables_are_refused(echoing: Emulator) -> None:
     """Before anything is sent."""
     model = model_of(echoing)
@@ -379,4 +395,5 @@ def test_progress_shows_tokens_errors_and_totals(
     assert "3/3" in printed.err
     assert "errors=1" in printed.err
     assert "tokens=" in printed.err
+    assert re.search(r"\d\d:\d\d<\d\d:\d\d, +[\d.]+row/s", printed.err)  # elapsed<remaining, speed
     assert "3 rows: 2 answered, 1 errors (1 ContentFilterError)." in printed.err

@@ -14,11 +14,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import redis
 
 from langchain_azure_phi3.emulator import Emulator, Generation, Prompt
 
 ROOT = Path(__file__).parents[2]
 ANSWER_TOKENS = 20
+_SCRIPTS = ("eval", "evalsha")  # how `limits` counts
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -72,6 +74,13 @@ class Redis:
             time.sleep(0.05)
         raise RuntimeError("redis-server does not accept connections.")
 
+    @property
+    def increments(self) -> int:
+        """How often something was counted in it."""
+        with redis.Redis.from_url(self.uri) as client:
+            commands = client.info("commandstats")
+        return sum(commands.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in _SCRIPTS)
+
     def stop(self) -> None:
         """Stop it at once, without saving anything."""
         if self._process is not None:
@@ -80,8 +89,8 @@ class Redis:
             self._process = None
 
 
-@pytest.fixture
-def redis(tmp_path: Path) -> Iterator[Redis]:
+@pytest.fixture(name="redis")
+def _redis(tmp_path: Path) -> Iterator[Redis]:
     """A running Redis server."""
     server = Redis(tmp_path)
     server.start()
@@ -104,12 +113,14 @@ Start = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts a module of these tests in a process group of its own."""
+    """Starts a module of these tests, or a command, in a process group of its own."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(module: str, *arguments: object, **env: str) -> "subprocess.Popen[str]":
+    def start(module: str | list[str], *arguments: object, **env: str) -> "subprocess.Popen[str]":
+        if isinstance(module, str):
+            module = [sys.executable, "-m", f"tests.scale_tests.{module}"]
         process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.scale_tests.{module}", *map(str, arguments)],
+            [*module, *map(str, arguments)],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT), **env},
             stdout=subprocess.PIPE,

@@ -15,13 +15,17 @@ from tests.scale_tests.conftest import Redis, Start, StartEmulator, wait, write_
 def test_job_answers_every_row(
     emulator: StartEmulator, start: Start, redis: Redis, tmp_path: Path
 ) -> None:
-    """With a tenth of the requests failing, and the types that the results have everywhere."""
+    """With a tenth of the requests failing, and the types that the results have everywhere.
+
+    Each attempt of each executor counts itself and its tokens in one Redis.
+    """
     phi = emulator(faults={"500": 0.05, "cut": 0.05}, seed=5)
     write_prompts(tmp_path / "in", 400)
     python = {"PYSPARK_PYTHON": sys.executable}
 
     wait(start("spark_job", phi.endpoint, phi.key, tmp_path, redis.uri, **python))
 
+    assert redis.increments >= 2 * len(phi.requests) >= 2 * 400
     table = ds.dataset(tmp_path / "out", format="parquet").to_table()
     assert sorted(table["id"].to_pylist()) == sorted(f"row-{n}" for n in range(400))
     assert table["error_type"].null_count == 400
