@@ -30,19 +30,18 @@ test: $(STAMP)  ## set up; check format, lint, types, architecture; run all test
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term
 
-# Other projects' servers and clients, in a separate environment: they are large, and pin versions. llama-cpp-python is compiled (24 minutes on two busy cores; needs a C++ compiler);
-# WITHOUT_LLAMA=1 leaves it out, and its tests are skipped.
-THIRD := .venv-third-party
-THIRD_PACKAGES := 'litellm[proxy]>=1.80' $(if $(WITHOUT_LLAMA),,'llama-cpp-python[server]>=0.3.16' gguf)
+# A real engine and another project's server, in a separate environment: they are large, and pin
+# versions. Nothing is compiled.
+INTEGRATION := .venv-integration
 
-$(THIRD)/.installed: pyproject.toml
-	$(PYTHON) -m venv $(THIRD)
-	$(THIRD)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(THIRD)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[emulator]' hypothesis pytest pytest-asyncio $(THIRD_PACKAGES)
+$(INTEGRATION)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(INTEGRATION)
+	$(INTEGRATION)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(INTEGRATION)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[emulator]' --group integration
 	@touch $@
 
-integration_tests: $(THIRD)/.installed  ## run the tests with LiteLLM and llama.cpp, in a separate environment
-	$(THIRD)/bin/python -m pytest --override-ini addopts= --import-mode=importlib --override-ini filterwarnings= -q tests/third_party
+integration_tests: $(INTEGRATION)/.installed  ## run the tests with a real engine (llama.cpp) and with LiteLLM
+	$(INTEGRATION)/bin/python -m pytest --durations 5 tests/third_party
 
 # Coverage-guided, with atheris, in a separate environment: it has no wheels for some Pythons.
 FUZZ := .venv-fuzz
@@ -103,4 +102,4 @@ cookbook: $(VENV)/.cookbook  ## run the cookbook's programs, with a real embeddi
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/integration_tests/test_cookbook.py
 
 clean:  ## remove everything that the targets created
-	rm -rf $(VENV) $(THIRD) $(FUZZ) $(BENCH) .fuzz build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(INTEGRATION) $(FUZZ) $(BENCH) .fuzz build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

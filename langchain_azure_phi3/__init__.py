@@ -12,8 +12,10 @@ from langchain_azure_phi3._deprecated import install_old_modules, old_module
 if TYPE_CHECKING:
     from langchain_azure_phi3._doctor.doctor import diagnose
     from langchain_azure_phi3._doctor.report import DoctorReport, Finding
+    from langchain_azure_phi3._provider import register_provider
     from langchain_azure_phi3._response.model_info import ModelInfo
     from langchain_azure_phi3.chat_models import ChatAzurePhi3
+    from langchain_azure_phi3.decisions import PhiDecisions as PhiDecisions
     from langchain_azure_phi3.errors import (
         AuthenticationError,
         AzurePhi3Error,
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
         ContentFilterError,
         ContextLengthError,
         FailedResponse,
+        FilteredCompletionError,
         FilterResult,
         InterruptedStreamError,
         InvalidInputError,
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
         NotFoundError,
         PermissionDeniedError,
         RateLimitError,
+        RefusalError,
         RequestTimeoutError,
         RetiredModelWarning,
         ServerError,
@@ -50,6 +54,7 @@ __all__ = [
     "DoctorReport",
     "FailedResponse",
     "FilterResult",
+    "FilteredCompletionError",
     "Finding",
     "InterruptedStreamError",
     "InvalidInputError",
@@ -60,6 +65,7 @@ __all__ = [
     "PhiModel",
     "Price",
     "RateLimitError",
+    "RefusalError",
     "RequestTimeoutError",
     "RetiredModelWarning",
     "ServerError",
@@ -67,20 +73,24 @@ __all__ = [
     "diagnose",
     "image_block",
     "register_model",
+    "register_provider",
     "usage_cost",
 ]
 
-# The modules of all names that are not in `errors`.
+# The modules of all names that are not in `errors`. `PhiDecisions` is not in `__all__`: it raises
+# with langchain-core before 1.8, where `from langchain_azure_phi3 import *` has to work, too.
 _MODULES = {
     "ChatAzurePhi3": "chat_models",
     "DoctorReport": "_doctor.report",
     "Finding": "_doctor.report",
     "ModelInfo": "_response.model_info",
+    "PhiDecisions": "decisions",
     "PhiModel": "models",
     "Price": "models",
     "diagnose": "_doctor.doctor",
     "image_block": "images",
     "register_model": "models",
+    "register_provider": "_provider",
     "usage_cost": "models",
 }
 
@@ -89,7 +99,7 @@ install_old_modules()
 if not TYPE_CHECKING:  # type checkers know the names above and no others
 
     def __getattr__(name: str) -> object:
-        if name not in __all__:
+        if name not in __all__ and name not in _MODULES:
             if name == "__version__":
                 from importlib.metadata import version  # not every program reads it
 
@@ -102,4 +112,4 @@ if not TYPE_CHECKING:  # type checkers know the names above and no others
         return globals()[name]
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+        return sorted({*globals(), *__all__, *_MODULES})

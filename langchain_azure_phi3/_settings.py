@@ -2,7 +2,7 @@
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar
 from functools import partial
 from importlib.metadata import version
@@ -12,6 +12,7 @@ import httpx
 from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
 from pydantic import (
+    AfterValidator,
     AliasChoices,
     ConfigDict,
     Field,
@@ -38,9 +39,10 @@ from langchain_azure_phi3._http.connection import Connection, RedactSecrets
 from langchain_azure_phi3._http.deployments import find_facts
 from langchain_azure_phi3._http.endpoint import AsyncEndpoint, Endpoint
 from langchain_azure_phi3._http.endpoint_types import Api
-from langchain_azure_phi3._http.redaction import find_secrets, redact_query
+from langchain_azure_phi3._http.redaction import find_secrets, shown_headers
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
+from langchain_azure_phi3._http.secret_url import SecretUrl, is_masked, mask_query
 from langchain_azure_phi3._request.build import (
     EndpointFeatures,
     OnContentFilter,
@@ -62,7 +64,6 @@ from langchain_azure_phi3._types import DeploymentFacts, Json
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.models import (
     PhiModel,
-    find_model,
     warn_of_retirement,
     warn_of_unknown_name,
 )
@@ -76,7 +77,7 @@ _VERSION = version("langchain-azure-phi3")  # reads a file, so only once
 
 _MAX_TIMEOUT = 1e9  # seconds; operating systems count nanoseconds in 64 bits
 
-_PROFILE_KEYS = frozenset(ModelProfile.__annotations__)
+PROFILE_KEYS = frozenset(ModelProfile.__annotations__)
 
 # Former names of the constructor's arguments.
 _DEPRECATED = {"system_messages": "system_message_mode"}
@@ -141,7 +142,7 @@ class BaseAzurePhi3(BaseChatModel):
         defer_build=True,  # until the first model is created: a third of the import time
     )
 
-    endpoint: str = ""
+    endpoint: Annotated[str, AfterValidator(SecretUrl)] = ""
     """The deployment's URL, as the portal shows it: the base URL, or one with a route and query.
 
     Default: the environment variable `AZURE_INFERENCE_ENDPOINT`, or `AZUREAI_ENDPOINT_URL`.
@@ -285,6 +286,10 @@ class BaseAzurePhi3(BaseChatModel):
     streaming: bool = False
     """Whether `invoke` streams internally."""
 
+    include_response_headers: bool = False
+    """Whether `response_metadata["headers"]` holds the response's headers, without cookies and
+    other secrets. What they report about the quota is always in `rate_limit`."""
+
     timeout: float | tuple[float, float] | None = None
     """Seconds to connect and between two reads, or a pair of both; not of the whole response.
     Default: 10 to connect, 180 to read."""
@@ -328,12 +333,17 @@ class BaseAzurePhi3(BaseChatModel):
 
         def __init__(self, **given: Any) -> None:
             _rename_deprecated(given)
+            problem = None
             try:
                 super().__init__(**_with_environment(given))
             except ValidationError as error:
-                raise InvalidInputError(_constructor_error(type(self), error)) from None
-            if given.get("profile") is None:
-                self.model_fields_set.discard("profile")  # it follows from the model
+                problem = InvalidInputError(_constructor_error(type(self), error))
+            follows_model = given.get("profile") is None
+            given.clear()  # or the frames of an error would show secrets
+            if problem is not None:
+                raise problem
+            if follows_model:
+                self.model_fields_set.discard("profile")
             self._check_connection()
             self._warn_of_model()
 
@@ -405,19 +415,14 @@ class BaseAzurePhi3(BaseChatModel):
     @model_validator(mode="after")
     def _check_profile_keys(self) -> Self:
         # LangChain resolves type hints for its warning each time: half the cost of a model.
-        if self.profile is not None and self.profile.keys() - _PROFILE_KEYS:
+        if self.profile is not None and self.profile.keys() - PROFILE_KEYS:
             super()._check_profile_keys()  # type: ignore[operator]  # a validator is callable
         return self
 
     @field_serializer("endpoint")
     def _serialize_endpoint(self, endpoint: str) -> str:
-        return redact_query(endpoint)
-
-    @override
-    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
-        """Of the endpoint's query, the values that may be keys are not shown."""
-        for name, value in super().__repr_args__():
-            yield name, redact_query(value) if name == "endpoint" else value
+        """Without what its query holds, which may be a gateway's key."""
+        return mask_query(endpoint)
 
     @field_serializer("credential")
     def _serialize_credential(self, credential: Any, info: FieldSerializationInfo) -> Any:
@@ -439,6 +444,12 @@ class BaseAzurePhi3(BaseChatModel):
                     f"The {name} is a placeholder copied from an example. Replace it with the "
                     f"{name} of your deployment, which its page in the Azure portal shows."
                 )
+        if is_masked(self.endpoint):
+            raise InvalidInputError(
+                "The endpoint's query has '***' in place of a key, as in a serialized or printed "
+                "model. Pass the complete URL as endpoint=, or set "
+                f"{' or '.join(ENDPOINT_VARIABLES)} in the environment."
+            )
         route = self._route
         is_plain = httpx.URL(route.chat_url).scheme != "https"
         # A server at an http URL is one of the user's own, and may need no key.
@@ -501,7 +512,7 @@ class BaseAzurePhi3(BaseChatModel):
     @property
     def _phi(self) -> PhiModel | None:
         """The Phi that is deployed; `None` as long as it is unknown."""
-        return find_model(self._phi_name) or find_model(self._facts.model)
+        return self._request_settings.find_phi(self.model)
 
     @property
     def _request_settings(self) -> RequestSettings:
@@ -542,6 +553,7 @@ class BaseAzurePhi3(BaseChatModel):
             tokenizer=self._loaded_tokenizer(),
             on_content_filter=self.on_content_filter,
             resize_image=self._image_resizer(),
+            show_headers=self._show_headers if self.include_response_headers else None,
         )
 
     def _default_params(self) -> Json:
@@ -562,6 +574,9 @@ class BaseAzurePhi3(BaseChatModel):
         from langchain_azure_phi3 import images  # not every program resizes images
 
         return partial(images.resize_image_part, max_side=self.max_image_side)
+
+    def _show_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        return shown_headers(headers, self._endpoints.connection.secrets)
 
     def _connection(self) -> Connection:
         return Connection(
@@ -606,7 +621,7 @@ class BaseAzurePhi3(BaseChatModel):
         if not isinstance(self.tokenizer, str):
             kwargs.pop("tokenizer", None)
         if "endpoint" in kwargs:
-            kwargs["endpoint"] = redact_query(kwargs["endpoint"])
+            kwargs["endpoint"] = mask_query(kwargs["endpoint"])
         return written
 
 

@@ -1,6 +1,6 @@
 """Types that every part of the package uses."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -10,6 +10,10 @@ Json = dict[str, Any]
 
 ConstraintForm = Literal["response_format", "guided_json", "structured_outputs"]
 """A parameter that carries a schema: OpenAI's, that of vLLM before 0.12, and that of later ones."""
+
+
+ShowHeaders = Callable[[Mapping[str, str]], dict[str, str]]
+"""Returns the headers of a response without secrets."""
 
 
 @dataclass(slots=True)
@@ -40,8 +44,10 @@ class ResponseInfo(NamedTuple):
         status_code: The HTTP status.
         request_id: The server's id of the request, if it sent one.
         headers: By name in lower case.
+        rate_limit: What the response reports about the quota, such as `remaining_tokens`.
     """
 
     status_code: int = 200
     request_id: str | None = None
     headers: Mapping[str, str] = MappingProxyType({})
+    rate_limit: Json | None = None

@@ -36,6 +36,7 @@ from langchain_azure_phi3._request.build import (
     ChatRequest,
     build_request,
     fit_to_context,
+    folds_system_messages,
     merge_stops,
     request_headers,
 )
@@ -43,9 +44,9 @@ from langchain_azure_phi3._request.content import with_wire_media
 from langchain_azure_phi3._request.parameters import validate_call
 from langchain_azure_phi3._response.content_blocks import PROVIDER
 from langchain_azure_phi3._response.correction import CorrectionLoop
-from langchain_azure_phi3._response.events import EventWriter
+from langchain_azure_phi3._response.events import MATCHES_LANGCHAIN, EventWriter
 from langchain_azure_phi3._response.model_info import ModelInfo, parse_model_info
-from langchain_azure_phi3._settings import BaseAzurePhi3
+from langchain_azure_phi3._settings import PROFILE_KEYS, BaseAzurePhi3
 from langchain_azure_phi3._tools.tool_choice import (
     check_tools,
     parse_tool_choice,
@@ -53,7 +54,7 @@ from langchain_azure_phi3._tools.tool_choice import (
 )
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import AzurePhi3Error, InvalidInputError
-from langchain_azure_phi3.models import find_model, model_profile
+from langchain_azure_phi3.models import learn_model, model_profile
 from langchain_azure_phi3.tokens import TokenCounter
 
 if TYPE_CHECKING:
@@ -241,8 +242,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
                     for chunk in loop.finish_stream():
                         yield chunk
 
-    # `stream_events(version="v3")` looks for these two. Without them LangChain makes the same
-    # events of `_stream`, in more time.
+    # `stream_events(version="v3")` looks for these two. Without them LangChain makes the events of
+    # `_stream`, in more time.
 
     def _stream_chat_model_events(
         self,
@@ -273,6 +274,9 @@ class ChatAzurePhi3(BaseAzurePhi3):
                     yield event
         for event in events.finish():
             yield event
+
+    if not MATCHES_LANGCHAIN:
+        del _stream_chat_model_events, _astream_chat_model_events
 
     def _build_request(
         self,
@@ -333,9 +337,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
     def _identify(self, info: ModelInfo) -> ModelInfo:
         """Remember which Phi the deployment is, unless the user's name of it says so."""
-        name = info.model_name if info.base_model is None else info.base_model
-        if find_model(name) is not None:
-            self._facts.model = name
+        reported = info.model_name if info.base_model is None else info.base_model
+        learn_model(self._facts, reported, replaces=True)
         if info.context is not None:
             self._facts.context = info.context
         if "profile" not in self.model_fields_set:
@@ -520,12 +523,19 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
     @override
     def _resolve_model_profile(self) -> ModelProfile | None:
-        profile = model_profile(self._phi) | _PROMPTED_FEATURES
+        phi = self._phi
+        profile = model_profile(phi) | _PROMPTED_FEATURES
+        converts = self._route.endpoint_type.converts_system_messages
+        profile["mid_conversation_system_messages"] = not folds_system_messages(
+            self.system_message_mode, phi, converts=converts
+        )
         if self.reasoning == "off":
             profile["reasoning_output"] = False
         if (context := self._facts.context) is not None:
             profile["max_input_tokens"] = context
-        return cast("ModelProfile", profile)
+        # Older releases of langchain-core warn about keys that they do not know.
+        known = {key: value for key, value in profile.items() if key in PROFILE_KEYS}
+        return cast("ModelProfile", known)
 
     @property
     @override

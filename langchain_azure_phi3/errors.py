@@ -5,6 +5,8 @@ AzurePhi3Error                ModelError
 ├── InvalidInputError         ModelInvalidRequestError, ValueError   refused before sending
 ├── BadRequestError           ModelInvalidRequestError               400, 405, 413, 415, 422
 ├── ContentFilterError        ModelInvalidRequestError               prompt or answer filtered
+├── RefusalError              ModelRefusalError                      the model refuses to answer
+│   └── FilteredCompletionError   (also a ContentFilterError)        answer filtered
 ├── ContextLengthError        ContextOverflowError                   conversation too long
 ├── AuthenticationError       ModelAuthenticationError               401
 ├── PermissionDeniedError     ModelPermissionDeniedError             403
@@ -17,15 +19,22 @@ AzurePhi3Error                ModelError
 └── InvalidResponseError      ModelAPIError                          not a chat completion
 ```
 
-`is_retryable` is LangChain's: true if the same request may succeed later.
+`is_retryable` is LangChain's: true if the same request may succeed later. Before langchain-core
+1.7.5, which has no `ModelRefusalError`, a `RefusalError` is a `ModelError`.
 """
 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core import exceptions as langchain
+
+if TYPE_CHECKING:
+    from langchain_core.exceptions import ModelRefusalError
+    from langchain_core.messages import AIMessage
+else:
+    ModelRefusalError = getattr(langchain, "ModelRefusalError", langchain.ModelError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +59,19 @@ class FailedResponse:
         return self.content.decode("utf-8", errors="replace")
 
     def json(self) -> Any:
-        """The body as JSON.
+        """The body as JSON; halves of surrogate pairs, which no text may hold, become U+FFFD.
 
         Raises:
             ValueError: The body is not JSON.
         """
-        return json.loads(self.content)
+        try:
+            value = json.loads(self.content)
+            text = json.dumps(value, ensure_ascii=False)
+        except RecursionError:
+            raise ValueError("The body is nested too deeply.") from None
+        if text.isascii():
+            return value
+        return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +207,35 @@ class ContentFilterError(AzurePhi3Error, langchain.ModelInvalidRequestError):
 
     stage: Literal["prompt", "completion"] = "prompt"
     filters: tuple[FilterResult, ...] = ()
+
+
+class RefusalError(AzurePhi3Error, ModelRefusalError):
+    """The model refuses to answer, where an object was required.
+
+    Attributes:
+        raw_message: The response; its `content_blocks` contain the refusal.
+    """
+
+    def __init__(
+        self,
+        message: str = "The model refuses to answer.",
+        *,
+        raw_message: "AIMessage | None" = None,
+        **details: Any,
+    ) -> None:
+        super().__init__(message, **details)
+        self.raw_message = raw_message
+
+
+class FilteredCompletionError(ContentFilterError, RefusalError):
+    """Azure AI Content Safety blocked the answer.
+
+    Attributes:
+        raw_message: The response as far as it was received; its `content_blocks` contain the
+            refusal.
+    """
+
+    stage: Literal["prompt", "completion"] = "completion"
 
 
 class ContextLengthError(AzurePhi3Error, langchain.ContextOverflowError):

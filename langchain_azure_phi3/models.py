@@ -15,6 +15,7 @@ from threading import Lock
 from typing import Any
 
 from langchain_azure_phi3._phi_models import ROWS, Modality, PhiModel, Price, TokenizerFamily
+from langchain_azure_phi3._types import DeploymentFacts
 from langchain_azure_phi3.errors import RetiredModelWarning, UnknownModelWarning
 
 __all__ = [
@@ -97,6 +98,18 @@ def find_model(name: str | None) -> PhiModel | None:
     the name or the name of a build after it (`Phi-4-mini-instruct-cuda-gpu`).
     """
     return None if name is None else _catalog.find(name)
+
+
+def learn_model(facts: DeploymentFacts, name: Any, *, replaces: bool = False) -> None:
+    """Remember which Phi a deployment is, if the name that a server reports says so.
+
+    Args:
+        facts: What the process knows about the deployment.
+        name: What the server reports; anything.
+        replaces: Whether this report is worth more than earlier ones.
+    """
+    if (replaces or facts.model is None) and isinstance(name, str) and find_model(name) is not None:
+        facts.model = name
 
 
 def register_model(model: PhiModel) -> None:
@@ -190,8 +203,11 @@ def model_profile(model: PhiModel | None) -> dict[str, Any]:
         "max_output_tokens": model.max_output,
         "image_inputs": "image" in model.modalities,
         "image_url_inputs": "image" in model.modalities,
+        "image_tool_message": "image" in model.modalities,
         "audio_inputs": "audio" in model.modalities,
         "reasoning_output": model.reasoning,
+        # Reasoning is on or off: no Phi has levels.
+        "reasoning_effort_levels": [] if model.reasoning else None,
     }
     return {key: value for key, value in known.items() if value is not None}
 

@@ -1,9 +1,10 @@
 """Structured output: a schema in, an object that fits it out, or the reason why there is none."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -24,6 +25,7 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import ValidationError as ValidationErrorV1
 
 from langchain_azure_phi3._request.content import text_content
+from langchain_azure_phi3._response.refusal import refusal_error
 from langchain_azure_phi3._response.wire_response import (
     REASONING_USED_ALL_TOKENS,
     is_truncated,
@@ -34,7 +36,7 @@ from langchain_azure_phi3._tools.enum_names import with_enum_names
 from langchain_azure_phi3._tools.json_extraction import TRUNCATED_OBJECT, ObjectExtractor
 from langchain_azure_phi3._tools.tool_choice import function_choice
 from langchain_azure_phi3._types import Json
-from langchain_azure_phi3.errors import InvalidInputError
+from langchain_azure_phi3.errors import InvalidInputError, RefusalError
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 
@@ -277,13 +279,15 @@ def with_structured_output(
     def run(model_input: LanguageModelInput, config: RunnableConfig) -> Any:
         corrector = start(model_input)
         while not corrector.is_done:
-            corrector.add(bound.invoke(corrector.messages, config))
+            with corrector.catch_refusal():
+                corrector.add(bound.invoke(corrector.messages, config))
         return corrector.result(include_raw=include_raw)
 
     async def arun(model_input: LanguageModelInput, config: RunnableConfig) -> Any:
         corrector = start(model_input)
         while not corrector.is_done:
-            corrector.add(await bound.ainvoke(corrector.messages, config))
+            with corrector.catch_refusal():
+                corrector.add(await bound.ainvoke(corrector.messages, config))
         return corrector.result(include_raw=include_raw)
 
     return RunnableLambda(run, arun, name=f"structured_output<{parsed.name}>")
@@ -333,9 +337,23 @@ class _Corrector:
         self._responses: list[AIMessage] = []
         self._problems: list[str] = []
         self._parsed: Any = None
+        self._refusal: RefusalError | None = None
+
+    @contextmanager
+    def catch_refusal(self) -> Iterator[None]:
+        """Take a filtered response for a result: `parsing_error` is then what it raised."""
+        try:
+            yield
+        except RefusalError as error:
+            if error.raw_message is None:
+                raise
+            self._refuse(cast("AIMessage", error.raw_message), error)
 
     def add(self, response: AIMessage) -> None:
         """Read a response; the conversation grows by what was wrong with it."""
+        if (refusal := refusal_error(response)) is not None:
+            self._refuse(response, refusal)
+            return
         self._responses.append(response)
         self._parsed, problem = self._parse(response)
         if not problem:
@@ -350,13 +368,18 @@ class _Corrector:
         self.messages += self._strategy.correction_messages(response, problem)
         add_span_event(CORRECTION, {"azure_phi3.correction.number": len(self._problems)})
 
+    def _refuse(self, response: AIMessage, error: RefusalError) -> None:
+        self._responses.append(response)
+        self._refusal, self.is_done = error, True
+
     def result(self, *, include_raw: bool) -> Any:
         """What the runnable returns.
 
         Raises:
+            RefusalError: The model or a content filter refused, and `include_raw` is off.
             OutputParserException: There is no object, and `include_raw` is off.
         """
-        error = None
+        error: Exception | None = self._refusal
         if len(self._problems) == len(self._responses):
             error = OutputParserException(
                 f"No {self._schema.name} in {len(self._responses)} responses: {self._problems[-1]}",

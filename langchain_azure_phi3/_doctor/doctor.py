@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import httpx
 from langchain_core.messages import AIMessage, HumanMessage
@@ -23,9 +23,10 @@ from langchain_azure_phi3 import models
 from langchain_azure_phi3._doctor import constraint_check, report
 from langchain_azure_phi3._doctor.connectivity import check_connectivity
 from langchain_azure_phi3._doctor.report import DoctorReport, Finding, skipped
-from langchain_azure_phi3._http.redaction import REDACTED, find_secrets
+from langchain_azure_phi3._http.redaction import REDACTED
 from langchain_azure_phi3._http.retry_state import is_route_missing
 from langchain_azure_phi3._http.routes import Route, route_for
+from langchain_azure_phi3._http.secret_url import SecretUrl, mask_query
 from langchain_azure_phi3._response.model_info import ModelInfo
 from langchain_azure_phi3._settings import CREDENTIAL_VARIABLES
 from langchain_azure_phi3._types import Json
@@ -103,6 +104,7 @@ class Doctor:
         if model.model is not None:  # perhaps from the environment
             self._kwargs["model"] = model.model
         self._credential = model.credential
+        self._secrets = model._endpoints.connection.secrets
         self._route = self._find_route()
 
     def diagnose(self, on_finding: Callable[[Finding], object] | None) -> DoctorReport:
@@ -122,9 +124,8 @@ class Doctor:
 
     def _redact(self, finding: Finding) -> Finding:
         """The finding without keys, in case the server repeats one or a URL has one."""
-        key = self._credential.get_secret_value() if isinstance(self._credential, SecretStr) else ""
         detail, advice = finding.detail, finding.advice
-        for secret in find_secrets([key], self._route.query):
+        for secret in self._secrets:
             detail, advice = detail.replace(secret, REDACTED), advice.replace(secret, REDACTED)
         return replace(finding, detail=detail, advice=advice)
 
@@ -209,8 +210,9 @@ class Doctor:
         """Try other paths of a host that was given without one."""
         if self._route.endpoint_type.name != "endpoint" or urlsplit(self._route.base).path != "":
             return error
+        query = urlsplit(self._kwargs["endpoint"]).query
         for path in _OTHER_PATHS:
-            endpoint = self._route.base + path
+            endpoint = f"{self._route.base}{path}{query and f'?{query}'}"
             answer = self._invoke_timed(partial(self._model, endpoint=endpoint))
             if not (isinstance(answer, AzurePhi3Error) and is_route_missing(answer)):
                 self._kwargs["endpoint"] = endpoint
@@ -280,10 +282,11 @@ class Doctor:
         if self._kwargs.get("model") is None:
             self._recommended["model"] = info.model_name
         if info.context is None:
-            url = f"{self._route.base.removesuffix('/v1')}/props"
+            query = urlsplit(self._kwargs["endpoint"]).query
+            url = f"{self._route.base.removesuffix('/v1')}/props{query and f'?{query}'}"
             with suppress(AzurePhi3Error):
                 model = self._model()
-                body, _ = model._endpoints.sync.get_json(url)
+                body, _ = model._endpoints.sync.get_json(SecretUrl(url))
                 model._facts.context = report.props_context(body)
         base = "" if info.base_model is None else f" ({info.base_model})"
         return Finding("/info", "ok", f"/v1/models lists {info.model_name}{base}")
@@ -442,17 +445,21 @@ class Doctor:
         )
 
     def _record_request(self, request: httpx.Request) -> None:
-        self._requested_urls.append(str(request.url))
+        self._requested_urls.append(mask_query(str(request.url)))
 
     def _find_route(self) -> Route:
         kwargs = self._kwargs
         return route_for(kwargs["endpoint"], kwargs.get("api_version"), kwargs.get("api", "auto"))
 
     def _constructor(self) -> dict[str, str]:
-        arguments = {**self._kwargs, **self._recommended, "endpoint": self._route.base}
-        query = dict(parse_qsl(urlsplit(self._kwargs["endpoint"]).query))
+        arguments = {**self._kwargs, **self._recommended}
+        query = dict(parse_qsl(urlsplit(mask_query(self._kwargs["endpoint"])).query))
         if "api-version" in query:
-            arguments.setdefault("api_version", query["api-version"])
+            arguments.setdefault("api_version", query.pop("api-version"))
+        tail = f"?{urlencode(query, safe='*')}" if query else ""
+        arguments["endpoint"] = self._route.base + tail
+        if "default_headers" in arguments:
+            arguments["default_headers"] = dict.fromkeys(arguments["default_headers"], "***")
         first = {"endpoint": _as_python(arguments.pop("endpoint"))}
         if "credential" in arguments:
             first["credential"] = f"{type(arguments.pop('credential')).__name__}()"

@@ -204,7 +204,7 @@ def failed_step(error: AzurePhi3Error) -> str:
     """The step that a failed request belongs to: route, sign-in or completion."""
     if _is_missing_credential(error):
         return "sign-in"
-    return _FAILED_STEPS.get(type(error), "completion")
+    return _find(_FAILED_STEPS, error, "completion")
 
 
 def advice(error: AzurePhi3Error) -> str:
@@ -213,7 +213,12 @@ def advice(error: AzurePhi3Error) -> str:
         return _ADVICE[AuthenticationError]
     if error.code == _NO_MODEL_CODE:
         return "This endpoint serves several models: choose one with --model."
-    return _ADVICE.get(type(error), "The deployment exists, but refuses a plain question.")
+    return _find(_ADVICE, error, "The deployment exists, but refuses a plain question.")
+
+
+def _find(table: Mapping[type[AzurePhi3Error], str], error: AzurePhi3Error, default: str) -> str:
+    """The text for the class of an error, or else for the class that it derives from."""
+    return next((table[each] for each in type(error).__mro__ if each in table), default)
 
 
 def _is_missing_credential(error: AzurePhi3Error) -> bool:

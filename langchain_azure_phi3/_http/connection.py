@@ -16,6 +16,7 @@ from langchain_azure_phi3._http.redaction import find_secrets, redact
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.retry_state import Quota, is_route_missing
 from langchain_azure_phi3._http.routes import Route
+from langchain_azure_phi3._http.secret_url import SecretUrl
 from langchain_azure_phi3._model_listing import parse_models
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import (
@@ -125,7 +126,7 @@ class Connection:
             url = url.copy_set_param("model_deployment", model)
             if url.params.get("api-version") == endpoint_type.api_version:
                 url = url.copy_set_param("api-version", endpoint_type.info_version)
-        return self.get_request(str(url), headers, model)
+        return self.get_request(SecretUrl(url), headers, model)
 
     def get_request(
         self, url: str, headers: Mapping[str, str], model: str | None = None

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from langchain_azure_phi3._http.routes import Route
 from langchain_azure_phi3._model_listing import ListedModel
 from langchain_azure_phi3._types import DeploymentFacts
-from langchain_azure_phi3.models import find_model
+from langchain_azure_phi3.models import learn_model
 
 _REMEMBERED = 1000
 
@@ -39,6 +39,5 @@ def learn_models(route: Route, deployment: str | None, listed: Sequence[ListedMo
     for name, model in [(model.name, model) for model in listed] + ([(None, only)] if only else []):
         facts = find_facts(route, deployment, name)
         facts.context = model.context or facts.context
-        if facts.model is None and find_model(model.base) is not None:
-            facts.model = model.base
+        learn_model(facts, model.base)
     find_facts(route, deployment, None).served_name = None if only is None else only.name

@@ -166,25 +166,36 @@ class Endpoint:
     def _send_once(
         self, client: Client, request: HttpRequest, url: str
     ) -> tuple[httpx.Response, ResponseInfo]:
-        connection = self._connection
-        auth, claims = connection.auth, None
         with SENDING:
-            signed = client.build_request(**request.build_args(url))
-            while True:
-                auth.sign(signed, claims)
-                response = client.send(signed, auth=_NO_AUTH, stream=True, follow_redirects=False)
-                info = transfer.response_info(response)
-                if response.is_success:
-                    return response, info
-                try:
-                    content = transfer.read_error(response, info.headers)
-                finally:
-                    transfer.close(response)
-                # A challenge is answered once.
-                claims = auth.claims_challenge(response) if claims is None else None
-                if claims is None:
-                    break
-        raise connection.failure(info, content)
+            response, info, content = self._exchange(
+                client, client.build_request(**request.build_args(url))
+            )
+        if content is None:
+            return response, info
+        raise self._connection.failure(info, content)
+
+    def _exchange(
+        self, client: Client, request: httpx.Request
+    ) -> tuple[httpx.Response, ResponseInfo, bytes | None]:
+        """Sign and send a request, and answer a challenge once; with the body of an error.
+
+        No error is raised here for users: tracebacks with locals would show the request's URL,
+        whose query may hold a key.
+        """
+        auth, claims = self._connection.auth, None
+        while True:
+            auth.sign(request, claims)
+            response = client.send(request, auth=_NO_AUTH, stream=True, follow_redirects=False)
+            info = transfer.response_info(response)
+            if response.is_success:
+                return response, info, None
+            try:
+                content = transfer.read_error(response, info.headers)
+            finally:
+                transfer.close(response)
+            claims = auth.claims_challenge(response) if claims is None else None
+            if claims is None:
+                return response, info, content
 
 
 class Stream:
@@ -347,27 +358,38 @@ class AsyncEndpoint:
     async def _send_once(
         self, client: AsyncClient, request: HttpRequest, url: str
     ) -> tuple[httpx.Response, ResponseInfo]:
-        connection = self._connection
-        auth, claims = connection.auth, None
         with SENDING:
-            signed = client.build_request(**request.build_args(url))
-            while True:
-                await auth.sign_async(signed, claims)
-                response = await client.send(
-                    signed, auth=_NO_AUTH, stream=True, follow_redirects=False
-                )
-                info = transfer.response_info(response)
-                if response.is_success:
-                    return response, info
-                try:
-                    content = await transfer.aread_error(response, info.headers)
-                finally:
-                    await transfer.aclose(response)
-                # A challenge is answered once.
-                claims = auth.claims_challenge(response) if claims is None else None
-                if claims is None:
-                    break
-        raise connection.failure(info, content)
+            response, info, content = await self._exchange(
+                client, client.build_request(**request.build_args(url))
+            )
+        if content is None:
+            return response, info
+        raise self._connection.failure(info, content)
+
+    async def _exchange(
+        self, client: AsyncClient, request: httpx.Request
+    ) -> tuple[httpx.Response, ResponseInfo, bytes | None]:
+        """Sign and send a request, and answer a challenge once; with the body of an error.
+
+        No error is raised here for users: tracebacks with locals would show the request's URL,
+        whose query may hold a key.
+        """
+        auth, claims = self._connection.auth, None
+        while True:
+            await auth.sign_async(request, claims)
+            response = await client.send(
+                request, auth=_NO_AUTH, stream=True, follow_redirects=False
+            )
+            info = transfer.response_info(response)
+            if response.is_success:
+                return response, info, None
+            try:
+                content = await transfer.aread_error(response, info.headers)
+            finally:
+                await transfer.aclose(response)
+            claims = auth.claims_challenge(response) if claims is None else None
+            if claims is None:
+                return response, info, content
 
 
 class AsyncStream:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, quote_plus
 
+from pydantic import BaseModel
+
 from langchain_azure_phi3.errors import AzurePhi3Error
 
 REDACTED = "***"
@@ -35,25 +37,36 @@ def find_secrets(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tup
     return tuple(sorted(found, key=len, reverse=True))
 
 
-def redact_query(url: str) -> str:
-    """A URL whose query shows no secret, such as a gateway's `subscription-key`."""
-    base, mark, query = url.partition("?")
-    if not mark:
-        return url
-    pairs = (pair.partition("=") for pair in query.split("&"))
-    shown = (
-        f"{name}={REDACTED if _SECRET_NAME.search(name) else value}" if equals else name
-        for name, equals, value in pairs
-    )
-    return f"{base}?{'&'.join(shown)}"
+def shown_headers(headers: Mapping[str, str], secrets: tuple[str, ...]) -> dict[str, str]:
+    """The headers of a response without those that carry secrets, such as `set-cookie`.
+
+    Args:
+        headers: By name in lower case.
+        secrets: What is replaced in the values.
+    """
+    pattern = _secrets_pattern(secrets)
+    return {
+        name: pattern.sub(REDACTED, value)
+        for name, value in headers.items()
+        if not _SECRET_NAME.search(name) or name.endswith("-tokens")  # a quota
+    }
+
+
+def _secrets_pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
+    texts = [re.escape(text) for secret in secrets for text in _encodings(secret)]
+    return re.compile("|".join(texts) or "(?!)")
 
 
 def redact(error: AzurePhi3Error, secrets: tuple[str, ...]) -> None:
-    """Replace `secrets` in an error and in what led to it; servers quote what they refuse."""
-    texts = [re.escape(text) for secret in secrets for text in _encodings(secret)]
-    pattern = re.compile("|".join(texts) or "(?!)")
+    """Replace `secrets` in an error and in what led to it; servers quote what they refuse.
+
+    The frames of the HTTP libraries, which hold the signed request and its URL, are let go.
+    """
+    pattern = _secrets_pattern(secrets)
     for each in _exception_chain(error):
         each.args = _redact_value(each.args, pattern)
+        if each is not error:
+            each.__traceback__ = None
         if isinstance(each, AzurePhi3Error):
             held = {key: value for key, value in vars(each).items() if key not in _KEPT}
             vars(each).update({key: _redact_value(value, pattern) for key, value in held.items()})
@@ -107,4 +120,7 @@ def _replace(value: Any, pattern: re.Pattern[str]) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         held = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         return dataclasses.replace(value, **_replace(held, pattern))
+    if isinstance(value, BaseModel):  # a message; its text stays as it was received
+        held = {name: each for name, each in vars(value).items() if name != "content"}
+        return value.model_copy(update=_replace(held, pattern))
     return value

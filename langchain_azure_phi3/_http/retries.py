@@ -57,7 +57,7 @@ def parse_retry_after(
 
 
 def _quota_renewed(headers: Mapping[str, str], message: str) -> float | None:
-    resets = [_duration(headers[name]) for name in _RESETS if name in headers]
+    resets = [parse_duration(headers[name]) for name in _RESETS if name in headers]
     if known := [seconds for seconds in resets if seconds is not None]:
         return max(known)
     if found := _IN_TEXT.search(message):
@@ -82,7 +82,8 @@ def _until(date: str, now: float) -> float | None:
         return None
 
 
-def _duration(text: str) -> float | None:
+def parse_duration(text: str) -> float | None:
+    """Seconds written as a number or as a duration such as "6m0s"; `None` for anything else."""
     if (value := _number(text)) is not None:
         return value
     parts = _DURATION.findall(text)

@@ -24,6 +24,7 @@ from langchain_azure_phi3._http.endpoint_types import (
     Api,
     EndpointType,
 )
+from langchain_azure_phi3._http.secret_url import SecretUrl
 from langchain_azure_phi3.errors import InvalidInputError
 
 # What people paste after the base: a route of the API, or the portal's scoring URL.
@@ -161,8 +162,8 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
     return Route(
         endpoint_type=endpoint_type,
         base=base,
-        chat_url=f"{root}/score{tail}" if api == "score" else chat,
-        info_url=f"{root}/info{tail}",
+        chat_url=SecretUrl(f"{root}/score{tail}" if api == "score" else chat),
+        info_url=SecretUrl(f"{root}/info{tail}"),
         loopback=loopback,
         models_url=_models_url(endpoint_type, base, tail),
         alternate_url=older or (None if api == "score" else alternate),
@@ -181,7 +182,7 @@ def _older_foundry_url(
     if not host.endswith(_FOUNDRY_HOST):
         return None
     query = _with_version(query, version or INFERENCE_VERSION)
-    return f"{origin}/models/chat/completions?{urlencode(query)}"
+    return SecretUrl(f"{origin}/models/chat/completions?{urlencode(query)}")
 
 
 def _with_version(query: list[tuple[str, str]], version: str) -> list[tuple[str, str]]:
@@ -335,11 +336,11 @@ def _complete_path(endpoint_type: EndpointType, path: str) -> str:
 def _models_url(endpoint_type: EndpointType, base: str, tail: str) -> str | None:
     if not endpoint_type.lists_models:
         return None
-    return f"{base if base.endswith('/v1') else f'{base}/v1'}/models{tail}"
+    return SecretUrl(f"{base if base.endswith('/v1') else f'{base}/v1'}/models{tail}")
 
 
 def _alternate_url(endpoint_type: EndpointType, base: str, tail: str) -> str | None:
     if not endpoint_type.has_legacy_v1:
         return None
     other = base.removesuffix("/v1") if base.endswith("/v1") else f"{base}/v1"
-    return f"{other}/chat/completions{tail}"
+    return SecretUrl(f"{other}/chat/completions{tail}")

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from langchain_azure_phi3._http.rate_limit import parse_rate_limit
 from langchain_azure_phi3._types import ResponseInfo
 
 MAX_ERROR_BYTES = 1_048_576
@@ -43,13 +44,16 @@ def response_info(response: httpx.Response) -> ResponseInfo:
     """The facts about a response besides its body."""
     # A plain dict: httpx's own headers take ten times as long to look one up.
     headers = {}
+    has_quota = False
     for name, value in response.headers.raw:
         headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        has_quota = has_quota or name[:6].lower() == b"x-rate"
+    rate_limit = parse_rate_limit(headers) if has_quota else None
     request_id = None
     for known in _REQUEST_IDS:
         if request_id := headers.get(known):
             break
-    return ResponseInfo(response.status_code, request_id or None, headers)
+    return ResponseInfo(response.status_code, request_id or None, headers, rate_limit)
 
 
 def iter_body(response: httpx.Response, headers: Mapping[str, str]) -> Iterator[bytes]:

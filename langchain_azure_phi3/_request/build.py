@@ -22,14 +22,16 @@ from langchain_azure_phi3._request.reasoning import (
     will_reason,
 )
 from langchain_azure_phi3._request.score_route import to_score_request
+from langchain_azure_phi3._request.text_escaping import escape_placeholders
 from langchain_azure_phi3._tools.control_tokens import (
     ControlTokens,
+    escape_answer,
     escape_control_tokens,
     escape_strings,
 )
 from langchain_azure_phi3._tools.tool_choice import OutputSpec, parse_output_spec
 from langchain_azure_phi3._tools.tool_prompt import output_instructions
-from langchain_azure_phi3._types import DeploymentFacts, Json
+from langchain_azure_phi3._types import DeploymentFacts, Json, ShowHeaders
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.models import PhiModel, find_model
 from langchain_azure_phi3.tokens import TokenCounter
@@ -94,6 +96,7 @@ class RequestSettings:
         find_facts: What the server reported about a deployment, by `model`.
         parameters: The model's own sampling parameters, those that are set.
         resize_image: Applied to each image part, if given.
+        show_headers: The response's headers without secrets; `None` if they are not wanted.
     """
 
     endpoint: EndpointFeatures = field(default_factory=EndpointFeatures)
@@ -116,6 +119,7 @@ class RequestSettings:
     tokenizer: Any = None
     on_content_filter: OnContentFilter = "raise"
     resize_image: Callable[[Json], Json] | None = None
+    show_headers: ShowHeaders | None = None
 
     def find_phi(self, name: str | None) -> PhiModel | None:
         """The Phi that a name stands for; `None` for an unknown one."""
@@ -162,6 +166,8 @@ class ChatRequest:
         max_corrections: How often a missing call or object is requested again.
         on_content_filter: Whether a filtered completion raises or is returned.
         is_score_route: Whether request and response have the form of the `/score` route.
+        control_tokens: Whether control tokens are escaped in what is sent.
+        show_headers: The response's headers without secrets; `None` if they are not wanted.
     """
 
     payload: Json
@@ -176,6 +182,8 @@ class ChatRequest:
     max_corrections: int = 0
     on_content_filter: OnContentFilter = "raise"
     is_score_route: bool = False
+    control_tokens: ControlTokens = "escape"
+    show_headers: ShowHeaders | None = None
 
     @property
     def tool_format(self) -> str:
@@ -186,6 +194,13 @@ class ChatRequest:
     def parses_reasoning(self) -> bool:
         """Whether the text may hold reasoning."""
         return self.phi is None or self.phi.reasoning
+
+    def escape_answer(self, text: str) -> str:
+        """What the model wrote, in a message: it may have repeated a document."""
+        if self.control_tokens == "escape":
+            text = escape_answer(text)
+        takes_media = self.phi is not None and self.phi.modalities != ("text",)
+        return str(escape_placeholders(text)) if takes_media else text
 
     def wire_payload(self, payload: Json) -> Json:
         """A payload in the form that the route expects."""
@@ -257,7 +272,9 @@ def build_request(
         has_native_output=is_native,
         constraint=constraint,
         on_content_filter=settings.on_content_filter,
+        show_headers=settings.show_headers,
         is_score_route=settings.endpoint.is_score_route,
+        control_tokens=settings.control_tokens,
     )
 
 
@@ -375,9 +392,6 @@ def _native_fields(settings: RequestSettings, output: OutputSpec) -> Json:
 def _conversation_options(
     settings: RequestSettings, model: PhiModel | None, output: OutputSpec, *, is_native: bool
 ) -> ConversationOptions:
-    mode = settings.system_message_mode
-    drops_system = model is not None and model.system_message_support == "dropped"
-    folds = drops_system and not settings.endpoint.converts_system_messages
     tool_format = "plain" if model is None else model.tool_prompt
     is_prompted = not is_native and output is not _NO_OUTPUT_SPEC
     escape = escape_control_tokens if settings.control_tokens == "escape" else str
@@ -385,10 +399,24 @@ def _conversation_options(
         model=model,
         tool_format=None if is_native else tool_format,
         instructions=output_instructions(output, tool_format, escape) if is_prompted else "",
-        folds_system_messages=folds if mode == "auto" else mode == "user",
+        folds_system_messages=folds_system_messages(
+            settings.system_message_mode, model, converts=settings.endpoint.converts_system_messages
+        ),
         control_tokens=settings.control_tokens,
         resize_image=settings.resize_image,
     )
+
+
+def folds_system_messages(
+    mode: SystemMessageMode, model: PhiModel | None, *, converts: bool
+) -> bool:
+    """Whether system messages go in front of the next user message.
+
+    Auto: where the chat template drops them, unless the service converts them itself.
+    """
+    if mode != "auto":
+        return mode == "user"
+    return not converts and model is not None and model.system_message_support == "dropped"
 
 
 def _model_field(endpoint: EndpointFeatures, name: str | None) -> Json:

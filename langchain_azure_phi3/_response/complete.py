@@ -1,7 +1,7 @@
 """Reads complete responses. Pure."""
 
 import json
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 from langchain_core.messages import AIMessage, InvalidToolCall, ToolCall
 from langchain_core.messages.ai import UsageMetadata
@@ -10,13 +10,16 @@ from langchain_core.outputs import ChatGeneration
 
 from langchain_azure_phi3._request.build import ChatRequest
 from langchain_azure_phi3._response.content_blocks import PROVIDER
+from langchain_azure_phi3._response.refusal import FILTERED, filtered_error
 from langchain_azure_phi3._response.score_route import from_score_response
 from langchain_azure_phi3._response.text_parser import parse_text
 from langchain_azure_phi3._response.wire_response import (
+    MAX_CHARACTERS,
     additional_kwargs,
     choice_logprobs,
     choice_message,
     content_text,
+    excess_error,
     explain_unmet,
     is_truncated,
     new_tool_call_id,
@@ -30,11 +33,7 @@ from langchain_azure_phi3._response.wire_response import (
 )
 from langchain_azure_phi3._tools.tools import Call
 from langchain_azure_phi3._types import Json, ResponseInfo
-from langchain_azure_phi3.errors import (
-    ContentFilterError,
-    FilterResult,
-    InvalidResponseError,
-)
+from langchain_azure_phi3.errors import InvalidResponseError
 
 
 class Completion(NamedTuple):
@@ -57,7 +56,7 @@ def parse_completion(body: Json, info: ResponseInfo, request: ChatRequest) -> Co
     """The generations of a complete response.
 
     Raises:
-        ContentFilterError: A choice was filtered and `on_content_filter` is `"raise"`.
+        FilteredCompletionError: A choice was filtered and `on_content_filter` is `"raise"`.
         InvalidResponseError: There is no choice, or one without a message.
     """
     if request.is_score_route:
@@ -74,19 +73,18 @@ def parse_completion(body: Json, info: ResponseInfo, request: ChatRequest) -> Co
     metadata: Json = {"model_provider": PROVIDER}
     if request.model is not None:
         metadata["model_name"] = request.model
-    metadata |= response_metadata(body, info)
+    metadata |= response_metadata(body, info, request.show_headers)
     if "timings" in body or "total_duration" in body:
         metadata |= server_timings(body)
     generations = []
     unmet, raw_text = None, ""
     for choice in choices:
         message = choice_message(choice, body, info)
-        is_filtered = choice.get("finish_reason") == "content_filter"
-        if is_filtered and request.on_content_filter == "raise":
-            raise content_filter_error(
-                choice.get("content_filter_results"), content_text(message), usage, info, body
-            )
         generation, problem, raw = _parse_choice(choice, message, request, dict(metadata))
+        if choice.get("finish_reason") == FILTERED and request.on_content_filter == "raise":
+            raw_message = cast("AIMessage", generation.message)
+            raw_message.usage_metadata = usage
+            raise filtered_error(raw_message, content_text(message), usage, info, body)
         generations.append(generation)
         if unmet is None and problem is not None:
             unmet, raw_text = problem, raw
@@ -97,6 +95,8 @@ def _parse_choice(
     choice: Json, message: Json, request: ChatRequest, metadata: Json
 ) -> tuple[ChatGeneration, str | None, str]:
     text, reasoning = content_text(message), reasoning_content(message)
+    if len(text) + len(reasoning) > MAX_CHARACTERS:
+        raise excess_error(f"{MAX_CHARACTERS:,} characters")
     problem, raw = None, ""
     truncated = is_truncated(choice.get("finish_reason"))
     valid: list[ToolCall] = []
@@ -116,15 +116,21 @@ def _parse_choice(
         problem = explain_unmet(problem, truncated=truncated, reasoning=bool(reasoning), raw=raw)
         errors = _add_prompted_calls(parsed.calls, valid, invalid)
         metadata |= requirement_metadata(request, problem, errors)
+    generation_info = _generation_info(choice)
+    kwargs = additional_kwargs(reasoning, message)
+    if choice.get("finish_reason") == FILTERED:
+        metadata |= generation_info  # `content_blocks` finds the refusal there
+    if "refusal" in kwargs or choice.get("finish_reason") == FILTERED:
+        problem = None  # a refusal is not corrected
     generation = ChatGeneration(
         message=AIMessage(
             content=text,
             tool_calls=valid,
             invalid_tool_calls=invalid,
-            additional_kwargs=additional_kwargs(reasoning, message),
+            additional_kwargs=kwargs,
             response_metadata=metadata,
         ),
-        generation_info=_generation_info(choice),
+        generation_info=generation_info,
     )
     return generation, problem, raw
 
@@ -158,29 +164,6 @@ def requirement_metadata(request: ChatRequest, unmet: str | None, errors: dict[s
     if errors:
         found["tool_call_errors"] = errors
     return found
-
-
-def content_filter_error(
-    filters: Any,
-    partial: str,
-    usage: UsageMetadata | None,
-    info: ResponseInfo,
-    body: Json | None = None,
-) -> ContentFilterError:
-    """The error for a completion that the service filtered."""
-    error = ContentFilterError(
-        "The completion was filtered by the service's content management policy. "
-        "The text before that is in `partial`; on_content_filter='return' returns it instead.",
-        status_code=info.status_code,
-        code="content_filter",
-        request_id=info.request_id,
-        body=body,
-        partial=partial,
-        usage_metadata=usage,
-    )
-    error.stage = "completion"
-    error.filters = FilterResult.read(filters)
-    return error
 
 
 def _generation_info(choice: Json) -> Json:

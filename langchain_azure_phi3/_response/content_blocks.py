@@ -1,4 +1,4 @@
-"""LangChain's standard content blocks of a response: reasoning, text, tool calls."""
+"""LangChain's standard content blocks of a response: reasoning, text, tool calls, a refusal."""
 
 from typing import cast
 
@@ -6,12 +6,14 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages import content as blocks
 from langchain_core.messages.block_translators import register_translator
 
+from langchain_azure_phi3._response.refusal import find_refusal
+
 PROVIDER = "azure_phi3"
 
 
 def message_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
     """The blocks of a complete message."""
-    return [*_text_blocks(message), *_tool_call_blocks(message)]
+    return [*_text_blocks(message), *_tool_call_blocks(message), *_refusal_blocks(message)]
 
 
 def chunk_blocks(chunk: AIMessageChunk) -> list[blocks.ContentBlock]:
@@ -43,6 +45,12 @@ def _text_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
         block = {"type": "text", "text": item} if isinstance(item, str) else item
         found.append(cast("blocks.ContentBlock", block))
     return found
+
+
+def _refusal_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
+    refusal = find_refusal(message)
+    in_content = any(isinstance(b, dict) and b.get("type") == "refusal" for b in message.content)
+    return [] if refusal is None or in_content else [cast("blocks.ContentBlock", refusal)]
 
 
 def _tool_call_blocks(message: AIMessage) -> list[blocks.ContentBlock]:

@@ -25,7 +25,7 @@ from langchain_azure_phi3._span_events import CORRECTION, add_span_event
 from langchain_azure_phi3._tools import json_extraction, tool_prompt
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError
-from langchain_azure_phi3.models import find_model
+from langchain_azure_phi3.models import learn_model
 
 # Tracers look for these in `llm_output`.
 _LLM_OUTPUT = ("model_provider", "model_name", "id", "system_fingerprint")
@@ -76,11 +76,11 @@ class CorrectionLoop:
         """The result of a complete response; `None` where the request is to be repeated.
 
         Raises:
-            ContentFilterError: A choice was filtered and `on_content_filter` is `"raise"`.
+            FilteredCompletionError: A choice was filtered and `on_content_filter` is `"raise"`.
             InvalidResponseError: There is no choice, or one without a message.
         """
         if self._request.phi is None:
-            self._identify_model(body)
+            learn_model(self._request.facts, body.get("model"))
         try:
             completion = parse_completion(body, info, self._request)
         except AzurePhi3Error as error:
@@ -124,7 +124,7 @@ class CorrectionLoop:
         Chunks are held back while a correction could still take them back.
         """
         if self._request.phi is None:
-            self._identify_model(body)
+            learn_model(self._request.facts, body.get("model"))
         chunks = self._assembler.feed(body, info)
         if self._remaining == 0:
             return chunks
@@ -138,25 +138,20 @@ class CorrectionLoop:
         """The last chunks of the stream; none where the request is to be repeated.
 
         Raises:
-            ContentFilterError: The completion was filtered and `on_content_filter` is `"raise"`.
+            FilteredCompletionError: It was filtered and `on_content_filter` is `"raise"`.
             InvalidResponseError: The stream held no choice.
         """
         assembler = self._assembler
         chunks = self._held + assembler.finish(self._usage)
         if self._negotiation is not None:
             self._add_constraint(chunks[-1], self._negotiation)
-        if (problem := assembler.unmet_requirement) is not None and self._can_correct(problem):
+        problem = assembler.unmet_requirement
+        if problem is not None and not assembler.is_refused and self._can_correct(problem):
             self._usage = total_usage(self._usage, assembler.usage)
             self._start_correction(problem, assembler.raw_text)
             return []
         self.needs_request = False
         return chunks
-
-    def _identify_model(self, body: Json) -> None:
-        """Remember which Phi answers, for later requests, where its name does not say it."""
-        facts, reported = self._request.facts, body.get("model")
-        if facts.model is None and isinstance(reported, str) and find_model(reported) is not None:
-            facts.model = reported
 
     def _can_correct(self, problem: str) -> bool:
         # A response that ended in its reasoning would do so again, at the same cost.
@@ -173,7 +168,9 @@ class CorrectionLoop:
             )
         else:
             prompt = json_extraction.correction(problem, raw_text)
-        added = [{"role": "assistant", "content": raw_text}, {"role": "user", "content": prompt}]
+        turns = (("assistant", raw_text), ("user", prompt))
+        escape = self._request.escape_answer
+        added = [{"role": role, "content": escape(text)} for role, text in turns]
         self._messages = [*self._messages, *added]
         self.payload = self._next_payload()
         self._remaining -= 1
@@ -215,7 +212,10 @@ def _to_result(completion: Completion, usage: UsageMetadata | None) -> ChatResul
         first.usage_metadata = usage
     # Only keys that a stream has as well: LangChain copies these into response_metadata.
     metadata = first.response_metadata
-    llm_output: Json = {key: metadata[key] for key in _LLM_OUTPUT if key in metadata}
+    llm_output: Json = {}
+    for key in _LLM_OUTPUT:
+        if key in metadata:
+            llm_output[key] = metadata[key]
     if usage is not None:
         llm_output["token_usage"] = to_token_usage(usage)
     return ChatResult(generations=completion.generations, llm_output=llm_output)

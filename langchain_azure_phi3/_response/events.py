@@ -7,8 +7,12 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessageChunk
 from langchain_core.outputs import ChatGenerationChunk
+from langchain_core.version import VERSION
 
 from langchain_azure_phi3._types import Json
+
+MATCHES_LANGCHAIN = not VERSION.startswith("1.6.")
+"""Whether the installed langchain-core has these events; 1.6 has others for tool calls."""
 
 # The field of a block that grows, and the type of an event with a piece of it.
 _DELTAS = {

@@ -2,22 +2,25 @@
 
 from dataclasses import dataclass, field
 
-from langchain_core.messages import AIMessageChunk
+from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import UsageMetadata
 from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_azure_phi3._request.build import ChatRequest
-from langchain_azure_phi3._response.complete import content_filter_error, requirement_metadata
+from langchain_azure_phi3._response.complete import requirement_metadata
 from langchain_azure_phi3._response.fast_chunks import text_chunk
 from langchain_azure_phi3._response.metadata import ResponseMetadata
+from langchain_azure_phi3._response.refusal import FILTERED, filtered_error
 from langchain_azure_phi3._response.score_route import from_score_response
 from langchain_azure_phi3._response.text_parser import ParsedText, TextParser
 from langchain_azure_phi3._response.wire_response import (
-    additional_kwargs,
+    MAX_CALLS,
+    MAX_CHARACTERS,
     choice_logprobs,
     choice_message,
     content_text,
+    excess_error,
     explain_unmet,
     invalid_arguments_text,
     is_truncated,
@@ -36,13 +39,15 @@ from langchain_azure_phi3._tools.tools import Call
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import InvalidResponseError
 
+_OUTPUT_FIELDS = ("content", "tool_calls", "reasoning_content", "reasoning", "refusal")
+
 
 class StreamAssembler:
     """Assembles one stream: `feed` it each JSON object, then `finish` it.
 
     Text is passed on as it arrives. The finish reason, the usage and everything else that is only
     known at the end come in one last chunk, because usage may follow the finish reason in a chunk
-    of its own.
+    of its own. So does a refusal: LangChain's events have no pieces of refusals.
 
     Attributes:
         usage: The tokens of this stream, as far as the server reported them.
@@ -55,10 +60,10 @@ class StreamAssembler:
         self._parser = TextParser(
             request.output, parses_reasoning=request.parses_reasoning, corrects=corrects
         )
-        self._metadata = ResponseMetadata()
-        self._received = bytearray()  # a list of pieces would take ten times the memory
+        self._metadata = ResponseMetadata(request.show_headers)
+        self._received = _Received()
+        self._refusal: list[str] = []
         self._finish: Json = {}
-        self._info: ResponseInfo | None = None
         self._has_choice = False
         self._calls = _StreamedCalls()
 
@@ -70,12 +75,17 @@ class StreamAssembler:
     @property
     def received_text(self) -> str:
         """The text so far, as it was received."""
-        return self._received.decode()
+        return self._received.text.decode()
 
     @property
     def is_holding(self) -> bool:
         """Whether text is held back because something required has not come yet."""
         return self._parser.is_holding
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the model refuses to answer, or a content filter ended the completion."""
+        return bool(self._refusal) or self._finish.get("finish_reason") == FILTERED
 
     @property
     def unmet_requirement(self) -> str | None:
@@ -97,7 +107,6 @@ class StreamAssembler:
 
     def feed(self, body: Json, info: ResponseInfo) -> list[ChatGenerationChunk]:
         """The chunks that one JSON object of the stream adds."""
-        self._info = info
         if self._request.is_score_route:
             body = from_score_response(body, info)
         if body.get("usage") is not None and (usage := parse_usage(body)) is not None:
@@ -116,10 +125,10 @@ class StreamAssembler:
             previous_usage: The tokens of the attempts that this one corrects.
 
         Raises:
-            ContentFilterError: The completion was filtered and `on_content_filter` is `"raise"`.
+            FilteredCompletionError: It was filtered and `on_content_filter` is `"raise"`.
             InvalidResponseError: The stream held no choice.
         """
-        info = self._info if self._info is not None else ResponseInfo()
+        info = self._metadata.info
         if not self._has_choice:
             raise InvalidResponseError(
                 "The stream ended without a choice.",
@@ -128,9 +137,8 @@ class StreamAssembler:
             )
         reason = self._finish.get("finish_reason")
         truncated = is_truncated(reason)
-        if reason == "content_filter" and self._request.on_content_filter == "raise":
-            filters = self._finish.get("content_filter_results")
-            raise content_filter_error(filters, self.received_text, None, info)
+        if reason == FILTERED and self._request.on_content_filter == "raise":
+            raise filtered_error(self._filtered_message(), self.received_text, None, info)
         parts = [self._parser.finish(truncated=truncated)]
         if self._parser.unmet_requirement is not None:
             parts.append(self._parser.flush())
@@ -145,11 +153,12 @@ class StreamAssembler:
         if choice.get("finish_reason") or choice.get("content_filter_results"):
             self._read_end(choice)
         text = content_text(delta)
-        self._received += text.encode()
-        parsed = self._parser.feed(text) if text else ParsedText()
-        if reasoning := reasoning_content(delta):
-            parsed = ParsedText(reasoning + parsed.reasoning, parsed.text, parsed.calls)
+        reasoning = reasoning_content(delta)
         native = tool_call_chunks(delta) if delta.get("tool_calls") else []
+        self._received.add(text, reasoning, native)
+        parsed = self._parser.feed(text) if text else ParsedText()
+        if reasoning:
+            parsed = ParsedText(reasoning + parsed.reasoning, parsed.text, parsed.calls)
         logprobs = choice_logprobs(choice) if choice.get("logprobs") else {}
         return self._chunk(parsed, native, logprobs, delta)
 
@@ -157,7 +166,9 @@ class StreamAssembler:
         self, parsed: ParsedText, native: list[ToolCallChunk], logprobs: Json, delta: Json
     ) -> ChatGenerationChunk | None:
         reasoning, text, calls = parsed
-        kwargs = additional_kwargs(reasoning, delta)
+        if (refusal := str_or_none(delta.get("refusal"))) is not None:
+            self._refusal.append(refusal)
+        kwargs: Json = {"reasoning_content": reasoning} if reasoning else {}
         if not (native or calls or kwargs or logprobs):
             return text_chunk(text, self._metadata.take()) if text else None
         pieces = [*self._calls.feed(native), *map(self._calls.add, calls)]
@@ -187,14 +198,26 @@ class StreamAssembler:
         metadata |= requirement_metadata(self._request, self.unmet_requirement, self._calls.errors)
         if usage is not None:
             metadata["token_usage"] = to_token_usage(usage)
+        if self._finish.get("finish_reason") == FILTERED:
+            metadata |= self._finish  # `content_blocks` finds the refusal there
         return ChatGenerationChunk(
             message=AIMessageChunk(
                 content="",
+                additional_kwargs={"refusal": "".join(self._refusal)} if self._refusal else {},
                 response_metadata=metadata,
                 usage_metadata=usage,
                 chunk_position="last",
             ),
             generation_info=self._finish or None,
+        )
+
+    def _filtered_message(self) -> AIMessage:
+        """The message as far as it was received."""
+        self._metadata.set_default("model_name", self._request.model)
+        return AIMessage(
+            content=self.received_text,
+            response_metadata={**self._metadata.all, **self._finish},
+            usage_metadata=self.usage,
         )
 
     def _read_end(self, choice: Json) -> None:
@@ -206,6 +229,26 @@ class StreamAssembler:
         if isinstance(results, dict):
             known = self._finish.get("content_filter_results", {})
             self._finish["content_filter_results"] = known | results
+
+
+class _Received:
+    """The text of a stream as it was received, in a stream of bounded length."""
+
+    def __init__(self) -> None:
+        self.text = bytearray()  # a list of pieces would take ten times the memory
+        self._length = 0
+
+    def add(self, text: str, reasoning: str, native: list[ToolCallChunk]) -> None:
+        """Add a delta.
+
+        Raises:
+            InvalidResponseError: The stream is too long.
+        """
+        self._length += len(text) + len(reasoning)
+        self._length += sum(len(piece["args"] or "") for piece in native)
+        if self._length > MAX_CHARACTERS:
+            raise excess_error(f"{MAX_CHARACTERS:,} characters")
+        self.text += text.encode()
 
 
 @dataclass(slots=True)
@@ -244,6 +287,8 @@ class _StreamedCalls:
         for piece in pieces:
             index = piece["index"]
             if (call := self._native.get(index)) is None:
+                if len(self._native) == MAX_CALLS:
+                    raise excess_error(f"{MAX_CALLS} calls")
                 call_id = piece["id"] or new_tool_call_id()
                 call = self._native[index] = _NativeCall(call_id)
                 opened.append(tool_call_chunk(name=piece["name"], args="", id=call_id, index=index))
@@ -301,9 +346,7 @@ def _choice_delta(choice: Json, body: Json, info: ResponseInfo) -> Json:
 
 
 def _holds_output(delta: Json) -> bool:
-    return any(
-        delta.get(key) for key in ("content", "tool_calls", "reasoning_content", "reasoning")
-    )
+    return any(map(delta.get, _OUTPUT_FIELDS))
 
 
 def _has_content(choice: Json) -> bool:

@@ -23,11 +23,20 @@ from langchain_core.utils.json import parse_partial_json
 
 from langchain_azure_phi3._tools.json_scanner import is_closed_json
 from langchain_azure_phi3._tools.tool_call_formats import to_object
-from langchain_azure_phi3._types import Json, ResponseInfo
+from langchain_azure_phi3._types import Json, ResponseInfo, ShowHeaders
 from langchain_azure_phi3.errors import InvalidResponseError
 
 TRUNCATED_REASONS = frozenset({"length", "max_tokens", "model_length"})
 """Finish reasons of a response that was cut off: OpenAI's, Anthropic's and Mistral's words."""
+
+MAX_CHARACTERS = 2_000_000
+"""The longest answer: 15 characters for each token of the largest context."""
+
+MAX_CALLS = 256
+"""The most native calls of one answer; OpenAI's API takes 128 tools."""
+
+MAX_CHOICES = 128
+"""The most choices of one response, as in OpenAI's API."""
 
 TRUNCATED_CALL = "max_tokens cut off this call: its arguments are incomplete."
 
@@ -94,12 +103,20 @@ def total_usage(
 
 
 def sorted_choices(body: Json) -> list[Json]:
-    """The response's choices, in the order of their indexes."""
+    """The response's choices, in the order of their indexes.
+
+    Raises:
+        InvalidResponseError: There are more than can be requested.
+    """
     found = body.get("choices")
     if not isinstance(found, list):
         return []
     if len(found) == 1 and isinstance(found[0], dict):  # nearly always
         return found
+    if len(found) > MAX_CHOICES:
+        raise InvalidResponseError(
+            f"The response has more than {MAX_CHOICES} choices; it was dropped."
+        )
     return sorted(
         (choice for choice in found if isinstance(choice, dict)),
         key=lambda choice: _int_or_none(choice.get("index")) or 0,
@@ -157,7 +174,8 @@ def reasoning_content(message: Json) -> str:
 def additional_kwargs(reasoning: str, message: Json) -> Json:
     """The `additional_kwargs` of a message: its reasoning, and a refusal that the model wrote."""
     found: Json = {"reasoning_content": reasoning} if reasoning else {}
-    if refusal := str_or_none(message.get("refusal")):
+    refusal = message.get("refusal")
+    if refusal and isinstance(refusal, str):
         found["refusal"] = refusal
     return found
 
@@ -191,17 +209,29 @@ def server_timings(body: Json) -> Json:
     return found
 
 
-def response_metadata(body: Json, info: ResponseInfo) -> Json:
+def response_metadata(
+    body: Json, info: ResponseInfo, show_headers: ShowHeaders | None = None
+) -> Json:
     """What a response states about itself, without empty names (Azure's filter chunk has some)."""
     found = {
         "model_name": str_or_none(body.get("model")),
         "id": str_or_none(body.get("id")),
         "request_id": info.request_id,
+        "rate_limit": info.rate_limit,
         "system_fingerprint": str_or_none(body.get("system_fingerprint")),
         "prompt_filter_results": body.get("prompt_filter_results")
         or body.get("prompt_annotations"),
     }
+    if show_headers is not None:
+        found["headers"] = show_headers(info.headers)
     return {key: value for key, value in found.items() if value}
+
+
+def excess_error(limit: str) -> InvalidResponseError:
+    """The error for an answer that no Phi can write, to raise before it takes time and memory."""
+    return InvalidResponseError(
+        f"The answer has more than {limit}, which no Phi can write; it was dropped."
+    )
 
 
 def tool_calls(
@@ -216,10 +246,11 @@ def tool_calls(
     valid: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
     calls = list(_raw_tool_calls(message))
-    for call in calls:
-        function = call["function"]
-        name = str_or_none(function.get("name")) or ""
-        raw = _arguments_chunk(function.get("arguments")) or ""
+    written = [_arguments_chunk(call["function"].get("arguments")) or "" for call in calls]
+    if sum(map(len, written)) > MAX_CHARACTERS:
+        raise excess_error(f"{MAX_CHARACTERS:,} characters")
+    for call, raw in zip(calls, written, strict=True):
+        name = str_or_none(call["function"].get("name")) or ""
         call_id = str_or_none(call.get("id")) or new_tool_call_id()
         arguments, error = parse_arguments(raw, truncated=truncated and call is calls[-1])
         if arguments is not None:
@@ -323,6 +354,10 @@ def _arguments_chunk(value: Any) -> str | None:
 def _raw_tool_calls(message: Json) -> Iterator[Json]:
     """Azure writes "no calls" as null, as an empty list, or not at all."""
     calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
+    if not isinstance(calls, list):
+        return
+    if len(calls) > MAX_CALLS:
+        raise excess_error(f"{MAX_CALLS} calls")
+    for call in calls:
         if isinstance(call, dict) and isinstance(call.get("function"), dict):
             yield call

@@ -17,6 +17,7 @@ from langchain_azure_phi3._tools.tools import Call, Tool, Toolbox
 from langchain_azure_phi3._types import Json
 
 _MAX_LENGTH = 20_000
+_MAX_UNDECIDED = 1_000  # characters before the first call
 _TAGS = ("<|tool_call|>", "<|tool_calls|>")
 _OPENING_TAGS = re.compile(r"\s*(?:<\|tool_calls?\|>\s*)*")
 _CLOSING_TAGS = re.compile(r"(?:\s*<\|/tool_calls?\|>)*\s*\Z")
@@ -42,6 +43,7 @@ class AnswerParser:
         """Begin anew: what was fed so far was not the answer."""
         self._parser = ToolCallParser(self._tools.tools, required=self._required)
         self._held: list[str] | None = []
+        self._length = 0
         self._is_list = False
 
     def feed(self, text: str) -> ParseResult:
@@ -49,7 +51,11 @@ class AnswerParser:
         if self._held is None:
             return self._parser.feed(text)
         self._held.append(text)
-        if self._is_list or self._may_be_list("".join(self._held)):
+        self._length += len(text)
+        if self._is_list or (
+            self._may_be_list("".join(self._held))
+            and (self._is_list or self._length <= _MAX_UNDECIDED)
+        ):
             return ParseResult()
         held, self._held = "".join(self._held), None
         return self._parser.feed(held)

@@ -18,7 +18,11 @@ from langchain_azure_phi3._tools.lenient_json import (
     parse_lenient_json,
     to_plain,
 )
-from langchain_azure_phi3._tools.schema_cost import resolve_reference
+from langchain_azure_phi3._tools.schema_cost import (
+    count_parts,
+    is_other_by_constant,
+    resolve_reference,
+)
 from langchain_azure_phi3._tools.schema_validation import CompiledSchema, compile_schema
 from langchain_azure_phi3._tools.tools import normalize_name, properties_of
 from langchain_azure_phi3._types import Json
@@ -26,6 +30,8 @@ from langchain_azure_phi3._types import Json
 _MAX_ERRORS = 3
 _MAX_ERROR_LENGTH = 200
 _MAX_DEPTH = 32
+_MAX_STEPS = 10_000
+_MAX_STEPS_PER_PART = 20
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?([eE][+-]?\d{1,2})?")
 _BOOLEANS = {"true": True, "false": False}
 _NULL_WORDS = ("null", "none", "")
@@ -52,8 +58,11 @@ class ArgumentCoercer:
             return {}
         if compile_schema(self._schema, self._schema) is None:
             return cast("Json", to_plain(arguments))
-        coercion = _Coercion(self._schema, keep_unknown=keep_unknown)
-        coerced = to_plain(coercion.coerce(arguments, self._schema, 0))
+        coercion = _Coercion(self._schema, arguments, keep_unknown=keep_unknown)
+        try:
+            coerced = to_plain(coercion.coerce(arguments, self._schema, 0))
+        except _TooManyStepsError:
+            coerced = None
         return cast("Json", coerced if isinstance(coerced, dict) else to_plain(arguments))
 
     def is_emptied(self, arguments: Json, coerced: Json) -> bool:
@@ -72,11 +81,21 @@ class ArgumentCoercer:
         return "; ".join(map(_shorten, errors)) if errors else None
 
 
-class _Coercion:
-    """One coercion of arguments, in which each part is fitted to the same branches only once."""
+class _TooManyStepsError(Exception):
+    pass
 
-    def __init__(self, root: Json, *, keep_unknown: bool) -> None:
+
+class _Coercion:
+    """One coercion of arguments, in which each part is fitted to the same branches only once.
+
+    Schemas may come from elsewhere: the work is bounded in step with the size of the arguments.
+    """
+
+    def __init__(self, root: Json, arguments: Json, *, keep_unknown: bool) -> None:
         self._root = root
+        size = count_parts(arguments) + len(str(arguments)) // 10  # texts may hold JSON
+        self._steps = _MAX_STEPS + _MAX_STEPS_PER_PART * size
+        self._compile_steps = count_parts(root) // 20
         self._keep_unknown = keep_unknown
         # By the ids of value and schema; the value is kept, so that no other one gets its id.
         self._branches: dict[tuple[int, int], tuple[Any, Any]] = {}
@@ -87,6 +106,8 @@ class _Coercion:
         schema = resolve_reference(schema, self._root)
         if not isinstance(schema, dict) or depth > _MAX_DEPTH:
             return value
+        choices = schema.get("enum")
+        self._spend(1 + (len(choices) // 8 if isinstance(choices, list) else 0))
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list):
                 return self._coerce_to_branch(value, schema, schema[key], depth)
@@ -96,6 +117,11 @@ class _Coercion:
         if isinstance(value, list):
             return self._coerce_array(value, schema, depth)
         return value
+
+    def _spend(self, steps: int) -> None:
+        self._steps -= steps
+        if self._steps < 0:
+            raise _TooManyStepsError
 
     def _coerce_to_branch(self, value: Any, schema: Json, branches: list[Any], depth: int) -> Any:
         key = id(value), id(schema)
@@ -114,6 +140,9 @@ class _Coercion:
             return None
         best, least_cost = value, None
         for branch in branches:
+            self._spend(1)
+            if is_other_by_constant(value, branch):
+                continue
             coerced = self.coerce(value, branch, depth + 1)
             if not isinstance(branch, dict) or not self._accepts(coerced, branch):
                 continue
@@ -161,7 +190,9 @@ class _Coercion:
         return not required and isinstance(own, dict) and not self._accepts(None, own)
 
     def _accepts(self, value: Any, schema: Json) -> bool:
+        self._spend(1 + count_parts(value) // 4)
         if id(schema) not in self._compiled:
+            self._spend(self._compile_steps)
             self._compiled[id(schema)] = compile_schema(schema, self._root)
         compiled = self._compiled[id(schema)]
         return compiled is None or compiled.accepts(to_plain(value))

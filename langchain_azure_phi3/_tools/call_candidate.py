@@ -3,6 +3,8 @@
 from langchain_azure_phi3._tools.json_scanner import JsonScanner
 from langchain_azure_phi3._tools.lexer import TokenType
 
+_MAX_OPEN = 64
+
 
 class CandidateObject:
     """An object that may be a call, as far as it was read."""
@@ -71,7 +73,8 @@ class Nesting:
 
     def open(self, opener: TokenType, *, marked: bool = False) -> None:
         """Enter what a token opens; `marked`: it says that calls follow."""
-        self._open.append(opener)
+        if len(self._open) < _MAX_OPEN:  # deeper, there is no call
+            self._open.append(opener)
         self.marked = self.marked or marked
 
     def close_arrays(self) -> None:

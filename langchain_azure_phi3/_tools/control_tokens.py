@@ -24,6 +24,8 @@ _NAME = r"\|(?!(?:image|audio)_[0-9]+\|>)/?[A-Za-z0-9_]{1,40}\|>"
 # Spaces that are already there are kept, so that unescaping restores every text.
 _TOKEN = re.compile(rf"<(?= *{_NAME})")
 _ESCAPED = re.compile(rf"< (?= *{_NAME})")
+# The tags around the calls of Phi-4-mini, which it writes itself.
+_TOKEN_IN_ANSWER = re.compile(rf"<(?!\|/?tool_call\|>)(?= *{_NAME})")
 # The start of a token at the end of a text, which the next text could complete.
 _PREFIX = re.compile(r"<(?=(?:\|/?[A-Za-z0-9_]{0,40}\|?)?\Z)")
 
@@ -34,6 +36,11 @@ def escape_control_tokens(text: str) -> str:
     Takes time linear in the text's length. `unescape_control_tokens` restores the text.
     """
     return _TOKEN.sub("< ", text) if "|>" in text else text
+
+
+def escape_answer(text: str) -> str:
+    """An answer that is sent back to its model: with its own tags of calls, no other tokens."""
+    return _TOKEN_IN_ANSWER.sub("< ", text) if "|>" in text else text
 
 
 def unescape_control_tokens(text: str) -> str:

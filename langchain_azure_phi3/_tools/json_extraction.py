@@ -31,7 +31,7 @@ _MIN_WORK = 20_000
 _MAX_UNWRAPPED = 3
 # Where an object may begin: braces in prose and code are followed by other characters.
 _OBJECT_START = re.compile(r"""\{(?=\s*(?:["'\u201c}{/#\\]|[\w$-]{1,60}\s*:))""")
-_FENCED_OBJECT = re.compile(r"```[\w+-]*\s*\[?\s*(?=\{)")
+_FENCED_OBJECT = re.compile(r"```[\w+-]*\s*+\[?\s*+(?=\{)")
 # What models wrap an object in, besides its name.
 _WRAPPER_NAMES = frozenset(
     {"result", "response", "answer", "output", "object", "data", "json", "value", "item"}

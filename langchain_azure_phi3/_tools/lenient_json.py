@@ -29,7 +29,7 @@ _NUMBER = re.compile(r"[+-]?(?:\d[\d_]*(?P<decimals>\.\d*)?|\.\d+)(?P<exponent>[
 _LITERALS = {"true": True, "false": False, "null": None, "none": None, "undefined": None}
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "\n": ""}
 _UNICODE = re.compile(r"\\u([0-9a-fA-F]{4})(?:\\u([dD][c-fC-F][0-9a-fA-F]{2}))?")
-_ESCAPED_OBJECT = re.compile(r'\s*\[?\s*\{\s*\\"')
+_ESCAPED_OBJECT = re.compile(r'\s*+\[?\s*+\{\s*+\\"')
 
 
 class WrittenInt(int):

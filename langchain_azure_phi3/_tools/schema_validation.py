@@ -1,8 +1,8 @@
 """JSON values checked against JSON schemas, by `jsonschema-rs`, which is imported when needed.
 
 Nothing is fetched: a schema that refers to another one that it does not contain is not used. Work
-grows in step with the value: patterns have a bounded number of steps, and of `anyOf` and `oneOf`
-each branch is tried once for each part of the value.
+grows in step with the value: what `schema_cost` counts is bounded, patterns have a bounded number
+of steps, and of `anyOf` and `oneOf` each branch is tried once for each part of the value.
 """
 
 import json
@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from langchain_azure_phi3._tools.schema_cost import has_references, is_too_costly
+from langchain_azure_phi3._tools.schema_cost import count_parts, count_visits, is_small
 from langchain_azure_phi3._types import Json
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ _DEFINITIONS = ("$schema", "$defs", "definitions")
 _MAX_CACHED = 512
 # As in serde_json: the validator is recursive, and threads have small stacks.
 _MAX_DEPTH = 128
+_MAX_BACKTRACKS = 10_000
+# Each error quotes the value in which it is; all are made even if only the first ones are needed.
+_MAX_QUOTED = 200_000
 
 
 def compile_schema(schema: Json, root: Json) -> "CompiledSchema | None":
@@ -63,7 +66,7 @@ class CompiledSchema:
         """
         self._document = document
         self._validator = _validator(document)
-        self._has_references = has_references(document)
+        self._is_small = is_small(document)
 
     def accepts(self, value: Any) -> bool:
         """Whether a value is valid."""
@@ -72,7 +75,7 @@ class CompiledSchema:
         return self._validator.is_valid(_without_surrogates(value))
 
     def _is_too_costly(self, value: Any) -> bool:
-        return self._has_references and is_too_costly(value, self._document)
+        return not self._is_small and count_visits(value, self._document) is None
 
     def errors(self, value: Any, limit: int) -> list[str]:
         """The first errors of a value, each with its place; none where it is valid."""
@@ -82,8 +85,14 @@ class CompiledSchema:
             return ["The tool's schema is too complex to check this in a bounded time"]
         if self.accepts(value):
             return []
-        found = self._explainer.iter_errors(_without_surrogates(value))
-        return [_with_place(error) for error in islice(found, limit)]
+        value, visits = _without_surrogates(value), count_visits(value, self._document) or 0
+        if visits * count_parts(value) <= _MAX_QUOTED:
+            return [_with_place(e) for e in islice(self._explainer.iter_errors(value), limit)]
+        try:
+            self._explainer.validate(value)
+        except ValueError as error:  # the first one
+            return [_with_place(error)]
+        return []
 
     @cached_property
     def _explainer(self) -> "jsonschema_rs.Validator":
@@ -100,7 +109,11 @@ def _validator(document: Json, **options: Any) -> "jsonschema_rs.Validator":
     import jsonschema_rs
 
     return jsonschema_rs.validator_for(
-        document, validate_formats=False, retriever=_refuse_to_fetch, **options
+        document,
+        validate_formats=False,
+        retriever=_refuse_to_fetch,
+        pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=_MAX_BACKTRACKS),
+        **options,
     )
 
 
@@ -130,7 +143,7 @@ def _branches(keyword: str, document: Json) -> type:
     return Branches
 
 
-def _with_place(error: "jsonschema_rs.ValidationError") -> str:
+def _with_place(error: Any) -> str:
     place = "".join(f"[{part!r}]" for part in error.instance_path)
     return f"{place}: {error.message}" if place else error.message
 

@@ -5,12 +5,11 @@ sentence is one that such a model needs.
 """
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 
 from langchain_azure_phi3._tools import json_extraction
 from langchain_azure_phi3._tools.control_tokens import Escape, escape_control_tokens
-from langchain_azure_phi3._tools.quoting import quote_rejected
+from langchain_azure_phi3._tools.quoting import quote_headings, quote_rejected
 from langchain_azure_phi3._tools.schema_compaction import compact_schema, to_compact_json
 from langchain_azure_phi3._tools.tool_choice import ANY, AUTO, OutputSpec
 from langchain_azure_phi3._tools.tools import Tool
@@ -32,15 +31,6 @@ _REQUIRED = (
     "You must call {which} now. Write only the call, with no other words:\n{form}\n{arguments}"
 )
 _ARGUMENTS = "Use only the arguments listed; give all that are required."
-
-# A line of a result that reads like the heading of another result: after any line break that
-# `str.splitlines` knows, perhaps indented, in bold, or with invisible characters before it.
-_BREAKS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
-_HEADING = re.compile(
-    rf"(?:^|(?<=[{_BREAKS}]))(?=(?:[^\S{_BREAKS}]|[*_#\u200b-\u200f\u2060\ufeff])*"
-    rf"(?:result\s+of\s+the\s+tool\b|the\s+tool\b[^{_BREAKS}]{{0,100}}\bfailed\b))",
-    re.IGNORECASE,
-)
 
 
 def instructions(
@@ -103,7 +93,7 @@ def format_tool_result(name: str, content: str, *, is_error: bool = False) -> st
     heading = f"The tool {name} failed" if is_error else f"Result of the tool {name}"
     if not content.strip():
         return f"{heading}, without any text."
-    return f"{heading}:\n{_HEADING.sub('> ', content)}"
+    return f"{heading}:\n{quote_headings(content)}"
 
 
 def correction(problem: str, *, wrote: str = "", choice: str, tool_format: str) -> str:

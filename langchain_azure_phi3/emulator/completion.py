@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
+from typing import Any
 
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator.content_filter import prompt_filter_results
@@ -25,6 +26,8 @@ class Choice:
     tool_calls: tuple[tuple[str, str], ...] = ()  # names and JSON arguments
     completion_tokens: int | None = None  # if the model reported them
     prompt_tokens: int | None = None  # if the model reported them
+    refusal: tuple[str, ...] = ()  # in pieces too
+    usage_details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def tokens(self) -> int:
@@ -37,6 +40,7 @@ class Choice:
         """Yield the deltas of a stream."""
         yield from ({"reasoning_content": piece} for piece in self.reasoning)
         yield from ({"content": piece} for piece in self.pieces)
+        yield from ({"refusal": piece} for piece in self.refusal)
         for position, (name, arguments) in enumerate(self.tool_calls):
             call = _tool_call(name, "", completion_id, index, position)
             yield {"tool_calls": [{"index": position, **call}]}
@@ -55,6 +59,8 @@ class Choice:
             ]
         if len(self.reasoning) > 0:
             message["reasoning_content"] = "".join(self.reasoning)
+        if len(self.refusal) > 0:
+            message |= {"content": text or None, "refusal": "".join(self.refusal)}
         return message
 
 
@@ -74,6 +80,8 @@ def build_choice(
             generation.tool_calls,
             completion_tokens=generation.tokens,
             prompt_tokens=generation.prompt_tokens,
+            refusal=tuple(split_pieces(generation.refusal)),
+            usage_details=generation.usage_details,
         )
     end = min((text.index(stop) for stop in stops if stop in text), default=len(text))
     is_complete = end == len(text)
@@ -85,6 +93,8 @@ def build_choice(
         "length" if is_cut else finish_reason,
         filter_results,
         tuple(reasoning[:limit]),
+        refusal=tuple(split_pieces(generation.refusal)),
+        usage_details=generation.usage_details,
     )
     return _add_tool_calls(choice, generation.tool_calls, limit)
 
@@ -119,6 +129,7 @@ class Completion:
     prompt_tokens: int
     choices: tuple[Choice | StreamedChoice, ...]
     top_logprobs: int | None = None  # alternatives for each token; `None`: no log-probabilities
+    options: tuple[str, ...] = ()  # the only values that a constraint allows
     has_prompt_filter_results: bool = False
     stream_usage: StreamUsage = "finish"
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -177,11 +188,13 @@ class Completion:
     def _usage(self, completion_tokens: int) -> Json:
         reported = (choice.prompt_tokens for choice in self.choices)
         prompt_tokens = next((n for n in reported if n is not None), self.prompt_tokens)
+        details = (choice.usage_details for choice in self.choices)
         # In the order of Azure's how-tos.
         return {
             "prompt_tokens": prompt_tokens,
             "total_tokens": prompt_tokens + completion_tokens,
             "completion_tokens": completion_tokens,
+            **next(filter(None, details), {}),
         }
 
     def _complete_choice(self, index: int, choice: Choice) -> Json:
@@ -206,7 +219,19 @@ class Completion:
     def _logprobs(self, pieces: Sequence[str]) -> Json | None:
         if self.top_logprobs is None:
             return None
-        return {"content": [_token_logprobs(piece, self.top_logprobs) for piece in pieces]}
+        return {"content": [self._token_logprobs(piece, self.top_logprobs) for piece in pieces]}
+
+    def _token_logprobs(self, piece: str, alternatives: int) -> Json:
+        """Made-up log-probabilities, the same for each occurrence of a piece."""
+        options = [option for option in self.options if option != piece]
+        if piece not in self.options:
+            options = [f"{piece}~{n}" for n in range(1, alternatives)]
+        ranked = []
+        for rank, token in enumerate([piece, *options][: max(alternatives, 1)]):
+            encoded = token.encode("utf-8", "replace")
+            logprob = -(rank + hashlib.sha256(encoded).digest()[0] / 256)
+            ranked.append({"token": token, "logprob": logprob, "bytes": list(encoded)})
+        return ranked[0] | {"top_logprobs": ranked if alternatives > 0 else []}
 
 
 def _filter_results(choice: Choice | StreamedChoice) -> Json:
@@ -218,13 +243,3 @@ def _tool_call(name: str, arguments: str, *origin: object) -> Json:
     digest = hashlib.sha256("/".join(map(str, origin)).encode()).hexdigest()
     function = {"name": name, "arguments": arguments}
     return {"id": f"call_{digest[:24]}", "type": "function", "function": function}
-
-
-def _token_logprobs(piece: str, alternatives: int) -> Json:
-    """Made-up log-probabilities, the same for each occurrence of a piece."""
-    ranked = []
-    for rank, token in enumerate([piece, *(f"{piece}~{n}" for n in range(1, alternatives))]):
-        encoded = token.encode("utf-8", "replace")
-        logprob = -(rank + hashlib.sha256(encoded).digest()[0] / 256)
-        ranked.append({"token": token, "logprob": logprob, "bytes": list(encoded)})
-    return ranked[0] | {"top_logprobs": ranked if alternatives > 0 else []}

@@ -33,14 +33,20 @@ class Constraint:
         except (ValueError, jsonschema_rs.ReferencingError) as error:
             raise error_bodies.engine_error(f"The schema cannot be compiled: {error}") from error
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The values that fit, if the request lists them."""
+        listed = self.schema.get("enum", ()) if isinstance(self.schema, dict) else ()
+        return self.choices or tuple(v if isinstance(v, str) else to_json(v) for v in listed)
+
     def apply(self, generation: Generation) -> Generation:
         """Return the generation as an engine writes it whose every token must fit.
 
         A text that fits stays. Otherwise the first JSON object in it that fits is the answer, or
-        else a minimal value. Tool calls and truncated texts stay as they are.
+        else a minimal value. Tool calls, refusals and truncated texts stay as they are.
         """
-        is_exempt = generation.truncated or len(generation.tool_calls) > 0
-        if is_exempt or self._fits(generation.text):
+        has_no_text = len(generation.tool_calls) > 0 or generation.refusal != ""
+        if generation.truncated or has_no_text or self._fits(generation.text):
             return generation
         return Generation(self._closest(generation.text), reasoning=generation.reasoning)
 

@@ -107,6 +107,9 @@ class Generation:
         prompt_tokens: Tokens of the prompt. Default: counted.
         final: Whether `stop` and `max_tokens` are already applied and `tokens` is exact, as in
             the answer of a real model.
+        refusal: Why the model refuses, in the field `refusal` of OpenAI's API.
+        usage_details: More fields of `usage`: `prompt_tokens_details` (`cached_tokens`,
+            `audio_tokens`) and `completion_tokens_details` (`reasoning_tokens`).
     """
 
     text: str
@@ -116,6 +119,8 @@ class Generation:
     truncated: bool = False
     prompt_tokens: int | None = None
     final: bool = False
+    refusal: str = ""
+    usage_details: Mapping[str, Any] = field(default_factory=dict)
 
 
 Responder = Callable[[Prompt], "str | Generation"]

@@ -233,6 +233,7 @@ class Deployment:
                 for index in range(engine.n)
             ),
             top_logprobs=engine.top_logprobs if engine.logprobs and has_logprobs else None,
+            options=() if constraint is None else constraint.options,
             has_prompt_filter_results=self.behavior.include_filter_results,
             stream_usage=self._stream_usage(engine),
             headers=headers,

@@ -17,7 +17,7 @@ from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator import error_bodies
 from langchain_azure_phi3.emulator.conversation import Generation, Prompt
 from langchain_azure_phi3.emulator.error_bodies import ApiError
-from langchain_azure_phi3.emulator.upstream_stream import reasoning_text
+from langchain_azure_phi3.emulator.upstream_stream import reasoning_text, usage_details
 
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 600.0  # a model on a laptop may need minutes for a long prompt
@@ -130,6 +130,8 @@ def _parse_completion(body: Json) -> Generation:
         truncated=choice.get("finish_reason") == "length",
         prompt_tokens=usage.get("prompt_tokens"),
         final=True,
+        refusal=message.get("refusal") or "",
+        usage_details=usage_details(usage),
     )
 
 

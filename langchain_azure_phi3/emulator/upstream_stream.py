@@ -5,12 +5,19 @@ from contextlib import closing
 
 from langchain_azure_phi3._types import Json
 
+_USAGE_DETAILS = ("prompt_tokens_details", "completion_tokens_details")
+
 REASONING_START, REASONING_END = "<think>\n", "\n</think>\n\n"
 
 
 def reasoning_text(message: Json) -> str:
     """Return the reasoning in a message or delta. Servers have two names for it."""
     return message.get("reasoning_content") or message.get("reasoning") or ""
+
+
+def usage_details(usage: Json) -> Json:
+    """Return the details of a server's token counts."""
+    return {key: usage[key] for key in _USAGE_DETAILS if usage.get(key)}
 
 
 class StreamedChoice:
@@ -27,6 +34,7 @@ class StreamedChoice:
         self.finish_reason = "stop"
         self.completion_tokens: int | None = None
         self.prompt_tokens: int | None = None
+        self.usage_details: Json = {}
 
     def deltas(self, completion_id: str, index: int) -> Iterator[Json]:
         """Yield the deltas as they arrive, or raise an `ApiError` if the stream ends early."""
@@ -36,6 +44,7 @@ class StreamedChoice:
                     self.prompt_tokens = usage.get("prompt_tokens", self.prompt_tokens)
                     completion_tokens = usage.get("completion_tokens", self.completion_tokens)
                     self.completion_tokens = completion_tokens
+                    self.usage_details = usage_details(usage)
                 for choice in event.get("choices") or ():
                     self.finish_reason = choice.get("finish_reason") or self.finish_reason
                     yield from self._convert(choice.get("delta") or {})
@@ -52,5 +61,7 @@ class StreamedChoice:
             prefix = REASONING_END if self._in_reasoning else ""
             self._in_reasoning = False
             yield {"content": prefix + text}
+        if refusal := delta.get("refusal"):
+            yield {"refusal": refusal}
         if calls := delta.get("tool_calls"):
             yield {"tool_calls": calls}

@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import quote_plus
 
 import pytest
 from azure.core.credentials import AccessToken
@@ -19,6 +18,8 @@ from langchain_core.tracers import BaseTracer, Run
 from langchain_core.tracers.run_collector import RunCollectorCallbackHandler
 
 from langchain_azure_phi3 import AzurePhi3Error, ChatAzurePhi3, InvalidInputError
+from langchain_azure_phi3._doctor.doctor import diagnose
+from langchain_azure_phi3._http.client import aclose_shared, close_shared
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.call_modes import CALL_MODES, call_model
@@ -342,6 +343,82 @@ def test_completions_are_not_redacted(phi: Emulator) -> None:
     assert "I say canary" in (caught.value.partial or "")
 
 
+# -- what debuggers and error trackers see -------------------------------------------------------
+
+SECRETS = {
+    name: f"{name}-canary-9876543210" for name in ("key", "header", "query", "user", "proxy")
+}
+
+
+def locals_of(error: BaseException) -> Iterator[tuple[str, str, str]]:
+    """Function, name and `repr` of all that Sentry, rich and `pytest -l` show, besides ours."""
+    for each in chain_of(error):
+        for frame, _ in traceback.walk_tb(each.__traceback__):
+            if frame.f_code.co_filename != __file__:
+                for name, value in frame.f_locals.items():
+                    yield frame.f_code.co_qualname, name, repr(value)
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+async def test_frames_of_a_failure_hold_no_secret(
+    proxied: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key, headers, the endpoint's query, and a proxy's password."""
+    close_shared()
+    for body in [
+        b"",
+        b"HTTP/1.1 500 No\r\ncontent-length: 2\r\n\r\n{}",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{",
+        b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {bad\n\n",
+        b"no HTTP at all\r\n\r\n",
+    ]:
+        for credential in (SECRETS["key"], lambda: SECRETS["key"]):
+            with serving(body) as address:
+                host = "http://phi.example" if proxied else address.removesuffix("/v1")
+                if proxied:
+                    user = f"://user:{SECRETS['proxy']}@"
+                    monkeypatch.setenv("HTTP_PROXY", address.replace("://", user))
+                model = ChatAzurePhi3(
+                    endpoint=f"{host}/v1?subscription-key={SECRETS['query']}",
+                    credential=credential,
+                    max_retries=0,
+                    timeout=5,
+                    allow_insecure_http=True,
+                    default_headers={
+                        "x-gateway": SECRETS["header"],
+                        "authorization": f"Basic {SECRETS['user']}",
+                    },
+                )
+                for mode in CALL_MODES:
+                    with pytest.raises(AzurePhi3Error) as caught:
+                        await call_model(model, mode, "Hi")
+
+                    found = [
+                        (function, name, secret)
+                        for function, name, text in locals_of(caught.value)
+                        for secret in SECRETS.values()
+                        if secret in text
+                    ]
+                    assert [] == found
+                close_shared()
+                await aclose_shared()
+
+
+def test_frames_of_a_refused_constructor_hold_no_secret() -> None:
+    """A mistake in one setting shows none of the others."""
+    given: dict[str, Any] = {
+        "endpoint": f"https://phi.example/v1?code={SECRETS['query']}",
+        "credential": SECRETS["key"],
+        "default_headers": {"x-gateway": SECRETS["header"]},
+    }
+    for wrong in [{"temperature": "hot"}, {"max_token": 1}, {"timeout": -1}]:
+        with pytest.raises(InvalidInputError) as caught:
+            ChatAzurePhi3(**given, **wrong)
+
+        texts = [f"{place} {name} {text}" for place, name, text in locals_of(caught.value)]
+        assert [] == [text for text in texts if any(s in text for s in SECRETS.values())]
+
+
 # -- without any request -------------------------------------------------------------------------
 
 WRONG: list[dict[str, Any]] = [
@@ -397,27 +474,34 @@ def test_a_model_shows_no_secret(phi: Emulator) -> None:
             assert [] == leaks(*texts)
 
 
-def test_keys_in_the_endpoint_are_not_shown(
-    phi: Emulator, capsys: pytest.CaptureFixture[str]
+async def test_a_key_in_the_query_is_sent_and_not_shown(
+    phi: Emulator, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Of a gateway, in the query: by the model however it is written, and by the doctor."""
-    for name in ("subscription-key", "code", "sig", "Api_Key"):
-        endpoint = f"{phi.endpoint}?{name}={quote_plus(CANARY)}&api-version=2024-05-01-preview"
-        model = ChatAzurePhi3(endpoint=endpoint, credential=phi.key)
-        assert model.invoke("Hi").text
-        assert CANARY == phi.requests[-1].query[name]
+    """Whatever its name is, also without a name or a value; the API version is no secret."""
+    for query in [f"code={HEADER}", f"subscription-key={HEADER}", f"x={HEADER}&a=b", HEADER]:
+        model = made(phi, default_headers=None)
+        model.endpoint = f"{phi.endpoint}?api-version=2024-05-01-preview&{query}"
+        for mode in CALL_MODES:
+            await call_model(model, mode, "Hi")
+            assert HEADER in str(phi.requests[-1].query)
 
-        texts = [repr(model), str(model), dumps(model), model._get_llm_string()]
-        texts += [str(model.asdict()), str(model.model_dump()), model.model_dump_json()]
+        bound = [model, model.model_copy(), model.bind_tools([]), model._endpoints]
+        texts = [f"{each!r} {each!s} {vars(model)!r}" for each in bound]
+        texts += [dumps(model), model._get_llm_string(), str(model._get_ls_params())]
+        texts += [str(model.model_dump()), model.model_dump_json(), str(model.asdict())]
         texts += [str(model._get_invocation_params()), str(model.lc_attributes)]
         assert [] == leaks(*texts)
-        assert [] == leaks(repr(model._route))
         assert "api-version=2024-05-01-preview" in repr(model)
 
-        main(["doctor", endpoint])
-        main(["doctor", endpoint, "--json"])
-        printed = capsys.readouterr()
-        assert [] == leaks(printed.out, printed.err)
+        with pytest.raises(InvalidInputError, match=r"query has '\*\*\*' in place of a key"):
+            ChatAzurePhi3(endpoint=model.model_dump()["endpoint"], credential=CANARY)
+
+        diagnose({"endpoint": model.endpoint, "credential": CANARY}, on_finding=print)
+        report = diagnose({"endpoint": model.endpoint, "credential": CANARY})
+        main(["doctor", model.endpoint])
+        main(["doctor", model.endpoint, "--json"])
+        printed = capfd.readouterr()
+        assert [] == leaks(repr(report), printed.out, printed.err)
 
 
 @pytest.mark.parametrize("change", ["copied", "assigned"])

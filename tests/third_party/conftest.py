@@ -10,8 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
+
+from tests.third_party.llama_server import LlamaServer, running_llama_server
 
 _SECONDS_TO_START = 120.0
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServer]:
+    """llama.cpp's server with a base model of 270 million parameters."""
+    with running_llama_server(tmp_path_factory.mktemp("llama") / "log") as server:
+        yield server
 
 
 def free_port() -> int:

@@ -15,10 +15,15 @@ from langchain_azure_phi3 import (
     RateLimitError,
 )
 
+# Since langchain-core 1.7.5.
+ModelRefusalError = getattr(langchain, "ModelRefusalError", langchain.ModelError)
+
 MEANINGS = {
     "InvalidInputError": (langchain.ModelInvalidRequestError, False),
     "BadRequestError": (langchain.ModelInvalidRequestError, False),
     "ContentFilterError": (langchain.ModelInvalidRequestError, False),
+    "RefusalError": (ModelRefusalError, False),
+    "FilteredCompletionError": (ModelRefusalError, False),
     "ContextLengthError": (langchain.ContextOverflowError, False),
     "AuthenticationError": (langchain.ModelAuthenticationError, False),
     "PermissionDeniedError": (langchain.ModelPermissionDeniedError, False),

@@ -269,6 +269,7 @@ def test_a_profile_contains_the_models_facts() -> None:
         "max_output_tokens": 4_096,
         "text_inputs": True,
         "image_inputs": True,
+        "image_tool_message": True,
         "image_url_inputs": True,
         "audio_inputs": False,
         "pdf_inputs": False,

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.language_models._compat_bridge import chunks_to_events
@@ -11,7 +12,7 @@ from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_azure_phi3._response.content_blocks import PROVIDER
-from langchain_azure_phi3._response.events import EventWriter
+from langchain_azure_phi3._response.events import MATCHES_LANGCHAIN, EventWriter
 from langchain_azure_phi3._response.fast_chunks import text_chunk
 
 METADATA = {"model_provider": PROVIDER}
@@ -115,6 +116,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.skipif(not MATCHES_LANGCHAIN, reason="langchain-core 1.6 has other events")
 def test_events_are_those_that_langchain_makes() -> None:
     """For everything that a response can hold."""
     for name, chunks in ANSWERS.items():
@@ -129,6 +131,7 @@ PIECES = st.builds(text_chunk, st.text(), st.just(METADATA)) | st.builds(
 )
 
 
+@pytest.mark.skipif(not MATCHES_LANGCHAIN, reason="langchain-core 1.6 has other events")
 @given(st.lists(PIECES), st.booleans())
 def test_events_match_in_any_order(chunks: list[ChatGenerationChunk], has_end: bool) -> None:
     """Text, reasoning and calls as no model mixes them; with an end or without."""

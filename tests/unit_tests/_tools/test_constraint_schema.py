@@ -235,7 +235,7 @@ def test_hostile_schemas_take_bounded_time() -> None:
         }
         for i in range(60)
     }
-    start = time.perf_counter()
+    start = time.thread_time()
     for schema in [
         deep,
         combined,
@@ -247,7 +247,7 @@ def test_hostile_schemas_take_bounded_time() -> None:
         rewritten = constraint_schema(schema)
         if rewritten is not None:
             accepts_with_xgrammar(rewritten, "{}")
-    assert time.perf_counter() - start < 10
+    assert time.thread_time() - start < 10
 
 
 def test_left_recursion_is_cut() -> None:

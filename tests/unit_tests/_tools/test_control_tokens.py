@@ -85,10 +85,10 @@ def test_escaping_takes_linear_time() -> None:
     """Documents come from anywhere."""
     for unit in ("<", "<|", "< ", "<|a", "<" + " " * 999, "<|" + "a" * 50, "<|user|"):
         text = unit * (1_000_000 // len(unit)) + "|>"
-        start = time.perf_counter()
+        start = time.thread_time()
         for function in (escape_control_tokens, unescape_control_tokens, escape_split_token):
             function(text)
-        assert time.perf_counter() - start < 2
+        assert time.thread_time() - start < 2
 
 
 # -- Requests --------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ def test_what_has_no_meaning_is_nothing() -> None:
 
 
 def test_degenerate_text_is_read_in_linear_time() -> None:
-    """60,000 characters of any repetition take less than half a second."""
+    """60,000 characters of any repetition take less than half a second of CPU time."""
     for beginning in ("", '{"a": "', '{"a": ', '["'):
         for unit in (
             '{"q" ',
@@ -50,7 +50,7 @@ def test_degenerate_text_is_read_in_linear_time() -> None:
             "/*",
             '\\"',
         ):
-            start = time.perf_counter()
+            start = time.thread_time()
             parse_lenient_json(beginning + unit * (60_000 // len(unit)))
 
-            assert time.perf_counter() - start < 0.5, (beginning, unit)
+            assert time.thread_time() - start < 0.5, (beginning, unit)

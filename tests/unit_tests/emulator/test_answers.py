@@ -27,6 +27,25 @@ def test_azures_sample_gets_azures_answer(client: Client) -> None:
     ]
 
 
+def test_responders_refuse_in_a_field(make_client: MakeClient) -> None:
+    """OpenAI's `refusal`; the answer then has no content, or that before the refusal."""
+    client = make_client(responder=lambda _: Generation("", refusal="I cannot do that."))
+    message = client.post().json()["choices"][0]["message"]
+    assert (message["content"], message["refusal"]) == (None, "I cannot do that.")
+    deltas = [chunk["choices"][0]["delta"] for chunk in client.chunks()]
+    assert "".join(delta.get("refusal", "") for delta in deltas) == "I cannot do that."
+    assert sum("refusal" in delta for delta in deltas) > 1
+
+
+def test_responders_set_details_of_the_usage(make_client: MakeClient) -> None:
+    """Next to the counts, in complete answers and at the end of streams."""
+    details = {"prompt_tokens_details": {"cached_tokens": 3}}
+    client = make_client(responder=lambda _: Generation("Hi.", usage_details=details))
+    usage = client.post().json()["usage"]
+    assert usage["prompt_tokens_details"] == {"cached_tokens": 3}
+    assert client.chunks()[-1]["usage"] == usage
+
+
 def test_ids_depend_on_the_request(client: Client) -> None:
     """Ids are 32 hexadecimal digits."""
     first, again, other = (client.post(text).json()["id"] for text in ("a", "a", "b"))
@@ -133,6 +152,22 @@ def test_log_probabilities_cover_the_text(client: Client) -> None:
         assert first["token"] == entry["token"]
         assert first["logprob"] > second["logprob"]
     assert client.choice(logprobs=True)["logprobs"]["content"][0]["top_logprobs"] == []
+
+
+def test_log_probabilities_cover_listed_options(make_client: MakeClient) -> None:
+    """Where decoding is constrained to them, they are the alternatives of the one written."""
+    cases: Any = (([0, 1, 2], "1"), (["B", "C", "D"], '"C"'))
+    for options, text in cases:
+        client = make_client(server_type="vllm")
+        client.phi.script(text)
+        schema = {"type": "json_schema", "json_schema": {"name": "o", "schema": {"enum": options}}}
+        choice = client.choice(response_format=schema, logprobs=True, top_logprobs=20)
+
+        assert choice["message"]["content"] == text
+        found = [entry["top_logprobs"] for entry in choice["logprobs"]["content"]]
+        tokens = [[each["token"] for each in alternatives] for alternatives in found]
+        first, *others = map(str, [options[1], options[0], options[2]])
+        assert [first, *others] in tokens
 
 
 def test_json_mode_can_flood_line_feeds(make_client: MakeClient) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from langchain_azure_phi3.emulator import Emulator, Prompt
+from langchain_azure_phi3.emulator import Emulator, Generation, Prompt
 from tests.unit_tests.emulator.conftest import (
     PASS_THROUGH,
     QUESTION,
@@ -346,6 +346,26 @@ def test_emulators_can_be_chained(make_client: MakeClient) -> None:
             for call in answer["choices"][0]["message"]["tool_calls"] or ():
                 del call["id"]
         assert direct["choices"] == forwarded["choices"]
+
+
+def test_refusals_and_details_are_forwarded(make_client: MakeClient) -> None:
+    """As the model reports them, in complete answers and streams."""
+    details = {
+        "prompt_tokens_details": {"cached_tokens": 3},
+        "completion_tokens_details": {"reasoning_tokens": 2},
+    }
+    answer = Generation("", refusal="I cannot do that.", usage_details=details)
+    back = make_client(
+        "Phi-4", socket=True, server_type="openai-server", responder=lambda _: answer
+    )
+    front = make_client(upstream=back.phi.endpoint, upstream_key=back.phi.key)
+    body = front.post().json()
+    assert body["choices"][0]["message"]["refusal"] == "I cannot do that."
+    assert details.items() <= body["usage"].items()
+    chunks = front.chunks()
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
+    assert "".join(delta.get("refusal", "") for delta in deltas) == "I cannot do that."
+    assert details.items() <= chunks[-1]["usage"].items()
 
 
 def test_invalid_upstreams_are_rejected() -> None:

@@ -1,0 +1,36 @@
+"""URLs whose query may hold a gateway's key: sent as they are, and shown without it."""
+
+from urllib.parse import urlsplit
+
+_REDACTED = "***"
+_SHOWN = frozenset({"api-version"})
+
+
+class SecretUrl(str):
+    """A URL as text, of which `repr` shows no values of the query but the API version."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return repr(mask_query(self))
+
+
+def is_masked(url: str) -> bool:
+    """Whether a URL was written by `mask_query`, so that it cannot be sent."""
+    return any(part.endswith(_REDACTED) for part in urlsplit(url).query.split("&"))
+
+
+def mask_query(url: str) -> str:
+    """A URL with `***` for all that its query holds besides the API version.
+
+    A parameter without a value may be a key, too.
+    """
+    base, mark, query = url.partition("?")
+    return base + mark + "&".join(map(_mask_parameter, query.split("&"))) if query else str(url)
+
+
+def _mask_parameter(parameter: str) -> str:
+    name, _, value = parameter.partition("=")
+    if name in _SHOWN:
+        return parameter
+    return f"{name}={_REDACTED}" if value else _REDACTED

@@ -1,0 +1,27 @@
+"""Makes `init_chat_model("azure_phi3:...")` of the package langchain find `ChatAzurePhi3`."""
+
+PROVIDER = "azure_phi3"
+
+
+def register_provider() -> None:
+    """Add the provider `azure_phi3` to langchain's `init_chat_model`, in this process.
+
+    Everything that takes a name of that form then accepts it, such as `create_agent`. LangChain
+    has no public way to add a provider: this function adds a row to its table of providers, which
+    is private. If a release of langchain has another table, the function raises an error and
+    changes nothing.
+
+    Raises:
+        ImportError: The package langchain is missing, or has no table of the known form.
+    """
+    from langchain.chat_models import base
+
+    table = getattr(base, "_BUILTIN_PROVIDERS", None)
+    row = table.get("openai") if isinstance(table, dict) else None
+    if table is None or not isinstance(row, tuple) or row[:2] != ("langchain_openai", "ChatOpenAI"):
+        raise ImportError(
+            "This release of langchain has no table of providers that azure_phi3 can be added to. "
+            "Create the model with ChatAzurePhi3(model=...) instead."
+        )
+    # The rest of the row says that the class is called with the model's name and the arguments.
+    table[PROVIDER] = ("langchain_azure_phi3", "ChatAzurePhi3", *row[2:])
