@@ -212,7 +212,10 @@ def _to_result(completion: Completion, usage: UsageMetadata | None) -> ChatResul
         first.usage_metadata = usage
     # Only keys that a stream has as well: LangChain copies these into response_metadata.
     metadata = first.response_metadata
-    llm_output: Json = {key: metadata[key] for key in _LLM_OUTPUT if key in metadata}
+    llm_output: Json = {}
+    for key in _LLM_OUTPUT:
+        if key in metadata:
+            llm_output[key] = metadata[key]
     if usage is not None:
         llm_output["token_usage"] = to_token_usage(usage)
     return ChatResult(generations=completion.generations, llm_output=llm_output)
