@@ -23,10 +23,11 @@ _GITHUB_ONLY = "GitHub shows this page up to here. The site adds the reference f
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Show the version next to the name of the site."""
+    """Show the version next to the name of the site, and at the foot of each page."""
     project = Path(config.docs_dir).parent / "pyproject.toml"
     version = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
     config.site_name = f"{config.site_name} {version}"
+    config.copyright = f"{config.site_name}, MIT license"
     return config
 
 
