@@ -122,6 +122,8 @@ def _serve() -> None:
     params.n_parallel, params.n_ctx = _SLOTS, _SLOTS * CONTEXT_TOKENS
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = _THREADS
     params.port = 0
+    # Texts that do not depend on the requests before.
+    params.cache_prompt = False
     params.endpoint_metrics = params.endpoint_slots = True
     server = xllamacpp.Server(params)
     print(server.listening_address, flush=True)  # noqa: T201 -- for the process that started it
