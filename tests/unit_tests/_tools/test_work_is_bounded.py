@@ -18,7 +18,7 @@ from langchain_azure_phi3.emulator import Emulator
 Json = dict[str, Any]
 
 # The most CPU time: fixed, and for each character of the answer and of the schema.
-_SECONDS, _SECONDS_PER_CHARACTER = 0.2, 40e-6
+_SECONDS, _SECONDS_PER_CHARACTER = 0.5, 100e-6
 _LENGTH = 12_000
 _CLOSED = {"type": "object", "required": ["a"], "additionalProperties": False}
 
