@@ -11,14 +11,12 @@ print(model.invoke("Hello").usage_metadata["total_tokens"])
 """
 
 import uuid
-from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
 from langchain_core.rate_limiters import BaseRateLimiter
 from typing_extensions import override
 
-from langchain_azure_phi3._http.rate_limit import parse_rate_limit
 from langchain_azure_phi3._rate_limits.quota import Quota
 from langchain_azure_phi3._rate_limits.store import MEMORY, open_store, without_password
 from langchain_azure_phi3._types import Json
@@ -191,8 +189,8 @@ class _Reservation:
         self._quota = quota
         self._tokens = tokens
 
-    def settle(self, usage: Any, headers: Mapping[str, str]) -> None:
-        reported = parse_rate_limit(headers) or {}
+    def settle(self, usage: Any, rate_limit: Json | None) -> None:
+        reported = rate_limit or {}
         self._quota.lower(reported.get("remaining_requests"), reported.get("remaining_tokens"))
         prompt, output = _reported_tokens(usage)
         if prompt is not None and output is not None:

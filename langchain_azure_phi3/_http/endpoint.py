@@ -118,7 +118,7 @@ class Endpoint:
                         raise
                 else:
                     if state.reservation is not None:
-                        state.reservation.settle(body.get("usage"), info.headers)
+                        state.reservation.settle(body.get("usage"), info.rate_limit)
                     return body, info
 
     def _read_body(self, response: httpx.Response, info: ResponseInfo) -> bytes:
@@ -262,7 +262,7 @@ class Stream:
                 usage = body.get("usage") or usage
                 yield body, info
             if state.reservation is not None:
-                state.reservation.settle(usage, info.headers)
+                state.reservation.settle(usage, info.rate_limit)
         finally:
             if not self._is_complete:
                 self._resources.close()
@@ -328,7 +328,7 @@ class AsyncEndpoint:
                         raise
                 else:
                     if state.reservation is not None:
-                        state.reservation.settle(body.get("usage"), info.headers)
+                        state.reservation.settle(body.get("usage"), info.rate_limit)
                     return body, info
 
     async def _read_body(self, response: httpx.Response, info: ResponseInfo) -> bytes:
@@ -480,7 +480,7 @@ class AsyncStream:
                 usage = body.get("usage") or usage
                 yield body, info
             if state.reservation is not None:
-                state.reservation.settle(usage, info.headers)
+                state.reservation.settle(usage, info.rate_limit)
         finally:
             if not self._is_complete:
                 await self._resources.aclose()

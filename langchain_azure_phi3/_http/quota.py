@@ -1,6 +1,5 @@
 """What a limiter of requests and tokens offers to the endpoints; `rate_limits` implements it."""
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 from langchain_azure_phi3._types import Json
@@ -10,12 +9,12 @@ from langchain_azure_phi3.errors import AzurePhi3Error
 class Reservation(Protocol):
     """A part of a quota, for one attempt at a request."""
 
-    def settle(self, usage: Any, headers: Mapping[str, str]) -> None:
+    def settle(self, usage: Any, rate_limit: Json | None) -> None:
         """Replace the estimate by what the server reports.
 
         Args:
             usage: The response's `usage`, whatever it holds; `None` if there was none.
-            headers: The response's headers; names in lower case.
+            rate_limit: What remains of the quota, as `parse_rate_limit` returns it.
         """
 
     def cancel(self, failure: AzurePhi3Error) -> None:

@@ -129,7 +129,7 @@ def limiter_microseconds(store: str, calls: int = 3000) -> float:
     started = time.perf_counter()
     for _ in range(calls):
         reservation = limiter.estimate(("url", "", "model"), payload).reserve()
-        reservation.settle({"prompt_tokens": 12, "completion_tokens": 20}, {})
+        reservation.settle({"prompt_tokens": 12, "completion_tokens": 20}, None)
     return (time.perf_counter() - started) / calls * 1e6
 
 
