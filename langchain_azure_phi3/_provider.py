@@ -1,6 +1,6 @@
 """Makes `init_chat_model("azure_phi3:...")` of the package langchain find `ChatAzurePhi3`."""
 
-PROVIDER = "azure_phi3"
+from langchain_azure_phi3._response.content_blocks import PROVIDER
 
 
 def register_provider() -> None:

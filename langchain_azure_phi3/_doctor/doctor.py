@@ -210,9 +210,8 @@ class Doctor:
         """Try other paths of a host that was given without one."""
         if self._route.endpoint_type.name != "endpoint" or urlsplit(self._route.base).path != "":
             return error
-        query = urlsplit(self._kwargs["endpoint"]).query
         for path in _OTHER_PATHS:
-            endpoint = f"{self._route.base}{path}{query and f'?{query}'}"
+            endpoint = self._with_query(self._route.base + path)
             answer = self._invoke_timed(partial(self._model, endpoint=endpoint))
             if not (isinstance(answer, AzurePhi3Error) and is_route_missing(answer)):
                 self._kwargs["endpoint"] = endpoint
@@ -282,11 +281,10 @@ class Doctor:
         if self._kwargs.get("model") is None:
             self._recommended["model"] = info.model_name
         if info.context is None:
-            query = urlsplit(self._kwargs["endpoint"]).query
-            url = f"{self._route.base.removesuffix('/v1')}/props{query and f'?{query}'}"
+            url = self._with_query(f"{self._route.base.removesuffix('/v1')}/props")
             with suppress(AzurePhi3Error):
                 model = self._model()
-                body, _ = model._endpoints.sync.get_json(SecretUrl(url))
+                body, _ = model._endpoints.sync.get_json(url)
                 model._facts.context = report.props_context(body)
         base = "" if info.base_model is None else f" ({info.base_model})"
         return Finding("/info", "ok", f"/v1/models lists {info.model_name}{base}")
@@ -446,6 +444,11 @@ class Doctor:
 
     def _record_request(self, request: httpx.Request) -> None:
         self._requested_urls.append(mask_query(str(request.url)))
+
+    def _with_query(self, url: str) -> SecretUrl:
+        """Another URL of the endpoint, with the query that the user gave."""
+        query = urlsplit(self._kwargs["endpoint"]).query
+        return SecretUrl(f"{url}?{query}" if query else url)
 
     def _find_route(self) -> Route:
         kwargs = self._kwargs

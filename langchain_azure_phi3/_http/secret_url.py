@@ -2,7 +2,8 @@
 
 from urllib.parse import urlsplit
 
-_REDACTED = "***"
+from langchain_azure_phi3._http.redaction import REDACTED
+
 _SHOWN = frozenset({"api-version"})
 
 
@@ -17,7 +18,7 @@ class SecretUrl(str):
 
 def is_masked(url: str) -> bool:
     """Whether a URL was written by `mask_query`, so that it cannot be sent."""
-    return any(part.endswith(_REDACTED) for part in urlsplit(url).query.split("&"))
+    return any(part.endswith(REDACTED) for part in urlsplit(url).query.split("&"))
 
 
 def mask_query(url: str) -> str:
@@ -33,4 +34,4 @@ def _mask_parameter(parameter: str) -> str:
     name, _, value = parameter.partition("=")
     if name in _SHOWN:
         return parameter
-    return f"{name}={_REDACTED}" if value else _REDACTED
+    return f"{name}={REDACTED}" if value else REDACTED
