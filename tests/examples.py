@@ -68,10 +68,10 @@ def _examples(text: str) -> Iterator[Example]:
 def requirements(path: Path) -> frozenset[str]:
     """What a page tells its readers to install before its first example.
 
-    Examples in docstrings may use the emulator and images.
+    Examples in docstrings may use the emulator and what the examples are about.
     """
     if path.suffix == ".py":
-        return frozenset({"langchain-azure-phi3[emulator,images]"})
+        return frozenset({"langchain-azure-phi3[emulator,images,batch,rate-limits]"})
     text = path.read_text(encoding="utf-8")
     first = _EXAMPLE.search(text)
     top = text[: first.start()] if first is not None else text
