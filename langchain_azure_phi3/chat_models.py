@@ -1,10 +1,10 @@
 """`ChatAzurePhi3`: the LangChain chat model for Microsoft's Phi family."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
-from operator import is_
+from functools import reduce
+from operator import add, is_
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
 
 from langchain_core.callbacks import (
@@ -53,7 +53,7 @@ from langchain_azure_phi3._tools.tool_choice import (
 )
 from langchain_azure_phi3._tools.type_conversion import to_wire_tool
 from langchain_azure_phi3._types import Json
-from langchain_azure_phi3.errors import AzurePhi3Error
+from langchain_azure_phi3.errors import AzurePhi3Error, InvalidInputError
 from langchain_azure_phi3.models import learn_model, model_profile
 from langchain_azure_phi3.tokens import TokenCounter
 
@@ -61,6 +61,9 @@ if TYPE_CHECKING:
     from langchain_azure_phi3.structured_output import Method
 
 T = TypeVar("T")
+
+# Of `gen_ai.provider.name`, https://opentelemetry.io/docs/specs/semconv/registry/attributes/gen-ai/
+_AZURE_PROVIDER = "azure.ai.inference"
 
 _LS_PARAMS = {
     "model": "ls_model_name",
@@ -285,7 +288,13 @@ class ChatAzurePhi3(BaseAzurePhi3):
     ) -> ChatRequest:
         call = {**kwargs, "stop": stop} if stop is not None else kwargs
         settings = self._request_settings
-        return fit_to_context(build_request(settings, messages, call, stream=stream), settings)
+        try:
+            return fit_to_context(build_request(settings, messages, call, stream=stream), settings)
+        except RecursionError:
+            raise InvalidInputError(
+                "Something in the request is nested too deeply to be sent: check the schemas of "
+                "the tools, the response format and the arguments of calls in the messages."
+            ) from None
 
     async def _abuild_request(
         self,
@@ -473,6 +482,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
         from langchain_azure_phi3 import structured_output
 
         settings = self._request_settings
+        given = {"max_corrections": kwargs.pop("max_corrections", None)}
+        of_call = validate_call(given)["max_corrections"]
         return structured_output.with_structured_output(
             self,
             schema,
@@ -480,7 +491,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             include_raw=include_raw,
             strict=strict,
             is_native=settings.uses_native_schemas(self._phi),
-            max_corrections=self.max_corrections,
+            max_corrections=self.max_corrections if of_call is None else of_call,
             kwargs=kwargs,
         )
 
@@ -511,7 +522,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             return 0
         settings = self._request_settings
         call = {"tools": [to_wire_tool(tool) for tool in tools]} if tools else {}
-        request = build_request(settings, convert_to_messages(messages or [("user", "")]), call)
+        request = self._build_request(convert_to_messages(messages or [("user", "")]), None, call)
         return TokenCounter(request.phi, settings.tokenizer).count_prompt(request.payload)
 
     # -- LangChain's view --------------------------------------------------------------------
@@ -540,10 +551,18 @@ class ChatAzurePhi3(BaseAzurePhi3):
     @property
     @override
     def _identifying_params(self) -> Mapping[str, Any]:
+        found = self._derived.identifying_params
+        if found is None:
+            found = self._derived.identifying_params = self._make_identifying_params()
+        return {**found}
+
+    def _make_identifying_params(self) -> Json:
+        base = self._endpoints.connection.route.base
         params: Json = {
             "model": self.model,
             "base_model": self.base_model,
-            "endpoint": self._endpoints.connection.route.base,
+            "endpoint": base,
+            "base_url": base,  # the name under which tracers look for the server
             "stop": self.stop,
             "response_format": self.response_format,
             **self._request_settings.parameters,
@@ -554,7 +573,15 @@ class ChatAzurePhi3(BaseAzurePhi3):
         return {name: value for name, value in params.items() if value is not None}
 
     @override
+    def _get_invocation_params(self, stop: list[str] | None = None, **kwargs: Any) -> Json:
+        params = super()._get_invocation_params(stop=stop, **kwargs)
+        if stop is not None or self.stop is not None:
+            params["stop"] = self._effective_stop(stop)
+        return params
+
+    @override
     def _get_ls_params(self, stop: list[str] | None = None, **kwargs: Any) -> LangSmithParams:
+        # LangChain's summarization compares the provider with that of the messages.
         params = LangSmithParams(ls_provider=PROVIDER, ls_model_type="chat")
         for name in ("model", "temperature", "max_tokens"):
             value = kwargs.get(name)
@@ -562,23 +589,54 @@ class ChatAzurePhi3(BaseAzurePhi3):
                 value = self.__dict__[name]
             if value is not None:
                 params[_LS_PARAMS[name]] = value  # type: ignore[literal-required]
-        stop = None if stop is None else validate_call({"stop": stop})["stop"]
-        if (self.stop or stop) and (stops := merge_stops(self.stop, stop)):
-            params["ls_stop"] = stops
+        if "ls_model_name" not in params:
+            # OpenTelemetry's instrumentation records nothing of a model without a name.
+            name_of_phi = self._phi_name or self._facts.model
+            if name_of_phi is not None:
+                params["ls_model_name"] = name_of_phi
+        if stop is not None or self.stop is not None:
+            stops = self._effective_stop(stop)
+            if stops:
+                params["ls_stop"] = stops
         return params
 
     @override
+    def _get_ls_params_with_defaults(
+        self, stop: list[str] | None = None, **kwargs: Any
+    ) -> LangSmithParams:
+        """What tracers see: the provider by its registered name in OpenTelemetry."""
+        params = super()._get_ls_params_with_defaults(stop=stop, **kwargs)
+        if self._endpoints.connection.route.is_azure:
+            params["ls_provider"] = _AZURE_PROVIDER
+        return params
+
+    def _effective_stop(self, stop: list[str] | None) -> list[str]:
+        return merge_stops(
+            self.stop, None if stop is None else validate_call({"stop": stop})["stop"]
+        )
+
+    @override
     def _combine_llm_outputs(self, llm_outputs: list[Json | None], /) -> Json:
-        combined: Json = {}
-        for output in llm_outputs:
-            if output is None:  # streamed
-                continue
-            counts: Counter[str] = Counter(combined.get("token_usage"))
-            counts.update(output.get("token_usage") or {})
-            combined = {**output, **combined}
-            if "token_usage" in combined:
-                combined["token_usage"] = dict(counts)
-        return combined
+        outputs: list[Json] = list(filter(None, llm_outputs))  # None: streamed
+        return reduce(_combine_outputs, outputs) if outputs else {}
+
+
+def _combine_outputs(one: Json, other: Json) -> Json:
+    """What two responses state about themselves, without their ids, and the sum of their usage."""
+    combined = {**other, **one}
+    combined.pop("id", None)
+    if "token_usage" in one and "token_usage" in other:
+        combined["token_usage"] = _add_counts(one["token_usage"], other["token_usage"])
+    return combined
+
+
+def _add_counts(one: Json, other: Json) -> Json:
+    """The sums of two dicts of counts, which may contain further dicts."""
+    total = {**one, **other}
+    for name in one.keys() & other.keys():
+        is_nested = isinstance(one[name], dict)
+        total[name] = (_add_counts if is_nested else add)(one[name], other[name])
+    return total
 
 
 def _event_writer(run_manager: BaseRunManager | None) -> EventWriter:

@@ -29,9 +29,11 @@ from langchain_azure_phi3._response.wire_response import (
     REASONING_USED_ALL_TOKENS,
     is_truncated,
 )
+from langchain_azure_phi3._span_events import CORRECTION, add_span_event
 from langchain_azure_phi3._tools import json_extraction
 from langchain_azure_phi3._tools.enum_names import with_enum_names
 from langchain_azure_phi3._tools.json_extraction import TRUNCATED_OBJECT, ObjectExtractor
+from langchain_azure_phi3._tools.schema_validation import schema_problem
 from langchain_azure_phi3._tools.tool_choice import function_choice
 from langchain_azure_phi3._tools.type_conversion import to_json_schema, to_wire_tool
 from langchain_azure_phi3._types import Json
@@ -106,14 +108,27 @@ def _parse_schema(schema: Json | type) -> Schema:
         json_schema = {"title": schema.__name__, **adapter.json_schema()}
         return _with_check(schema.__name__, json_schema, schema, adapter.validate_python)
     json_schema = to_json_schema(schema)
-    if isinstance(schema, dict) and not _SCHEMA_KEYWORDS & schema.keys():
-        raise ValueError("it has neither properties nor another keyword of JSON Schema")
+    if isinstance(schema, dict):
+        _check_json_schema(schema, json_schema)
     name = str(json_schema.get("title") or "Answer")
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         return _with_check(name, json_schema, schema, schema.model_validate)
     if isinstance(schema, type) and issubclass(schema, BaseModelV1):
         return _with_check(name, json_schema, schema, schema.parse_obj)
     return Schema(name, json_schema, lambda value: value)
+
+
+def _check_json_schema(schema: Json, json_schema: Json) -> None:
+    """Raise an error for what no object can fit; `json_schema` is LangChain's form of `schema`."""
+    if not _SCHEMA_KEYWORDS & schema.keys():
+        raise ValueError("it has neither properties nor another keyword of JSON Schema")
+    # LangChain drops the type of a schema without properties. "function": a tool, as OpenAI's.
+    type_ = schema.get("type", "object")
+    if isinstance(type_, str) and type_ not in ("object", "function"):
+        raise ValueError(f"its type is {type_!r}, not 'object'")
+    problem = schema_problem(json_schema)
+    if problem is not None:
+        raise ValueError(f"it is not a valid JSON schema: {problem}")
 
 
 def _with_check(name: str, json_schema: Json, schema: Any, parse: Callable[[Json], Any]) -> Schema:
@@ -365,6 +380,7 @@ class _Corrector:
             self.is_done = True
             return
         self.messages += self._strategy.correction_messages(response, problem)
+        add_span_event(CORRECTION, {"azure_phi3.correction.number": len(self._problems)})
 
     def _refuse(self, response: AIMessage, error: RefusalError) -> None:
         self._responses.append(response)

@@ -5,6 +5,7 @@ import time
 
 import httpx
 
+from langchain_azure_phi3._http.quota import Reservation
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3.errors import AzurePhi3Error
 
@@ -31,6 +32,12 @@ class RetryState:
     not exist, the other is tried once, and the one that works comes first from then on.
 
     After a 429 all models with the same quota wait, unless `max_retries=0`.
+
+    Attributes:
+        url: Where the next attempt goes.
+        reason: Why it waits: the status of the last failure, or the name of its class.
+        resends: How often the request was sent before.
+        reservation: What the present attempt takes from the quota, if there is a limiter.
     """
 
     def __init__(self, quota: Quota, alternate_url: str | None, policy: RetryPolicy) -> None:
@@ -41,6 +48,8 @@ class RetryState:
         self._own_delay: float | None = None
         self.url = quota[0] if alternate_url is None else _working_urls.get(quota[:2], quota[0])
         self.reason = "the endpoint's rate limit"
+        self.reservation: Reservation | None = None
+        self.resends = 0
 
     def delay(self) -> float | None:
         """Seconds to wait before the request is sent; `None` to send it at once."""
@@ -56,6 +65,7 @@ class RetryState:
     def record_failure(self, failure: AzurePhi3Error) -> bool:
         """Whether to give up after a failure, rather than to send again after `delay`."""
         self.reason = str(failure.status_code or type(failure).__name__)
+        self.resends += 1
         if self._alternate_url is not None and is_route_missing(failure):
             first = self._quota[0]
             self.url = first if self.url != first else self._alternate_url
@@ -73,11 +83,15 @@ class RetryState:
         return False
 
     def _name_request(self, failure: AzurePhi3Error) -> None:
-        """Add what was tried, and how often, to the message of a failure of the network."""
+        """Add how often the request was sent to a failure, and the URL to one of the network."""
         if isinstance(failure.__cause__, httpx.RequestError):
             path, _, _ = self.url.partition("?")  # a gateway's query may hold a key
             attempts = "1 attempt" if self._attempt == 1 else f"{self._attempt} attempts"
             failure.args = (f"{failure} The URL is {path} ({attempts}).",)
+        elif self._attempt > 1:
+            message = str(failure)
+            stop = "" if message.endswith((".", "!", "?")) else "."
+            failure.args = (f"{message}{stop} {self._attempt} attempts failed.",)
 
     def record_success(self) -> None:
         """Remember the URL, if it was not the expected one."""

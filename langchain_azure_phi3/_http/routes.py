@@ -51,6 +51,9 @@ _BY_HOST: tuple[tuple[str, EndpointType, str | None], ...] = (
     (".cognitiveservices.azure.com", OPENAI_V1, OPENAI_V1.scope),
 )
 
+# Azure's own, in its public and its national clouds.
+_AZURE_DOMAINS = (".azure.com", ".azure.us", ".azure.cn")
+
 # Retired on 2026-07-30, the inference API included (gptel#1503, llm-github-models#53).
 _GITHUB_MODELS = frozenset({"models.github.ai", "models.inference.ai.azure.com"})
 
@@ -95,9 +98,10 @@ class Route:
         loopback: Whether the host is this machine.
         alternate_url: Where else completions may be: servers of one type differ by age.
         alternate_headers: Headers that requests need there, unless they have others.
-        scope: The Entra ID scope of its tokens; `None` where none may be sent unasked.
+        scope: The Entra ID scope of its tokens; `None` where none may be sent by default.
         guessed: Whether the type follows from the URL alone.
         query: What follows the URLs' question mark: a gateway's may hold a key.
+        is_azure: Whether the host is one of Azure's, rather than a gateway or the user's own.
     """
 
     endpoint_type: EndpointType
@@ -111,6 +115,7 @@ class Route:
     scope: str | None = None
     guessed: bool = True
     query: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    is_azure: bool = False
 
 
 @lru_cache(maxsize=256)
@@ -166,6 +171,7 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
         scope=endpoint_type.scope if loopback or endpoint_type.scope is None else scope,
         guessed=api == "auto",
         query=tuple(query),
+        is_azure=host.lower().endswith(_AZURE_DOMAINS),
     )
 
 

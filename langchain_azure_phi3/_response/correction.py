@@ -21,10 +21,14 @@ from langchain_azure_phi3._response.wire_response import (
     to_token_usage,
     total_usage,
 )
+from langchain_azure_phi3._span_events import CORRECTION, add_span_event
 from langchain_azure_phi3._tools import json_extraction, tool_prompt
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError
 from langchain_azure_phi3.models import learn_model
+
+# Tracers look for these in `llm_output`.
+_LLM_OUTPUT = ("model_provider", "model_name", "id", "system_fingerprint")
 
 
 class CorrectionLoop:
@@ -170,6 +174,8 @@ class CorrectionLoop:
         self._messages = [*self._messages, *added]
         self.payload = self._next_payload()
         self._remaining -= 1
+        number = self._request.max_corrections - self._remaining
+        add_span_event(CORRECTION, {"azure_phi3.correction.number": number})
 
     def _next_payload(self) -> Json:
         payload = {**self._request.payload, "messages": self._messages}
@@ -206,9 +212,10 @@ def _to_result(completion: Completion, usage: UsageMetadata | None) -> ChatResul
         first.usage_metadata = usage
     # Only keys that a stream has as well: LangChain copies these into response_metadata.
     metadata = first.response_metadata
-    llm_output: Json = {"model_provider": metadata["model_provider"]}
-    if "model_name" in metadata:
-        llm_output["model_name"] = metadata["model_name"]
+    llm_output: Json = {}
+    for key in _LLM_OUTPUT:
+        if key in metadata:
+            llm_output[key] = metadata[key]
     if usage is not None:
         llm_output["token_usage"] = to_token_usage(usage)
     return ChatResult(generations=completion.generations, llm_output=llm_output)

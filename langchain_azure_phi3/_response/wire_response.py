@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from langchain_core.messages import InvalidToolCall
@@ -77,13 +77,20 @@ def parse_usage(body: Json) -> UsageMetadata | None:
     return usage
 
 
-def to_token_usage(usage: UsageMetadata) -> dict[str, int]:
-    """The counts under the wire's names, where LangChain's older callbacks look for them."""
-    return {
+def to_token_usage(usage: UsageMetadata) -> Json:
+    """The counts under the wire's names, where older callbacks and some tracers look for them."""
+    found: Json = {
         "prompt_tokens": usage["input_tokens"],
         "completion_tokens": usage["output_tokens"],
         "total_tokens": usage["total_tokens"],
     }
+    if "input_token_details" in usage:
+        details = _wire_details(usage["input_token_details"], _INPUT_DETAILS)
+        found["prompt_tokens_details"] = details
+    if "output_token_details" in usage:
+        details = _wire_details(usage["output_token_details"], _OUTPUT_DETAILS)
+        found["completion_tokens_details"] = details
+    return found
 
 
 def total_usage(
@@ -324,6 +331,10 @@ def _details(given: Any, names: dict[str, str]) -> dict[str, int]:
         return {}
     found = {ours: _int_or_none(given.get(theirs)) for theirs, ours in names.items()}
     return {name: count for name, count in found.items() if count is not None}
+
+
+def _wire_details(details: Mapping[str, Any], names: dict[str, str]) -> dict[str, int]:
+    return {theirs: details[ours] for theirs, ours in names.items() if ours in details}
 
 
 def _int_or_none(value: Any) -> int | None:

@@ -20,10 +20,18 @@ def compact_schema(schema: Json) -> Json:
 
     Types, descriptions, enums, formats, bounds and required names stay. Definitions that are long
     or recursive stay definitions.
+
+    Raises:
+        InvalidInputError: The schema is nested too deeply.
     """
     definitions = _Definitions(schema)
-    compacted: Json = definitions.compact(schema)
-    used = definitions.used_by(compacted)
+    try:
+        compacted: Json = definitions.compact(schema)
+        used = definitions.used_by(compacted)
+    except RecursionError:
+        raise InvalidInputError(
+            "A schema is nested too deeply to be described to a model: make it flatter."
+        ) from None
     return {**compacted, "$defs": used} if used else compacted
 
 

@@ -159,7 +159,7 @@ def test_traces_contain_the_calls_parameters() -> None:
     ).metadata
 
     expected = {
-        "ls_provider": "azure_phi3",
+        "ls_provider": "azure.ai.inference",
         "ls_model_type": "chat",
         "ls_model_name": "other",
         "ls_temperature": 0,
@@ -167,6 +167,61 @@ def test_traces_contain_the_calls_parameters() -> None:
         "ls_stop": ["a", "b"],
     }
     assert expected == {name: metadata[name] for name in expected}
+
+
+def test_traces_name_the_provider_by_host() -> None:
+    """OpenTelemetry's name on hosts of Azure; LangChain's summarization compares the other one."""
+    hosts = {
+        HOST: "azure.ai.inference",
+        "https://phi.services.ai.azure.com": "azure.ai.inference",
+        "https://phi.eastus2.inference.ml.azure.us/score": "azure.ai.inference",
+        "https://gateway.example.com/v1": "azure_phi3",
+        "https://azure.com.example.com/v1": "azure_phi3",
+        "http://localhost:11434/v1": "azure_phi3",
+    }
+
+    for endpoint, provider in hosts.items():
+        assert provider == trace_of({"endpoint": endpoint}).metadata["ls_provider"]
+        assert "azure_phi3" == model_with(endpoint=endpoint)._get_ls_params()["ls_provider"]
+
+
+def test_traces_contain_the_server_without_query() -> None:
+    """Tracers look for `base_url`; a key in the endpoint's query is in none of the values."""
+    trace = trace_of({"endpoint": f"{HOST}/chat/completions?code={KEY}"})
+
+    assert HOST == trace.params["base_url"] == trace.params["endpoint"]
+    assert KEY not in f"{trace.params} {trace.metadata}"
+
+
+def test_traces_contain_the_stop_sequences_that_are_sent() -> None:
+    """Those of model and call together; an empty list switches the model's off."""
+    for of_model, of_call, expected in (
+        (["a"], {}, ["a"]),
+        (["a"], {"stop": ["b"]}, ["a", "b"]),
+        (None, {"stop": ["b"]}, ["b"]),
+        (["a"], {"stop": []}, []),
+        (None, {}, None),
+    ):
+        trace = trace_of({"stop": of_model}, **of_call)
+        assert expected == trace.params["stop"]
+        assert (expected or None) == trace.metadata.get("ls_stop")
+
+
+def test_traces_contain_the_base_model_without_another_name() -> None:
+    """Instrumentation for OpenTelemetry skips models without a name."""
+    assert "Phi-4" == trace_of({"base_model": "Phi-4"}).metadata["ls_model_name"]
+    assert "mine" == trace_of({"base_model": "Phi-4", "model": "mine"}).metadata["ls_model_name"]
+    assert "ls_model_name" not in trace_of({}).metadata
+
+
+def test_traces_follow_assigned_settings() -> None:
+    """What was traced before an assignment is not traced after it."""
+    model = model_with(temperature=0)
+    assert 0 == model._get_invocation_params()["temperature"]
+
+    model.temperature = 1
+
+    assert 1 == model._get_invocation_params()["temperature"]
 
 
 def test_traces_contain_the_package_version() -> None:

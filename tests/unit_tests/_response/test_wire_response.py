@@ -104,7 +104,7 @@ def test_usages_add_up() -> None:
     assert both == counts(6, 4, 10, input_token_details={"cache_read": 2})
     assert total_usage(None, usage) == total_usage(usage, None) == usage
     assert total_usage(None, None) is None
-    assert to_token_usage(usage) == USAGE
+    assert to_token_usage(usage) == {**USAGE, "prompt_tokens_details": {"cached_tokens": 1}}
     assert COUNTS.items() <= usage.items()
 
 
