@@ -366,8 +366,8 @@ def invoke_dataset(
         batch_format="pyarrow",
         batch_size=rows_per_block,
         compute=ActorPoolStrategy(size=workers),
-        # The workers wait for the network. Next to Ray's checkpoint filter, which takes one CPU, any
-        # fraction would leave less than the whole CPU that Ray's tasks need on a small machine.
+        # The workers wait for the network. Next to Ray's checkpoint filter, which takes one CPU,
+        # any fraction would leave less than the whole CPU that Ray's tasks need on a small machine.
         num_cpus=0,
     )
 
