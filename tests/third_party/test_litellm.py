@@ -20,7 +20,7 @@ from tests.integration_tests.call_modes import CALL_MODES, call_error, call_mode
 from tests.third_party.conftest import environment_command, free_port, running
 
 # About a TypedDict of its own.
-pytestmark = pytest.mark.filterwarnings("ignore:Items .* are using the .ReadOnly. qualifier")
+pytestmark = pytest.mark.filterwarnings("ignore:.*using the .ReadOnly. qualifier")
 
 MODEL = "Phi-3-mini-4k-instruct"
 QUESTION: list[Any] = [
