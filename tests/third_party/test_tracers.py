@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from langchain_azure_ai.callbacks.tracers import AzureAIOpenTelemetryTracer
+from langchain_core.callbacks import BaseCallbackManager
 from openinference.instrumentation.langchain import LangChainInstrumentor as OpenInference
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor as GenAI
@@ -158,7 +159,8 @@ def _global_providers() -> None:
 def respond(prompt: Prompt) -> Generation:
     """A call if there are tools, else a text; with details of the usage."""
     call = '<|tool_call|>[{"name": "get_weather", "arguments": {"city": "Rome"}}]<|/tool_call|>'
-    text = call if prompt.tools else "Hello. How can I help you today?"
+    has_tools = any("get_weather" in message.text for message in prompt.messages)
+    text = call if has_tools else "Hello. How can I help you today?"
     return Generation(text, usage_details=DETAILS)
 
 
@@ -174,6 +176,7 @@ def traced(tracer: Tracer, phi: Emulator, *more: Any) -> Iterator[ChatAzurePhi3]
     """A model at a host of Azure, whose calls are traced."""
     _exporter.clear()
     _reader.get_metrics_data()
+    untraced = BaseCallbackManager.__init__
     callbacks = [*tracer.start(), *more]
     try:
         yield ChatAzurePhi3(
@@ -188,6 +191,8 @@ def traced(tracer: Tracer, phi: Emulator, *more: Any) -> Iterator[ChatAzurePhi3]
         )
     finally:
         tracer.stop()
+        # Traceloop's version stays switched on after `uninstrument`.
+        BaseCallbackManager.__init__ = untraced  # type: ignore[method-assign]
 
 
 async def call_in_span(
