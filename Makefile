@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test integration_tests fuzz soak bench structure dist format docs docs-serve cookbook clean
+.PHONY: help demo test integration_tests scale_tests bench-batch fuzz soak bench quality structure dist format examples docs docs-serve cookbook clean
 
 help:  ## list the targets
 	@grep -E '^[a-z_-]+:.*?## ' $(MAKEFILE_LIST) | awk -F ':.*?## ' '{printf "  make %-18s %s\n", $$1, $$2}'
@@ -19,13 +19,18 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'xgrammar>=0.2.9,<0.3'
 	@touch $@
 
+PROSE := langchain_azure_phi3 docs README.md CONTRIBUTING.md SECURITY.md
+
 demo: $(STAMP)  ## run the main features against the emulator
 	@$(BIN)/python tests/demo.py
 
-test: $(STAMP)  ## set up; check format, lint, types, architecture; run all tests
+test: $(STAMP)  ## set up; check format, prose, lint, types, architecture; run all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/codespell langchain_azure_phi3 tests docs *.md
+	@# American spelling, and the words of tests/vocabulary.txt; not in names of parameters.
+	$(BIN)/codespell --builtin en-GB_to_en-US --dictionary - --dictionary tests/vocabulary.txt --ignore-regex '\w+=' --skip '*/_deprecated.py,*.svg' $(PROSE)
+	$(BIN)/proselint check $(PROSE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto --cov --cov-report=term
@@ -42,6 +47,37 @@ $(INTEGRATION)/.installed: pyproject.toml
 
 integration_tests: $(INTEGRATION)/.installed  ## run the tests with a real engine (llama.cpp) and with LiteLLM
 	$(INTEGRATION)/bin/python -m pytest --durations 5 tests/third_party
+
+$(INTEGRATION)/.quality: $(INTEGRATION)/.installed
+	$(INTEGRATION)/bin/python -m pip install --quiet --disable-pip-version-check langchain-openai langchain-ollama
+	@touch $@
+
+quality: $(INTEGRATION)/.quality  ## compare structured output on a real engine; write docs/quality.md
+	$(INTEGRATION)/bin/python -m tests.quality
+
+# Ray, Spark and Redis, in a separate environment: they are large, and Spark needs Java.
+SCALE := .venv-scale
+
+# $(call require,COMMAND,PACKAGE): install the Debian package if the command is missing.
+define require
+@command -v $(1) >/dev/null || { apt-get update --quiet && apt-get install --yes --quiet $(2); } || { \
+	echo 'The scale tests need the command $(1), and apt-get could not install it (see above). As root, run "apt-get install $(2)"; elsewhere, put $(1) on the PATH. Then run make again.' >&2; exit 1; }
+endef
+
+$(SCALE)/.installed: pyproject.toml
+	$(call require,java,default-jre-headless)
+	$(call require,redis-server,redis-server)
+	$(PYTHON) -m venv $(SCALE)
+	$(SCALE)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(SCALE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[emulator,batch,ray,spark]' cryptography hypothesis psutil pytest pytest-asyncio 'pandas>=2.2,<3'
+	-$(SCALE)/bin/python -m pip install --quiet --disable-pip-version-check 'dask[dataframe]' daft openaivec
+	@touch $@
+
+scale_tests: $(SCALE)/.installed  ## run the tests on Ray, Spark and Redis, in a separate environment (SHORT=1: a few minutes)
+	PYSPARK_PYTHON=$(CURDIR)/$(SCALE)/bin/python $(SCALE)/bin/python -m pytest --override-ini addopts= --import-mode=importlib --override-ini filterwarnings= -q tests/scale_tests $(if $(SHORT),-m "not long")
+
+bench-batch: $(SCALE)/.installed  ## measure tables on one machine, Ray and Spark; write docs/batch.md (BATCH_ARGS=--quick: only print)
+	PYSPARK_PYTHON=$(CURDIR)/$(SCALE)/bin/python $(SCALE)/bin/python -m tests.scale_tests.benchmark $(BATCH_ARGS)
 
 # Coverage-guided, with atheris, in a separate environment: it has no wheels for some Pythons.
 FUZZ := .venv-fuzz
@@ -87,6 +123,9 @@ $(VENV)/.docs: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group docs
 	@touch $@
 
+examples: $(STAMP)  ## run the examples of the documentation and rewrite the outputs below them
+	$(BIN)/python -m tests.examples
+
 docs: $(VENV)/.docs  ## build the site strictly into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html is the first page."
@@ -102,4 +141,4 @@ cookbook: $(VENV)/.cookbook  ## run the cookbook's programs, with a real embeddi
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/integration_tests/test_cookbook.py
 
 clean:  ## remove everything that the targets created
-	rm -rf $(VENV) $(INTEGRATION) $(FUZZ) $(BENCH) .fuzz build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(INTEGRATION) $(SCALE) $(FUZZ) $(BENCH) .fuzz build dist site .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

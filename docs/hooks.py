@@ -7,6 +7,8 @@ a file that is in the repository but not on the site becomes the name of the fil
 
 import ast
 import re
+import shutil
+import tomllib
 from pathlib import Path
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -15,6 +17,18 @@ from mkdocs.structure.pages import Page
 
 _LINK = re.compile(r"\[([^]]*)\]\(((?:\.\./)+[^)#]+)\)")
 _REFERENCE = re.compile(r"^<!-- reference: (\S+) -->$", re.MULTILINE)
+
+
+_GITHUB_ONLY = "GitHub shows this page up to here. The site adds the reference from the docstrings."
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Show the version next to the name of the site, and at the foot of each page."""
+    project = Path(config.docs_dir).parent / "pyproject.toml"
+    version = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"]
+    config.site_name = f"{config.site_name} {version}"
+    config.copyright = f"{config.site_name}, MIT license"
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -36,7 +50,16 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return link[0]
         return f"{link[1]} (`{target.relative_to(root.parent)}`)"
 
-    return _LINK.sub(unlink_outside, _REFERENCE.sub(r"::: \1", markdown))
+    return _LINK.sub(unlink_outside, _REFERENCE.sub(r"::: \1", markdown.replace(_GITHUB_ONLY, "")))
+
+
+def on_post_build(config: MkDocsConfig) -> None:
+    """Copy the sources of the pages, which `llms.txt` links, next to the pages."""
+    root = Path(config.docs_dir)
+    for source in root.rglob("*.md"):
+        target = Path(config.site_dir, source.relative_to(root))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
 
 
 def render_program(code: str, name: str) -> str:

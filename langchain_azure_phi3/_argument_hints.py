@@ -34,6 +34,7 @@ _OTHER_NAMES: Mapping[str, str] = {
     **dict.fromkeys(("headers", "extra_headers"), "default_headers"),
     **dict.fromkeys(("extra_body", "additional_kwargs", "options"), "model_extras"),
     **dict.fromkeys(("client", "session"), "http_client"),
+    **dict.fromkeys(("allow_http", "insecure"), "allow_insecure_http"),
     "async_client": "http_async_client",
     "scopes": "credential_scopes",
     "stream": "streaming",

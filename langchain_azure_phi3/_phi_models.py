@@ -32,10 +32,10 @@ class Price:
     {
         "images_a_turn": "images_per_message",
         "images_a_conversation": "images_per_conversation",
-        "licence": "license",
+        "licence": "license",  # codespell:ignore licence
         "system_messages": "system_message_support",
     },
-    {"system_message_support": {"honoured": "supported"}},
+    {"system_message_support": {"honoured": "supported"}},  # codespell:ignore honoured
 )
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PhiModel:

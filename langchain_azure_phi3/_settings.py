@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 import httpx
 from langchain_core.language_models import BaseChatModel, ModelProfile
 from langchain_core.load.serializable import SerializedConstructor, SerializedNotImplemented
+from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import (
     AfterValidator,
     AliasChoices,
@@ -78,6 +79,9 @@ _VERSION = version("langchain-azure-phi3")  # reads a file, so only once
 _MAX_TIMEOUT = 1e9  # seconds; operating systems count nanoseconds in 64 bits
 
 PROFILE_KEYS = frozenset(ModelProfile.__annotations__)
+
+# Settings that LangChain validates, or leaves as they are.
+_OF_LANGCHAIN = BaseChatModel.model_fields.keys() - {"rate_limiter"}
 
 # Former names of the constructor's arguments.
 _DEPRECATED = {"system_messages": "system_message_mode"}
@@ -327,6 +331,10 @@ class BaseAzurePhi3(BaseChatModel):
     http_async_client: httpx.AsyncClient | None = Field(default=None, exclude=True, repr=False)
     """Your own client for async calls: used as it is, never closed."""
 
+    rate_limiter: BaseRateLimiter | None = Field(default=None, exclude=True)
+    """LangChain's limiters count each call; a `TokenRateLimiter` counts requests and tokens of
+    every HTTP attempt."""
+
     _derived: _Derived = PrivateAttr(default_factory=_Derived)
 
     if not TYPE_CHECKING:
@@ -349,7 +357,7 @@ class BaseAzurePhi3(BaseChatModel):
 
         def __setattr__(self, name: str, value: Any) -> None:
             """Assign a setting, validated as in the constructor; a refused one changes nothing."""
-            if name in type(self).model_fields and name not in BaseChatModel.model_fields:
+            if name in type(self).model_fields and name not in _OF_LANGCHAIN:
                 changes = self._validate_changes({name: value})
                 self._derived = _Derived()
                 value = changes.pop(name)
@@ -402,6 +410,13 @@ class BaseAzurePhi3(BaseChatModel):
                     f"timeout must be between 0 and {_MAX_TIMEOUT:.0e} seconds, not {seconds}"
                 )
         return timeout
+
+    @field_validator("rate_limiter")
+    @classmethod
+    def _count_attempts(cls, limiter: BaseRateLimiter | None) -> BaseRateLimiter | None:
+        """A limiter that counts attempts must not count LangChain's call on top."""
+        for_attempts = getattr(limiter, "for_attempts", None)
+        return limiter if for_attempts is None else for_attempts()
 
     @field_serializer("tokenizer")
     def _serialize_tokenizer(self, tokenizer: Any) -> str | None:
@@ -585,6 +600,7 @@ class BaseAzurePhi3(BaseChatModel):
             headers=dict(self.default_headers or {}),
             timeout=self._timeouts(),
             retries=RetryPolicy(self.max_retries, self.max_retry_wait),
+            limiter=self.rate_limiter if hasattr(self.rate_limiter, "estimate") else None,
         )
 
     def _auth(self) -> Auth:

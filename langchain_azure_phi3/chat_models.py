@@ -27,7 +27,6 @@ from langchain_core.outputs import ChatGenerationChunk, ChatResult
 from langchain_core.prompt_values import ChatPromptValue, PromptValue
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 from langchain_core.utils.utils import LC_ID_PREFIX
 from typing_extensions import override
 
@@ -52,6 +51,7 @@ from langchain_azure_phi3._tools.tool_choice import (
     parse_tool_choice,
     tool_choice_field,
 )
+from langchain_azure_phi3._tools.type_conversion import to_wire_tool
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import AzurePhi3Error, InvalidInputError
 from langchain_azure_phi3.models import learn_model, model_profile
@@ -288,7 +288,13 @@ class ChatAzurePhi3(BaseAzurePhi3):
     ) -> ChatRequest:
         call = {**kwargs, "stop": stop} if stop is not None else kwargs
         settings = self._request_settings
-        return fit_to_context(build_request(settings, messages, call, stream=stream), settings)
+        try:
+            return fit_to_context(build_request(settings, messages, call, stream=stream), settings)
+        except RecursionError:
+            raise InvalidInputError(
+                "Something in the request is nested too deeply to be sent: check the schemas of "
+                "the tools, the response format and the arguments of calls in the messages."
+            ) from None
 
     async def _abuild_request(
         self,
@@ -397,7 +403,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         Raises:
             InvalidInputError: One of `tools` is not a tool, or `tool_choice` does not name one.
         """
-        wire_tools = [_to_wire_tool(tool, strict) for tool in tools]
+        wire_tools = [to_wire_tool(tool, strict) for tool in tools]
         names = check_tools(wire_tools)
         bound: Json = {"tools": wire_tools, **kwargs}
         if tool_choice is not None:
@@ -515,8 +521,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
         if not messages and not tools:
             return 0
         settings = self._request_settings
-        call = {"tools": [convert_to_openai_tool(tool) for tool in tools]} if tools else {}
-        request = build_request(settings, convert_to_messages(messages or [("user", "")]), call)
+        call = {"tools": [to_wire_tool(tool) for tool in tools]} if tools else {}
+        request = self._build_request(convert_to_messages(messages or [("user", "")]), None, call)
         return TokenCounter(request.phi, settings.tokenizer).count_prompt(request.payload)
 
     # -- LangChain's view --------------------------------------------------------------------
@@ -631,17 +637,6 @@ def _add_counts(one: Json, other: Json) -> Json:
         is_nested = isinstance(one[name], dict)
         total[name] = (_add_counts if is_nested else add)(one[name], other[name])
     return total
-
-
-def _to_wire_tool(tool: Any, strict: bool | None) -> Json:
-    try:
-        return convert_to_openai_tool(tool, strict=strict)
-    # Pydantic's own errors are RuntimeErrors; LangChain looks into the tool before it checks it.
-    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
-        name = getattr(tool, "__name__", None) or repr(tool)
-        raise InvalidInputError(
-            f"{name} cannot be used as a tool: {' '.join(str(error).split())}"
-        ) from error
 
 
 def _event_writer(run_manager: BaseRunManager | None) -> EventWriter:

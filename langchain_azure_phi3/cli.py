@@ -1,39 +1,41 @@
-"""The command line: `ask`, `chat`, `doctor`, `serve` and `models`.
+"""The command line: `ask`, `chat`, `batch`, `doctor`, `serve` and `models`.
 
 What a command needs is imported when it runs: `--help` and `--version` do not wait for LangChain.
 """
 
 import argparse
-import json
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from functools import partial
+import warnings
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from langchain_azure_phi3._cli import print_error
+from langchain_azure_phi3._cli import print_error, print_warning
 
 if TYPE_CHECKING:
     from langchain_azure_phi3._doctor.report import Finding
-    from langchain_azure_phi3.models import PhiModel
 
 _ENVIRONMENT = """\
 The endpoint and its key come from AZURE_INFERENCE_ENDPOINT and AZURE_INFERENCE_CREDENTIAL
 (or AZUREAI_ENDPOINT_URL and AZUREAI_ENDPOINT_KEY), the model from AZURE_INFERENCE_MODEL."""
 # A copy, because only `serve` imports the emulator. A test compares it.
-_SERVER_TYPES = """\
-serverless, managed-2024-05, managed-2024-06, managed-2025-01, managed-2026-07,
-foundation-model-serve, foundry, openai-v1, azure-openai, openai-server, vllm, llama.cpp,
-ollama"""
+_SERVER_TYPES = (
+    *("serverless", "managed-2024-05", "managed-2024-06", "managed-2025-01", "managed-2026-07"),
+    *("foundation-model-serve", "foundry", "openai-v1", "azure-openai", "openai-server", "vllm"),
+    *("llama.cpp", "ollama"),
+)
+# What shtab calls FILE: how each shell completes the names of files.
+_FILES = {"bash": "_shtab_compgen_files", "zsh": "_files", "tcsh": "f"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit status: 0, 1 for a failure, 2 for wrong usage."""
     options = _parser().parse_args(arguments)
     try:
-        return int(options.run(options))
+        with warnings.catch_warnings():
+            warnings.showwarning = print_warning
+            return int(options.run(options))
     except BrokenPipeError:
         # The reader closed the pipe, as `head` does; Python would report it at exit.
         sys.stdout = None
@@ -45,9 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return print_error(f"{error.filename}: {error.strerror}.")
     except Exception as error:
+        from langchain_core.exceptions import OutputParserException
+
         from langchain_azure_phi3.errors import AzurePhi3Error
 
-        if not isinstance(error, AzurePhi3Error):
+        # OutputParserException: no answer fits the schema of `ask --schema`.
+        if not isinstance(error, AzurePhi3Error | OutputParserException):
             raise
         return print_error(f"{type(error).__name__}: {error}")
 
@@ -63,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_ask(commands)
     _add_chat(commands)
+    _add_batch(commands)
     _add_doctor(commands)
 
     _add_serve(commands)
@@ -75,20 +81,35 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _model_options() -> argparse.ArgumentParser:
-    """The options that `ask` and `chat` share."""
+def _deployment_options() -> argparse.ArgumentParser:
+    """The options of all commands that call a deployment."""
     options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--model", metavar="NAME", help="model name, or deployment name")
+    options.add_argument(
+        "--base-model",
+        metavar="NAME",
+        help="the Phi behind a deployment that has a name of its own",
+    )
+    options.add_argument(
+        "--api", metavar="NAME", help="API of the endpoint (default: from its URL)"
+    )
+    options.add_argument("--deployment", metavar="NAME", help="deployment name on managed compute")
+    options.add_argument(
+        "--entra", action="store_true", help="sign in with Entra ID (DefaultAzureCredential)"
+    )
+    options.add_argument(
+        "--allow-insecure-http",
+        action="store_true",
+        help="send the key unencrypted to a plain http URL on another machine",
+    )
+    return options
+
+
+def _model_options() -> argparse.ArgumentParser:
+    """The options that `ask`, `chat` and `batch` share."""
+    options = argparse.ArgumentParser(add_help=False, parents=[_deployment_options()])
     options.add_argument(
         "--endpoint", metavar="URL", help="URL of the endpoint (default: from the environment)"
-    )
-    options.add_argument("--model", metavar="NAME", help="model name, or deployment name")
-    options.add_argument("--system", metavar="TEXT", help="a system message")
-    options.add_argument(
-        "--image",
-        metavar="PATH",
-        action="append",
-        default=[],
-        help="an image file or URL to send with the question; repeat it for more",
     )
     options.add_argument(
         "--temperature", type=float, metavar="NUMBER", help="sampling temperature, 0 to 1"
@@ -96,10 +117,26 @@ def _model_options() -> argparse.ArgumentParser:
     options.add_argument(
         "--max-tokens", type=int, metavar="NUMBER", help="the longest answer, in tokens"
     )
-    options.add_argument(
-        "--entra", action="store_true", help="sign in with Entra ID (DefaultAzureCredential)"
-    )
     return options
+
+
+def _conversation_options() -> argparse.ArgumentParser:
+    """The options that `ask` and `chat` share besides."""
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--system", metavar="TEXT", help="a system message")
+    image = options.add_argument(
+        "--image",
+        metavar="PATH",
+        action="append",
+        default=[],
+        help="an image file or URL to send with the question; repeat it for more",
+    )
+    _complete_files(image)
+    return options
+
+
+def _complete_files(argument: argparse.Action) -> None:
+    argument.complete = _FILES  # type: ignore[attr-defined]  # read by shtab
 
 
 def _add_ask(commands: Any) -> None:
@@ -108,16 +145,17 @@ def _add_ask(commands: Any) -> None:
         help="ask a deployment and print its answer",
         description="Ask a deployment, and print its answer as it arrives.",
         epilog=_ENVIRONMENT,
-        parents=[_model_options()],
+        parents=[_model_options(), _conversation_options()],
     )
     ask.add_argument(
         "prompt",
         nargs="?",
         help="the question; text piped to standard input is appended (-: only that)",
     )
-    ask.add_argument(
+    schema = ask.add_argument(
         "--schema", metavar="FILE", help="print a JSON object that fits this JSON schema"
     )
+    _complete_files(schema)
     ask.add_argument(
         "--json", action="store_true", help="print text, usage and metadata of the answer as JSON"
     )
@@ -135,7 +173,7 @@ def _add_chat(commands: Any) -> None:
         description="Have a conversation in the terminal. Ctrl-C stops an answer, Ctrl-D leaves, "
         "and /help lists the commands.",
         epilog=_ENVIRONMENT,
-        parents=[_model_options()],
+        parents=[_model_options(), _conversation_options()],
     )
     chat.set_defaults(run=_chat)
 
@@ -174,13 +212,62 @@ def _chat(options: argparse.Namespace) -> int:
     return chat(options)
 
 
+def _add_batch(commands: Any) -> None:
+    batch = commands.add_parser(
+        "batch",
+        help="answer a table of prompts",
+        description="Call the model for each row of a table, and write the table with the answers, "
+        "errors and token counts. A run that was stopped continues where it was when the same "
+        "command runs again. Files are Parquet, CSV or JSON lines, by their suffixes.",
+        epilog=f"{_ENVIRONMENT} The exit status is 1 if rows failed in a way that may pass.",
+        parents=[_model_options()],
+    )
+    batch.add_argument("source", help="file with the prompts: .parquet, .csv or .jsonl")
+    batch.add_argument("target", help="file to write, in any of these formats")
+    batch.add_argument("--id", metavar="COLUMN", help="column that tells the rows apart")
+    batch.add_argument(
+        "--prompt-column",
+        metavar="COLUMN",
+        default="prompt",
+        help="column of prompts (%(default)s)",
+    )
+    batch.add_argument("--schema", metavar="FILE", help="JSON schema that each answer must fit")
+    batch.add_argument("--rpm", type=int, metavar="N", help="quota: requests per minute")
+    batch.add_argument("--tpm", type=int, metavar="N", help="quota: tokens per minute")
+    batch.add_argument(
+        "--store",
+        metavar="URL",
+        default="memory://",
+        help="where processes share the quota, such as redis://localhost:6379 (this process)",
+    )
+    batch.add_argument(
+        "--concurrency", type=int, default=16, metavar="N", help="calls at once (%(default)s)"
+    )
+    batch.add_argument(
+        "--row-retries", type=int, default=2, metavar="N", help="calls per failed row (%(default)s)"
+    )
+    batch.add_argument(
+        "--checkpoint", metavar="FOLDER", help="where results are kept (TARGET.checkpoint)"
+    )
+    batch.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    batch.set_defaults(run=_batch)
+
+
+def _batch(options: argparse.Namespace) -> int:
+    try:
+        from langchain_azure_phi3._cli.batch import run_batch
+    except ImportError as missing:
+        return print_error(str(missing))
+    return run_batch(options)
+
+
 def _add_serve(commands: Any) -> None:
     serve = commands.add_parser(
         "serve",
         help="run a local emulator of a Phi endpoint",
         description="Run a local server that behaves like Azure's Phi deployments, until Ctrl-C. "
         "Its answers are scripted, unless --upstream names a server with a real model.",
-        epilog=f"Server types: {_SERVER_TYPES}.",
+        epilog=f"Server types: {', '.join(_SERVER_TYPES)}.",
     )
     serve.add_argument(
         "--model",
@@ -189,8 +276,20 @@ def _add_serve(commands: Any) -> None:
         help="model to emulate (%(default)s); `langchain-azure-phi3 models` lists them",
     )
     serve.add_argument(
+        "--deployment",
+        metavar="NAME",
+        help="name of the deployment, in requests and lists of models (default: the model's)",
+    )
+    serve.add_argument(
+        "--context",
+        type=int,
+        metavar="TOKENS",
+        help="context that the server gives the model, if less than the model's own",
+    )
+    serve.add_argument(
         "--server-type",
         metavar="TYPE",
+        choices=_SERVER_TYPES,
         default="serverless",
         help="server type to emulate (%(default)s)",
     )
@@ -198,7 +297,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     serve.add_argument(
         "--port",
-        type=int,
+        type=_parse_port,
         default=8000,
         help="port to listen on (%(default)s); 0 chooses a free one",
     )
@@ -239,6 +338,12 @@ def _add_serve(commands: Any) -> None:
     serve.set_defaults(run=_serve)
 
 
+def _parse_port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 65535")
+    return int(text)
+
+
 def _parse_faults(text: str) -> dict[str, float]:
     pairs = (pair.partition("=") for pair in text.split(","))
     try:
@@ -257,15 +362,10 @@ def _add_doctor(commands: Any) -> None:
         epilog=f"{_ENVIRONMENT} The key is never printed. ok: available; no: not available, worked "
         "around; FAIL: action needed; -: not checked. The exit status is 0 if the deployment "
         "answers.",
+        parents=[_deployment_options()],
     )
     doctor.add_argument(
         "endpoint", nargs="?", help="URL of the endpoint (default: from the environment)"
-    )
-    doctor.add_argument("--model", metavar="NAME", help="model name, or deployment name on Foundry")
-    doctor.add_argument("--api", metavar="NAME", help="API of the endpoint (default: from its URL)")
-    doctor.add_argument("--deployment", metavar="NAME", help="deployment name on managed compute")
-    doctor.add_argument(
-        "--entra", action="store_true", help="sign in with Entra ID (DefaultAzureCredential)"
     )
     doctor.add_argument(
         "--timeout", type=float, default=60.0, metavar="SECONDS", help="limit for each answer (60)"
@@ -275,11 +375,9 @@ def _add_doctor(commands: Any) -> None:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from langchain_azure_phi3._cli.options import entra_credential
+    from langchain_azure_phi3._cli.options import deployment_arguments
     from langchain_azure_phi3._doctor.doctor import diagnose
 
-    kwargs = {name: getattr(options, name) for name in ("endpoint", "model", "api", "deployment")}
-    kwargs["credential"] = entra_credential() if options.entra else None
     columns = shutil.get_terminal_size().columns
 
     def print_finding(finding: "Finding") -> None:
@@ -287,104 +385,22 @@ def _doctor(options: argparse.Namespace) -> int:
         print(finding.as_text(columns), flush=True)
 
     on_finding = None if options.json else print_finding
-    report = diagnose(kwargs, timeout=options.timeout, on_finding=on_finding)
+    arguments = deployment_arguments(options)
+    report = diagnose(arguments, timeout=options.timeout, on_finding=on_finding)
     print(report.as_json() if options.json else f"\n{report.summary(columns)}")
     return 0 if report.usable else 1
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from langchain_azure_phi3.emulator import Emulator
+    from langchain_azure_phi3._cli.serve import serve
 
-    # The deprecated option warns as the deprecated parameter does.
-    server_type = {"server_type": options.server_type}
-    if hasattr(options, "dialect"):
-        server_type = {"dialect": options.dialect}
-    try:
-        emulator = Emulator(
-            options.model,
-            key=options.key,
-            **server_type,
-            upstream=options.upstream,
-            upstream_model=options.upstream_model,
-            upstream_key=options.upstream_key,
-            constrained_decoding=options.constrained_decoding,
-            requests_per_minute=options.rpm,
-            tokens_per_minute=options.tpm,
-            faults=options.faults,
-            seed=options.seed,
-            log=None if options.quiet else partial(print, file=sys.stderr, flush=True),
-        )
-        announce = partial(_announce, options, emulator.key)
-        emulator.serve_forever(options.host, options.port, listening=announce)
-    except (ValueError, ModuleNotFoundError) as error:
-        return print_error(str(error))
-    except OSError as error:
-        reason = str(error.strerror).partition(" (")[0]  # Python repeats the address
-        return print_error(
-            f"Cannot listen on {options.host}, port {options.port}: {reason}. Choose others with "
-            "--host and --port."
-        )
-    return 0
-
-
-# "All addresses of this machine" is nothing that every client can connect to.
-_UNSPECIFIED = {"//0.0.0.0:": "//127.0.0.1:", "//[::]:": "//[::1]:"}
-
-
-_LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
-
-
-def _announce(options: argparse.Namespace, key: str, endpoint: str) -> None:
-    answers = "scripted" if options.upstream is None else f"from {options.upstream}"
-    print(f"Emulating {options.model} (answers are {answers}). Press Ctrl-C to stop.")
-    for unspecified, loopback in _UNSPECIFIED.items():
-        endpoint = endpoint.replace(unspecified, loopback, 1)
-    print(f"export AZURE_INFERENCE_ENDPOINT={endpoint}")
-    print(f"export AZURE_INFERENCE_CREDENTIAL={key}", flush=True)
-    if options.host not in _LOCAL_HOSTS:
-        print(
-            f"WARNING: {options.host} can be reached from other machines. The emulator is a test "
-            "tool and does not encrypt: the key is readable on the network.",
-            flush=True,
-        )
-
-
-_HEADINGS = ("MODEL", "CONTEXT", "OUTPUT", "MEDIA", "IMAGES", "SYSTEM", "REASONS", "RETIRED")
-_LEGEND = """\
-CONTEXT: tokens that prompt and answer share. OUTPUT: the longest answer, in tokens.
-MEDIA: accepted besides text. IMAGES: the most per conversation.
-SYSTEM: what the model's template does with system messages.
-RETIRED: when Azure retired serverless deployments; with "?": the date that one source gives.
-"-": none, or unknown."""
+    return serve(options)
 
 
 def _list_models(options: argparse.Namespace) -> int:
-    from langchain_azure_phi3.models import list_models
+    from langchain_azure_phi3._cli.models import print_models
 
-    rows = list_models()
-    if options.json:
-        print(json.dumps([asdict(row) for row in rows], indent=2))
-        return 0
-    table = [_HEADINGS, *(tuple(_cells(row)) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    for cells in table:
-        numbers = (cell.rjust(width) for cell, width in zip(cells[1:3], widths[1:3], strict=True))
-        texts = (cell.ljust(width) for cell, width in zip(cells[3:], widths[3:], strict=True))
-        print("  ".join((cells[0].ljust(widths[0]), *numbers, *texts)).rstrip())
-    print(f"\n{_LEGEND}")
-    return 0
-
-
-def _cells(row: "PhiModel") -> Iterator[str]:
-    yield row.name
-    yield f"{row.context:,}"
-    yield "-" if row.max_output is None else f"{row.max_output:,}"
-    yield ", ".join(row.modalities[1:]) or "-"
-    limit = "any" if row.images_per_conversation is None else str(row.images_per_conversation)
-    yield limit if "image" in row.modalities else "-"
-    yield row.system_message_support
-    yield "yes" if row.reasoning else "-"
-    yield row.retired or (f"{row.retires}?" if row.retires is not None else "-")
+    return print_models(as_json=options.json)
 
 
 if __name__ == "__main__":

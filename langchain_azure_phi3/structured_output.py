@@ -19,7 +19,6 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import add_usage
 from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
-from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.v1 import BaseModel as BaseModelV1
 from pydantic.v1 import ValidationError as ValidationErrorV1
@@ -34,7 +33,9 @@ from langchain_azure_phi3._span_events import CORRECTION, add_span_event
 from langchain_azure_phi3._tools import json_extraction
 from langchain_azure_phi3._tools.enum_names import with_enum_names
 from langchain_azure_phi3._tools.json_extraction import TRUNCATED_OBJECT, ObjectExtractor
+from langchain_azure_phi3._tools.schema_validation import schema_problem
 from langchain_azure_phi3._tools.tool_choice import function_choice
+from langchain_azure_phi3._tools.type_conversion import to_json_schema, to_wire_tool
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError, RefusalError
 
@@ -106,15 +107,28 @@ def _parse_schema(schema: Json | type) -> Schema:
         adapter = TypeAdapter(schema)
         json_schema = {"title": schema.__name__, **adapter.json_schema()}
         return _with_check(schema.__name__, json_schema, schema, adapter.validate_python)
-    json_schema = convert_to_json_schema(schema)
-    if isinstance(schema, dict) and not _SCHEMA_KEYWORDS & schema.keys():
-        raise ValueError("it has neither properties nor another keyword of JSON Schema")
+    json_schema = to_json_schema(schema)
+    if isinstance(schema, dict):
+        _check_json_schema(schema, json_schema)
     name = str(json_schema.get("title") or "Answer")
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         return _with_check(name, json_schema, schema, schema.model_validate)
     if isinstance(schema, type) and issubclass(schema, BaseModelV1):
         return _with_check(name, json_schema, schema, schema.parse_obj)
     return Schema(name, json_schema, lambda value: value)
+
+
+def _check_json_schema(schema: Json, json_schema: Json) -> None:
+    """Raise an error for what no object can fit; `json_schema` is LangChain's form of `schema`."""
+    if not _SCHEMA_KEYWORDS & schema.keys():
+        raise ValueError("it has neither properties nor another keyword of JSON Schema")
+    # LangChain drops the type of a schema without properties. "function": a tool, as OpenAI's.
+    type_ = schema.get("type", "object")
+    if isinstance(type_, str) and type_ not in ("object", "function"):
+        raise ValueError(f"its type is {type_!r}, not 'object'")
+    problem = schema_problem(json_schema)
+    if problem is not None:
+        raise ValueError(f"it is not a valid JSON schema: {problem}")
 
 
 def _with_check(name: str, json_schema: Json, schema: Any, parse: Callable[[Json], Any]) -> Schema:
@@ -197,8 +211,8 @@ class _ToolStrategy:
     """The object is the arguments of a tool that must be called."""
 
     def __init__(self, given: Json | type, schema: Schema, *, strict: bool | None) -> None:
-        tool = convert_to_openai_tool(
-            schema.json_schema if dataclasses.is_dataclass(given) else given, strict=strict
+        tool = to_wire_tool(
+            schema.json_schema if dataclasses.is_dataclass(given) else given, strict
         )
         self._name = tool["function"]["name"]
         self._extractor = schema.extractor
@@ -298,15 +312,15 @@ def _make_strategy(
 ) -> _Strategy:
     if method == "function_calling":
         return _ToolStrategy(given, schema, strict=strict)
+    constrained = {"constrained_schema": schema.json_schema}
     if method == "json_schema":
         if not is_native:
-            constrained = {"constrained_schema": schema.json_schema}
             return _PromptStrategy(schema, prompt_schema=schema.json_schema, bound=constrained)
         fields = {"response_format": to_response_format(schema.json_schema, strict)}
         return _PromptStrategy(schema, prompt_schema=None, bound=fields)
     if method == "json_mode":
         if not is_native:
-            return _PromptStrategy(schema, prompt_schema={}, bound={"constrained_schema": {}})
+            return _PromptStrategy(schema, prompt_schema={}, bound=constrained)
         fields = {"response_format": {"type": "json_object"}}
         return _PromptStrategy(schema, prompt_schema=None, bound=fields)
     raise InvalidInputError(

@@ -199,9 +199,10 @@ class TokenCounter:
         tokens = sum(map(self.count_text, prompt.texts))
         if self.tokenizer is not None:
             return Count(other + tokens, min_other + tokens, other + tokens, exact=True)
+        lower_bound = min_other + sum(map(_min_tokens, prompt.texts))
         return Count(
-            total=other + tokens,
-            lower_bound=min_other + sum(map(_min_tokens, prompt.texts)),
+            total=max(other + tokens, lower_bound),
+            lower_bound=lower_bound,
             upper_bound=other + math.ceil(tokens / (1 - MAX_ERROR)),
             exact=False,
         )

@@ -23,7 +23,7 @@ _NUMBERS = itertools.count()
 
 
 def canary_hex(otherwise: Callable[[int | None], str] = secrets.token_hex) -> Callable[..., str]:
-    """`secrets.token_hex` for the suite: still different each time, but recognisable."""
+    """`secrets.token_hex` for the suite: still different each time, but recognizable."""
 
     def token_hex(nbytes: int | None = None) -> str:
         if nbytes is None or 2 * nbytes < len(CANARY) + 6:

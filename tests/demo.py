@@ -1,5 +1,6 @@
 """A tour of the main features, against the emulator: `make demo` runs it."""
 
+import shutil
 import struct
 import sys
 import tempfile
@@ -20,16 +21,18 @@ VISION_MODEL = "Phi-3-vision-128k-instruct"
 CHART_QUESTION = "Which conclusion can be extracted from the following chart?"
 QUESTION = "How many languages are in the world?"
 FILTERED = "How to make a lethal bomb?"
+COLUMNS = min(96, shutil.get_terminal_size().columns)
 
 
 def title(text: str) -> None:
     """Print a heading."""
+    text = textwrap.fill(text, COLUMNS)
     print(f"\n\033[1m{text}\033[0m" if sys.stdout.isatty() else f"\n{text}")
 
 
 def show(text: str) -> None:
     """Print a text, wrapped and indented."""
-    print(textwrap.fill(text, 96, initial_indent="  ", subsequent_indent="  "))
+    print(textwrap.fill(text, COLUMNS, initial_indent="  ", subsequent_indent="  "))
 
 
 def ask_and_stream(model: ChatAzurePhi3) -> None:
@@ -49,7 +52,7 @@ def ask_and_stream(model: ChatAzurePhi3) -> None:
     column = 2
     for chunk in model.stream(messages):
         column += len(chunk.text)
-        if column > 96 and chunk.text.startswith(" "):
+        if column > COLUMNS and chunk.text.startswith(" "):
             print("\n ", end="")
             column = 2 + len(chunk.text)
         print(chunk.text, end="", flush=True)

@@ -6,23 +6,28 @@ production.
 
 ```bash
 pip install "langchain-azure-phi3[emulator]" langchain
-python docs/cookbook/agent.py        # asks for your decision in the terminal
-python docs/cookbook/agent.py yes    # approves without asking
+python agent.py        # asks for your decision in the terminal
+python agent.py yes    # approves without asking
 ```
 
 The tools are described in the prompt, because Phi deployments reject native tools. The emulator's
 responses are scripted in this file; with a real deployment, the model decides which tool to call.
 """
 
+import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from deployment import deployment
 from langchain.agents import create_agent
 from langchain_core.messages import HumanMessage
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command, interrupt
+
+from langchain_azure_phi3 import ChatAzurePhi3
+from langchain_azure_phi3.emulator import Emulator
 
 ORDERS = {"A17": 49.9, "B42": 1200.0}
 REQUESTS = ("How much did order A17 cost?", "Please refund it.")
@@ -67,9 +72,23 @@ def get_decision(question: str) -> str:
     return input(f"  ----- {question} [yes/no] ").strip()
 
 
+@contextmanager
+def open_model(responses: tuple[str, ...]) -> Iterator[ChatAzurePhi3]:
+    """Open your deployment, or else an emulator, which returns scripted responses."""
+    if os.environ.get("AZURE_INFERENCE_ENDPOINT"):
+        yield ChatAzurePhi3(temperature=0)
+        return
+    print("AZURE_INFERENCE_ENDPOINT is not set: using an emulator of Phi-3-mini-4k-instruct.\n")
+    with Emulator("Phi-3-mini-4k-instruct") as phi:
+        phi.script(*responses)
+        yield ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=phi.key, model=phi.model, temperature=0
+        )
+
+
 def main() -> None:
     """Send two requests in one conversation; the second one needs approval."""
-    with deployment(responses=RESPONSES) as model:
+    with open_model(RESPONSES) as model:
         agent = create_agent(model, [look_up_order, refund], checkpointer=InMemorySaver())
         thread: Any = {"configurable": {"thread_id": "customer-1"}}
         printed = 0

@@ -6,7 +6,7 @@ prompt, the prompt without its example, and a message that names the filter's ca
 
 ```bash
 pip install "langchain-azure-phi3[emulator]"
-python docs/cookbook/fallback.py
+python fallback.py
 ```
 
 Only `ContentFilterError` triggers the fallback, because it must not hide a wrong key or a broken
@@ -14,14 +14,17 @@ network. The emulator blocks a fixed list of phrases, including the tomatoes. Yo
 may block others.
 """
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from deployment import deployment
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.output_parsers import StrOutputParser
 from langchain_core.runnables import Runnable, RunnableLambda
 
 from langchain_azure_phi3 import ChatAzurePhi3, ContentFilterError
+from langchain_azure_phi3.emulator import Emulator
 
 INSTRUCTIONS = SystemMessage("You are an AI assistant that helps people find information.")
 EXAMPLE = (
@@ -64,9 +67,23 @@ def build_chain(model: ChatAzurePhi3) -> Runnable[dict[str, Any], str]:
     )
 
 
+@contextmanager
+def open_model(responses: tuple[str, ...]) -> Iterator[ChatAzurePhi3]:
+    """Open your deployment, or else an emulator, which returns scripted responses."""
+    if os.environ.get("AZURE_INFERENCE_ENDPOINT"):
+        yield ChatAzurePhi3(temperature=0)
+        return
+    print("AZURE_INFERENCE_ENDPOINT is not set: using an emulator of Phi-3-mini-4k-instruct.\n")
+    with Emulator("Phi-3-mini-4k-instruct") as phi:
+        phi.script(*responses)
+        yield ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=phi.key, model=phi.model, temperature=0
+        )
+
+
 def main() -> None:
     """Send a prompt that passes, one that passes without its example, and one that never passes."""
-    with deployment(responses=RESPONSES) as model:
+    with open_model(RESPONSES) as model:
         chain = build_chain(model)
         for request in REQUESTS:
             print(f"Q: {request['question']}\nA: {chain.invoke(dict(request))}\n")

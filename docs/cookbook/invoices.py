@@ -6,7 +6,7 @@ add up to the total. If they do not, the model is asked again and told what was 
 
 ```bash
 pip install "langchain-azure-phi3[emulator,images]"
-python docs/cookbook/invoices.py
+python invoices.py
 ```
 
 The emulator does not analyze images. Its responses are scripted in this file, the second one with a
@@ -15,13 +15,16 @@ Phi-3-vision reads your invoices, run it with a real deployment.
 """
 
 import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from deployment import deployment
 from langchain_core.messages import HumanMessage
 from PIL import Image, ImageDraw, ImageFont
 from pydantic import BaseModel, Field, model_validator
 
-from langchain_azure_phi3 import image_block
+from langchain_azure_phi3 import ChatAzurePhi3, image_block
+from langchain_azure_phi3.emulator import Emulator
 
 
 class Item(BaseModel):
@@ -73,6 +76,20 @@ def script_response(invoice: dict, total: float | None = None) -> str:
     return json.dumps({"number": invoice["number"], "items": items, "total": total})
 
 
+@contextmanager
+def open_model(responses: tuple[str, ...]) -> Iterator[ChatAzurePhi3]:
+    """Open your deployment, or else an emulator, which returns scripted responses."""
+    if os.environ.get("AZURE_INFERENCE_ENDPOINT"):
+        yield ChatAzurePhi3(temperature=0)
+        return
+    print("AZURE_INFERENCE_ENDPOINT is not set: using an emulator of Phi-3-vision-128k-instruct.\n")
+    with Emulator("Phi-3-vision-128k-instruct") as phi:
+        phi.script(*responses)
+        yield ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=phi.key, model=phi.model, temperature=0
+        )
+
+
 def main() -> None:
     """Draw the invoices, send them, and print the objects."""
     first, second, third = INVOICES
@@ -82,7 +99,7 @@ def main() -> None:
         script_response(second),
         script_response(third),
     )
-    with deployment("Phi-3-vision-128k-instruct", responses=responses) as model:
+    with open_model(responses) as model:
         extract = model.with_structured_output(Invoice, include_raw=True)
         for invoice in INVOICES:
             image = image_block(draw_invoice(invoice), max_side=1344)

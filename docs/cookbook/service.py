@@ -6,20 +6,22 @@ status. A later error becomes the last event.
 
 ```bash
 pip install "langchain-azure-phi3[emulator]" fastapi uvicorn
-python docs/cookbook/service.py 8080      # then open http://127.0.0.1:8080
+python service.py 8080      # then open http://127.0.0.1:8080
 ```
 """
 
 import json
+import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 
 import uvicorn
-from deployment import deployment
 from fastapi import FastAPI, HTTPException
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from langchain_azure_phi3 import AzurePhi3Error, ChatAzurePhi3, ContentFilterError, RateLimitError
+from langchain_azure_phi3.emulator import Emulator
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Ask Phi</title>
@@ -87,10 +89,23 @@ async def _events(first: str, chunks: AsyncIterator) -> AsyncIterator[str]:
     yield f"event: end\ndata: complete{usage}\n\n"
 
 
+@contextmanager
+def open_model() -> Iterator[ChatAzurePhi3]:
+    """Open your deployment, or else an emulator, which returns scripted responses."""
+    if os.environ.get("AZURE_INFERENCE_ENDPOINT"):
+        yield ChatAzurePhi3(temperature=0)
+        return
+    print("AZURE_INFERENCE_ENDPOINT is not set: using an emulator of Phi-3-mini-4k-instruct.\n")
+    with Emulator("Phi-3-mini-4k-instruct") as phi:
+        yield ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=phi.key, model=phi.model, temperature=0
+        )
+
+
 def main() -> None:
     """Run until Ctrl-C."""
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8080
-    with deployment() as model:
+    with open_model() as model:
         uvicorn.run(create_app(model), host="127.0.0.1", port=port, log_level="warning")
 
 

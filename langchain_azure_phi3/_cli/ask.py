@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage, SystemMessage
 
 from langchain_azure_phi3._cli import print_error
-from langchain_azure_phi3._cli.options import format_usage, make_model, user_message
+from langchain_azure_phi3._cli.options import format_usage, make_model, read_schema, user_message
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.chat_models import ChatAzurePhi3
 
@@ -20,12 +20,7 @@ def ask(options: argparse.Namespace) -> int:
     prompt = _prompt(options.prompt)
     if not prompt.strip():
         return print_error("There is no question. Pass it as an argument or on standard input.")
-    schema = None
-    if options.schema is not None:
-        try:
-            schema = _read_schema(options.schema)
-        except ValueError as error:
-            return print_error(f"{options.schema} is not a JSON schema: {error}.")
+    schema = None if options.schema is None else read_schema(options.schema)
     messages: list[BaseMessage] = [SystemMessage(options.system)] if options.system else []
     messages.append(user_message(prompt, options.image))
     model = make_model(options)
@@ -55,15 +50,6 @@ def _piped_text() -> str:
     except (AttributeError, OSError, ValueError):  # no standard input
         return ""
     return sys.stdin.read() if stat.S_ISFIFO(mode) or stat.S_ISREG(mode) else ""
-
-
-def _read_schema(path: str) -> Json:
-    with open(path, encoding="utf-8") as file:
-        schema = json.load(file)
-    if not isinstance(schema, dict):
-        raise ValueError("the file contains no JSON object")
-    # LangChain wants a name for every schema.
-    return {"title": "Answer", **schema}
 
 
 def _print_object(model: ChatAzurePhi3, schema: Json, messages: list[BaseMessage]) -> Any:

@@ -1,10 +1,14 @@
-"""Options that `ask` and `chat` share, and the model and message that they make."""
+"""What options on the command line mean: arguments of the model, and messages."""
 
 import argparse
+import json
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from langchain_core.messages import HumanMessage
 
+from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.chat_models import ChatAzurePhi3
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.images import image_block
@@ -12,14 +16,45 @@ from langchain_azure_phi3.images import image_block
 _URL_SCHEMES = ("http://", "https://", "data:")
 
 
+_DEPLOYMENT_ARGUMENTS = ("endpoint", "model", "base_model", "api", "deployment")
+
+
 def make_model(options: argparse.Namespace) -> ChatAzurePhi3:
     """The model that the options describe; the environment supplies the rest."""
-    names = ("endpoint", "model", "temperature", "max_tokens")
-    values = {name: getattr(options, name) for name in names}
-    given: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
+    sampling = _given(options, ("temperature", "max_tokens"))
+    return ChatAzurePhi3(**deployment_arguments(options), **sampling)
+
+
+def deployment_arguments(options: argparse.Namespace) -> Json:
+    """Which deployment to call and how to sign in, as arguments of `ChatAzurePhi3`."""
+    arguments = _given(options, _DEPLOYMENT_ARGUMENTS)
     if options.entra:
-        given["credential"] = entra_credential()
-    return ChatAzurePhi3(**given)
+        arguments["credential"] = entra_credential()
+    if options.allow_insecure_http:
+        arguments["allow_insecure_http"] = True
+    return arguments
+
+
+def _given(options: argparse.Namespace, names: Iterable[str]) -> Json:
+    values = {name: getattr(options, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def read_schema(path: str) -> Json:
+    """The JSON schema in a file.
+
+    Raises:
+        InvalidInputError: The file contains no JSON object.
+        OSError: The file cannot be read.
+    """
+    try:
+        schema = json.loads(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(schema, dict):
+            raise ValueError("the file contains no JSON object")
+    except ValueError as error:
+        raise InvalidInputError(f"{path} is not a JSON schema: {error}.") from None
+    # LangChain wants a name for every schema.
+    return {"title": "Answer", **schema}
 
 
 def entra_credential() -> object:

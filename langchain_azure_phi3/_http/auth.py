@@ -160,8 +160,8 @@ class _TokenCache:
 
     def store(self, token: Any) -> str:
         """Keep a token of a credential; a callable keeps its own and gives a plain string."""
-        text = _sendable(str(token if isinstance(token, str) else token.token))
-        self._expires = 0.0 if isinstance(token, str) else float(token.expires_on)
+        text, self._expires = entra.read_token(token)
+        text = _sendable(text)
         if text != self.token:
             self.token, self.previous = text, self.token
         return text

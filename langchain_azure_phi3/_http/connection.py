@@ -12,6 +12,7 @@ from langchain_azure_phi3._http.auth import Auth
 from langchain_azure_phi3._http.deployments import find_facts, learn_models
 from langchain_azure_phi3._http.error_mapping import map_error_response
 from langchain_azure_phi3._http.json_codec import encode
+from langchain_azure_phi3._http.quota import AttemptLimiter, Demand
 from langchain_azure_phi3._http.redaction import find_secrets, redact
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.retry_state import Quota, is_route_missing
@@ -56,6 +57,7 @@ class HttpRequest:
         alternate_headers: Headers to add there, unless the request has them.
         payload: Its JSON as requested; `None` for requests that are not for a completion.
         is_listed: Whether its model was just taken from the server's list.
+        demand: What each attempt takes from the quota, if there is a limiter.
     """
 
     parts: Json
@@ -64,6 +66,7 @@ class HttpRequest:
     alternate_headers: tuple[tuple[str, str], ...] = ()
     payload: Json | None = None
     is_listed: bool = False
+    demand: Demand | None = None
 
     def build_args(self, url: str) -> Json:
         """The arguments of a client's `build_request`, for one of the two URLs."""
@@ -84,6 +87,7 @@ class Connection:
         headers: Sent with every request.
         timeout: Seconds to connect, and for each read and write; `None` for the client's own.
         retries: Whether and when to try again.
+        limiter: Counts every attempt at a completion.
     """
 
     route: Route
@@ -91,6 +95,7 @@ class Connection:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: tuple[float, float] | None = None
     retries: RetryPolicy = field(default_factory=RetryPolicy)
+    limiter: AttemptLimiter | None = None
 
     def chat_request(self, payload: Json, headers: Mapping[str, str]) -> HttpRequest:
         """The request for a completion, in the name of the only model if there is no other name."""
@@ -114,7 +119,10 @@ class Connection:
         )
         parts = {"method": "POST", "headers": merged, "content": content, **self._timeouts}
         route = self.route
-        return HttpRequest(parts, quota, route.alternate_url, route.alternate_headers, payload)
+        demand = None if self.limiter is None else self.limiter.estimate(quota, payload)
+        return HttpRequest(
+            parts, quota, route.alternate_url, route.alternate_headers, payload, demand=demand
+        )
 
     def info_request(self, model: str | None, headers: Mapping[str, str]) -> HttpRequest:
         """The request for information on a model."""

@@ -26,6 +26,7 @@ from langchain_azure_phi3._http.client import (
 from langchain_azure_phi3._http.connection import RECEIVING, SENDING, Connection, HttpRequest
 from langchain_azure_phi3._http.error_mapping import parse_completion
 from langchain_azure_phi3._http.json_body import MAX_BODY_BYTES
+from langchain_azure_phi3._http.quota import Demand
 from langchain_azure_phi3._http.retry_state import RetryState
 from langchain_azure_phi3._http.stream_decoder import StreamDecoder
 from langchain_azure_phi3._span_events import RETRY, WAIT, add_span_event
@@ -68,6 +69,7 @@ class Endpoint:
 
     def __init__(self, connection: Connection, client: httpx.Client | None = None) -> None:
         self._connection = connection
+        self.retries = connection.retries
         self.own = client
 
     def complete(self, payload: Json, headers: Mapping[str, str]) -> JsonResponse:
@@ -105,15 +107,19 @@ class Endpoint:
         return Stream(self, self._connection.chat_request(payload, headers))
 
     def _read_json(self, request: HttpRequest) -> JsonResponse:
-        state = RetryState(request.quota, request.alternate_url, self._connection.retries)
+        state = RetryState(request.quota, request.alternate_url, self.retries)
         with BorrowedClient(self.own) as client:
             while True:
                 response, info = self.send(client, request, state)
                 try:
-                    return parse_completion(self._read_body(response, info), info), info
+                    body = parse_completion(self._read_body(response, info), info)
                 except InterruptedStreamError as failure:  # nobody has seen it
                     if state.record_failure(failure):
                         raise
+                else:
+                    if state.reservation is not None:
+                        state.reservation.settle(body.get("usage"), info.headers)
+                    return body, info
 
     def _read_body(self, response: httpx.Response, info: ResponseInfo) -> bytes:
         content = bytearray()
@@ -130,17 +136,18 @@ class Endpoint:
         return bytes(content)
 
     def send(
-        self, client: Client, request: HttpRequest, state: RetryState | None = None
+        self, client: Client, request: HttpRequest, state: RetryState
     ) -> tuple[httpx.Response, ResponseInfo]:
         """An open, successful response, after as many attempts as it takes; `state` counts them."""
-        if state is None:
-            state = RetryState(request.quota, request.alternate_url, self._connection.retries)
         while True:
             if (delay := state.delay()) is not None:
                 _report_delay(delay, state)
                 time.sleep(delay)
             try:
-                response = self._send_once(client, request, state.url)
+                if request.demand is None:
+                    response = self._send_once(client, request, state.url)
+                else:
+                    response = self._send_reserved(client, request, request.demand, state)
             except AzurePhi3Error as failure:
                 listing = self._connection.models_request(request, failure)
                 if listing is not None:
@@ -151,6 +158,17 @@ class Endpoint:
             else:
                 state.record_success()
                 return response
+
+    def _send_reserved(
+        self, client: Client, request: HttpRequest, demand: Demand, state: RetryState
+    ) -> tuple[httpx.Response, ResponseInfo]:
+        """One attempt, when the quota has room for it."""
+        state.reservation = demand.reserve()
+        try:
+            return self._send_once(client, request, state.url)
+        except AzurePhi3Error as failure:
+            state.reservation.cancel(failure)
+            raise
 
     def _with_listed_model(
         self, client: Client, request: HttpRequest, failure: AzurePhi3Error, listing: HttpRequest
@@ -227,19 +245,24 @@ class Stream:
     def _read(self, endpoint: Endpoint, request: HttpRequest) -> Generator[StreamItem]:
         try:
             client = self._resources.enter_context(BorrowedClient(endpoint.own))
-            response, info = endpoint.send(client, request)
+            state = RetryState(request.quota, request.alternate_url, endpoint.retries)
+            response, info = endpoint.send(client, request, state)
             self._resources.callback(self._release, response)
-            decoder = StreamDecoder(info)
+            decoder, usage = StreamDecoder(info), None
             with RECEIVING:
                 self._chunks = transfer.iter_body(response, info.headers)
                 for chunk in self._chunks:
                     for body in decoder.feed(chunk):
+                        usage = body.get("usage") or usage
                         yield body, info
                     if decoder.done:
                         break
             self._is_complete = decoder.done
             for body in decoder.finish():
+                usage = body.get("usage") or usage
                 yield body, info
+            if state.reservation is not None:
+                state.reservation.settle(usage, info.headers)
         finally:
             if not self._is_complete:
                 self._resources.close()
@@ -256,6 +279,7 @@ class AsyncEndpoint:
 
     def __init__(self, connection: Connection, client: httpx.AsyncClient | None = None) -> None:
         self._connection = connection
+        self.retries = connection.retries
         self.own = client
 
     async def complete(self, payload: Json, headers: Mapping[str, str]) -> JsonResponse:
@@ -293,15 +317,19 @@ class AsyncEndpoint:
         return AsyncStream(self, self._connection.chat_request(payload, headers))
 
     async def _read_json(self, request: HttpRequest) -> JsonResponse:
-        state = RetryState(request.quota, request.alternate_url, self._connection.retries)
+        state = RetryState(request.quota, request.alternate_url, self.retries)
         async with BorrowedAsyncClient(self.own) as client:
             while True:
                 response, info = await self.send(client, request, state)
                 try:
-                    return parse_completion(await self._read_body(response, info), info), info
+                    body = parse_completion(await self._read_body(response, info), info)
                 except InterruptedStreamError as failure:  # nobody has seen it
                     if state.record_failure(failure):
                         raise
+                else:
+                    if state.reservation is not None:
+                        state.reservation.settle(body.get("usage"), info.headers)
+                    return body, info
 
     async def _read_body(self, response: httpx.Response, info: ResponseInfo) -> bytes:
         content = bytearray()
@@ -318,17 +346,18 @@ class AsyncEndpoint:
         return bytes(content)
 
     async def send(
-        self, client: AsyncClient, request: HttpRequest, state: RetryState | None = None
+        self, client: AsyncClient, request: HttpRequest, state: RetryState
     ) -> tuple[httpx.Response, ResponseInfo]:
         """An open, successful response, after as many attempts as it takes; `state` counts them."""
-        if state is None:
-            state = RetryState(request.quota, request.alternate_url, self._connection.retries)
         while True:
             if (delay := state.delay()) is not None:
                 _report_delay(delay, state)
                 await asyncio.sleep(delay)
             try:
-                response = await self._send_once(client, request, state.url)
+                if request.demand is None:
+                    response = await self._send_once(client, request, state.url)
+                else:
+                    response = await self._send_reserved(client, request, request.demand, state)
             except AzurePhi3Error as failure:
                 listing = self._connection.models_request(request, failure)
                 if listing is not None:
@@ -339,6 +368,17 @@ class AsyncEndpoint:
             else:
                 state.record_success()
                 return response
+
+    async def _send_reserved(
+        self, client: AsyncClient, request: HttpRequest, demand: Demand, state: RetryState
+    ) -> tuple[httpx.Response, ResponseInfo]:
+        """One attempt, when the quota has room for it."""
+        state.reservation = await demand.areserve()
+        try:
+            return await self._send_once(client, request, state.url)
+        except AzurePhi3Error as failure:
+            await state.reservation.acancel(failure)
+            raise
 
     async def _with_listed_model(
         self,
@@ -423,19 +463,24 @@ class AsyncStream:
     ) -> AsyncGenerator[StreamItem]:
         try:
             client = await self._resources.enter_async_context(BorrowedAsyncClient(endpoint.own))
-            response, info = await endpoint.send(client, request)
+            state = RetryState(request.quota, request.alternate_url, endpoint.retries)
+            response, info = await endpoint.send(client, request, state)
             self._resources.push_async_callback(self._release, response)
-            decoder = StreamDecoder(info)
+            decoder, usage = StreamDecoder(info), None
             with RECEIVING:
                 self._chunks = transfer.aiter_body(response, info.headers)
                 async for chunk in self._chunks:
                     for body in decoder.feed(chunk):
+                        usage = body.get("usage") or usage
                         yield body, info
                     if decoder.done:
                         break
             self._is_complete = decoder.done
             for body in decoder.finish():
+                usage = body.get("usage") or usage
                 yield body, info
+            if state.reservation is not None:
+                state.reservation.settle(usage, info.headers)
         finally:
             if not self._is_complete:
                 await self._resources.aclose()

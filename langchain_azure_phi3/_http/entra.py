@@ -13,6 +13,7 @@ from langchain_azure_phi3.errors import (
     AuthenticationError,
     AzurePhi3Error,
     ConnectionFailedError,
+    InvalidInputError,
 )
 
 # Those of requests, which azure-identity uses, and those of Python.
@@ -40,10 +41,11 @@ class TokenFetcher:
             AuthenticationError: Entra ID, or the way to it, refuses.
         InvalidInputError: The environment names certificates that do not exist.
         """
-        azure = _azure_error()
         try:
             return self._fetch(claims)
-        except azure as problem:
+        except AzurePhi3Error:
+            raise
+        except Exception as problem:  # whatever a user's credential raises
             refusal = _to_phi_error(problem)
         raise refusal  # here, where azure-core's exception is no longer its context
 
@@ -74,10 +76,11 @@ async def await_token(token: Awaitable[Any]) -> Any:
         AuthenticationError: Entra ID, or the way to it, refuses.
         InvalidInputError: The environment names certificates that do not exist.
     """
-    azure = _azure_error()
     try:
         return await token
-    except azure as problem:
+    except AzurePhi3Error:
+        raise
+    except Exception as problem:  # whatever a user's credential raises
         refusal = _to_phi_error(problem)
     raise refusal
 
@@ -110,17 +113,33 @@ def audience(token: str) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def _azure_error() -> type[Exception]:
-    # Imported when it can be raised: azure.core takes a tenth of a second.
-    from azure.core.exceptions import AzureError
+def read_token(token: Any) -> tuple[str, float]:
+    """A token as text, and when it expires; a callable keeps its own, which expires at once.
 
-    return AzureError
+    Raises:
+        InvalidInputError: It is no token.
+    """
+    text = token if isinstance(token, str) else getattr(token, "token", None)
+    expires = 0.0 if isinstance(token, str) else getattr(token, "expires_on", None)
+    if isinstance(text, str) and text.strip() and isinstance(expires, int | float):
+        return text, float(expires)
+    returned = "an empty text" if isinstance(text, str) else f"a {type(token).__name__}"
+    raise InvalidInputError(
+        f"The credential returned {returned} instead of a token. A callable returns the token as "
+        "text; get_token() returns an object with `token` and `expires_on`."
+    )
 
 
 def _to_phi_error(problem: Exception) -> AzurePhi3Error:
     """The error for azure-core's exception, without the request that it holds: it has secrets."""
-    from azure.core.exceptions import ServiceRequestError, ServiceResponseError
+    # Imported when it can be raised: azure.core takes a tenth of a second.
+    from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
 
+    if not isinstance(problem, AzureError):
+        return AuthenticationError(
+            f"The credential raised {type(problem).__name__}: {str(problem).rstrip('.')}. It gave "
+            "no token, so nothing was sent to the model."
+        )
     message = " ".join(str(getattr(problem, "message", "") or type(problem).__name__).split())
     message = message.rstrip(".")
     if "certificate" in message.lower():

@@ -5,6 +5,7 @@ import time
 
 import httpx
 
+from langchain_azure_phi3._http.quota import Reservation
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3.errors import AzurePhi3Error
 
@@ -36,6 +37,7 @@ class RetryState:
         url: Where the next attempt goes.
         reason: Why it waits: the status of the last failure, or the name of its class.
         resends: How often the request was sent before.
+        reservation: What the present attempt takes from the quota, if there is a limiter.
     """
 
     def __init__(self, quota: Quota, alternate_url: str | None, policy: RetryPolicy) -> None:
@@ -46,6 +48,7 @@ class RetryState:
         self._own_delay: float | None = None
         self.url = quota[0] if alternate_url is None else _working_urls.get(quota[:2], quota[0])
         self.reason = "the endpoint's rate limit"
+        self.reservation: Reservation | None = None
         self.resends = 0
 
     def delay(self) -> float | None:
@@ -80,11 +83,15 @@ class RetryState:
         return False
 
     def _name_request(self, failure: AzurePhi3Error) -> None:
-        """Add what was tried, and how often, to the message of a failure of the network."""
+        """Add how often the request was sent to a failure, and the URL to one of the network."""
         if isinstance(failure.__cause__, httpx.RequestError):
             path, _, _ = self.url.partition("?")  # a gateway's query may hold a key
             attempts = "1 attempt" if self._attempt == 1 else f"{self._attempt} attempts"
             failure.args = (f"{failure} The URL is {path} ({attempts}).",)
+        elif self._attempt > 1:
+            message = str(failure)
+            stop = "" if message.endswith((".", "!", "?")) else "."
+            failure.args = (f"{message}{stop} {self._attempt} attempts failed.",)
 
     def record_success(self) -> None:
         """Remember the URL, if it was not the expected one."""

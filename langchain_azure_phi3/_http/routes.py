@@ -98,7 +98,7 @@ class Route:
         loopback: Whether the host is this machine.
         alternate_url: Where else completions may be: servers of one type differ by age.
         alternate_headers: Headers that requests need there, unless they have others.
-        scope: The Entra ID scope of its tokens; `None` where none may be sent unasked.
+        scope: The Entra ID scope of its tokens; `None` where none may be sent by default.
         guessed: Whether the type follows from the URL alone.
         query: What follows the URLs' question mark: a gateway's may hold a key.
         is_azure: Whether the host is one of Azure's, rather than a gateway or the user's own.

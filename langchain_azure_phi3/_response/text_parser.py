@@ -13,7 +13,7 @@ from langchain_azure_phi3._tools.schema_compaction import to_compact_json
 from langchain_azure_phi3._tools.tool_choice import OutputSpec
 from langchain_azure_phi3._tools.tools import Call
 
-_NO_CALL = "There was no call of a tool, but one was demanded."
+_NO_CALL = "There was no call of a tool, but one was required."
 
 
 class ParsedText(NamedTuple):

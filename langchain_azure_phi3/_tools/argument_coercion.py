@@ -19,6 +19,8 @@ from langchain_azure_phi3._tools.lenient_json import (
     to_plain,
 )
 from langchain_azure_phi3._tools.schema_cost import (
+    Budget,
+    OverBudgetError,
     count_parts,
     is_other_by_constant,
     resolve_reference,
@@ -30,8 +32,11 @@ from langchain_azure_phi3._types import Json
 _MAX_ERRORS = 3
 _MAX_ERROR_LENGTH = 200
 _MAX_DEPTH = 32
-_MAX_STEPS = 10_000
-_MAX_STEPS_PER_PART = 20
+_MAX_STEPS = 6_000
+_MAX_STEPS_PER_PART = 5
+# Parts of schemas that are compiled: a branch is compiled with all definitions.
+_MAX_COMPILED = 10_000
+_MAX_COMPILED_PER_PART = 10
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?([eE][+-]?\d{1,2})?")
 _BOOLEANS = {"true": True, "false": False}
 _NULL_WORDS = ("null", "none", "")
@@ -61,7 +66,7 @@ class ArgumentCoercer:
         coercion = _Coercion(self._schema, arguments, keep_unknown=keep_unknown)
         try:
             coerced = to_plain(coercion.coerce(arguments, self._schema, 0))
-        except _TooManyStepsError:
+        except OverBudgetError:
             coerced = None
         return cast("Json", coerced if isinstance(coerced, dict) else to_plain(arguments))
 
@@ -81,10 +86,6 @@ class ArgumentCoercer:
         return "; ".join(map(_shorten, errors)) if errors else None
 
 
-class _TooManyStepsError(Exception):
-    pass
-
-
 class _Coercion:
     """One coercion of arguments, in which each part is fitted to the same branches only once.
 
@@ -94,8 +95,9 @@ class _Coercion:
     def __init__(self, root: Json, arguments: Json, *, keep_unknown: bool) -> None:
         self._root = root
         size = count_parts(arguments) + len(str(arguments)) // 10  # texts may hold JSON
-        self._steps = _MAX_STEPS + _MAX_STEPS_PER_PART * size
-        self._compile_steps = count_parts(root) // 20
+        self._budget = Budget(_MAX_STEPS + _MAX_STEPS_PER_PART * size)
+        self._size = count_parts(root)
+        self._compiling = Budget(_MAX_COMPILED + _MAX_COMPILED_PER_PART * self._size)
         self._keep_unknown = keep_unknown
         # By the ids of value and schema; the value is kept, so that no other one gets its id.
         self._branches: dict[tuple[int, int], tuple[Any, Any]] = {}
@@ -107,7 +109,9 @@ class _Coercion:
         if not isinstance(schema, dict) or depth > _MAX_DEPTH:
             return value
         choices = schema.get("enum")
-        self._spend(1 + (len(choices) // 8 if isinstance(choices, list) else 0))
+        self._budget.spend(1 + (len(choices) // 8 if isinstance(choices, list) else 0))
+        if isinstance(value, str) and value.lstrip()[:1] in ("{", "["):
+            self._budget.spend(len(value) // 8)
         for key in ("anyOf", "oneOf"):
             if isinstance(schema.get(key), list):
                 return self._coerce_to_branch(value, schema, schema[key], depth)
@@ -117,11 +121,6 @@ class _Coercion:
         if isinstance(value, list):
             return self._coerce_array(value, schema, depth)
         return value
-
-    def _spend(self, steps: int) -> None:
-        self._steps -= steps
-        if self._steps < 0:
-            raise _TooManyStepsError
 
     def _coerce_to_branch(self, value: Any, schema: Json, branches: list[Any], depth: int) -> Any:
         key = id(value), id(schema)
@@ -140,7 +139,7 @@ class _Coercion:
             return None
         best, least_cost = value, None
         for branch in branches:
-            self._spend(1)
+            self._budget.spend(1)
             if is_other_by_constant(value, branch):
                 continue
             coerced = self.coerce(value, branch, depth + 1)
@@ -190,12 +189,12 @@ class _Coercion:
         return not required and isinstance(own, dict) and not self._accepts(None, own)
 
     def _accepts(self, value: Any, schema: Json) -> bool:
-        self._spend(1 + count_parts(value) // 4)
         if id(schema) not in self._compiled:
-            self._spend(self._compile_steps)
+            self._compiling.spend(self._size)
             self._compiled[id(schema)] = compile_schema(schema, self._root)
         compiled = self._compiled[id(schema)]
-        return compiled is None or compiled.accepts(to_plain(value))
+        self._budget.spend(1 + count_parts(value) / 4)
+        return compiled is None or compiled.accepts(to_plain(value), self._budget)
 
 
 def _shorten(error: str) -> str:

@@ -71,7 +71,7 @@ def constraint_schema(schema: Json) -> Json | None:
     definitions = _Definitions()
     try:
         return definitions.finish(_Document(schema, definitions).rewrite_root())
-    except _TooLargeError:
+    except (_TooLargeError, RecursionError):
         return None
 
 
@@ -96,7 +96,7 @@ def tool_calls_schema(
         if alternative is not None:
             call = _any_of([call, _Document(alternative, definitions).rewrite_root()])
         return definitions.finish(call)
-    except _TooLargeError:
+    except (_TooLargeError, RecursionError):
         return None
 
 

@@ -20,11 +20,25 @@ def compact_schema(schema: Json) -> Json:
 
     Types, descriptions, enums, formats, bounds and required names stay. Definitions that are long
     or recursive stay definitions.
+
+    Raises:
+        InvalidInputError: The schema is nested too deeply.
     """
     definitions = _Definitions(schema)
-    compacted: Json = definitions.compact(schema)
-    used = definitions.used_by(compacted)
+    try:
+        compacted: Json = definitions.compact(schema)
+        used = definitions.used_by(compacted)
+    except RecursionError:
+        raise InvalidInputError(
+            "A schema is nested too deeply to be described to a model: make it flatter."
+        ) from None
     return {**compacted, "$defs": used} if used else compacted
+
+
+def is_recursive(schema: Json) -> bool:
+    """Whether one of the schema's definitions refers to itself, directly or through others."""
+    definitions = _Definitions(schema)
+    return any(definitions.is_circular(reference) for reference in set(_references(schema)))
 
 
 def to_compact_json(value: Any) -> str:
@@ -85,7 +99,7 @@ class _Definitions:
     def _inline(self, schema: Json, reference: str) -> Json:
         siblings = self.compact({key: value for key, value in schema.items() if key != "$ref"})
         referring: Json = {"$ref": reference, **siblings}
-        if _definition(reference, self._root) is None or self._is_circular(reference):
+        if _definition(reference, self._root) is None or self.is_circular(reference):
             return referring
         inlined: Json = {**self._compact_definition(reference), **siblings}
         return referring if len(to_compact_json(inlined)) > _MAX_INLINED else inlined
@@ -96,7 +110,8 @@ class _Definitions:
             self._compacted[reference] = self.compact(target)
         return self._compacted[reference]
 
-    def _is_circular(self, reference: str) -> bool:
+    def is_circular(self, reference: str) -> bool:
+        """Whether what a reference names refers to itself."""
         if reference not in self._circular:
             reached = set(_references(_definition(reference, self._root)))
             waiting = list(reached)

@@ -11,7 +11,7 @@ from functools import cached_property, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from langchain_azure_phi3._tools.schema_cost import count_parts, count_visits, is_small
+from langchain_azure_phi3._tools.schema_cost import Budget, SchemaCost
 from langchain_azure_phi3._types import Json
 
 if TYPE_CHECKING:
@@ -29,8 +29,9 @@ _MAX_CACHED = 512
 # As in serde_json: the validator is recursive, and threads have small stacks.
 _MAX_DEPTH = 128
 _MAX_BACKTRACKS = 10_000
+_MAX_PATTERN_SIZE = 500_000  # bytes, of a compiled pattern
 # Each error quotes the value in which it is; all are made even if only the first ones are needed.
-_MAX_QUOTED = 200_000
+_MAX_QUOTED = 2_000_000  # characters
 
 
 def compile_schema(schema: Json, root: Json) -> "CompiledSchema | None":
@@ -44,7 +45,23 @@ def compile_schema(schema: Json, root: Json) -> "CompiledSchema | None":
     dialect = document.get("$schema")
     if isinstance(dialect, str) and dialect.rstrip("#") not in _DIALECTS:
         del document["$schema"]
-    return _compile(json.dumps(document, default=str))
+    try:
+        return _compile(json.dumps(document, default=str))
+    except RecursionError:
+        return None
+
+
+def schema_problem(schema: Json) -> str | None:
+    """What makes a schema invalid, such as a misspelled type; `None` if nothing is known to."""
+    import jsonschema_rs
+
+    try:
+        jsonschema_rs.meta.validate(schema)
+    except jsonschema_rs.ValidationError as error:
+        return _with_place(error)
+    except ValueError:  # a dialect that is not known here
+        return None
+    return None
 
 
 @lru_cache(maxsize=_MAX_CACHED)
@@ -66,27 +83,29 @@ class CompiledSchema:
         """
         self._document = document
         self._validator = _validator(document)
-        self._is_small = is_small(document)
+        self._cost = SchemaCost(document)
 
-    def accepts(self, value: Any) -> bool:
-        """Whether a value is valid."""
-        if _is_too_deep(value) or self._is_too_costly(value):
+    def accepts(self, value: Any, budget: Budget | None = None) -> bool:
+        """Whether a value is valid.
+
+        Raises:
+            OverBudgetError: Finding out takes more steps than the budget has.
+        """
+        if _is_too_deep(value) or self._cost.count_visits(value, budget=budget) is None:
             return False
         return self._validator.is_valid(_without_surrogates(value))
-
-    def _is_too_costly(self, value: Any) -> bool:
-        return not self._is_small and count_visits(value, self._document) is None
 
     def errors(self, value: Any, limit: int) -> list[str]:
         """The first errors of a value, each with its place; none where it is valid."""
         if _is_too_deep(value):
             return ["This is nested too deeply"]
-        if self._is_too_costly(value):
+        if self._cost.count_visits(value) is None:
             return ["The tool's schema is too complex to check this in a bounded time"]
-        if self.accepts(value):
+        value = _without_surrogates(value)
+        if self._validator.is_valid(value):
             return []
-        value, visits = _without_surrogates(value), count_visits(value, self._document) or 0
-        if visits * count_parts(value) <= _MAX_QUOTED:
+        visits = self._cost.count_visits(value, all_errors=True)
+        if visits is not None and visits * len(json.dumps(value)) <= _MAX_QUOTED:
             return [_with_place(e) for e in islice(self._explainer.iter_errors(value), limit)]
         try:
             self._explainer.validate(value)
@@ -112,7 +131,9 @@ def _validator(document: Json, **options: Any) -> "jsonschema_rs.Validator":
         document,
         validate_formats=False,
         retriever=_refuse_to_fetch,
-        pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=_MAX_BACKTRACKS),
+        pattern_options=jsonschema_rs.FancyRegexOptions(
+            backtrack_limit=_MAX_BACKTRACKS, size_limit=_MAX_PATTERN_SIZE
+        ),
         **options,
     )
 
@@ -127,6 +148,7 @@ def _branches(keyword: str, document: Json) -> type:
     class Branches:
         def __init__(self, _: Json, branches: list[Any], path: list[str | int]) -> None:
             self._branches = branches
+            self._compiled: dict[str, CompiledSchema | None] = {}
 
         def validate(self, value: Any) -> None:
             if self._accept(keyword, value):
@@ -137,7 +159,9 @@ def _branches(keyword: str, document: Json) -> type:
             raise ValueError(f"{shown} is not valid under any of the given schemas")
 
         def _accept(self, keyword: str, value: Any) -> bool:
-            compiled = compile_schema({keyword: self._branches}, document)
+            if keyword not in self._compiled:
+                self._compiled[keyword] = compile_schema({keyword: self._branches}, document)
+            compiled = self._compiled[keyword]
             return compiled is None or compiled.accepts(value)
 
     return Branches

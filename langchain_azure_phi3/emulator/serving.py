@@ -193,7 +193,7 @@ class Server:
             server.close()
             for transport in list(self.connections.values()):
                 transport.abort()
-            # uvicorn reports a request that is cancelled before its disconnect is known.
+            # uvicorn reports a request that is canceled before its disconnect is known.
             await _settle()
             tasks = list(state.tasks)
             for task in tasks:

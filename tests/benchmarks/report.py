@@ -1,8 +1,8 @@
 """The figures as a page and a plot."""
 
-from collections.abc import Iterable, Mapping
-from html import escape
+from collections.abc import Iterable, Mapping, Sequence
 
+from tests import svg
 from tests.benchmarks.calls import Figures
 from tests.benchmarks.contenders import CORE, HTTPX, OURS, PEERS
 from tests.benchmarks.ratios import Ratio
@@ -12,9 +12,8 @@ from tests.markdown import table
 ORDER = (CORE, HTTPX, OURS, *PEERS, "openai", "azure-ai-inference")
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 
-_INK = "#808890"  # readable on light and on dark pages
-_COLORS = {OURS: "#0b6bcb", CORE: "#8a8f98", HTTPX: "#8a8f98"}
-_WIDTH, _ROW, _LABEL, _BAR = 760, 18, 190, 460
+_STYLES = {OURS: "ours", CORE: "base", HTTPX: "base"}
+_ROW, _LABEL, _BAR = 20, 172, svg.WIDTH - 172 - 46
 
 
 def ratios_table(ratios: Iterable[Ratio]) -> str:
@@ -55,37 +54,27 @@ def _short(seconds: float) -> str:
     return f"{micros:,.0f}" if micros >= 100 else f"{micros:.1f}"
 
 
-def plot(figures: Mapping[str, Mapping[str, Spent]]) -> str:
+def plot(figures: Mapping[str, Mapping[str, Spent]], names: Sequence[str] = ORDER) -> str:
     """Bars, one group for each figure: this package is 1, shorter is faster."""
     parts: list[str] = []
-    top = 10
+    top = 0
     for title, spent in figures.items():
-        parts.append(_text(8, top + 14, title, weight="bold"))
-        top += 22
-        longest = max(one.wall for one in spent.values())
-        for name in (name for name in ORDER if name in spent):
+        parts.append(svg.text(0, top + 16, title, style="bold"))
+        top += 24
+        shown = [name for name in names if name in spent]
+        longest = max(spent[name].wall for name in shown)
+        for name in shown:
             width = max(1.0, spent[name].wall / longest * _BAR)
-            times = spent[name].wall / spent[OURS].wall
-            color = _COLORS.get(name, "#80889080")
-            parts.append(_text(_LABEL - 8, top + 13, name, anchor="end"))
+            style = _STYLES.get(name, "peer")
             parts.append(
-                f'<rect x="{_LABEL}" y="{top + 2}" width="{width:.1f}" height="{_ROW - 5}" '
-                f'fill="{color}"/>'
+                svg.text(_LABEL - 8, top + 14, name, "end", "bold" if name == OURS else "")
             )
-            parts.append(_text(_LABEL + width + 6, top + 13, f"{times:.2f}"))
+            parts.append(
+                f'<rect x="{_LABEL}" y="{top + 3}" width="{width:.1f}" height="{_ROW - 6}" rx="2" '
+                f'class="{style}"/>'
+            )
+            times = spent[name].wall / spent[OURS].wall
+            parts.append(svg.text(_LABEL + width + 6, top + 14, f"{times:.2f}", style="muted"))
             top += _ROW
-        top += 12
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {top}" '
-        f'width="{_WIDTH}" height="{top}" role="img" font-family="sans-serif" font-size="12">\n'
-        "<title>Time relative to langchain-azure-phi3; shorter is faster</title>\n"
-        + "\n".join(parts)
-        + "\n</svg>\n"
-    )
-
-
-def _text(x: float, y: float, text: str, *, anchor: str = "start", weight: str = "normal") -> str:
-    return (
-        f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" font-weight="{weight}" '
-        f'fill="{_INK}">{escape(text)}</text>'
-    )
+        top += 10
+    return svg.document("Time relative to langchain-azure-phi3; shorter is faster", top, parts)

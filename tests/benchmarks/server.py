@@ -3,7 +3,8 @@
 The first part of a path selects the response, so that one server serves every measurement:
 `/complete/...` a JSON response, `/events-500/...` a stream of 500 chunks, each in a separate HTTP
 chunk as servers write them, `/burst-500/...` the same bytes with a length and without HTTP chunks.
-A request for `stream` on `/complete` gets a stream of one chunk.
+A request for `stream` on `/complete` gets a stream of one chunk. `/responses/...` has an answer in
+OpenAI's Responses API for each of the messages that openaivec puts into one request.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_TARGET = re.compile(rb"[A-Z]+ /(?:(complete|events|burst)(?:-(\d+))?)?")
+_TARGET = re.compile(rb"[A-Z]+ /(?:(complete|events|burst|responses)(?:-(\d+))?)?")
 _STREAMS = re.compile(rb'"stream": ?true')
 
 _SHARED = {"id": "cmpl-1", "created": 1721774557, "model": "phi-3-mini-4k-instruct"}
@@ -70,6 +71,29 @@ def burst(count: int) -> bytes:
     return _response(b"text/event-stream", body, b"content-length: %d" % len(body))
 
 
+def responses(request: bytes) -> bytes:
+    """A text for each message of a request, in the form that openaivec asks for."""
+    messages = json.loads(json.loads(request)["input"])["user_messages"]
+    answers = [{"id": message["id"], "body": _TEXT} for message in messages]
+    text = json.dumps({"assistant_messages": answers})
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    message = {"type": "message", "id": "msg-1", "role": "assistant", "status": "completed"}
+    body = _json(
+        {
+            "id": "resp-1",
+            "object": "response",
+            "created_at": _SHARED["created"],
+            "model": _SHARED["model"],
+            "status": "completed",
+            "output": [{**message, "content": content}],
+            "parallel_tool_calls": False,
+            "tool_choice": "auto",
+            "tools": [],
+        }
+    )
+    return _response(b"application/json", body, b"content-length: %d" % len(body))
+
+
 class _Connection(asyncio.Protocol):
     """A connection, kept alive until the client closes it."""
 
@@ -98,6 +122,8 @@ class _Connection(asyncio.Protocol):
 def _reply(request: bytes, end: int) -> bytes:
     target = _TARGET.match(request)
     route, count = (target[1], int(target[2] or 1)) if target is not None else (None, 1)
+    if route == b"responses":
+        return responses(request[end:])
     if route == b"burst":
         return burst(count)
     if route == b"events" or _STREAMS.search(request, end) is not None:

@@ -46,6 +46,7 @@ from langchain_azure_phi3._response.turn_end import TurnEndFilter, Unescaper
 from langchain_azure_phi3._tools import control_tokens, schema_validation
 from langchain_azure_phi3._tools.answer_parser import AnswerParser
 from langchain_azure_phi3._tools.argument_coercion import ArgumentCoercer
+from langchain_azure_phi3._tools.constraint_schema import constraint_schema
 from langchain_azure_phi3._tools.json_extraction import ObjectExtractor
 from langchain_azure_phi3._tools.lenient_json import parse_lenient_json
 from langchain_azure_phi3._tools.schema_compaction import compact_schema, to_compact_json
@@ -239,6 +240,8 @@ def schemas(data: bytes) -> None:
         assert compiled.accepts(value) == (compiled.errors(value, 3) == [])
     with suppress(InvalidInputError):
         json.loads(to_compact_json(compact_schema(schema)))
+    constraint = constraint_schema(schema)
+    assert constraint is None or json.dumps(constraint) != ""
     if isinstance(value, dict):
         coercer = ArgumentCoercer(schema)
         coerced = coercer.coerce(value)

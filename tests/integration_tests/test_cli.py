@@ -66,6 +66,46 @@ def test_ask_sends_model_and_system_message(endpoint: Emulator) -> None:
     assert {"role": "system", "content": "Be brief."} == sent["messages"][0]
 
 
+def test_ask_names_the_phi_of_a_deployment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that its limits are known, although the deployment has a name of its own."""
+    with Emulator(server_type="openai-v1", deployment="prod") as phi:
+        monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
+        monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
+        options = ["--model", "prod", "--base-model", "Phi-3-mini-4k-instruct"]
+        assert 1 == main(["ask", *options, "word " * 9000])
+        assert "Phi-3-mini-4k-instruct has a context of 4,096" in capsys.readouterr().err
+        assert [] == phi.requests
+
+        assert 0 == main(["ask", *options, "Hi"])
+        assert "prod" == phi.requests[-1].json["model"]
+
+
+def test_a_key_goes_over_http_only_if_allowed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To another machine; the error names the argument of the class."""
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "k")
+    command = ["ask", "--endpoint", "http://phi.invalid", "Hi"]
+
+    assert 1 == main(command)
+    assert "allow_insecure_http=True" in capsys.readouterr().err
+    assert 1 == main([*command, "--allow-insecure-http"])
+    assert "ConnectionFailedError" in capsys.readouterr().err
+
+
+def test_warnings_are_printed_on_one_line(endpoint: Emulator) -> None:
+    """Without the line of source code that Python prints."""
+    command = [sys.executable, "-m", "langchain_azure_phi3.cli", "ask", "Hi"]
+    done = subprocess.run(  # noqa: S603
+        [*command, "--model", "Phi-3-mini-4k-instuct"], capture_output=True, text=True, check=True
+    )
+
+    assert 1 == done.stderr.count("\n")
+    assert done.stderr.startswith("langchain-azure-phi3: UnknownModelWarning: The model")
+
+
 def test_ask_appends_standard_input(endpoint: Emulator) -> None:
     """To the prompt; `-` stands for standard input alone, and an empty pipe adds nothing."""
     for prompt, piped, expected in (
@@ -110,10 +150,29 @@ def test_ask_prints_an_object_that_fits_the_schema(
     assert 0 == main(["ask", "--schema", str(schema), "Änn is 41."])
     assert {"name": "Änn"} == json.loads(capsys.readouterr().out)
 
-    for text in ("[1]", "{"):
+    for text, message in (
+        ("[1]", "person.json is not a JSON schema"),
+        ("{", "person.json is not a JSON schema"),
+        ('{"type": "objekt"}', "its type is 'objekt', not 'object'"),
+        ('{"properties": {"a": {"type": "strng"}}}', "not a valid JSON schema: ['properties']"),
+    ):
         schema.write_text(text)
         assert 1 == main(["ask", "--schema", str(schema), "Ann is 41."])
-        assert "person.json is not a JSON schema" in capsys.readouterr().err
+        assert message in capsys.readouterr().err
+
+
+def test_ask_reports_an_answer_that_does_not_fit(
+    endpoint: Emulator, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As an error of one line."""
+    schema = tmp_path / "person.json"
+    schema.write_text('{"properties": {"name": {"type": "string"}}, "required": ["name"]}')
+    endpoint.script("No.", "No.", "No.")
+
+    assert 1 == main(["ask", "--schema", str(schema), "Ann is 41."])
+    printed = capsys.readouterr().err
+    assert printed.startswith("langchain-azure-phi3: OutputParserException: ")
+    assert 1 == printed.count("\n")
 
 
 def test_ask_prints_the_response_as_json(
@@ -142,6 +201,20 @@ def test_help_and_version_do_not_import_langchain() -> None:
         assert "langchain_core" not in done.stderr
 
 
+def test_help_and_version_take_little_time() -> None:
+    """At most 150 ms of CPU; the best of three, because other programs share the caches."""
+    for option in ("--help", "--version"):
+        command = [sys.executable, "-m", "langchain_azure_phi3.cli", option]
+        seconds = []
+        for _ in range(3):
+            before = os.times()
+            subprocess.run(command, check=True, capture_output=True)  # noqa: S603
+            after = os.times()
+            user = after.children_user - before.children_user
+            seconds.append(user + after.children_system - before.children_system)
+        assert min(seconds) < 0.15
+
+
 def test_completion_scripts_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """For the shells that shtab knows; bash accepts its script."""
     for shell in ("bash", "zsh", "tcsh"):
@@ -150,6 +223,39 @@ def test_completion_scripts_are_printed(capsys: pytest.CaptureFixture[str]) -> N
         assert "doctor" in script
         if shell == "bash":
             subprocess.run(["bash", "-n"], input=script, text=True, check=True)  # noqa: S607
+
+
+def test_bash_completes_options_types_and_files(tmp_path: Path) -> None:
+    """With the script that `completion` prints, as a shell would load it."""
+    (tmp_path / "person.json").touch()
+    program = "import sys; from langchain_azure_phi3.cli import main; main(sys.argv[1:])"
+    script = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program, "completion", "bash"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    for line, expected in (
+        ("ask --base", "--base-model"),
+        ("chat --allow", "--allow-insecure-http"),
+        ("serve --cont", "--context"),
+        ("serve --server-type foundr", "foundry"),
+        ("ask --schema pers", "person.json"),
+    ):
+        words = f"langchain-azure-phi3 {line}".split()
+        shell = f"""{script}
+            COMP_WORDS=({" ".join(words)})
+            COMP_CWORD={len(words) - 1}
+            $(complete -p langchain-azure-phi3 | sed -E 's/.*-F ([^ ]+) .*/\\1/')
+            printf '%s\\n' "${{COMPREPLY[@]}}\""""
+        done = subprocess.run(  # noqa: S603
+            ["bash", "-c", shell],  # noqa: S607
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
+        )
+        assert expected in done.stdout.split(), done
 
 
 def test_ask_reads_standard_input(endpoint: Emulator) -> None:
@@ -274,6 +380,31 @@ def test_serve_prints_an_address_that_works() -> None:
     assert "" == errors
 
 
+def test_serve_reports_deployment_and_context() -> None:
+    """In its first line, in the variables to export, and in the list of models."""
+    command = [sys.executable, "-m", "langchain_azure_phi3.cli", "serve", "--port", "0"]
+    options = ["--deployment", "prod", "--context", "2048", "--server-type", "vllm", "--key", "k"]
+    process = subprocess.Popen(  # noqa: S603
+        [*command, *options, "--quiet"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    printed = [process.stdout.readline().strip() for _ in range(4)]
+    endpoint = printed[1].partition("=")[2]
+    headers = {"authorization": "Bearer k"}
+    listed = httpx.get(f"{endpoint}/models", headers=headers).json()["data"]
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=10)
+
+    expected = "Emulating Phi-3-mini-4k-instruct as prod with a context of 2,048 tokens"
+    assert printed[0].startswith(expected)
+    assert "export AZURE_INFERENCE_MODEL=prod" == printed[3]
+    assert [("prod", 2048)] == [(model["id"], model["max_model_len"]) for model in listed]
+
+
 def test_serve_refuses_invalid_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     """An unknown model, and faults that do not exist or exceed all requests."""
     cases = (
@@ -285,10 +416,16 @@ def test_serve_refuses_invalid_arguments(capsys: pytest.CaptureFixture[str]) -> 
         assert 1 == main(["serve", option, value])
         assert message in capsys.readouterr().err
 
-    with pytest.raises(SystemExit) as exit_info:
-        main(["serve", "--faults", "429"])
-    assert 2 == exit_info.value.code
-    assert "invalid faults '429'; expected a list like 429=0.05" in capsys.readouterr().err
+    for option, value, message in (
+        ("--faults", "429", "invalid faults '429'; expected a list like 429=0.05"),
+        ("--port", "99999", "'99999' is not a number from 0 to 65535"),
+        ("--port", "http", "'http' is not a number from 0 to 65535"),
+        ("--server-type", "lmdeploy", "invalid choice: 'lmdeploy' (choose from"),
+    ):
+        with pytest.raises(SystemExit) as exit_info:
+            main(["serve", option, value])
+        assert 2 == exit_info.value.code
+        assert message in capsys.readouterr().err
 
 
 def test_serve_reports_a_used_port(endpoint: Emulator, capsys: pytest.CaptureFixture[str]) -> None:
@@ -337,8 +474,11 @@ def test_serve_announces_a_free_port() -> None:
         assert re.fullmatch(rf"http://{url_host}:[1-9]\d+/models", announced[-1])
 
 
-def test_models_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_prints_a_table(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One model per line of at most 100 columns, and the meaning of the headings."""
+    monkeypatch.delenv("COLUMNS", raising=False)
     status = main(["models"])
 
     table, legend = capsys.readouterr().out.split("\n\n")
@@ -355,6 +495,24 @@ def test_models_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:
         == (found["Phi-4-multimodal-instruct"])
     )
     assert "32,768 - - - dropped yes -" == found["Phi-4-reasoning-plus"]
+
+
+def test_models_fits_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Columns that do not fit are left out, the least important first, and named."""
+    for columns, omitted in (
+        (40, "IMAGES, SYSTEM, REASONS, RETIRED, MEDIA, OUTPUT: "),
+        (80, "IMAGES, SYSTEM: "),
+        (90, "IMAGES, SYSTEM: "),
+        (120, ""),
+    ):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        main(["models"])
+        printed = capsys.readouterr().out
+        assert max(map(len, printed.splitlines())) <= columns
+        assert ("wider terminal" in " ".join(printed.split())) == (omitted != "")
+        assert omitted in " ".join(printed.split())
 
 
 def test_models_prints_all_properties_as_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Every Python block of the documentation and the docstrings runs against the emulator."""
+"""Every example of the documentation and the docstrings runs and prints what the page shows."""
 
 import importlib.util
 import re
@@ -6,61 +6,47 @@ import runpy
 import subprocess
 import sys
 import tempfile
-import textwrap
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import langchain_azure_phi3
-from langchain_azure_phi3 import models
-from langchain_azure_phi3.emulator import Emulator
+from tests import examples
+from tests.examples import read_examples
 
 ROOT = Path(__file__).parents[2]
-BLOCK = re.compile(r"^( *)```python\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
-OUTPUT = re.compile(r"^ *# -> (.*)$", re.MULTILINE)
-DOCUMENTS = [
-    ROOT / "README.md",
-    *sorted((ROOT / "docs").rglob("*.md")),
-    *sorted((ROOT / "langchain_azure_phi3").rglob("*.py")),
-]
+HAS_DECISIONS = importlib.util.find_spec("langchain_core.decisions") is not None
 
 
-def blocks_of(path: Path) -> Iterator[tuple[str, str]]:
-    """The heading and the code of each Python block of a file."""
-    text = path.read_text(encoding="utf-8")
-    for found in BLOCK.finditer(text):
-        headings = re.findall(r"^(?:#+|class) (.*)$", text[: found.start()], re.MULTILINE)
-        yield headings[-1] if headings else "", textwrap.dedent(found[2])
+def name_of(path: Path) -> str:
+    """The name of a page or a module in the project."""
+    return path.relative_to(ROOT).as_posix()
 
 
-HAS_DECISIONS = importlib.util.find_spec("langchain_core.decisions") is not None  # from core 1.8
-PLACEHOLDER = re.compile(r"<([a-z][a-z :]*)>")
+@pytest.mark.parametrize("page", [p for p in examples.PAGES if read_examples(p)], ids=name_of)
+def test_examples_print_what_pages_show(page: Path) -> None:
+    """In the environment that the page names; `make examples` rewrites the outputs."""
+    if not HAS_DECISIONS and any("PhiDecisions" in each.code for each in read_examples(page)):
+        pytest.skip("PhiDecisions needs langchain-core 1.8.")
+    for example, printed in zip(read_examples(page), examples.run_examples(page), strict=True):
+        assert printed.strip() != "", example.heading
+        shown = example.output
+        if shown is None:
+            shown = "\n".join(example.commented_output)
+        assert examples.same_output(shown, printed), (example.heading, printed)
 
-WITH_BLOCKS = [path for path in DOCUMENTS if any(blocks_of(path))]
 
-
-@pytest.mark.parametrize("path", WITH_BLOCKS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_python_blocks_run(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With the endpoint and key in the environment; each prints what its `# ->` comments show."""
-    for heading, code in blocks_of(path):
-        if "PhiDecisions" in code and not HAS_DECISIONS:
-            continue
-        with Emulator() as phi, pytest.MonkeyPatch.context() as patch:
-            patch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
-            patch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
-            # Models that a block registers are gone in the next one.
-            patch.setattr(models, "_catalog", models._catalog)
-
-            # Readers write their own names there.
-            named = PLACEHOLDER.sub(r"\1", code)
-            exec(compile(named, f"<{heading}>", "exec"), {"__name__": "__main__"})  # noqa: S102
-
-            printed = [line for line in capsys.readouterr().out.splitlines() if line.strip() != ""]
-            assert printed != [], heading
-            assert OUTPUT.findall(code) in ([], printed), heading
+@pytest.mark.parametrize(
+    "module", [p for p in examples.DOCSTRINGS if read_examples(p)], ids=name_of
+)
+def test_examples_in_docstrings_run(module: Path) -> None:
+    """They print something; where comments show what, exactly that."""
+    for example, printed in zip(read_examples(module), examples.run_examples(module), strict=True):
+        assert printed.strip() != "", example.heading
+        shown = "\n".join(example.commented_output)
+        assert shown == "" or examples.same_output(shown, printed), (example.heading, printed)
 
 
 TEST_FILE = re.compile(r"^```py\n# (test_\w+\.py)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -92,6 +78,15 @@ def test_first_page_links_every_page() -> None:
     assert set() == {page for page in pages if f" {page}\n" not in navigation}
 
 
+def test_llms_txt_lists_every_page() -> None:
+    """For language models, as <https://llmstxt.org> describes; the site has the linked sources."""
+    text = (ROOT / "docs" / "llms.txt").read_text(encoding="utf-8")
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+
+    assert text.startswith("# langchain-azure-phi3\n\n> ")
+    assert pages == {link[0] for link in LINK.findall(text)}
+
+
 LINK = re.compile(r"\[[^]]*\]\(([^)#\s]+)(#[^)]*)?\)")
 
 
@@ -103,6 +98,26 @@ def test_relative_links_lead_to_files() -> None:
 
     assert len(relative) > 100
     assert [] == [(page.name, link) for page, link in relative if not (page.parent / link).exists()]
+
+
+def test_package_description_has_no_relative_links() -> None:
+    """PyPI shows the README without the files around it; `make dist` checks the built package."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    hook = project["tool"]["hatch"]["metadata"]["hooks"]["fancy-pypi-readme"]
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert LINK.search(readme) is not None
+
+    for step in hook["substitutions"]:
+        readme = re.sub(step["pattern"], step["replacement"], readme)
+
+    assert ["https://docs.langchain.com/"] == [link[0] for link in LINK.findall(readme)]
+    assert "Endpoints (`docs/endpoints.md`)" in readme
+    assert "performance.svg" not in readme
+
+
+def test_readme_is_short() -> None:
+    """A reader sees all of it: fewer than 200 lines."""
+    assert (ROOT / "README.md").read_text(encoding="utf-8").count("\n") < 200
 
 
 def test_architecture_page_lists_every_module() -> None:

@@ -1,6 +1,6 @@
 """Azure's own client against the emulator: the witness that it speaks the protocol.
 
-Everything that Azure's how-tos on Phi-3 do with `azure-ai-inference`, in both colours.
+Everything that Azure's how-tos on Phi-3 do with `azure-ai-inference`, sync and async.
 """
 
 import base64
@@ -190,12 +190,12 @@ def test_a_picture_on_the_vision_model() -> None:
 
 
 async def test_async_model_info(async_model: Client) -> None:
-    """The same in the other colour."""
+    """The same, async."""
     assert (await async_model.get_model_info()).model_name == "Phi-3-mini-4k-Instruct"
 
 
 async def test_an_async_completion(async_model: Client) -> None:
-    """The same in the other colour, with every parameter."""
+    """The same, async, with every parameter."""
     response = await async_model.complete(
         messages=QUESTION, model_extras={"logprobs": True, "n": 2}, **PARAMETERS
     )
@@ -206,7 +206,7 @@ async def test_an_async_completion(async_model: Client) -> None:
 
 
 async def test_an_async_stream(async_model: Client) -> None:
-    """The same in the other colour."""
+    """The same, async."""
     updates = await async_model.complete(messages=QUESTION, stream=True)
     text = ""
     async for update in updates:
@@ -217,7 +217,7 @@ async def test_an_async_stream(async_model: Client) -> None:
 
 
 async def test_an_async_filtered_prompt(async_model: Client) -> None:
-    """The same in the other colour."""
+    """The same, async."""
     with pytest.raises(HttpResponseError) as raised:
         await async_model.complete(messages=[UserMessage(content="How to make a lethal bomb?")])
 

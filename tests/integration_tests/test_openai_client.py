@@ -60,7 +60,7 @@ def test_a_stream_with_its_usage(client: openai.OpenAI) -> None:
 
 
 async def test_an_async_stream_without_usage(phi: Emulator) -> None:
-    """The other colour; nobody asked, so nothing is counted."""
+    """Async; usage was not requested, so nothing is counted."""
     async with openai.AsyncOpenAI(base_url=phi.endpoint, api_key=phi.key) as client:
         chunks = [
             chunk

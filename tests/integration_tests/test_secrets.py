@@ -350,6 +350,14 @@ SECRETS = {
 }
 
 
+class EntraCredential:
+    """Gives one token, as azure-identity's credentials do."""
+
+    def get_token(self, *_: str, **__: Any) -> AccessToken:
+        """The key as a token."""
+        return AccessToken(SECRETS["key"], int(time.time()) + 3600)
+
+
 def locals_of(error: BaseException) -> Iterator[tuple[str, str, str]]:
     """Function, name and `repr` of all that Sentry, rich and `pytest -l` show, besides ours."""
     for each in chain_of(error):
@@ -372,7 +380,7 @@ async def test_frames_of_a_failure_hold_no_secret(
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {bad\n\n",
         b"no HTTP at all\r\n\r\n",
     ]:
-        for credential in (SECRETS["key"], lambda: SECRETS["key"]):
+        for credential in (SECRETS["key"], lambda: SECRETS["key"], EntraCredential()):
             with serving(body) as address:
                 host = "http://phi.example" if proxied else address.removesuffix("/v1")
                 if proxied:
@@ -384,6 +392,7 @@ async def test_frames_of_a_failure_hold_no_secret(
                     max_retries=0,
                     timeout=5,
                     allow_insecure_http=True,
+                    credential_scopes=["https://phi.example/.default"],
                     default_headers={
                         "x-gateway": SECRETS["header"],
                         "authorization": f"Basic {SECRETS['user']}",

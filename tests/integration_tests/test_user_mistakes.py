@@ -36,6 +36,7 @@ ARGUMENTS = {
     "top_k": "model_extras",
     "client_kwargs": "http_client",
     "proxies": "http_client",
+    "allow_http": "called allow_insecure_http",
     "tools": "bind_tools",
     "tool_choice": "bind_tools",
     "format": "with_structured_output",
@@ -98,6 +99,16 @@ CALLS: dict[str, tuple[Callable[[ChatAzurePhi3], Any], str]] = {
     "a schema that is not one": (
         lambda model: model.with_structured_output({"name": "str"}),
         "neither properties",
+    ),
+    "a misspelled type in a schema": (
+        lambda model: model.with_structured_output(
+            {"title": "A", "type": "object", "properties": {"a": {"type": "strng"}}}
+        ),
+        r'not a valid JSON schema: \[.*"strng" is not valid',
+    ),
+    "a schema of an array": (
+        lambda model: model.with_structured_output({"title": "A", "type": "array", "items": {}}),
+        "its type is 'array', not 'object'",
     ),
     "a list as a schema": (lambda model: model.with_structured_output([1]), "JSON schema"),
     "a text as a schema": (lambda model: model.with_structured_output("Person"), "JSON schema"),
@@ -210,6 +221,21 @@ def test_https_to_a_plain_server_is_named(phi: Emulator) -> None:
     with pytest.raises(AzurePhi3Error, match="does not use TLS") as caught:
         ChatAzurePhi3(endpoint=endpoint, credential="k", max_retries=0).invoke("Hi")
     assert endpoint in str(caught.value)
+
+
+def test_errors_count_the_attempts(phi: Emulator) -> None:
+    """Of requests that were sent again; a single one is not worth a word."""
+    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_retry_wait=0.01)
+    phi.fail(status=500, times=3)
+    with pytest.raises(AzurePhi3Error, match=r"\. 3 attempts failed\.$"):
+        model.invoke("Hi")
+    phi.fail(status=503, times=3, body={"error": "busy"})
+    with pytest.raises(AzurePhi3Error, match=r"busy\. 3 attempts failed\.$"):
+        model.invoke("Hi")
+    phi.fail(status=500)
+    with pytest.raises(AzurePhi3Error) as caught:
+        ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, max_retries=0).invoke("Hi")
+    assert "attempt" not in str(caught.value)
 
 
 def test_messages_are_sentences(phi: Emulator) -> None:

@@ -2,11 +2,13 @@
 
 import datetime
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, NamedTuple, TypedDict
+from typing import Annotated, Any, Literal, NamedTuple
 
+from langchain_core.tools import BaseTool, tool
 from pydantic import BaseModel, Field
+from typing_extensions import TypedDict
 
 Line = Annotated[str, Field(max_length=40)]  # a weak model does not end a long text by itself
 
@@ -93,11 +95,12 @@ class Payment(BaseModel):
     source: Card | Transfer
 
 
-class Folder(BaseModel):
-    """A folder and the folders inside it."""
+class Comment(BaseModel):
+    """A comment, and the one that it answers."""
 
-    name: str = Field(max_length=12)
-    folders: "list[Folder]" = Field(default_factory=list, max_length=2)
+    author: Line
+    text: Line
+    answers: "Comment | None" = None
 
 
 class Appointment(BaseModel):
@@ -169,6 +172,13 @@ class Reading(BaseModel):
     humidity: float = Field(ge=0.25, le=0.75)
 
 
+class Folder(BaseModel):
+    """A folder and the folders inside it: the weak model nests them without an end."""
+
+    name: str = Field(max_length=12)
+    folders: "list[Folder]" = Field(default_factory=list, max_length=2)
+
+
 class Case(NamedTuple):
     """A schema and a request to fill it."""
 
@@ -188,7 +198,7 @@ EXPRESSIBLE: Sequence[Case] = (
     Case(Bill, "Bill B-2041: two lamps and a chair."),
     Case(Contact, "This is Ann Lee. Write to ann@example.com."),
     Case(Payment, "Ann paid 120 with the card that ends in 4242."),
-    Case(Folder, "The folder 'work' contains the folders 'bills' and 'plans'."),
+    Case(Comment, "Ann writes: 'Nice article!'"),
     Case(Appointment, "See the dentist on 3 May 2026 at half past nine."),
     Case(Part, "Of part AB-1234 there are 17 on shelf 2."),
     Case(Labels, "The article about cats and dogs is published."),
@@ -200,3 +210,41 @@ EXPRESSIBLE: Sequence[Case] = (
 
 INEXPRESSIBLE = Case(Reading, "Sensor K7 reads a humidity of 48 percent.")
 """A schema of which the grammar drops a bound."""
+
+ENDLESS = Case(Folder, "The folder 'work' contains the folders 'bills' and 'plans'.")
+"""A schema whose object is longer than `max_tokens`."""
+
+
+@tool(return_direct=True)
+def get_weather(city: Line, unit: Literal["celsius", "fahrenheit"]) -> str:
+    """Get the weather in a city."""
+    return f"20 degrees {unit} in {city}"
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@tool
+def pay(payment: Payment) -> str:
+    """Pay a bill."""
+    return f"paid {payment.amount}"
+
+
+@tool
+def list_cities() -> list[str]:
+    """List all cities."""
+    return ["Oslo"]
+
+
+TOOLS: Sequence[BaseTool] = (get_weather, add, pay, list_cities)
+
+CALLS: Mapping[str, str] = {
+    "get_weather": "What is the weather in Oslo?",
+    "add": "How much is 3 plus 4?",
+    "pay": "Pay 120 with the card that ends in 4242.",
+    "list_cities": "Which cities do you know?",
+}
+"""A request for each tool."""

@@ -19,6 +19,9 @@ from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.call_modes import CALL_MODES, call_error, call_model
 from tests.third_party.conftest import environment_command, free_port, running
 
+# About a TypedDict of its own.
+pytestmark = pytest.mark.filterwarnings("ignore:Items .* are using the .ReadOnly. qualifier")
+
 MODEL = "Phi-3-mini-4k-instruct"
 QUESTION: list[Any] = [
     {"role": "system", "content": "You are a helpful assistant."},

@@ -120,10 +120,11 @@ async def test_the_server_stops_when_a_task_is_cancelled(llama: LlamaServer) -> 
         assert llama.count_generated_tokens() - before < LONG_ANSWER_TOKENS / 2, mode
 
 
-def test_doctor_finds_what_the_server_can_do(llama: LlamaServer) -> None:
-    """Streams, usage and log probabilities; no tools without a template for them."""
+def test_doctor_prints_the_matching_constructor_argument(llama: LlamaServer) -> None:
+    """It finds out that the server constrains, and a model of that call is constrained."""
     report = diagnose({"endpoint": llama.v1, "credential": KEY}, timeout=120)
 
     assert report.usable
     outcomes = {finding.step: finding.outcome for finding in report.findings}
-    assert outcomes["stream"] == outcomes["usage in streams"] == "ok"
+    assert outcomes["stream"] == outcomes["usage in streams"] == outcomes["constraints"] == "ok"
+    assert 'constrained_decoding="response_format"' in report.call.replace("'", '"')

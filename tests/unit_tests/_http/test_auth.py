@@ -12,7 +12,7 @@ import httpx
 import pytest
 from azure.core.credentials import AccessToken
 
-from langchain_azure_phi3 import InvalidInputError
+from langchain_azure_phi3 import AuthenticationError, InvalidInputError
 from langchain_azure_phi3._http import auth as auth_module
 from langchain_azure_phi3._http.auth import Auth, KeyAuth, TokenAuth, auth_for
 from langchain_azure_phi3._http.routes import route_for
@@ -220,7 +220,7 @@ def test_async_credentials_are_refused_on_the_sync_path() -> None:
 
 
 async def test_a_failed_fetch_is_raised_and_not_kept() -> None:
-    """The error is azure-identity's own; nothing of it is cached, no lock is kept."""
+    """As an error of this package; nothing of it is cached, no lock is kept."""
 
     class Failing(Credential):
         def get_token(self, *scopes: str, **kwargs: Any) -> AccessToken:
@@ -230,9 +230,9 @@ async def test_a_failed_fetch_is_raised_and_not_kept() -> None:
             return token
 
     auth = auth_for(Failing(), MANAGED)
-    with pytest.raises(RuntimeError, match="not signed in"):
+    with pytest.raises(AuthenticationError, match="raised RuntimeError: not signed in"):
         signed(auth)
-    with pytest.raises(RuntimeError, match="not signed in"):
+    with pytest.raises(AuthenticationError, match="raised RuntimeError: not signed in"):
         await signed_async(auth)
     assert signed(auth)["authorization"] == "Bearer token-3"
 
@@ -261,6 +261,45 @@ async def test_an_async_callable_is_awaited() -> None:
     """However it is written."""
     for given in ASYNC_CALLABLES.values():
         assert (await signed_async(auth_for(given, SERVERLESS)))["authorization"] == "Bearer mine"
+
+
+class _Token:
+    """Something like a token."""
+
+    def __init__(self, **values: Any) -> None:
+        vars(self).update(values)
+
+
+async def test_what_is_no_token_is_an_input_error() -> None:
+    """From a callable and from `get_token`, on both paths; never an `AttributeError`."""
+    for value in (None, b"key", 5, "", " ", [], _Token(), _Token(token="t"), _Token(token=b"t")):
+        for auth in (
+            TokenAuth(lambda value=value: value),
+            TokenAuth(_Token(get_token=lambda *_, value=value, **__: value), ["s"]),
+        ):
+            request = httpx.Request("POST", "https://phi.example")
+            with pytest.raises(InvalidInputError, match=r"instead of a token\. A callable"):
+                auth.sign(request)
+            with pytest.raises(InvalidInputError, match=r"instead of a token\. A callable"):
+                await auth.sign_async(request)
+
+
+async def test_what_credentials_raise_is_an_authentication_error() -> None:
+    """Mistakes in a user's callable, and what its libraries raise."""
+
+    def fail() -> str:
+        raise OSError("vault is sealed.")
+
+    async def fail_async() -> str:
+        return fail()
+
+    message = r"The credential raised OSError: vault is sealed\. It gave no token"
+    request = httpx.Request("POST", "https://phi.example")
+    with pytest.raises(AuthenticationError, match=message):
+        TokenAuth(fail).sign(request)
+    for given in (fail, fail_async):
+        with pytest.raises(AuthenticationError, match=message):
+            await TokenAuth(given).sign_async(request)
 
 
 def test_async_callables_are_refused_on_the_sync_path() -> None:

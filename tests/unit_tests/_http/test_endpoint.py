@@ -1,4 +1,4 @@
-"""One deployment over a socket, in both colours: retries, breaks, secrets, connections."""
+"""One deployment over a socket, sync and async: retries, breaks, secrets, connections."""
 
 import asyncio
 import contextlib
@@ -42,7 +42,7 @@ def connection(phi: Emulator, **given: Any) -> Connection:
 
 
 class InSync:
-    """One way to ask, for both colours: everything that an answer gave, as a list."""
+    """Send a request, sync or async: everything in the answer, as a list."""
 
     client: type[Any] = httpx.Client
 

@@ -765,7 +765,7 @@ def test_an_endless_number_is_no_token_count() -> None:
 
 
 def test_long_bodies_are_truncated_in_the_message_only() -> None:
-    """500 characters are enough to recognise it."""
+    """500 characters are enough to recognize it."""
     error = map_error_response(answer(500), b"x" * 10_000, advice={})
     assert len(str(error)) < 600
     assert error.body == "x" * 10_000

@@ -1,4 +1,4 @@
-"""The two colours are one text: the async half, turned into sync, is the sync half."""
+"""The sync and async classes are the same: the async one, with await removed, is the sync one."""
 
 import ast
 import inspect
@@ -6,7 +6,7 @@ import inspect
 from langchain_azure_phi3 import chat_models
 from langchain_azure_phi3._http import endpoint, transfer
 
-# Every name in which the colours may differ. What is not here must be equal.
+# Every name in which the two may differ. What is not here must be equal.
 NAMES = {
     "AsyncEndpoint": "Endpoint",
     "AsyncStream": "Stream",
@@ -27,6 +27,8 @@ NAMES = {
     "aread_error": "read_error",
     "afinish": "finish",
     "sign_async": "sign",
+    "areserve": "reserve",
+    "acancel": "cancel",
     "aclosing": "closing",
     "aclose": "close",
     "asyncio": "time",

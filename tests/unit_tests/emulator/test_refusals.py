@@ -157,7 +157,7 @@ def test_the_v1_route_drops_extra_parameters(client: Client) -> None:
 def test_the_engine_checks_extra_parameters(client: Client) -> None:
     """In its own error format; known ones without effect are accepted."""
     for fields, message in (
-        ({"flavour": 1}, "Extra inputs are not permitted"),
+        ({"flavor": 1}, "Extra inputs are not permitted"),
         ({"n": 0}, "greater than or equal to 1"),
         ({"logprobs": True, "top_logprobs": 21}, "less than or equal to 20"),
         ({"top_logprobs": 2}, "`logprobs` must be set to true"),

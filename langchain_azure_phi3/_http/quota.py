@@ -1,0 +1,47 @@
+"""What a limiter of requests and tokens offers to the endpoints; `rate_limits` implements it."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.errors import AzurePhi3Error
+
+
+class Reservation(Protocol):
+    """A part of a quota, for one attempt at a request."""
+
+    def settle(self, usage: Any, headers: Mapping[str, str]) -> None:
+        """Replace the estimate by what the server reports.
+
+        Args:
+            usage: The response's `usage`, whatever it holds; `None` if there was none.
+            headers: The response's headers; names in lower case.
+        """
+
+    def cancel(self, failure: AzurePhi3Error) -> None:
+        """Give back what the server does not count for a failed attempt."""
+
+    async def acancel(self, failure: AzurePhi3Error) -> None:
+        """The same in an event loop."""
+
+
+class Demand(Protocol):
+    """What one request is expected to use, in each of its attempts."""
+
+    def reserve(self) -> Reservation:
+        """Wait until the quota has room for an attempt, and take it."""
+
+    async def areserve(self) -> Reservation:
+        """The same in an event loop."""
+
+
+class AttemptLimiter(Protocol):
+    """A limiter that counts every attempt at a request."""
+
+    def estimate(self, quota: tuple[str, ...], payload: Json) -> Demand:
+        """What a request is expected to use.
+
+        Args:
+            quota: What shares a rate limit: URL, deployment, model and the credential's identity.
+            payload: The request's JSON.
+        """

@@ -1,0 +1,1 @@
+"""Counting in windows, waiting in order, and the store that processes share."""

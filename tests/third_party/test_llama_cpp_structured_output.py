@@ -1,0 +1,98 @@
+"""Objects from llama.cpp's server, which constrains decoding to their schema."""
+
+from typing import Any
+
+import pytest
+from langchain.agents import create_agent
+from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
+from langchain_core.exceptions import OutputParserException
+
+from langchain_azure_phi3 import ChatAzurePhi3
+from tests.integration_tests.call_modes import CALL_MODES, call_model
+from tests.third_party.cases import ENDLESS, EXPRESSIBLE, INEXPRESSIBLE, Person, Reading
+from tests.third_party.conftest import CountingClients
+from tests.third_party.llama_server import LlamaServer
+
+ENOUGH_TOKENS = 300
+
+
+@pytest.fixture
+def model(llama: LlamaServer, clients: CountingClients) -> ChatAzurePhi3:
+    """A chat model whose requests are counted."""
+    return ChatAzurePhi3(**llama.settings(max_tokens=ENOUGH_TOKENS, **clients.settings))
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+def test_each_schema_takes_one_request(
+    method: Any, model: ChatAzurePhi3, clients: CountingClients
+) -> None:
+    """A base model returns an object of each, whatever the method."""
+    for case in EXPRESSIBLE:
+        extract = model.with_structured_output(case.schema, method=method, include_raw=True)
+        with clients.expecting(1, case.name):
+            result = extract.invoke(case.request)
+
+        assert result["parsing_error"] is None, case.name
+        is_class = isinstance(case.schema, type) and not hasattr(case.schema, "__total__")
+        assert isinstance(result["parsed"], case.schema if is_class else dict)
+        assert "response_format" == result["raw"].response_metadata["constrained_by"], case.name
+
+
+async def test_each_call_mode_takes_one_request(
+    model: ChatAzurePhi3, clients: CountingClients
+) -> None:
+    """Sync and async, and with a streamed response."""
+    text = "Ann Lee is 41 years old and married."
+    for streaming in (False, True):
+        changed = model.model_copy(update={"streaming": streaming})
+        extract = changed.with_structured_output(Person)
+        with clients.expecting(2, streaming):
+            found = [extract.invoke(text), await extract.ainvoke(text)]
+
+        assert [True, True] == [isinstance(person, Person) for person in found]
+
+
+def test_bounds_beyond_the_grammar_are_validated(
+    model: ChatAzurePhi3, clients: CountingClients
+) -> None:
+    """An answer within them takes one request; one beyond them is corrected, or an error."""
+    extract = model.with_structured_output(Reading)
+    with clients.expecting(1):
+        assert isinstance(extract.invoke("Sensor K7 reads a humidity of 0.48."), Reading)
+
+    with (
+        clients.expecting(2),
+        pytest.raises(OutputParserException, match=r"humidity: .* less than or equal to 0\.75"),
+    ):
+        extract.invoke(INEXPRESSIBLE.request)
+
+
+def test_cut_objects_are_errors(model: ChatAzurePhi3) -> None:
+    """They are not completed by guesswork, and the error names the limit."""
+    changed = model.model_copy(update={"max_tokens": 60, "max_corrections": 0})
+    with pytest.raises(OutputParserException, match="max_tokens"):
+        changed.with_structured_output(ENDLESS.schema).invoke(ENDLESS.request)
+
+
+async def test_response_formats_of_agents_take_one_request(
+    model: ChatAzurePhi3, clients: CountingClients
+) -> None:
+    """Native formats and formats as tools, sync and async."""
+    prompt: Any = {"messages": [("user", "Ann Lee is 41 years old and married.")]}
+    for strategy in (ProviderStrategy, ToolStrategy):
+        agent: Any = create_agent(model, response_format=strategy(Person))
+        with clients.expecting(2, strategy):
+            states = [agent.invoke(prompt), await agent.ainvoke(prompt)]
+
+        for state in states:
+            assert isinstance(state["structured_response"], Person), strategy
+
+
+async def test_bound_formats_are_constrained_in_each_call_mode(model: ChatAzurePhi3) -> None:
+    """The text is the object, and the metadata names what constrained it."""
+    bound = model.bind_tools([], response_format=Person)
+    for mode in CALL_MODES:
+        message = await call_model(bound, mode, "Ann Lee is 41 years old and married.")
+
+        assert Person.model_validate_json(message.text), mode
+        assert "response_format" == message.response_metadata["constrained_by"], mode

@@ -1,0 +1,80 @@
+"""Python types as JSON schemas and tools."""
+
+from typing import Any
+
+from langchain_core.tools import tool
+from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
+from pydantic import BaseModel, Field
+
+from langchain_azure_phi3._tools.constraint_schema import constraint_schema, tool_calls_schema
+from langchain_azure_phi3._tools.type_conversion import to_json_schema, to_wire_tool
+from tests.grammar_compilers import accepts_with_llguidance
+
+
+class Folder(BaseModel):
+    """A folder."""
+
+    name: str
+    folders: "list[Folder]" = Field(default_factory=list)
+
+
+class Disk(BaseModel):
+    """A disk, which is not part of its folders."""
+
+    root: Folder
+
+
+class Label(BaseModel):
+    """A label."""
+
+    text: str
+
+
+class Box(BaseModel):
+    """A box."""
+
+    label: Label
+
+
+@tool
+def create_folder(folder: Folder) -> str:
+    """Create a folder."""
+    return folder.name
+
+
+def test_recursive_models_stay_recursive() -> None:
+    """At the root and below it; LangChain would allow anything inside them."""
+    right = '{"name": "a", "folders": [{"name": "b", "folders": []}]}'
+    wrong = '{"name": "a", "folders": ["b"]}'
+    for model, around in ((Folder, "%s"), (Disk, '{"root": %s}')):
+        schema = constraint_schema(to_json_schema(model))
+        assert schema is not None
+        assert accepts_with_llguidance(schema, around % right), model
+        assert not accepts_with_llguidance(schema, around % wrong), model
+
+
+def test_recursive_arguments_stay_recursive() -> None:
+    """Of a model as a tool, and of a function's argument."""
+    right = '{"name": "b", "folders": []}'
+    rows: tuple[tuple[Any, str], ...] = (
+        (Disk, '{"name": "Disk", "arguments": {"root": {"name": "a", "folders": [%s]}}}'),
+        (Folder, '{"name": "Folder", "arguments": {"name": "a", "folders": [%s]}}'),
+        (
+            create_folder,
+            '{"name": "create_folder", "arguments": {"folder": {"name": "a", "folders": [%s]}}}',
+        ),
+    )
+    for given, call in rows:
+        wire_tool = to_wire_tool(given)
+        assert wire_tool["function"]["description"]
+        assert "title" not in wire_tool["function"]["parameters"]
+        schema = tool_calls_schema([wire_tool], parallel=False)
+        assert schema is not None
+        assert accepts_with_llguidance(schema, call % right), given
+        assert not accepts_with_llguidance(schema, call % '"b"'), given
+
+
+def test_other_models_are_converted_as_langchain_does() -> None:
+    """With definitions in place of references."""
+    assert convert_to_json_schema(Box) == to_json_schema(Box)
+    assert convert_to_openai_tool(Box) == to_wire_tool(Box)

@@ -1,0 +1,121 @@
+"""Whatever a schema contains, checking one answer takes bounded time beyond work linear in it."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from langchain_core.messages import HumanMessage
+
+from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
+from langchain_azure_phi3._request.build import EndpointFeatures, RequestSettings, build_request
+from langchain_azure_phi3._response.text_parser import parse_text
+from langchain_azure_phi3._tools.schema_validation import _compile
+from langchain_azure_phi3._tools.tool_choice import OutputSpec
+from langchain_azure_phi3.emulator import Emulator
+
+Json = dict[str, Any]
+
+# The most CPU time: fixed, and for each character of the answer and of the schema.
+_SECONDS, _SECONDS_PER_CHARACTER = 0.2, 40e-6
+_LENGTH = 12_000
+_CLOSED = {"type": "object", "required": ["a"], "additionalProperties": False}
+
+
+def chain(depth: int, keyword: str, last: Json) -> Json:
+    """A property whose definitions each refer twice to the next one."""
+    definitions: Json = {
+        f"d{n}": {keyword: [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(depth)
+    }
+    definitions[f"d{depth}"] = last
+    return {"properties": {"q": {"$ref": "#/$defs/d0"}}, "$defs": definitions}
+
+
+def nested(depth: int, keyword: str, value: Any) -> Any:
+    """A value within many objects of one property."""
+    for _ in range(depth):
+        value = {keyword: value}
+    return value
+
+
+def of(schema: Json) -> Json:
+    """An object whose one property has this schema."""
+    return {"type": "object", "properties": {"q": schema}}
+
+
+def pairs() -> Iterator[tuple[Json, Json]]:
+    """Hostile schemas, each with arguments."""
+    for pattern in ("^(a+)+$", "(a*)*\\1b", "(.*a){20}x", "(?=(a+)+$)b", "((a?){20}){20}a{9999}"):
+        yield of({"type": "string", "pattern": pattern}), {"q": "a" * _LENGTH + "!"}
+        keys = {"a" * 20 + str(n): 1 for n in range(_LENGTH // 25)}
+        yield {"type": "object", "patternProperties": {pattern: {"type": "integer"}}}, keys
+    closed = {**_CLOSED, "properties": {"a": {"type": "boolean"}}}
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for depth in (12, 40, 120):
+            yield chain(depth, keyword, {"type": "string"}), {"q": 5}
+            yield chain(depth, keyword, closed), {"q": {"a": "true", "b": 1}}
+        constants = [{"const": f"v{n}"} for n in range(300)]
+        yield of({"items": {keyword: constants}}), {"q": ["v299"] * (_LENGTH // 7)}
+        loose = [{"properties": {f"p{n}": {"type": "integer"}}} for n in range(200)]
+        yield of({"items": {keyword: loose}}), {"q": [{"p199": "1"}] * (_LENGTH // 13)}
+        node = [of({"$ref": "#/$defs/n"}), {**of({"$ref": "#/$defs/n"}), "title": "x"}]
+        yield {"$defs": {"n": {keyword: node}}, "$ref": "#/$defs/n"}, nested(60, "q", 1)
+    for items in (range(_LENGTH // 6), [{"a": n} for n in range(_LENGTH // 14)]):
+        yield of({"type": "array", "uniqueItems": True}), {"q": list(items)}
+    yield {"allOf": [{"$ref": "#"}, {"$ref": "#"}], **of({"$ref": "#"})}, nested(50, "q", 1)
+    yield {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, {"q": 1}
+    names = [f"p{n}" for n in range(3000)]
+    wide = {"properties": {name: {"type": "integer"} for name in names}, "required": names}
+    yield {"type": "object", **wide}, {f"P_{n}": "1" for n in range(_LENGTH // 12)}
+    texts = [{"properties": {f"a{n}": {"type": "array"}}, "required": [f"a{n}"]} for n in range(50)]
+    branches = [{"type": "object", **text} for text in texts]
+    yield of({"anyOf": branches}), {"q": "{'a49': [" + "1," * (_LENGTH // 2)}
+
+
+def test_work_on_an_answer_is_bounded() -> None:
+    """As the arguments of a call and as an object, with the instructions and the constraint."""
+    settings = RequestSettings(endpoint=EndpointFeatures(constraints=("response_format",)))
+    for schema, value in pairs():
+        tool = {"type": "function", "function": {"name": "t", "parameters": schema}}
+        format_ = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+        call = OutputSpec((tool,), choice="any"), json.dumps({"name": "t", "arguments": value})
+        object_ = OutputSpec((), response_format=format_), json.dumps(value)
+        for spec, text in (call, object_):
+            arguments = {"tools": list(spec.tools), "response_format": spec.response_format}
+            size = len(json.dumps(schema)) + len(text)
+            seconds = []
+            for _ in range(3):
+                _compile.cache_clear()
+                began = time.thread_time()
+                build_request(settings, [HumanMessage("Hi")], arguments)
+                parse_text(text, spec, parses_reasoning=True, truncated=False)
+                seconds.append(time.thread_time() - began)
+                if seconds[-1] < _SECONDS + _SECONDS_PER_CHARACTER * size:
+                    break
+            else:
+                raise AssertionError(f"{min(seconds):.2f} s: {str(schema)[:200]} {text[:100]}")
+
+
+@pytest.mark.parametrize("tool_calling", ["prompted", "native"])
+def test_deep_schemas_and_arguments_are_input_errors(tool_calling: Any) -> None:
+    """Never a `RecursionError`; those of ordinary depth work."""
+    with Emulator(tools="native") as phi:
+        model = ChatAzurePhi3(
+            endpoint=phi.endpoint, credential=phi.key, tool_calling=tool_calling, max_retries=0
+        )
+        for depth in (10, 300, 3000):
+            schema: Json = {"type": "integer"}
+            for _ in range(depth):
+                schema = of(schema)
+            tool = {"title": "t", "description": "d", **schema}
+            for call in (
+                lambda tool=tool: model.bind_tools([tool]).invoke("Hi"),
+                lambda tool=tool: model.get_num_tokens_from_messages([HumanMessage("a")], [tool]),
+                lambda tool=tool: model.bind_tools([tool], tool_choice="t").invoke("Hi"),
+            ):
+                if depth == 10:
+                    call()
+                    continue
+                with pytest.raises(InvalidInputError, match=r"nested|deep|recursion"):
+                    call()
