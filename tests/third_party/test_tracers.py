@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from langchain_azure_ai.callbacks.tracers import AzureAIOpenTelemetryTracer
+from langchain_core.callbacks import BaseCallbackManager
 from openinference.instrumentation.langchain import LangChainInstrumentor as OpenInference
 from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.genai.langchain import LangChainInstrumentor as GenAI
@@ -175,6 +176,7 @@ def traced(tracer: Tracer, phi: Emulator, *more: Any) -> Iterator[ChatAzurePhi3]
     """A model at a host of Azure, whose calls are traced."""
     _exporter.clear()
     _reader.get_metrics_data()
+    untraced = BaseCallbackManager.__init__
     callbacks = [*tracer.start(), *more]
     try:
         yield ChatAzurePhi3(
@@ -189,6 +191,8 @@ def traced(tracer: Tracer, phi: Emulator, *more: Any) -> Iterator[ChatAzurePhi3]
         )
     finally:
         tracer.stop()
+        # Traceloop's version stays switched on after `uninstrument`.
+        BaseCallbackManager.__init__ = untraced  # type: ignore[method-assign]
 
 
 async def call_in_span(
