@@ -41,8 +41,9 @@ INTEGRATION := .venv-integration
 
 $(INTEGRATION)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(INTEGRATION)
-	$(INTEGRATION)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(INTEGRATION)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[emulator]' --group integration
+	$(INTEGRATION)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1' uv
+	@# pip gives up on the tracers' dependencies (resolution-too-deep); uv takes seconds.
+	$(INTEGRATION)/bin/uv pip install --quiet --python $(INTEGRATION)/bin/python --editable '.[emulator]' --group integration
 	@touch $@
 
 integration_tests: $(INTEGRATION)/.installed  ## run the tests with a real engine (llama.cpp) and with LiteLLM
