@@ -1,4 +1,4 @@
-"""Events on OpenTelemetry's current span: a retry, a wait, a correction.
+"""Events on OpenTelemetry's current span: a retry, a wait, a correction, a rejected constraint.
 
 They contain no text of prompts and responses: a trace may be read by more people than these.
 """
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 RETRY = "azure_phi3.retry"
 WAIT = "azure_phi3.wait"
 CORRECTION = "azure_phi3.correction"
+CONSTRAINT_REJECTED = "azure_phi3.constraint_rejected"
 
 
 def add_span_event(name: str, attributes: Mapping[str, str | int | float]) -> None:

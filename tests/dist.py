@@ -24,7 +24,8 @@ PACKAGE = "langchain_azure_phi3"
 TEST_FILES = ("tests", "docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 TEST_FILES += ("Makefile", "pyproject.toml", "mkdocs.yml")
 IN_SDIST = ("LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile")
-IN_SDIST += ("pyproject.toml", "tests/conftest.py", "docs/architecture.md")
+IN_SDIST += ("pyproject.toml", "tests/conftest.py", "docs/architecture.md", ".proselintrc.json")
+HIDDEN_IN_SDIST = {".gitignore", ".proselintrc.json"}  # `make test` reads the latter
 
 # Strict mypy accepts the one and sees all types, and finds the mistakes of the other.
 USER_CODE = ROOT / "tests" / "integration_tests" / "user_code"
@@ -80,8 +81,8 @@ def check_sdist(sdist: Path) -> None:
     with tarfile.open(sdist) as content:
         names = {name.partition("/")[2] for name in content.getnames()}
     require({*IN_SDIST} <= names, f"the sdist lacks {sorted({*IN_SDIST} - names)}")
-    hidden = [name for name in names if "/." in f"/{name}" and name != ".gitignore"]
-    require(hidden == [], f"the sdist contains {hidden}")
+    hidden = {name for name in names if "/." in f"/{name}"} - HIDDEN_IN_SDIST
+    require(not hidden, f"the sdist contains {sorted(hidden)}")
 
 
 def install(wheel: Path, resolution: str) -> Path:

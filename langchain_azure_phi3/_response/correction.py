@@ -8,6 +8,7 @@ from langchain_core.messages.ai import UsageMetadata
 from langchain_core.outputs import ChatGenerationChunk, ChatResult
 
 from langchain_azure_phi3._request.build import ChatRequest
+from langchain_azure_phi3._request.constraints import Forms
 from langchain_azure_phi3._response.complete import Completion, parse_completion
 from langchain_azure_phi3._response.constraint_negotiation import ConstraintNegotiation
 from langchain_azure_phi3._response.stream_assembler import StreamAssembler
@@ -21,7 +22,7 @@ from langchain_azure_phi3._response.wire_response import (
     to_token_usage,
     total_usage,
 )
-from langchain_azure_phi3._span_events import CORRECTION, add_span_event
+from langchain_azure_phi3._span_events import CONSTRAINT_REJECTED, CORRECTION, add_span_event
 from langchain_azure_phi3._tools import json_extraction, tool_prompt
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError
@@ -67,8 +68,12 @@ class CorrectionLoop:
 
     def drop_constraint(self, error: AzurePhi3Error) -> bool:
         """Whether the request failed because of its constraint: the payload is then without it."""
-        if self._negotiation is None or not self._negotiation.drop(error):
+        if self._negotiation is None:
             return False
+        rejected = self._negotiation.forms
+        if not self._negotiation.drop(error):
+            return False
+        _report_rejection(rejected, error)
         self.payload = self._next_payload()
         return True
 
@@ -191,6 +196,12 @@ class CorrectionLoop:
         found = negotiation.constrained_by(self._assembler.received_text, truncated=truncated)
         if found is not None:
             last.message.response_metadata["constrained_by"] = found
+
+
+def _report_rejection(rejected: Forms, error: AzurePhi3Error) -> None:
+    reason = type(error).__name__ if error.status_code is None else str(error.status_code)
+    attributes = {"azure_phi3.constraint": ",".join(rejected), "error.type": reason}
+    add_span_event(CONSTRAINT_REJECTED, attributes)
 
 
 def _add_constraints(

@@ -1,4 +1,4 @@
-"""OpenTelemetry's current span shows retries, waits and corrections."""
+"""OpenTelemetry's current span shows retries, waits, corrections and rejected constraints."""
 
 import asyncio
 import subprocess
@@ -143,6 +143,28 @@ def test_correction_of_an_object_is_a_span_event(
     (event,) = recording.events("call")
     assert event.name == "azure_phi3.correction"
     assert attributes(event) == {"azure_phi3.correction.number": 1}
+
+
+async def test_rejected_constraint_is_a_span_event(recording: Recording) -> None:
+    """One for each form that is not sent again; calls that already know of it have none."""
+    call = '{"name": "get_weather", "arguments": {"city": "Rome"}}'
+    for mode in CALL_MODES:
+        with Emulator(server_type="managed-2025-01") as phi:
+            model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, api="managed")
+            bound = model.bind_tools([WEATHER], tool_choice="any")
+            for name in (mode, f"{mode} again"):
+                phi.script(call)
+                with recording.tracer.start_as_current_span(name):
+                    message = await call_model(bound, mode, "How is the weather?")
+                assert "guided_json" == message.response_metadata["constrained_by"]
+
+        (event,) = recording.events(mode)
+        assert event.name == "azure_phi3.constraint_rejected"
+        assert attributes(event) == {
+            "azure_phi3.constraint": "structured_outputs,guided_json",
+            "error.type": "400",
+        }
+        assert [] == recording.events(f"{mode} again")
 
 
 async def test_successful_call_adds_no_event(model: ChatAzurePhi3, recording: Recording) -> None:
