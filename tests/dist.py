@@ -22,7 +22,7 @@ PACKAGE = "langchain_azure_phi3"
 
 # Files that tests need in addition to the installed package.
 TEST_FILES = ("tests", "docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
-TEST_FILES += ("Makefile", "pyproject.toml", "mkdocs.yml", "Containerfile")
+TEST_FILES += ("Makefile", "pyproject.toml", "mkdocs.yml", "Containerfile", "LICENSE")
 IN_SDIST = ("LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile")
 IN_SDIST += ("pyproject.toml", "tests/conftest.py", "docs/architecture.md", ".proselintrc.json")
 HIDDEN_IN_SDIST = {".gitignore", ".proselintrc.json"}  # `make test` reads the latter
