@@ -22,7 +22,7 @@ PACKAGE = "langchain_azure_phi3"
 
 # Files that tests need in addition to the installed package.
 TEST_FILES = ("tests", "docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
-TEST_FILES += ("Makefile", "pyproject.toml", "mkdocs.yml")
+TEST_FILES += ("Makefile", "pyproject.toml", "mkdocs.yml", "Containerfile", "LICENSE")
 IN_SDIST = ("LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile")
 IN_SDIST += ("pyproject.toml", "tests/conftest.py", "docs/architecture.md", ".proselintrc.json")
 HIDDEN_IN_SDIST = {".gitignore", ".proselintrc.json"}  # `make test` reads the latter
@@ -110,6 +110,15 @@ def install(wheel: Path, resolution: str) -> Path:
     group = f"{ROOT / 'pyproject.toml'}:dev"
     into = ("--python", python, "--constraint", pins)
     uv("pip", "install", *into, f"{wheel}[emulator]", "--group", group)
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    uv(
+        "pip",
+        "install",
+        "--python",
+        python,
+        "--no-deps",
+        only(re.findall("xgrammar[^']+", makefile)),
+    )
     where = run(python, "-c", f"import {PACKAGE}; print({PACKAGE}.__file__)", cwd=home).strip()
     require(Path(where).is_relative_to(home), f"{where} is not the installed package")
     return python

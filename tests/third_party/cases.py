@@ -172,6 +172,12 @@ class Reading(BaseModel):
     humidity: float = Field(ge=0.25, le=0.75)
 
 
+class Shoes(BaseModel):
+    """A number of shoes: grammars cannot express `multipleOf`."""
+
+    shoes: int = Field(ge=0, le=99, multiple_of=2)
+
+
 class Folder(BaseModel):
     """A folder and the folders inside it: the weak model nests them without an end."""
 

@@ -120,6 +120,21 @@ async def test_the_server_stops_when_a_task_is_cancelled(llama: LlamaServer) -> 
         assert llama.count_generated_tokens() - before < LONG_ANSWER_TOKENS / 2, mode
 
 
+async def test_cancelled_complete_call_returns_at_once(llama: LlamaServer) -> None:
+    """Also where llama.cpp goes on; then the slot is free when `max_tokens` is reached."""
+    model = ChatAzurePhi3(**llama.settings(max_tokens=200, logit_bias=NEVER_END))
+    task = asyncio.create_task(model.ainvoke(PROMPT))
+    await asyncio.to_thread(wait_until, llama.is_generating)
+    start = time.monotonic()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+    assert time.monotonic() - start < 1
+    assert (await model.ainvoke(PROMPT, max_tokens=3)).text
+    await asyncio.to_thread(wait_until, lambda: not llama.is_generating())
+
+
 def test_doctor_prints_the_matching_constructor_argument(llama: LlamaServer) -> None:
     """It finds out that the server constrains, and a model of that call is constrained."""
     report = diagnose({"endpoint": llama.v1, "credential": KEY}, timeout=120)

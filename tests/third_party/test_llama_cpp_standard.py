@@ -40,23 +40,18 @@ class TestLlamaCpp(ChatModelIntegrationTests):
         return True
 
     @pytest.mark.xfail(
-        reason="The tools' arguments are texts of any length, which the model does not end.",
-        raises=AssertionError,
-    )
-    def test_tool_choice(self, model: BaseChatModel) -> None:
-        """Calls are required by `tool_choice`."""
-        super().test_tool_choice(model)
-
-    @pytest.mark.xfail(
         reason="The object's fields are texts of any length, which the model does not end.",
         raises=OutputParserException,
+        strict=True,
     )
     def test_json_mode(self, model: BaseChatModel) -> None:
         """Objects in JSON mode."""
         super().test_json_mode(model)
 
     @pytest.mark.xfail(
-        reason="The model does not call tools by its own choice.", raises=AssertionError
+        reason="The model does not call tools by its own choice.",
+        raises=AssertionError,
+        strict=True,
     )
     def test_agent_loop(self, model: BaseChatModel) -> None:
         """A call, its result, and an answer."""

@@ -9,7 +9,7 @@ from langchain_core.exceptions import OutputParserException
 
 from langchain_azure_phi3 import ChatAzurePhi3
 from tests.integration_tests.call_modes import CALL_MODES, call_model
-from tests.third_party.cases import ENDLESS, EXPRESSIBLE, INEXPRESSIBLE, Person, Reading
+from tests.third_party.cases import ENDLESS, EXPRESSIBLE, INEXPRESSIBLE, Person, Reading, Shoes
 from tests.third_party.conftest import CountingClients
 from tests.third_party.llama_server import LlamaServer
 
@@ -65,6 +65,23 @@ def test_bounds_beyond_the_grammar_are_validated(
         pytest.raises(OutputParserException, match=r"humidity: .* less than or equal to 0\.75"),
     ):
         extract.invoke(INEXPRESSIBLE.request)
+
+
+def test_a_correction_makes_the_object_valid(llama: LlamaServer) -> None:
+    """A base model repeats what it wrote, so the repetition is penalized."""
+    penalty = {"repeat_penalty": 1.5}
+    model = ChatAzurePhi3(**llama.settings(max_tokens=60, max_corrections=3, model_kwargs=penalty))
+    extract = model.with_structured_output(Shoes, include_raw=True)
+    corrected = []
+    for text in ("There are 7 shoes.", "Ann has 13 shoes.", "Bob has 5 shoes.", "9 shoes."):
+        result = extract.invoke(text)
+        corrections = result["raw"].response_metadata.get("corrections", [])
+        assert all("multiple of 2" in correction["problem"] for correction in corrections), text
+        if corrections and isinstance(result["parsed"], Shoes):
+            corrected.append(result["parsed"])
+
+    assert corrected
+    assert all(found.shoes % 2 == 0 for found in corrected)
 
 
 def test_cut_objects_are_errors(model: ChatAzurePhi3) -> None:
