@@ -156,25 +156,25 @@ class BaseAzurePhi3(BaseChatModel):
         default=None, repr=False, validation_alias=AliasChoices("credential", "api_key")
     )
     """A key, as text or as an `AzureKeyCredential`, which is read once; a credential of
-    azure-identity, sync or async; or a callable that returns a token.
+    azure-identity, sync or async; or a callable that returns a token. Alias: `api_key`.
 
     Default: the environment variable `AZURE_INFERENCE_CREDENTIAL`, or `AZUREAI_ENDPOINT_KEY`.
     Servers on this machine, and servers at http URLs, may need none; `""` overrides the variables.
     """
 
     model: str | None = Field(default=None, validation_alias=AliasChoices("model", "model_name"))
-    """The name that the server knows the model by, such as `"Phi-4-mini-instruct"`; on Foundry the
-    name of the deployment.
+    """The name that the server knows the model by, such as `"Phi-4-mini-instruct"`; on Foundry, the
+    name of the deployment. Alias: `model_name`.
 
-    Sent only where the type of endpoint expects it. Default: the environment variable
+    Sent only if the endpoint type expects it. Default: the environment variable
     `AZURE_INFERENCE_MODEL`; `""` overrides it.
     """
 
     base_model: str | None = None
-    """The Phi that `model` is a deployment of, such as `"Phi-4-mini-instruct"`.
+    """The Phi model behind the deployment, such as `"Phi-4-mini-instruct"`.
 
-    Default: `model`, if the catalog knows that name; else what the server reports in `/info`,
-    `/v1/models` or a response; else a Phi of which no limit is known.
+    Default: `model`, if the catalog has that name; else what the server reports in `/info`,
+    `/v1/models` or a response; else a Phi model without known limits.
     """
 
     if TYPE_CHECKING:
@@ -199,26 +199,25 @@ class BaseAzurePhi3(BaseChatModel):
     """Penalty on tokens by how often they occurred, -2 to 2."""
 
     stop: Stop | None = None
-    """Stop sequences. A call's own are added to them; an empty list in a call switches these
-    off."""
+    """Stop sequences. Those of a call are added; an empty list in a call removes these."""
 
     seed: int | None = None
-    """Makes completions repeatable, as far as the server can."""
+    """Makes completions repeatable, as far as the server supports it."""
 
     response_format: Json | None = None
-    """The wire's `response_format`. Phi-3 accepts only `{"type": "text"}`."""
+    """The request's `response_format`. Phi-3 accepts only `{"type": "text"}`."""
 
     logprobs: bool | None = None
     """Whether to return each token's log probability, in `response_metadata["logprobs"]`.
 
-    An extra parameter, as are the next three: the header that lets them pass is set with them.
+    This and the next three are extra parameters. The package also sends the header that they need.
     """
 
     top_logprobs: int | None = None
     """How many alternatives to return for each token, 0 to 20; needs `logprobs=True`."""
 
     logit_bias: LogitBias | None = None
-    """Token ids and what to add to their logits, -100 to 100."""
+    """Token IDs, and what to add to the logits of each, -100 to 100."""
 
     n: Annotated[int, Field(ge=1)] | None = None
     """How many completions to generate for one prompt, all billed. Not for streams."""
@@ -226,8 +225,8 @@ class BaseAzurePhi3(BaseChatModel):
     model_extras: Json | None = Field(
         default=None, validation_alias=AliasChoices("model_extras", "model_kwargs")
     )
-    """Any other parameters that the model accepts, sent as they are. LangChain's name for them,
-    `model_kwargs`, is accepted as well."""
+    """Any other parameters that the model accepts, sent as they are. Alias: `model_kwargs`, as in
+    other LangChain models."""
 
     extra_parameters: ExtraParameters | None = None
     """The header `extra-parameters`: what the server does with parameters that it does not know.
@@ -238,36 +237,37 @@ class BaseAzurePhi3(BaseChatModel):
     parameter. Phi's other servers send token counts without it, or never."""
 
     tool_calling: ToolCalling = "auto"
-    """Whether tools and formats go on the wire (`"native"`) or into the prompt (`"prompted"`).
-    Auto: into the prompt, also for unknown names, except where a Phi is known to take them on the
-    wire on this type of endpoint."""
+    """Whether tools and formats go into the request's own fields (`"native"`) or into the prompt
+    (`"prompted"`). Auto: into the prompt, also for unknown names, unless the model is known to
+    support native tools on this endpoint type."""
 
     constrained_decoding: ConstrainedDecoding = "auto"
-    """Whether the server is to restrict each token to what the schema of a required object or tool
-    call allows: `"off"`, or the parameter that carries the schema: `"response_format"`,
+    """Whether the server restricts each token to what the schema of a required object or tool call
+    allows: `"off"`, or the parameter that carries the schema: `"response_format"`,
     `"guided_json"` (vLLM before 0.12) or `"structured_outputs"` (later ones).
 
-    Auto: by the type of endpoint, and not for models that reason first. The first is sent to
-    servers at `/v1`, the other two to managed compute, none to Azure's other endpoints. A parameter
-    that the server rejects is left out for the rest of the process.
-    `response_metadata["constrained_by"]` names what was in force."""
+    Auto: by the endpoint type, and not for models that reason first. The first is sent to servers
+    at `/v1`, the other two to managed compute, none to Azure's other endpoints. A parameter that
+    the server rejects is left out for the rest of the process.
+    `response_metadata["constrained_by"]` names the parameter that was used."""
 
     reasoning: Reasoning = "auto"
     """`"on"` or `"off"`: whether the model reasons before it answers. vLLM and llama.cpp get
-    `chat_template_kwargs`, Phi-4-reasoning-vision a token in the prompt. Where neither the model
-    nor the type of endpoint has a switch, a call raises `InvalidInputError`. Auto: as the model
-    does by itself. Limits go into `model_kwargs`, as the server calls them: vLLM
-    `thinking_token_budget`, llama.cpp `thinking_budget_tokens`."""
+    `chat_template_kwargs`, Phi-4-reasoning-vision a token in the prompt. If neither the model nor
+    the endpoint type has a switch, a call raises `InvalidInputError`. Auto: the model's default.
+    Pass limits in `model_kwargs`, under the server's name: `thinking_token_budget` for vLLM,
+    `thinking_budget_tokens` for llama.cpp."""
 
     max_corrections: Annotated[int, Field(ge=0)] = 1
-    """How often a required tool call or object that did not come is requested again."""
+    """How often to ask again if a required tool call or object is missing or invalid."""
 
     max_image_side: Annotated[int, Field(ge=1)] | None = None
     """Scale images down until neither side has more pixels (needs Pillow, the extra `images`). Off
     by default; images at URLs are never changed."""
 
     fit_max_tokens: bool = False
-    """Whether to lower `max_tokens` to what the prompt leaves of the context, by the estimate."""
+    """Whether to lower `max_tokens` to the part of the context that the prompt leaves, by the
+    estimate."""
 
     tokenizer: Any = Field(default=None, repr=False)
     """Counts tokens exactly instead of estimating them: the path of a Hugging Face
@@ -276,54 +276,55 @@ class BaseAzurePhi3(BaseChatModel):
 
     system_message_mode: SystemMessageMode = "auto"
     """`"user"` puts system messages in front of the next user message; `"system"` sends them as
-    they are. Auto: the former where the model's chat template drops them (Phi-3-medium) and the
-    service does not convert them itself, as Azure's serverless API does."""
+    they are. Auto: `"user"` if the model's chat template drops them (Phi-3-medium) and the server
+    does not convert them, as Azure's serverless API does."""
 
     control_tokens: ControlTokens = "escape"
-    """Control tokens of chat templates in texts that are sent: `"escape"` writes `<|user|>` as
-    `< |user|>`, so that no document or tool can forge a message; `"keep"` sends texts as they
-    are."""
+    """How to send control tokens of chat templates that occur in text: `"escape"` writes `<|user|>`
+    as `< |user|>`, so that no document or tool can forge a message; `"keep"` sends the text
+    unchanged."""
 
     on_content_filter: OnContentFilter = "raise"
-    """What a filtered completion does. A filtered prompt always raises `ContentFilterError`."""
+    """What to do with a filtered completion: raise `FilteredCompletionError`, or return what was
+    received. A filtered prompt always raises `ContentFilterError`."""
 
     streaming: bool = False
     """Whether `invoke` streams internally."""
 
     include_response_headers: bool = False
-    """Whether `response_metadata["headers"]` holds the response's headers, without cookies and
-    other secrets. What they report about the quota is always in `rate_limit`."""
+    """Whether to add the response's headers to `response_metadata["headers"]`, without cookies and
+    other secrets. The quota that they report is always in `rate_limit`."""
 
     timeout: float | tuple[float, float] | None = None
-    """Seconds to connect and between two reads, or a pair of both; not of the whole response.
-    Default: 10 to connect, 180 to read."""
+    """Seconds to connect and between two reads, or a pair of both. It does not limit the complete
+    response. Default: 10 to connect, 180 to read."""
 
     max_retries: Annotated[int, Field(ge=0)] = 2
-    """How often to retry after a transient failure; nothing is retried once a response began."""
+    """How often to retry after a transient failure. A stream that has begun is never retried."""
 
     max_retry_wait: Annotated[float, Field(ge=0)] = 60.0
     """The longest pause before a retry, in seconds. If a server asks for a longer one, the error
     is raised at once."""
 
     default_headers: Mapping[str, str] | None = Field(default=None, exclude=True, repr=False)
-    """Sent with every request; they may hold secrets and are never shown or serialized."""
+    """Sent with every request. They may contain secrets, and are never shown or serialized."""
 
     deployment: str | None = None
     """One of several deployments behind an online endpoint (`azureml-model-deployment`)."""
 
     api: Api = "auto"
-    """The API that the endpoint serves. Auto: by its URL. `"score"` is Azure Machine Learning's own
-    route, for online endpoints that have nothing else: no streaming, tools by prompt."""
+    """The endpoint type. Auto: inferred from the URL. `"score"` is Azure Machine Learning's own
+    route, for online endpoints that have no other: no streaming, tools through the prompt."""
 
     api_version: str | None = None
-    """The API version. Default: the one in the endpoint's URL, else that of its type."""
+    """The API version. Default: the one in the endpoint's URL, or else that of its type."""
 
     allow_insecure_http: bool = False
-    """Whether to send a key or token over plain http to another machine, where everybody on the
-    way can read it. This machine needs no permission, nor does an endpoint without a key."""
+    """Whether to send a key or token over plain http to another machine, although anyone on the
+    network path can read it. Not needed for this machine, or for an endpoint without a key."""
 
     credential_scopes: Sequence[str] | None = None
-    """The Entra ID scopes to request tokens for. Default: by host."""
+    """The Entra ID scopes to request tokens for. Default: inferred from the host."""
 
     http_client: httpx.Client | None = Field(default=None, exclude=True, repr=False)
     """Your own client for sync calls: used as it is, never closed."""

@@ -104,7 +104,7 @@ def _scopes(route: Route, given: Sequence[str] | None) -> list[str]:
             "it may have one, name the scope: credential_scopes=[...]."
         )
     raise InvalidInputError(
-        f"The {route.endpoint_type.name} {route.base} takes a key, not Entra ID tokens. "
+        f"The {route.endpoint_type.name} {route.base} accepts a key, not Entra ID tokens. "
         f"{route.endpoint_type.entra_unsupported_reason} If yours does, name the scope: "
         "credential_scopes=[...]."
     )
@@ -296,7 +296,7 @@ def _sendable(secret: str) -> str:
     secret = secret.strip()
     if not (secret.isascii() and secret.isprintable()):
         raise InvalidInputError(
-            "The credential holds a line break or a character beyond ASCII, which no HTTP header "
-            "can carry. Copy it again, complete and alone."
+            "The credential contains a line break or a character that is not ASCII, which an HTTP "
+            "header cannot carry. Copy it again, without the text around it."
         )
     return secret

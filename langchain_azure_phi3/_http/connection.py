@@ -256,7 +256,9 @@ class Connection:
             advice[status] = f"{self.auth.describe()} {advice[status]}"
         if self.route.guessed:
             name = self.route.endpoint_type.name
-            advice[404] += f" From its URL this was taken for: {name}; api= decides."
+            advice[404] += (
+                f" Endpoint type, inferred from the URL: {name}. Set api= if that is wrong."
+            )
         return advice
 
 

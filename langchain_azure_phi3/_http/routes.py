@@ -128,8 +128,8 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
         api: How the endpoint speaks; `"auto"`: as its URL suggests.
 
     Raises:
-        InvalidInputError: It is no http or https URL, holds a user name and password, or is a URL
-            of GitHub Models.
+        InvalidInputError: It is not an http or https URL, contains a user name and password, or is
+            a URL of GitHub Models.
     """
     url = _parse(endpoint)
     host = _reachable(url.hostname or "")
@@ -235,7 +235,9 @@ def _check_parsed(base: str, scheme: str, host: str) -> None:
     except httpx.InvalidURL:
         is_same = False
     if not is_same:
-        raise InvalidInputError("The endpoint is no URL: its host name holds unusual characters.")
+        raise InvalidInputError(
+            "The endpoint is not a valid URL: its host name has unusual characters."
+        )
 
 
 def _is_same_host(url: httpx.URL, host: str) -> bool:
@@ -248,8 +250,8 @@ def _parse(endpoint: str) -> SplitResult:
     # urlsplit drops some control characters, so that what it checks is not what was written.
     if _CONTROL.search(text):
         raise InvalidInputError(
-            "The endpoint is no URL: it holds a control character, such as a tab or a line break. "
-            "Copy it again."
+            "The endpoint is not a valid URL: it contains a control character, such as a tab or a "
+            "line break. Copy it again."
         )
     try:
         if "://" not in text:
@@ -258,7 +260,7 @@ def _parse(endpoint: str) -> SplitResult:
         url = urlsplit(text)
         host, _ = url.hostname, url.port  # a port that is none raises here
     except ValueError as problem:
-        raise InvalidInputError(f"The endpoint is no URL: {problem}.") from None
+        raise InvalidInputError(f"The endpoint is not a valid URL: {problem}.") from None
     if url.scheme not in ("http", "https") or not host:
         raise InvalidInputError(
             "The endpoint must be an http or https URL, such as "
@@ -266,8 +268,8 @@ def _parse(endpoint: str) -> SplitResult:
         )
     if not all(map(_LABEL.fullmatch, host.removesuffix(".").split("."))) and ":" not in host:
         raise InvalidInputError(
-            "The endpoint is no URL: its host name has a character that names cannot have, or "
-            "between two dots nothing or more than 63 characters."
+            "The endpoint is not a valid URL: its host name has an invalid character, an empty "
+            "part, or a part of more than 63 characters."
         )
     if url.username is not None:
         raise InvalidInputError("Pass the key as `credential`, not inside the endpoint.")

@@ -182,7 +182,7 @@ class _EventReader:
             raise map_error_body(data, self._info, what=_REPORTED)
         if not isinstance(body, dict):
             raise map_error_body(
-                data, self._info, what="The stream holds an event that is not a JSON object"
+                data, self._info, what="The stream contains an event that is not a JSON object"
             )
         if (error := find_choice_error(body)) is not None:
             self._failure = map_error_body(data, self._info, what=_REPORTED, error=error)

@@ -303,15 +303,15 @@ class _ConversationWriter:
                 continue
             if model is not None and modality not in model.modalities:
                 raise InvalidInputError(
-                    f"{model.name} takes no {modality}; use one of "
+                    f"{model.name} does not accept {modality} input. Use one of "
                     f"{', '.join(models_accepting(modality))}."
                 )
             images += modality == "image"
         limit = None if model is None else model.images_per_message
         if model is not None and limit is not None and images > limit:
             raise InvalidInputError(
-                f"{model.name} takes {limit} image(s) in a message, this one has {images}; "
-                "join them into one image, or send each in a message of its own."
+                f"{model.name} accepts {limit} image(s) in a message, and this one has {images}. "
+                "Join them into one image, or send each in a separate message."
             )
         if images:
             self._images_at.append(len(self._wire))

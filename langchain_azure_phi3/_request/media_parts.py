@@ -183,7 +183,7 @@ def _data(fields: Mapping[str, Any], key: str) -> str | bytes | None:
 
 def _require_url(url: str | None, what: str) -> str:
     if url is None:
-        raise InvalidInputError(f"The block holds no {what}: it needs 'base64' or 'url'.")
+        raise InvalidInputError(f"The block contains no {what}: it needs 'base64' or 'url'.")
     return url
 
 
@@ -250,7 +250,7 @@ def _inline_audio(data: str | bytes, mime: str | None) -> tuple[str, str]:
     if text == "" or name is None:
         raise InvalidInputError(
             f"The audio is {'empty' if text == '' else 'neither WAV nor MP3'}; "
-            "Phi-4-multimodal-instruct takes those two: convert it, for example with ffmpeg."
+            "Phi-4-multimodal-instruct accepts only these. Convert it, for example with ffmpeg."
         )
     return text, name
 

@@ -27,7 +27,7 @@ def to_score_request(payload: Mapping[str, Any]) -> Json:
     payload = {name: value for name, value in payload.items() if value != {"type": "text"}}
     if refused := _REFUSED & payload.keys():
         raise InvalidInputError(
-            f"The /score route takes no {', '.join(sorted(refused))}. Leave tool_calling at "
+            f"The /score route does not accept {', '.join(sorted(refused))}. Leave tool_calling at "
             "'auto', so that they go into the prompt, or use another route."
         )
     parameters = {

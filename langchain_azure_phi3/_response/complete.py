@@ -64,7 +64,7 @@ def parse_completion(body: Json, info: ResponseInfo, request: ChatRequest) -> Co
     choices = sorted_choices(body)
     if not choices:
         raise InvalidResponseError(
-            "The response holds no choices.",
+            "The response contains no choices.",
             status_code=info.status_code,
             request_id=info.request_id,
             body=body,

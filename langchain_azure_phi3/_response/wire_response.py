@@ -136,7 +136,7 @@ def choice_message(choice: Json, body: Json, info: ResponseInfo) -> Json:
     if choice.get("finish_reason") == "content_filter":
         return {}
     raise InvalidResponseError(
-        "The response holds a choice without a message.",
+        "The response contains a choice without a message.",
         status_code=info.status_code,
         request_id=info.request_id,
         body=body,

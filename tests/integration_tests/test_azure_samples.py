@@ -262,7 +262,7 @@ class SignedInCredential:
 
 def test_serverless_api_refuses_entra_id() -> None:
     """The document of 2024-07-23: serverless APIs do not support Microsoft Entra ID."""
-    with pytest.raises(InvalidInputError, match="takes a key, not Entra ID tokens"):
+    with pytest.raises(InvalidInputError, match="accepts a key, not Entra ID tokens"):
         ChatAzurePhi3(
             endpoint="https://phi.eastus2.inference.ai.azure.com", credential=SignedInCredential()
         )

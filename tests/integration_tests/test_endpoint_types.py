@@ -330,10 +330,10 @@ def test_missing_on_both_routes_is_an_error() -> None:
 
 
 def test_missing_route_names_the_inferred_type() -> None:
-    """The error says which type the endpoint was taken for, and how to override it."""
+    """The error names the inferred endpoint type, and how to override it."""
     recorder = Recorder(missing_route(), missing_route())
 
-    with pytest.raises(NotFoundError, match=r"taken for: endpoint; api= decides"):
+    with pytest.raises(NotFoundError, match=r"inferred from the URL: endpoint\. Set api="):
         recorder.model(f"{GATEWAY}/phi").invoke("Hi")
 
 

@@ -220,7 +220,7 @@ def test_tokens_are_not_sent_to_unknown_hosts(
             {"api": "managed"},
             "is not a known Azure host",
         ),
-        ("https://gateway.example.com/v1", {}, "takes a key, not Entra ID tokens"),
+        ("https://gateway.example.com/v1", {}, "accepts a key, not Entra ID tokens"),
     ]:
         with pytest.raises(InvalidInputError, match=match) as caught:
             ChatAzurePhi3(endpoint=endpoint, credential=credential, **given)

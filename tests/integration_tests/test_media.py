@@ -168,8 +168,8 @@ def image_message(data: bytes) -> HumanMessage:
 
 TWO_IMAGES = HumanMessage([image_block(PNG), image_block(OTHER)])
 REFUSED: tuple[tuple[list[BaseMessage], str, str], ...] = (
-    ([HumanMessage([image_block(PNG)])], "Phi-4", "takes no image"),
-    ([TWO_IMAGES], MODELS[0], "this one has 2; join them"),
+    ([HumanMessage([image_block(PNG)])], "Phi-4", "does not accept image input"),
+    ([TWO_IMAGES], MODELS[0], "this one has 2. Join them"),
     ([TWO_IMAGES, HumanMessage([image_block(PNG)])], MODELS[0], "this one has 2"),
     ([image_message(b"no picture at all")], MODELS[0], "of no known format"),
     ([image_message(b"")], MODELS[0], "The image is empty"),
@@ -183,7 +183,7 @@ REFUSED: tuple[tuple[list[BaseMessage], str, str], ...] = (
     (
         [HumanMessage([{"type": "audio", "base64": base64_of(WAV)}])],
         MODELS[1],
-        "takes no audio; use one of Phi-4-multimodal",
+        "does not accept audio input. Use one of Phi-4-multimodal",
     ),
     (
         [HumanMessage([{"type": "image", "url": "/home/me/chart.png"}])],

@@ -398,12 +398,12 @@ def test_score_requests_have_their_own_format() -> None:
         (
             {"tool_calling": "native"},
             {"tools": [{"type": "function", "function": {"name": "look"}}]},
-            "takes no tool_choice, tools",
+            "does not accept tool_choice, tools",
         ),
         (
             {"tool_calling": "native"},
             {"response_format": {"type": "json_object"}},
-            "takes no response_format",
+            "does not accept response_format",
         ),
     ],
 )

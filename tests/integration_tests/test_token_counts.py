@@ -134,7 +134,7 @@ def test_images_are_counted_by_the_formula(phi: Emulator) -> None:
 
 def test_content_that_cannot_be_sent_is_refused(model: ChatAzurePhi3) -> None:
     """A text model accepts no image, so no number would be right."""
-    with pytest.raises(InvalidInputError, match="takes no image"):
+    with pytest.raises(InvalidInputError, match="does not accept image input"):
         model.get_num_tokens_from_messages([HumanMessage([IMAGE])])
 
 

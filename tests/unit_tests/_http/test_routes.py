@@ -264,7 +264,7 @@ def test_invalid_urls_are_refused_with_the_reason() -> None:
         "https://phi%20.models.ai.azure.com",
         f"https://{'a' * 64}.models.ai.azure.com",
     ]:
-        with pytest.raises(InvalidInputError, match="is no URL: "):
+        with pytest.raises(InvalidInputError, match="is not a valid URL: "):
             route_for(pasted)
 
 

@@ -128,8 +128,12 @@ def test_media_belong_into_user_messages() -> None:
 def test_media_beyond_the_model_are_refused() -> None:
     """With the names of the models that do."""
     refused = [
-        ("phi-4", IMAGE, r"Phi-4 takes no image; use one of .*Phi-3-vision-128k"),
-        ("Phi-3.5-vision-instruct", AUDIO, r"no audio; use one of Phi-4-multimodal-instruct\."),
+        ("phi-4", IMAGE, r"Phi-4 does not accept image input. Use one of .*Phi-3-vision-128k"),
+        (
+            "Phi-3.5-vision-instruct",
+            AUDIO,
+            r"not accept audio input. Use one of Phi-4-multimodal-instruct\.",
+        ),
     ]
 
     for name, block, message in refused:
@@ -142,7 +146,7 @@ def test_too_many_images_in_a_message_are_refused() -> None:
     two, one = HumanMessage([IMAGE, IMAGE]), HumanMessage([IMAGE])
 
     for messages in ([two], [two, one]):
-        with pytest.raises(InvalidInputError, match=r"takes 1 image\(s\).* this one has 2"):
+        with pytest.raises(InvalidInputError, match=r"accepts 1 image\(s\).* this one has 2"):
             build(messages, model=VISION)
 
 

@@ -307,8 +307,8 @@ def test_score_route_refuses_what_it_lacks() -> None:
     """In words that tell the way out."""
     refused: list[tuple[Json, str]] = [
         ({"n": 2}, "leave n out"),
-        ({"tools": [TOOL]}, "takes no tool_choice, tools.* 'auto'"),
-        ({"response_format": JSON_OBJECT}, "takes no response_format"),
+        ({"tools": [TOOL]}, "does not accept tool_choice, tools.* 'auto'"),
+        ({"response_format": JSON_OBJECT}, "does not accept response_format"),
     ]
 
     for call, message in refused:

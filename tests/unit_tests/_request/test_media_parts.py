@@ -38,8 +38,8 @@ def wire_audio(data: bytes, audio_format: str) -> Json:
 
 
 REFUSED_IMAGES: dict[str, tuple[Json, str]] = {
-    "nothing": ({"type": "image"}, "holds no image"),
-    "nothing, openai": ({"type": "image_url", "image_url": {}}, "holds no image"),
+    "nothing": ({"type": "image"}, "contains no image"),
+    "nothing, openai": ({"type": "image_url", "image_url": {}}, "contains no image"),
     "a number": ({"type": "image_url", "image_url": 3}, "must be text, not int"),
     "empty": ({"type": "image", "base64": ""}, "is empty"),
     "empty bytes": ({"type": "image", "base64": b""}, "is empty"),
@@ -73,9 +73,9 @@ def test_broken_audio_is_refused_with_advice() -> None:
     """Before anything is sent."""
     ogg = {"type": "audio", "base64": base64_of(b"OggS"), "mime_type": "audio/ogg"}
     refused: list[tuple[Json, str]] = [
-        ({"type": "audio"}, "holds no audio"),
+        ({"type": "audio"}, "contains no audio"),
         ({"type": "input_audio", "input_audio": "x"}, "input_audio must be"),
-        ({"type": "input_audio", "input_audio": {}}, "holds no audio"),
+        ({"type": "input_audio", "input_audio": {}}, "contains no audio"),
         ({"type": "audio", "base64": ""}, "is empty"),
         (ogg, "neither WAV"),
         ({"type": "audio_url", "audio_url": "ftp://x/a.wav"}, "cannot fetch the audio"),
