@@ -77,10 +77,10 @@ $(SCALE)/.installed: pyproject.toml
 	@touch $@
 
 scale_tests: $(SCALE)/.installed  ## run the tests on Ray, Spark and Redis, in a separate environment (SHORT=1: a few minutes)
-	PYSPARK_PYTHON=$(CURDIR)/$(SCALE)/bin/python $(SCALE)/bin/python -m pytest --override-ini addopts= --import-mode=importlib --override-ini filterwarnings= -q tests/scale_tests $(if $(SHORT),-m "not long")
+	PYSPARK_PYTHON=$(abspath $(SCALE))/bin/python $(SCALE)/bin/python -m pytest --override-ini addopts= --import-mode=importlib --override-ini filterwarnings= -q tests/scale_tests $(if $(SHORT),-m "not long")
 
 bench-batch: $(SCALE)/.installed  ## measure tables on one machine, Ray and Spark; write docs/batch.md (BATCH_ARGS=--quick: only print)
-	PYSPARK_PYTHON=$(CURDIR)/$(SCALE)/bin/python $(SCALE)/bin/python -m tests.scale_tests.benchmark $(BATCH_ARGS)
+	PYSPARK_PYTHON=$(abspath $(SCALE))/bin/python $(SCALE)/bin/python -m tests.scale_tests.benchmark $(BATCH_ARGS)
 
 # Coverage-guided, with atheris, in a separate environment: it has no wheels for some Pythons.
 FUZZ := .venv-fuzz

@@ -89,7 +89,7 @@ class PhiDecisions(BaseDecisionModel):
                     "questions": {"urgent": Noul(instructions="Is the message urgent?")},
                 }
             )
-        print(response.nouls["urgent"].noul > 0.5)  # -> True
+        print(response.nouls["urgent"].noul > 0.5)
         ```
 
     Raises:

@@ -29,7 +29,6 @@ _EXAMPLE = re.compile(
     re.DOTALL | re.MULTILINE,
 )
 _HEADING = re.compile(r"^(?:#+|class) (.*)$", re.MULTILINE)
-_COMMENT = re.compile(r"^ *# -> (.*)$", re.MULTILINE)
 _INSTALL = re.compile(r"pip install ([^`#\n]*)")
 # Readers write their own names there.
 _PLACEHOLDER = re.compile(r"<([a-z][a-z :]*)>")
@@ -45,11 +44,6 @@ class Example:
     heading: str
     code: str
     output: str | None
-
-    @property
-    def commented_output(self) -> list[str]:
-        """The lines that `# ->` comments show."""
-        return _COMMENT.findall(self.code)
 
 
 def read_examples(path: Path) -> list[Example]:
@@ -140,7 +134,7 @@ def with_outputs(text: str, outputs: list[str]) -> str:
     def insert(found: re.Match[str]) -> str:
         printed = next(remaining)
         shown = found["output"]
-        if _COMMENT.search(found["code"]) or (shown is not None and same_output(shown, printed)):
+        if shown is not None and same_output(shown, printed):
             return found[0]
         block = found[0].removesuffix(found["below"] or "")
         return f"{block}\n```text\n{_wrapped(printed)}\n```\n"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, cast
 
 from langchain_azure_phi3._tools.enum_names import ENUM_NAMES
@@ -19,7 +20,7 @@ from langchain_azure_phi3._tools.lenient_json import (
     to_plain,
 )
 from langchain_azure_phi3._tools.schema_cost import (
-    Budget,
+    Budgets,
     OverBudgetError,
     count_parts,
     is_other_by_constant,
@@ -32,11 +33,6 @@ from langchain_azure_phi3._types import Json
 _MAX_ERRORS = 3
 _MAX_ERROR_LENGTH = 200
 _MAX_DEPTH = 32
-_MAX_STEPS = 6_000
-_MAX_STEPS_PER_PART = 5
-# Parts of schemas that are compiled: a branch is compiled with all definitions.
-_MAX_COMPILED = 10_000
-_MAX_COMPILED_PER_PART = 10
 _NUMBER = re.compile(r"-?(0|[1-9]\d{0,17})(\.\d{1,17})?([eE][+-]?\d{1,2})?")
 _BOOLEANS = {"true": True, "false": False}
 _NULL_WORDS = ("null", "none", "")
@@ -49,10 +45,17 @@ class ArgumentCoercer:
     author: nothing is changed or held against the model for it.
     """
 
-    def __init__(self, schema: Json) -> None:
+    def __init__(self, schema: Json, budgets: Budgets | None = None) -> None:
+        """Fit arguments to a schema.
+
+        Args:
+            schema: The tool's schema.
+            budgets: What the work may cost, shared by all that belongs to one response.
+        """
         self._schema = schema if "type" in schema else {"type": "object", **schema}
         # An OpenAI tool without parameters takes no arguments; a bare object takes any.
         self._takes_nothing = not schema
+        self._budgets = Budgets() if budgets is None else budgets
 
     def coerce(self, arguments: Json, *, keep_unknown: bool = False) -> Json:
         """The arguments, coerced where that is unambiguous, without invented ones.
@@ -61,9 +64,11 @@ class ArgumentCoercer:
         """
         if self._takes_nothing:
             return {}
-        if compile_schema(self._schema, self._schema) is None:
+        if self._compiled is None:
             return cast("Json", to_plain(arguments))
-        coercion = _Coercion(self._schema, arguments, keep_unknown=keep_unknown)
+        size = count_parts(arguments) + len(str(arguments)) // 10  # texts may hold JSON
+        self._budgets.coercion.extend_for(size)
+        coercion = _Coercion(self._schema, self._branches, self._budgets, keep_unknown=keep_unknown)
         try:
             coerced = to_plain(coercion.coerce(arguments, self._schema, 0))
         except OverBudgetError:
@@ -81,9 +86,40 @@ class ArgumentCoercer:
 
     def validate(self, arguments: Json) -> str | None:
         """What is wrong with the arguments, a sentence without its full stop; `None` if nothing."""
-        compiled = compile_schema(self._schema, self._schema)
-        errors = [] if compiled is None else compiled.errors(arguments, _MAX_ERRORS)
+        if self._compiled is None:
+            return None
+        errors = self._compiled.errors(arguments, _MAX_ERRORS, self._budgets.validation)
         return "; ".join(map(_shorten, errors)) if errors else None
+
+    @cached_property
+    def _compiled(self) -> CompiledSchema | None:
+        return compile_schema(self._schema, self._schema)
+
+    @cached_property
+    def _branches(self) -> "_CompiledBranches":
+        return _CompiledBranches(self._schema, self._budgets)
+
+
+class _CompiledBranches:
+    """Parts of a schema, each compiled once, with all definitions."""
+
+    def __init__(self, root: Json, budgets: Budgets) -> None:
+        self._root = root
+        self._size = count_parts(root)
+        self._budget = budgets.compilation
+        self._budget.extend_for(2 * self._size)
+        self._compiled: dict[int, CompiledSchema | None] = {}
+
+    def get(self, schema: Json) -> CompiledSchema | None:
+        """A part, compiled; `None` if it is not valid.
+
+        Raises:
+            OverBudgetError: Too much was compiled for this response.
+        """
+        if id(schema) not in self._compiled:
+            self._budget.spend(self._size)
+            self._compiled[id(schema)] = compile_schema(schema, self._root)
+        return self._compiled[id(schema)]
 
 
 class _Coercion:
@@ -92,16 +128,15 @@ class _Coercion:
     Schemas may come from elsewhere: the work is bounded in step with the size of the arguments.
     """
 
-    def __init__(self, root: Json, arguments: Json, *, keep_unknown: bool) -> None:
+    def __init__(
+        self, root: Json, compiled: _CompiledBranches, budgets: Budgets, *, keep_unknown: bool
+    ) -> None:
         self._root = root
-        size = count_parts(arguments) + len(str(arguments)) // 10  # texts may hold JSON
-        self._budget = Budget(_MAX_STEPS + _MAX_STEPS_PER_PART * size)
-        self._size = count_parts(root)
-        self._compiling = Budget(_MAX_COMPILED + _MAX_COMPILED_PER_PART * self._size)
+        self._compiled = compiled
+        self._budget = budgets.coercion
         self._keep_unknown = keep_unknown
         # By the ids of value and schema; the value is kept, so that no other one gets its id.
         self._branches: dict[tuple[int, int], tuple[Any, Any]] = {}
-        self._compiled: dict[int, CompiledSchema | None] = {}
 
     def coerce(self, value: Any, schema: Any, depth: int) -> Any:
         """The value as a schema has it, as far as that is unambiguous."""
@@ -133,8 +168,10 @@ class _Coercion:
 
         Of branches that keep as much, it is one that changes nothing, else the first one.
         """
-        if not isinstance(value, dict | list) and self._accepts(_as_number(value, schema), schema):
-            return _as_number(value, schema)
+        if not isinstance(value, dict | list):
+            written = self._as_number(value, schema)
+            if self._accepts(written, schema):
+                return written
         if _means_null(value) and self._accepts(None, schema):
             return None
         best, least_cost = value, None
@@ -188,11 +225,17 @@ class _Coercion:
         required = name in schema.get("required", ())
         return not required and isinstance(own, dict) and not self._accepts(None, own)
 
+    def _as_number(self, value: Any, schema: Json) -> Any:
+        """A decimal number as text where the schema takes both and a float would lose digits."""
+        if not isinstance(value, WrittenFloat):
+            return value
+        with suppress(ArithmeticError):  # of an exponent that no number has
+            if Decimal(value.text) == Decimal(repr(float(value))):
+                return value
+        return value.text if self._accepts(value.text, schema) else value
+
     def _accepts(self, value: Any, schema: Json) -> bool:
-        if id(schema) not in self._compiled:
-            self._compiling.spend(self._size)
-            self._compiled[id(schema)] = compile_schema(schema, self._root)
-        compiled = self._compiled[id(schema)]
+        compiled = self._compiled.get(schema)
         self._budget.spend(1 + count_parts(value) / 4)
         return compiled is None or compiled.accepts(to_plain(value), self._budget)
 
@@ -252,17 +295,6 @@ def _means_null(value: Any) -> bool:
 
 def _is_list(schema: Any) -> bool:
     return isinstance(schema, dict) and _types(schema) == ("array",)
-
-
-def _as_number(value: Any, schema: Json) -> Any:
-    """A decimal number as text where the schema takes both and a float would lose digits."""
-    if not isinstance(value, WrittenFloat):
-        return value
-    with suppress(ArithmeticError):  # of an exponent that no number has
-        if Decimal(value.text) == Decimal(repr(float(value))):
-            return value
-    compiled = compile_schema(schema, schema)
-    return value.text if compiled is not None and compiled.accepts(value.text) else value
 
 
 def _types(schema: Json) -> tuple[str, ...]:

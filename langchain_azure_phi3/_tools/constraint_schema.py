@@ -352,15 +352,23 @@ def _cut_left_recursion(definitions: Json) -> None:
     for name, schema in definitions.items():
         branches = [schema, *schema.get("anyOf", ())]
         direct[name] = [_name(branch) for branch in branches if "$ref" in branch]
-    for name in definitions:
-        reached, waiting = set(), list(direct[name])
-        while waiting:
-            reference = waiting.pop()
-            if reference not in reached:
-                reached.add(reference)
-                waiting += direct.get(reference, ())
-        if name in reached:
-            definitions[name], direct[name] = _ANY_REFERENCE, []
+    # Depth first: a definition that is met again on the way down to it contains itself.
+    entered: set[str] = set()
+    on_path: set[str] = set()
+    for start in list(definitions):
+        path = [] if start in entered else [(start, iter(direct[start]))]
+        entered.add(start)
+        on_path.update(name for name, _ in path)
+        while path:
+            name = next(path[-1][1], None)
+            if name is None:
+                on_path.discard(path.pop()[0])
+            elif name in on_path:
+                definitions[name] = _ANY_REFERENCE
+            elif name not in entered:
+                entered.add(name)
+                on_path.add(name)
+                path.append((name, iter(direct.get(name, ()))))
 
 
 def _name(reference: Json) -> str:

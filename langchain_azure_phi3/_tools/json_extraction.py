@@ -65,7 +65,6 @@ class ObjectExtractor:
         """
         self._schema = schema
         self._title = normalize_name(str(schema.get("title", "")))
-        self._coercer = ArgumentCoercer(schema)
         self._check = check
 
     def read(self, text: str, *, truncated: bool = False) -> tuple[Json | None, str]:
@@ -76,20 +75,29 @@ class ObjectExtractor:
             truncated: Whether it was cut off: an incomplete object is never completed.
         """
         problem = TRUNCATED_OBJECT if truncated else "The answer holds no JSON object."
+        coercer = ArgumentCoercer(self._schema)
         for value in _objects(text, strict=truncated):
-            found, error = self.fit(value)
+            found, error = self.fit(value, coercer)
             if found is not None:
                 return found, ""
             problem = problem if truncated else error
         return None, problem
 
-    def fit(self, value: Json) -> tuple[Json | None, str]:
-        """An object as the schema has it, and an empty string; or `None` and what is wrong."""
+    def fit(
+        self, value: Json, coercer: ArgumentCoercer | None = None
+    ) -> tuple[Json | None, str]:
+        """An object as the schema has it, and an empty string; or `None` and what is wrong.
+
+        Args:
+            value: The object.
+            coercer: The one for the response that it is a part of.
+        """
         if not self._schema:
             return to_plain(value), ""
+        coercer = ArgumentCoercer(self._schema) if coercer is None else coercer
         problem = ""
         for candidate in self._readings(value):
-            found, error = self._fit_one(candidate)
+            found, error = self._fit_one(candidate, coercer)
             if found is not None:
                 return found, ""
             problem = problem or error
@@ -145,15 +153,15 @@ class ObjectExtractor:
         properties = properties_of(self._schema)
         return bool(properties.keys() & match_keys(value, properties).keys())
 
-    def _fit_one(self, value: Json) -> tuple[Json | None, str]:
-        coerced = self._coercer.coerce(value)
+    def _fit_one(self, value: Json, coercer: ArgumentCoercer) -> tuple[Json | None, str]:
+        coerced = coercer.coerce(value)
         if self._check is None:
-            if self._coercer.is_emptied(value, coerced):
-                return None, f"{self._coercer.unknown_names(value)}."
-            problem = self._coercer.validate(coerced)
+            if coercer.is_emptied(value, coerced):
+                return None, f"{coercer.unknown_names(value)}."
+            problem = coercer.validate(coerced)
             return (coerced, "") if problem is None else (None, f"{problem}.")
         # With what the JSON schema does not list: names that only the user's model knows.
-        known = self._coercer.coerce(value, keep_unknown=True)
+        known = coercer.coerce(value, keep_unknown=True)
         problems = []
         for form in (known, coerced, to_plain(value)):
             if form or not value:

@@ -13,6 +13,7 @@ _DEFINITIONS = ("$defs", "definitions")
 _NAMED_SCHEMAS = frozenset({"properties", "patternProperties"})
 _LISTED_SCHEMAS = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
 _MAX_INLINED = 600
+_MAX_REACHED = 100
 
 
 def compact_schema(schema: Json) -> Json:
@@ -60,6 +61,7 @@ class _Definitions:
         self._root = root
         self._compacted: dict[str, Json] = {}
         self._circular: dict[str, bool] = {}
+        self._direct: dict[str, set[str]] = {}
 
     def compact(self, schema: Any) -> Any:
         """A part of the schema, with small definitions in place of references."""
@@ -111,16 +113,21 @@ class _Definitions:
         return self._compacted[reference]
 
     def is_circular(self, reference: str) -> bool:
-        """Whether what a reference names refers to itself."""
+        """Whether what a reference names refers to itself, or to more than can be followed."""
         if reference not in self._circular:
-            reached = set(_references(_definition(reference, self._root)))
+            reached = set(self._referred(reference))
             waiting = list(reached)
-            while waiting:
-                further = set(_references(_definition(waiting.pop(), self._root))) - reached
+            while waiting and len(reached) <= _MAX_REACHED:
+                further = self._referred(waiting.pop()) - reached
                 reached |= further
                 waiting.extend(further)
-            self._circular[reference] = reference in reached
+            self._circular[reference] = bool(waiting) or reference in reached
         return self._circular[reference]
+
+    def _referred(self, reference: str) -> set[str]:
+        if reference not in self._direct:
+            self._direct[reference] = set(_references(_definition(reference, self._root)))
+        return self._direct[reference]
 
 
 def _is_dropped(key: str, value: Any, schema: Json) -> bool:

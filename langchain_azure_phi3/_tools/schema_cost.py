@@ -6,6 +6,7 @@ make a validator visit one string billions of times.
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 from urllib.parse import unquote
@@ -13,14 +14,16 @@ from urllib.parse import unquote
 from langchain_azure_phi3._tools.tools import properties_of
 from langchain_azure_phi3._types import Json
 
-# A visit takes the validator 15 to 50 ns, and counting a pair takes 4 us.
-_MAX_VISITS = 500_000
-_MAX_VISITS_PER_PART = 50
-_MAX_PAIRS = 8_000
-_MAX_PAIRS_PER_PART = 5
+# The steps for one response, fixed and for each part of the values in it.
+_MAX_STEPS = 5_000
+_MAX_STEPS_PER_PART = 5
+_VISITS_PER_STEP = 100  # a visit takes the validator 15 to 50 ns
 _MAX_REFERENCES = 32
 _CHOICES_PER_VISIT = 8
-_VISITS_OF_BACKTRACKING = 5_000
+# Backtracks that one match of a pattern may take; after each, lookaround may search all the text.
+MAX_BACKTRACKS = 2_000
+_CHARACTERS_PER_VISIT = 25
+_VISITS_PER_CHARACTER_OF_LARGE_PATTERNS = 1_500
 
 # Keywords whose schemas apply to the value itself.
 _LISTS = ("allOf", "anyOf", "oneOf")
@@ -46,60 +49,75 @@ class OverBudgetError(Exception):
 
 
 class Budget:
-    """The steps that are left for work on one value; a step takes about 4 us."""
+    """The steps that are left for work on one response; a step takes about 5 us."""
 
-    def __init__(self, steps: float) -> None:
+    def __init__(self, steps: float = _MAX_STEPS) -> None:
         self.steps = steps
 
+    def extend_for(self, parts: int) -> None:
+        """Allow work linear in the size of a value."""
+        self.steps += _MAX_STEPS_PER_PART * parts
+
     def spend(self, steps: float) -> None:
-        """Take steps.
+        """Take steps, or none if there are not as many.
 
         Raises:
             OverBudgetError: There are not as many left.
         """
-        self.steps -= steps
-        if self.steps < 0:
+        if steps > self.steps:
             raise OverBudgetError
+        self.steps -= steps
+
+
+@dataclass
+class Budgets:
+    """What fitting all values of one response to schemas may cost.
+
+    Attributes:
+        coercion: For changing values.
+        validation: For checking them, also if no coercion is affordable.
+        compilation: The parts of schemas that may be compiled, besides the schemas themselves.
+    """
+
+    coercion: Budget = field(default_factory=Budget)
+    validation: Budget = field(default_factory=Budget)
+    compilation: Budget = field(default_factory=lambda: Budget(2 * _MAX_STEPS))
 
 
 class SchemaCost:
     """How much work checks against one schema are."""
 
-    def __init__(self, schema: Json) -> None:
+    def __init__(self, schema: Json, *, has_large_patterns: bool = False) -> None:
         self._schema = schema
+        self._has_large_patterns = has_large_patterns
         self._size = count_parts(schema)
         keywords = _keywords(schema)
         self._is_plain = _COUNTED.isdisjoint(keywords)
 
-    def count_visits(
-        self, value: Any, *, all_errors: bool = False, budget: Budget | None = None
-    ) -> int | None:
-        """How often a check visits parts of the value; `None` if far more often than it has parts.
-
-        Also `None` if the schema refers to its parts in another way than by `#/`.
+    def spend_visits(self, value: Any, budget: Budget, *, all_errors: bool = False) -> int:
+        """How often a check visits parts of the value, after the budget has paid for that.
 
         Args:
             value: The value.
+            budget: What the steps of counting and of the check are taken from.
             all_errors: Whether the check goes on after an error.
-            budget: What the steps of counting are taken from.
 
         Raises:
-            OverBudgetError: They were more than the budget has.
+            OverBudgetError: They are more than the budget has, or unknown, because the schema
+                refers to its parts in another way than by `#/`.
         """
-        parts = count_parts(value)
-        limit = _MAX_VISITS + _MAX_VISITS_PER_PART * parts
-        if self._is_plain and self._size * parts <= limit:
-            return self._size * parts
-        max_pairs = _MAX_PAIRS + _MAX_PAIRS_PER_PART * parts
-        visits = _Visits(self._schema, limit, max_pairs, all_errors=all_errors)
+        most = self._size * count_parts(value)
+        if self._is_plain and most <= budget.steps * _VISITS_PER_STEP:
+            budget.spend(most / _VISITS_PER_STEP)
+            return most
+        visits = _Visits(self._schema, budget, all_errors=all_errors)
+        visits.has_large_patterns = self._has_large_patterns
         try:
             found = visits.count(value, self._schema)
-        except (_TooManyVisitsError, RecursionError):
-            return None
-        finally:
-            if budget is not None:
-                budget.spend(max_pairs - visits.remaining_pairs)
-        return found if found <= limit else None
+        except RecursionError:
+            raise OverBudgetError from None
+        budget.spend(found / _VISITS_PER_STEP)
+        return found
 
 
 def resolve_reference(schema: Any, root: Json) -> Any:
@@ -130,18 +148,14 @@ def _find(reference: str, root: Json) -> Any:
     return found
 
 
-class _TooManyVisitsError(Exception):
-    pass
-
-
 class _Visits:
     """Counts visits; each pair of a value's part and a schema's part is looked at only once."""
 
-    def __init__(self, root: Json, limit: int, max_pairs: int, *, all_errors: bool) -> None:
-        self.remaining_pairs = max_pairs
+    def __init__(self, root: Json, budget: Budget, *, all_errors: bool) -> None:
+        self.has_large_patterns = False
         self._all_errors = all_errors
         self._root = root
-        self._limit = limit
+        self._budget = budget
         self._counts: dict[tuple[int, int], int] = {}
         self._names: dict[str, str] = {}  # one object for each name, which is a value, too
 
@@ -157,6 +171,7 @@ class _Visits:
         if not self._all_errors and _lacks_property(value, schema):
             return 1
         visits = _own_work(value, schema) + self._count_referenced(value, schema)
+        visits += _pattern_work(value, schema, large=self.has_large_patterns)
         in_place = self._sum((value, part) for part in _parts_in_place(value, schema))
         visits += in_place * (1 if _UNEVALUATED.isdisjoint(schema) else 2)
         visits += self._sum(_pairs(value, schema, all_errors=self._all_errors))
@@ -169,10 +184,10 @@ class _Visits:
     def _sum(self, pairs: Iterable[tuple[Any, Any]]) -> int:
         visits = 0
         for value, schema in pairs:
+            self._budget.spend(1)
             visits += self.count(value, schema)
-            self.remaining_pairs -= 1
-            if visits > self._limit or self.remaining_pairs < 0:
-                raise _TooManyVisitsError
+            if visits > self._budget.steps * _VISITS_PER_STEP:
+                raise OverBudgetError
         return visits
 
     def _count_referenced(self, value: Any, schema: Json) -> int:
@@ -183,7 +198,7 @@ class _Visits:
             if isinstance(reference, str):
                 found = _find(reference, self._root)
                 if found is None or ("$id" in schema and schema is not self._root):
-                    raise _TooManyVisitsError
+                    raise OverBudgetError
                 visits += self.count(value, found)
         return visits
 
@@ -193,18 +208,26 @@ def _own_work(value: Any, schema: Json) -> int:
     work = 1 + len(_list(schema, "enum")) // _CHOICES_PER_VISIT
     if isinstance(value, dict):
         work += len(_list(schema, "required"))
-        patterns = _dict(schema, "patternProperties")
-        work += len(value) * len(patterns) // _CHOICES_PER_VISIT
-        if any(map(_BACKTRACKING.search, patterns)):
-            work += len(value) * _VISITS_OF_BACKTRACKING
         for keyword in _DEPENDENT:
             given = (names for key, names in _dict(schema, keyword).items() if key in value)
             work += sum(len(names) for names in given if isinstance(names, list))
-    elif isinstance(value, str) and isinstance(schema.get("pattern"), str):
-        work += len(value) // 50
-        if _BACKTRACKING.search(schema["pattern"]):
-            work += _VISITS_OF_BACKTRACKING
     return work
+
+
+def _pattern_work(value: Any, schema: Json, *, large: bool) -> int:
+    """The visits for patterns of a text, or of the names in an object."""
+    if isinstance(value, dict):
+        texts, patterns = list(value), list(_dict(schema, "patternProperties"))
+    elif isinstance(value, str) and isinstance(schema.get("pattern"), str):
+        texts, patterns = [value], [schema["pattern"]]
+    else:
+        return 0
+    length = sum(map(len, texts)) if patterns else 0
+    work = length * (_VISITS_PER_CHARACTER_OF_LARGE_PATTERNS if large else 1)
+    work = work if large else work * len(patterns) // _CHARACTERS_PER_VISIT
+    searches = sum(len(_BACKTRACKING.findall(pattern)) for pattern in patterns)
+    squares = sum(len(text) * (MAX_BACKTRACKS + len(text)) for text in texts) if searches else 0
+    return work + squares * searches // _CHARACTERS_PER_VISIT
 
 
 def _lacks_property(value: Any, schema: Json) -> bool:

@@ -7,11 +7,18 @@ of steps, and of `anyOf` and `oneOf` each branch is tried once for each part of 
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property, lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from langchain_azure_phi3._tools.schema_cost import Budget, SchemaCost
+from langchain_azure_phi3._tools.schema_cost import (
+    MAX_BACKTRACKS,
+    Budget,
+    OverBudgetError,
+    SchemaCost,
+    count_parts,
+)
 from langchain_azure_phi3._types import Json
 
 if TYPE_CHECKING:
@@ -28,8 +35,10 @@ _DEFINITIONS = ("$schema", "$defs", "definitions")
 _MAX_CACHED = 512
 # As in serde_json: the validator is recursive, and threads have small stacks.
 _MAX_DEPTH = 128
-_MAX_BACKTRACKS = 10_000
-_MAX_PATTERN_SIZE = 500_000  # bytes, of a compiled pattern
+# Bytes of a compiled pattern; a match takes up to 0.1 ns for each of them and each character.
+_PATTERN_SIZE, _MAX_PATTERN_SIZE = 20_000, 500_000
+# Parts of schemas that are compiled to explain errors: branches are, with all definitions.
+_MAX_COMPILED, _MAX_COMPILED_PER_PART = 10_000, 10
 # Each error quotes the value in which it is; all are made even if only the first ones are needed.
 _MAX_QUOTED = 2_000_000  # characters
 
@@ -82,31 +91,47 @@ class CompiledSchema:
             ValueError: It is not a valid schema, or refers to one that is not there.
         """
         self._document = document
-        self._validator = _validator(document)
-        self._cost = SchemaCost(document)
+        has_large_patterns = False
+        try:
+            self.validator = _validator(document, _PATTERN_SIZE)
+        except ValueError:
+            self.validator = _validator(document, _MAX_PATTERN_SIZE)
+            has_large_patterns = True
+        self._cost = SchemaCost(document, has_large_patterns=has_large_patterns)
 
     def accepts(self, value: Any, budget: Budget | None = None) -> bool:
-        """Whether a value is valid.
+        """Whether a value is valid; without a budget, `False` if finding out takes too long.
 
         Raises:
             OverBudgetError: Finding out takes more steps than the budget has.
         """
-        if _is_too_deep(value) or self._cost.count_visits(value, budget=budget) is None:
+        if budget is None:
+            return self.errors(value, 1) == []
+        if _is_too_deep(value):
             return False
-        return self._validator.is_valid(_without_surrogates(value))
+        self._cost.spend_visits(value, budget)
+        return self.validator.is_valid(_without_surrogates(value))
 
-    def errors(self, value: Any, limit: int) -> list[str]:
+    def errors(self, value: Any, limit: int, budget: Budget | None = None) -> list[str]:
         """The first errors of a value, each with its place; none where it is valid."""
         if _is_too_deep(value):
             return ["This is nested too deeply"]
-        if self._cost.count_visits(value) is None:
+        budget = Budget() if budget is None else budget
+        budget.extend_for(count_parts(value))
+        try:
+            self._cost.spend_visits(value, budget)
+        except OverBudgetError:
             return ["The tool's schema is too complex to check this in a bounded time"]
         value = _without_surrogates(value)
-        if self._validator.is_valid(value):
+        if self.validator.is_valid(value):
             return []
-        visits = self._cost.count_visits(value, all_errors=True)
-        if visits is not None and visits * len(json.dumps(value)) <= _MAX_QUOTED:
-            return [_with_place(e) for e in islice(self._explainer.iter_errors(value), limit)]
+        return self._explain(value, limit, budget) or ["This does not fit the schema"]
+
+    def _explain(self, value: Any, limit: int, budget: Budget) -> list[str]:
+        with suppress(OverBudgetError):
+            visits = self._cost.spend_visits(value, budget, all_errors=True)
+            if visits * len(json.dumps(value)) <= _MAX_QUOTED:
+                return [_with_place(e) for e in islice(self._explainer.iter_errors(value), limit)]
         try:
             self._explainer.validate(value)
         except ValueError as error:  # the first one
@@ -120,11 +145,16 @@ class CompiledSchema:
         That of `jsonschema-rs` lists the errors of all branches, and of all branches within them:
         for a syntax tree of eight levels it takes a minute.
         """
-        keywords = {keyword: _branches(keyword, self._document) for keyword in ("anyOf", "oneOf")}
-        return _validator(self._document, keywords=keywords)
+        size = count_parts(self._document)
+        budget = Budget(_MAX_COMPILED + _MAX_COMPILED_PER_PART * size)
+        keywords = {
+            keyword: _branches(keyword, self._document, size, budget)
+            for keyword in ("anyOf", "oneOf")
+        }
+        return _validator(self._document, _MAX_PATTERN_SIZE, keywords=keywords)
 
 
-def _validator(document: Json, **options: Any) -> "jsonschema_rs.Validator":
+def _validator(document: Json, pattern_size: int, **options: Any) -> "jsonschema_rs.Validator":
     import jsonschema_rs
 
     return jsonschema_rs.validator_for(
@@ -132,7 +162,7 @@ def _validator(document: Json, **options: Any) -> "jsonschema_rs.Validator":
         validate_formats=False,
         retriever=_refuse_to_fetch,
         pattern_options=jsonschema_rs.FancyRegexOptions(
-            backtrack_limit=_MAX_BACKTRACKS, size_limit=_MAX_PATTERN_SIZE
+            backtrack_limit=MAX_BACKTRACKS, size_limit=pattern_size
         ),
         **options,
     )
@@ -142,8 +172,11 @@ def _refuse_to_fetch(uri: str) -> Any:
     raise ValueError(f"{uri} is not part of the schema.")
 
 
-def _branches(keyword: str, document: Json) -> type:
-    """The keyword `anyOf` or `oneOf`, which says whether its branches fit, and not why not."""
+def _branches(keyword: str, document: Json, size: int, budget: Budget) -> type:
+    """The keyword `anyOf` or `oneOf`, which says whether its branches fit, and not why not.
+
+    Those that the budget does not allow to compile are taken to fit.
+    """
 
     class Branches:
         def __init__(self, _: Json, branches: list[Any], path: list[str | int]) -> None:
@@ -160,9 +193,13 @@ def _branches(keyword: str, document: Json) -> type:
 
         def _accept(self, keyword: str, value: Any) -> bool:
             if keyword not in self._compiled:
-                self._compiled[keyword] = compile_schema({keyword: self._branches}, document)
+                self._compiled[keyword] = None
+                with suppress(OverBudgetError):
+                    budget.spend(size)
+                    self._compiled[keyword] = compile_schema({keyword: self._branches}, document)
             compiled = self._compiled[keyword]
-            return compiled is None or compiled.accepts(value)
+            # The budget of the response has paid for this: nothing in it is counted again.
+            return compiled is None or compiled.validator.is_valid(value)
 
     return Branches
 

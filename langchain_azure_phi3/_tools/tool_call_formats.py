@@ -5,6 +5,7 @@ from typing import Any
 
 from langchain_azure_phi3._tools.argument_coercion import ArgumentCoercer
 from langchain_azure_phi3._tools.lenient_json import parse_lenient_json, to_plain
+from langchain_azure_phi3._tools.schema_cost import Budgets
 from langchain_azure_phi3._tools.tools import Call, Tool, Toolbox, properties_of
 from langchain_azure_phi3._types import Json
 
@@ -46,6 +47,7 @@ class CallNormalizer:
         self._tools = tools
         self._only_tool = only_tool
         self._coercers: dict[str, ArgumentCoercer] = {}
+        self._budgets = Budgets()
 
     def calls(self, raw: str, *, marked: bool, in_array: bool = False) -> tuple[Call, ...]:
         """The calls in a JSON object; none when it is only data.
@@ -155,7 +157,9 @@ class CallNormalizer:
             return Call(tool.name, None, raw, "The arguments are not a JSON object.")
         coercer = self._coercers.get(tool.name)
         if coercer is None:
-            coercer = self._coercers[tool.name] = ArgumentCoercer(tool.parameters)
+            coercer = self._coercers[tool.name] = ArgumentCoercer(
+                tool.parameters, self._budgets
+            )
         coerced = coercer.coerce(given)
         if coercer.is_emptied(given, coerced):
             return Call(tool.name, to_plain(given), raw, coercer.unknown_names(given))

@@ -26,7 +26,10 @@ def check(folder: Path, rows: int) -> None:
 def test_job_shares_a_quota(
     emulator: StartEmulator, start: Start, redis: Redis, tmp_path: Path
 ) -> None:
-    """Two workers with a limiter in Redis: each request counts itself and its tokens there."""
+    """Two workers with a limiter in Redis: each request counts there, and tokens do as well.
+
+    Not the tokens of each: what earlier requests reserved and did not use pays for some.
+    """
     phi = emulator()
     write_prompts(tmp_path / "in", 300)
 
@@ -34,7 +37,7 @@ def test_job_shares_a_quota(
 
     check(tmp_path, 300)
     assert len(phi.requests) == 300
-    assert redis.increments >= 2 * 300
+    assert redis.increments > len(phi.requests)
 
 
 @pytest.mark.long

@@ -20,7 +20,7 @@ from langchain_azure_phi3.emulator import Emulator
 Json = dict[str, Any]
 
 # The most CPU time: fixed, and for each character of the answer and of the schema.
-_SECONDS, _SECONDS_PER_CHARACTER = 0.2, 40e-6
+_SECONDS, _SECONDS_PER_CHARACTER = 0.1, 25e-6
 _LENGTH = 12_000
 _CLOSED = {"type": "object", "required": ["a"], "additionalProperties": False}
 
@@ -57,6 +57,12 @@ def pairs() -> Iterator[tuple[Json, Json]]:
         for depth in (12, 40, 120):
             yield chain(depth, keyword, {"type": "string"}), {"q": 5}
             yield chain(depth, keyword, closed), {"q": {"a": "true", "b": 1}}
+        either = [of({"$ref": "#/$defs/n"}), {"items": {"$ref": "#/$defs/n"}, "type": "array"}]
+        deep: Any = "1"
+        for _ in range(28):
+            deep = [deep]
+        tree = {"$defs": {"n": {keyword: [*either, {"type": "integer"}]}}}
+        yield {**tree, **of({"$ref": "#/$defs/n"})}, {"q": [deep] * (_LENGTH // 60)}
         constants = [{"const": f"v{n}"} for n in range(300)]
         yield of({"items": {keyword: constants}}), {"q": ["v299"] * (_LENGTH // 7)}
         loose = [{"properties": {f"p{n}": {"type": "integer"}}} for n in range(200)]
@@ -66,6 +72,8 @@ def pairs() -> Iterator[tuple[Json, Json]]:
     for items in (range(_LENGTH // 6), [{"a": n} for n in range(_LENGTH // 14)]):
         yield of({"type": "array", "uniqueItems": True}), {"q": list(items)}
     yield {"allOf": [{"$ref": "#"}, {"$ref": "#"}], **of({"$ref": "#"})}, nested(50, "q", 1)
+    cycle: Json = {f"a{n}": {"$ref": f"#/$defs/a{(n + 1) % 3000}"} for n in range(3000)}
+    yield {**of({"$ref": "#/$defs/a0"}), "$defs": cycle}, {"q": 1}
     yield {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}, {"q": 1}
     names = [f"p{n}" for n in range(3000)]
     wide = {"properties": {name: {"type": "integer"} for name in names}, "required": names}
@@ -94,7 +102,9 @@ def test_work_on_an_answer_is_bounded() -> None:
         format_ = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
         call = OutputSpec((tool,), choice="any"), json.dumps({"name": "t", "arguments": value})
         object_ = OutputSpec((), response_format=format_), json.dumps(value)
-        for spec, text in (call, object_):
+        # One response, one budget: many values cost no more than one, beyond linear work.
+        many = call[0], "\n".join([call[1]] * min(100, 1 + _LENGTH // len(call[1])))
+        for spec, text in (call, object_, many):
             arguments = {"tools": list(spec.tools), "response_format": spec.response_format}
             size = len(json.dumps(schema)) + len(text)
             seconds = []
