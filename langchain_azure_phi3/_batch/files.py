@@ -187,7 +187,9 @@ def _write_parquet(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) ->
 def _write_csv(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> None:
     with pc.CSVWriter(path, schema) as writer:
         for piece in pieces:
-            writer.write_table(piece)
+            for batch in piece.to_batches():
+                if batch.num_rows:  # pyarrow before 21 writes the one before it again
+                    writer.write_batch(batch)
 
 
 def _write_jsonl(path: Path, _schema: pa.Schema, pieces: Iterable[pa.Table]) -> None:
