@@ -1,4 +1,4 @@
-"""What to write instead of a constructor argument or value that is not one of this package's."""
+"""What to use instead of unknown constructor arguments and values."""
 
 import difflib
 import re
@@ -41,7 +41,7 @@ _OTHER_NAMES: Mapping[str, str] = {
     "include_usage": "stream_usage",
 }
 
-# What is not an argument at all, and where it goes.
+# Names that are not constructor arguments, and where to pass the values instead.
 _ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys(("tools", "tool_choice", "parallel_tool_calls"), "pass it to bind_tools"),
     **dict.fromkeys(

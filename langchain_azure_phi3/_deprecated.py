@@ -91,7 +91,7 @@ def renamed_names(module: str, new_names: Mapping[str, str]) -> Callable[[str], 
 def accept_old_fields(
     new_names: Mapping[str, str], new_values: Mapping[str, Mapping[Any, Any]]
 ) -> Callable[[type[_T]], type[_T]]:
-    """Let a dataclass take, and have, fields by their old names.
+    """Make the fields of a dataclass available under their old names, too.
 
     Args:
         new_names: The new name of each old field.

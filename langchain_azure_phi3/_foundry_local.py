@@ -12,8 +12,9 @@ class LocalService(NamedTuple):
     Attributes:
         endpoint: The base URL of its web service.
         model: The id of the build that suits this machine.
-        context: Tokens that prompt and answer share; `None` if the SDK does not say.
-        has_tools: Whether it takes `tools`; `None` if the SDK does not say.
+        context: The limit on the tokens of prompt and answer together; `None` if the SDK does not
+            say.
+        has_tools: Whether it accepts `tools`; `None` if the SDK does not say.
     """
 
     endpoint: str
@@ -23,7 +24,7 @@ class LocalService(NamedTuple):
 
 
 def start_service(alias: str, app_name: str) -> LocalService:
-    """Load a model, download it first if necessary, and start the web service or find it running.
+    """Load a model, downloading it if necessary, and start the web service if it is not running.
 
     Args:
         alias: The model's alias, such as `"phi-4-mini"`, or the id of one of its builds.
@@ -52,7 +53,7 @@ def start_service(alias: str, app_name: str) -> LocalService:
 
 
 def _manager(app_name: str) -> Any:
-    """The SDK's manager, of which a process has one."""
+    """The SDK's manager, which is a singleton."""
     try:
         sdk: Any = import_module("foundry_local_sdk")
     except ImportError as missing:

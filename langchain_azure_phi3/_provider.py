@@ -1,4 +1,4 @@
-"""Makes `init_chat_model("azure_phi3:...")` of the package langchain find `ChatAzurePhi3`."""
+"""Makes `init_chat_model("azure_phi3:...")` in langchain create a `ChatAzurePhi3`."""
 
 from langchain_azure_phi3._response.content_blocks import PROVIDER
 

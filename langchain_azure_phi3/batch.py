@@ -14,7 +14,7 @@ print(usage_totals(answers)["rows"])
 ```
 
 The prompt of a row is a text, a list of `{"role", "content"}`, or LangChain messages as JSON. A
-column `image` may hold the bytes or the path of an image, or a list of them.
+column `image` may contain the bytes or the path of an image, or a list of them.
 """
 
 import asyncio
@@ -77,9 +77,9 @@ def _ignore(_: RowResult) -> None:
 class BatchInvoker:
     """Calls a model for each row of an Arrow table; any engine that maps batches can use it.
 
-    It is pickled as its settings: connections are made in the process that uses it, and all
-    batches of a process share them. The table that it returns has the same rows in the same order,
-    and these columns:
+    Only its settings are pickled. The process that uses it opens the connections, and all batches
+    of a process share them. The table that it returns has the same rows in the same order, and
+    these columns:
 
     | column | type | |
     |---|---|---|
@@ -95,8 +95,8 @@ class BatchInvoker:
         model: The model; its `max_retries` apply to each call.
         prompt_column: The column of the prompts.
         schema: What each answer must be: a pydantic model, TypedDict, dataclass or JSON schema.
-        max_concurrency: Calls at the same time.
-        max_row_retries: How often a row that failed in a way that may pass is called again, at the
+        max_concurrency: The maximum number of concurrent calls.
+        max_row_retries: How often to call the model again for a row with a temporary error, at the
             end of its batch.
     """
 
@@ -122,10 +122,11 @@ class BatchInvoker:
         return {**self.__dict__, "_runnable": None}
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """The table with the columns of the results; a row never raises.
+        """The table with the columns of the results; errors of single rows do not raise.
 
         Raises:
-            InvalidInputError: The table has no column of prompts, or has one that the results need.
+            InvalidInputError: The table has no column of prompts, or already has a column that the
+                results need.
         """
         output_schema(table.schema)
         return append_columns(table, self.results(table))
@@ -133,7 +134,7 @@ class BatchInvoker:
     def results(
         self, table: pa.Table, on_result: Callable[[RowResult], None] = _ignore
     ) -> pa.Table:
-        """The columns of the results alone.
+        """Only the columns of the results.
 
         Args:
             table: The prompts.
@@ -176,7 +177,7 @@ class BatchInvoker:
         *,
         last: bool,
     ) -> list[int]:
-        """Call the model for some rows; those to call again, unless this is the last time."""
+        """Call the model for some rows; return those to retry, unless this is the last attempt."""
         again: list[int] = []
         queue = iter(numbers)
 
@@ -198,7 +199,7 @@ class BatchInvoker:
         return [first.setdefault(prompt_digest(*row), n) for n, row in enumerate(rows)]
 
     async def _call(self, prompt: Any, images: Any, result: RowResult) -> bool:
-        """Call the model for a row, and return whether it failed in a way that may pass."""
+        """Call the model for a row, and return whether it failed with a temporary error."""
         started = time.perf_counter()
         result.attempts += 1
         try:
@@ -229,7 +230,7 @@ class BatchInvoker:
 
     @property
     def fingerprint(self) -> str:
-        """What must not change between two runs with one checkpoint."""
+        """What must not change between two runs with the same checkpoint."""
         schema = None if self.schema is None else parse_schema(self.schema).json_schema
         return json.dumps([self.prompt_column, schema], sort_keys=True)
 
@@ -248,9 +249,9 @@ def invoke_table(
     Args:
         model: The model.
         table: The prompts.
-        id_column: The column that tells the rows apart in the checkpoint; default: the prompts.
-        checkpoint: A folder for the results. A run that was stopped continues from it: at most one
-            batch of 256 rows is called again, and the rows that failed in a way that may pass.
+        id_column: The column that identifies the rows in the checkpoint; default: the prompts.
+        checkpoint: A folder for the results. A run that was stopped continues from it: it repeats
+            at most one batch of 256 rows, and the rows that failed with a temporary error.
         progress: Whether to show a progress bar and the totals on standard error.
         options: Those of `BatchInvoker`.
 
@@ -260,7 +261,7 @@ def invoke_table(
     Raises:
         AzurePhi3Error: All rows of a batch failed because of the settings, such as a wrong key.
         InvalidInputError: The table or the checkpoint cannot be used.
-        OSError: The checkpoint cannot be written; what it holds is not affected.
+        OSError: The checkpoint cannot be written; results that are already saved are not affected.
     """
     invoker = BatchInvoker(model, **options)
     output_schema(table.schema)
@@ -279,7 +280,7 @@ def invoke_table(
 def open_checkpoint(
     folder: str | os.PathLike[str], invoker: BatchInvoker, table: Any, id_column: str | None
 ) -> Checkpoint:
-    """The checkpoint of a table, or of anything else that has a schema.
+    """Create the checkpoint of a table, or of anything else that has a schema.
 
     Raises:
         InvalidInputError: The table has no such column.
@@ -295,10 +296,10 @@ def open_checkpoint(
 
 
 def usage_totals(table: pa.Table) -> dict[str, Any]:
-    """What the rows of a table with results used, and what failed.
+    """Sum up the usage and the errors of a table with results.
 
     Returns:
-        `rows`, `answered`, `errors` by type, `retryable` (rows that a later run should ask again),
+        `rows`, `answered`, `errors` by type, `retryable` (rows that a later run should repeat),
         `input_tokens`, `output_tokens`; and `cost` in US dollars, if all prices are known.
     """
     totals = Totals()
@@ -307,7 +308,7 @@ def usage_totals(table: pa.Table) -> dict[str, Any]:
 
 
 class _FinishedRows(BatchInvoker):
-    """Leaves out rows that a later run should ask again, so that no checkpoint counts them."""
+    """Leaves out rows that a later run should repeat, so that no checkpoint counts them."""
 
     def __call__(self, table: pa.Table) -> pa.Table:
         answered = super().__call__(table)
@@ -327,16 +328,16 @@ def invoke_dataset(
     """Call a model for each row of a Ray dataset, when the result is written or consumed.
 
     With `checkpoint`, run the same program again after a failure: Ray skips the rows that were
-    written. Rows that failed in a way that may pass are left out of the result, so that the next
-    run asks them again.
+    written. Rows that failed with a temporary error are left out of the result, so that the next
+    run repeats them.
 
     Args:
-        model: The model. Give it a `TokenRateLimiter` with a store that all workers reach.
+        model: The model. Give it a `TokenRateLimiter` with a store that all workers can reach.
         dataset: The prompts.
-        id_column: The column whose values tell the rows apart; `checkpoint` needs it, and Ray needs
+        id_column: The column whose values identify the rows; `checkpoint` needs it, and Ray needs
             it in the source that the dataset is read from.
-        checkpoint: A folder, on storage that all workers reach, for the ids of written rows.
-        workers: Actors that call the model; each has `max_concurrency` calls at the same time.
+        checkpoint: A folder, on storage that all workers can reach, for the ids of written rows.
+        workers: Actors that call the model; each makes up to `max_concurrency` concurrent calls.
         rows_per_block: Rows per batch, and between two entries of the checkpoint.
         options: Those of `BatchInvoker`.
 
@@ -351,7 +352,7 @@ def invoke_dataset(
 
     if checkpoint is not None:
         if id_column is None:
-            raise InvalidInputError("A checkpoint on Ray needs id_column=, to tell the rows apart.")
+            raise InvalidInputError("A checkpoint on Ray needs id_column=, to identify the rows.")
         dataset.context.checkpoint_config = CheckpointConfig(
             id_column=id_column,
             checkpoint_path=checkpoint,
@@ -378,7 +379,7 @@ def invoke_dataframe(model: ChatAzurePhi3, df: "DataFrame", **options: Any) -> "
     Spark evaluates a DataFrame again for each action: write the result before using it twice.
 
     Args:
-        model: The model. Give it a `TokenRateLimiter` with a store that all executors reach.
+        model: The model. Give it a `TokenRateLimiter` with a store that all executors can reach.
         df: The prompts.
         options: Those of `BatchInvoker`.
 
@@ -386,7 +387,8 @@ def invoke_dataframe(model: ChatAzurePhi3, df: "DataFrame", **options: Any) -> "
         The DataFrame with the columns of `BatchInvoker`; nothing has run yet.
 
     Raises:
-        InvalidInputError: The DataFrame has no column of prompts, or has one that results need.
+        InvalidInputError: The DataFrame has no column of prompts, or already has a column that the
+            results need.
     """
     from pyspark.sql.pandas.types import from_arrow_schema
     from pyspark.sql.types import StructType

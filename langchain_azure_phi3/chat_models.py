@@ -71,8 +71,9 @@ _LS_PARAMS = {
     "max_tokens": "ls_max_tokens",
 }
 
-# What the package offers for every Phi, whatever its deployment accepts: agents choose their
-# strategy by it. `structured_output` is true because bind_tools(response_format=...) is honored.
+# What the package supports for every Phi, whatever its deployment accepts: agents choose their
+# strategy based on it. `structured_output` is true because bind_tools(response_format=...) is
+# honored.
 _PROMPTED_FEATURES = {
     "tool_calling": True,
     "tool_choice": True,
@@ -89,7 +90,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
     """A Phi-3, Phi-3.5 or Phi-4 deployment as a LangChain chat model.
 
     Works with serverless APIs, managed compute, Foundry's `/openai/v1` and `/models` routes, and
-    servers on localhost. The endpoint's URL tells which of them it is.
+    servers on localhost. The type is inferred from the endpoint's URL.
 
     Setup:
         ```bash
@@ -122,7 +123,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         """A model that Foundry Local runs on this machine (needs the extra `foundry-local`).
 
         Foundry Local runs in this process. The model is downloaded and loaded, and the web service
-        started, unless that has happened before; the first time takes minutes.
+        is started, unless this has already happened; the first time takes minutes.
 
         Args:
             alias: The model's alias, such as `"phi-4-mini"`, or the id of one of its builds.
@@ -145,8 +146,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
     @override
     def _convert_input(self, model_input: LanguageModelInput) -> PromptValue:
-        # Before LangChain's tracing reads the blocks: it refuses images without a type with a
-        # ValueError of its own, and copies every image that is not in OpenAI's form already.
+        # Before LangChain's tracing reads the blocks: it raises a ValueError for images without a
+        # type, and copies every image that is not in OpenAI's form already.
         prompt = super()._convert_input(model_input)
         given = prompt.to_messages()
         messages = [
@@ -242,8 +243,8 @@ class ChatAzurePhi3(BaseAzurePhi3):
                     for chunk in loop.finish_stream():
                         yield chunk
 
-    # `stream_events(version="v3")` looks for these two. Without them LangChain makes the events of
-    # `_stream`, in more time.
+    # `stream_events(version="v3")` looks for these two. Without them LangChain makes the
+    # events from `_stream`, which is slower.
 
     def _stream_chat_model_events(
         self,
@@ -306,7 +307,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
     ) -> ChatRequest:
         if self.max_image_side is None:
             return self._build_request(messages, stop, kwargs, stream=stream)
-        # Resizing an image takes up to seconds, for which it would block the event loop.
+        # Resizing an image can take seconds and would block the event loop.
         return await asyncio.to_thread(self._build_request, messages, stop, kwargs, stream=stream)
 
     # -- the deployment ----------------------------------------------------------------------
@@ -342,7 +343,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             return self._identify(parse_model_info(*answer, self.model))
 
     def _identify(self, info: ModelInfo) -> ModelInfo:
-        """Remember which Phi the deployment is, unless the user's name of it says so."""
+        """Remember which Phi the deployment is, unless the name that the user gave says so."""
         reported = info.model_name if info.base_model is None else info.base_model
         learn_model(self._facts, reported, replaces=True)
         if info.context is not None:
@@ -393,10 +394,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
         Args:
             tools: Functions, pydantic models, `BaseTool`s, TypedDicts or JSON schemas.
             tool_choice: `None` or `"auto"`: the model decides. `"any"`, `"required"` or `True`: it
-                must call one. A name, or OpenAI's object with one: it must call that one.
+                must call a tool. A name, or OpenAI's object with one: it must call that tool.
                 `"none"` or `False`: it gets no tools.
-            strict: Marks the tools as strict where they go on the wire.
-            parallel_tool_calls: Passed on where tools go on the wire.
+            strict: Marks the tools as strict where they are sent natively.
+            parallel_tool_calls: Passed on where tools are sent natively.
             response_format: What the final response must be: OpenAI's object, or a schema.
             kwargs: Any other parameters of the calls.
 
@@ -459,21 +460,21 @@ class ChatAzurePhi3(BaseAzurePhi3):
         strict: bool | None = None,
         **kwargs: Any,
     ) -> Runnable[LanguageModelInput, Any]:
-        """The model with objects of a schema as responses.
+        """A runnable that returns objects of a schema.
 
         The schema goes into the prompt, and on the wire where the server can restrict decoding to
         it (`constrained_decoding`). The object is extracted from the response, repaired where that
-        is unambiguous, and validated. What is wrong with it is quoted to the model at most
-        `max_corrections` times, each in a run of its own within the same trace.
+        is unambiguous, and validated. If it is wrong, the model is asked to correct it, at most
+        `max_corrections` times, each time in a separate run within the same trace.
 
         Args:
             schema: A pydantic model (v2 or v1), TypedDict, dataclass or JSON schema.
             method: `"json_schema"`; `"function_calling"`: a tool that must be called;
                 `"json_mode"`: the schema is only validated, and the prompt has to request it.
-            include_raw: Whether to return `{"raw", "parsed", "parsing_error"}` instead, and never
-                to raise for a response that does not fit. `raw.response_metadata["corrections"]`
-                holds the responses that were corrected.
-            strict: Passed on where the schema goes on the wire.
+            include_raw: Whether to return `{"raw", "parsed", "parsing_error"}` instead, and not to
+                raise an error for a response that does not fit the schema.
+                `raw.response_metadata["corrections"]` contains the responses that were corrected.
+            strict: Passed on where the schema is sent natively.
             kwargs: Any other parameters of the calls.
 
         Raises:
@@ -499,7 +500,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
     @override
     def get_num_tokens(self, text: str) -> int:
-        """Tokens of a text on this model, offline: an estimate, or exact with `tokenizer`."""
+        """Count the tokens of a text offline: an estimate, or exact with `tokenizer`."""
         settings = self._request_settings
         return TokenCounter(self._phi, settings.tokenizer).count_text(text)
 
@@ -509,14 +510,14 @@ class ChatAzurePhi3(BaseAzurePhi3):
         messages: Sequence[MessageLikeRepresentation],
         tools: Sequence[Json | type | Callable[..., Any] | BaseTool] | None = None,
     ) -> int:
-        """Tokens of the prompt that these messages would be sent as, offline.
+        """Count the tokens of the prompt for these messages offline.
 
-        Counts the chat template's control tokens, images by the model's formula, and tools as they
-        go to this deployment: as instructions in the prompt, or as they are. An estimate; with
-        `tokenizer`, exact for text.
+        Counts the chat template's control tokens, images by the model's formula, and tools in the
+        form in which this deployment receives them: as instructions in the prompt, or natively. An
+        estimate; with `tokenizer`, exact for text.
 
         Raises:
-            InvalidInputError: The messages hold what this model does not accept.
+            InvalidInputError: The messages contain something that this model does not accept.
         """
         if not messages and not tools:
             return 0
@@ -590,7 +591,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             if value is not None:
                 params[_LS_PARAMS[name]] = value  # type: ignore[literal-required]
         if "ls_model_name" not in params:
-            # OpenTelemetry's instrumentation records nothing of a model without a name.
+            # OpenTelemetry's instrumentation records nothing about a model without a name.
             name_of_phi = self._phi_name or self._facts.model
             if name_of_phi is not None:
                 params["ls_model_name"] = name_of_phi
@@ -622,7 +623,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
 
 
 def _combine_outputs(one: Json, other: Json) -> Json:
-    """What two responses state about themselves, without their ids, and the sum of their usage."""
+    """The metadata of two responses, without their ids, and the sum of their usage."""
     combined = {**other, **one}
     combined.pop("id", None)
     if "token_usage" in one and "token_usage" in other:

@@ -1,6 +1,6 @@
 """The command line: `ask`, `chat`, `batch`, `doctor`, `serve` and `models`.
 
-What a command needs is imported when it runs: `--help` and `--version` do not wait for LangChain.
+Each command imports what it needs when it runs: `--help` and `--version` do not wait for LangChain.
 """
 
 import argparse
@@ -88,10 +88,10 @@ def _deployment_options() -> argparse.ArgumentParser:
     options.add_argument(
         "--base-model",
         metavar="NAME",
-        help="the Phi behind a deployment that has a name of its own",
+        help="Phi model behind a deployment with a custom name",
     )
     options.add_argument(
-        "--api", metavar="NAME", help="API of the endpoint (default: from its URL)"
+        "--api", metavar="NAME", help="API of the endpoint (default: inferred from its URL)"
     )
     options.add_argument("--deployment", metavar="NAME", help="deployment name on managed compute")
     options.add_argument(
@@ -115,13 +115,13 @@ def _model_options() -> argparse.ArgumentParser:
         "--temperature", type=float, metavar="NUMBER", help="sampling temperature, 0 to 1"
     )
     options.add_argument(
-        "--max-tokens", type=int, metavar="NUMBER", help="the longest answer, in tokens"
+        "--max-tokens", type=int, metavar="NUMBER", help="maximum length of the answer, in tokens"
     )
     return options
 
 
 def _conversation_options() -> argparse.ArgumentParser:
-    """The options that `ask` and `chat` share besides."""
+    """The other options that `ask` and `chat` share."""
     options = argparse.ArgumentParser(add_help=False)
     options.add_argument("--system", metavar="TEXT", help="a system message")
     image = options.add_argument(
@@ -129,7 +129,7 @@ def _conversation_options() -> argparse.ArgumentParser:
         metavar="PATH",
         action="append",
         default=[],
-        help="an image file or URL to send with the question; repeat it for more",
+        help="image file or URL to send with the question; repeat for more images",
     )
     _complete_files(image)
     return options
@@ -150,7 +150,7 @@ def _add_ask(commands: Any) -> None:
     ask.add_argument(
         "prompt",
         nargs="?",
-        help="the question; text piped to standard input is appended (-: only that)",
+        help="the question; text piped to standard input is appended (-: read only standard input)",
     )
     schema = ask.add_argument(
         "--schema", metavar="FILE", help="print a JSON object that fits this JSON schema"
@@ -160,7 +160,7 @@ def _add_ask(commands: Any) -> None:
         "--json", action="store_true", help="print text, usage and metadata of the answer as JSON"
     )
     ask.add_argument(
-        "--no-stream", action="store_true", help="print the answer when it is complete"
+        "--no-stream", action="store_true", help="print the answer only when it is complete"
     )
     ask.add_argument("--usage", action="store_true", help="print token counts to standard error")
     ask.set_defaults(run=_ask)
@@ -219,12 +219,12 @@ def _add_batch(commands: Any) -> None:
         description="Call the model for each row of a table, and write the table with the answers, "
         "errors and token counts. A run that was stopped continues where it was when the same "
         "command runs again. Files are Parquet, CSV or JSON lines, by their suffixes.",
-        epilog=f"{_ENVIRONMENT} The exit status is 1 if rows failed in a way that may pass.",
+        epilog=f"{_ENVIRONMENT} The exit status is 1 if rows failed with a temporary error.",
         parents=[_model_options()],
     )
     batch.add_argument("source", help="file with the prompts: .parquet, .csv or .jsonl")
-    batch.add_argument("target", help="file to write, in any of these formats")
-    batch.add_argument("--id", metavar="COLUMN", help="column that tells the rows apart")
+    batch.add_argument("target", help="output file, in any of these formats")
+    batch.add_argument("--id", metavar="COLUMN", help="column that identifies the rows")
     batch.add_argument(
         "--prompt-column",
         metavar="COLUMN",
@@ -238,18 +238,18 @@ def _add_batch(commands: Any) -> None:
         "--store",
         metavar="URL",
         default="memory://",
-        help="where processes share the quota, such as redis://localhost:6379 (this process)",
+        help="store for a shared quota, such as redis://localhost:6379 (default: this process)",
     )
     batch.add_argument(
-        "--concurrency", type=int, default=16, metavar="N", help="calls at once (%(default)s)"
+        "--concurrency", type=int, default=16, metavar="N", help="concurrent calls (%(default)s)"
     )
     batch.add_argument(
         "--row-retries", type=int, default=2, metavar="N", help="calls per failed row (%(default)s)"
     )
     batch.add_argument(
-        "--checkpoint", metavar="FOLDER", help="where results are kept (TARGET.checkpoint)"
+        "--checkpoint", metavar="FOLDER", help="folder for intermediate results (TARGET.checkpoint)"
     )
-    batch.add_argument("--no-progress", action="store_true", help="show no progress bar")
+    batch.add_argument("--no-progress", action="store_true", help="do not show a progress bar")
     batch.set_defaults(run=_batch)
 
 
@@ -278,13 +278,13 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument(
         "--deployment",
         metavar="NAME",
-        help="name of the deployment, in requests and lists of models (default: the model's)",
+        help="name of the deployment, in requests and lists of models (default: the model's name)",
     )
     serve.add_argument(
         "--context",
         type=int,
         metavar="TOKENS",
-        help="context that the server gives the model, if less than the model's own",
+        help="context size of the server, if smaller than the model's",
     )
     serve.add_argument(
         "--server-type",
@@ -309,7 +309,9 @@ def _add_serve(commands: Any) -> None:
         "such as http://localhost:11434/v1",
     )
     serve.add_argument(
-        "--upstream-model", metavar="NAME", help="its name there (default: the first one listed)"
+        "--upstream-model",
+        metavar="NAME",
+        help="model's name on the upstream server (default: the first one listed)",
     )
     serve.add_argument(
         "--upstream-key", metavar="KEY", help="key of the upstream server, if it requires one"
@@ -324,7 +326,7 @@ def _add_serve(commands: Any) -> None:
     serve.add_argument(
         "--constrained-decoding",
         choices=("enforce", "ignore", "reject"),
-        help="whether answers comply with schemas in requests (default: as the server type)",
+        help="whether answers comply with schemas in requests (default: as on the server type)",
     )
     serve.add_argument("--rpm", type=int, metavar="NUMBER", help="quota: requests per minute")
     serve.add_argument(
@@ -381,7 +383,7 @@ def _doctor(options: argparse.Namespace) -> int:
     columns = shutil.get_terminal_size().columns
 
     def print_finding(finding: "Finding") -> None:
-        # At once: a slow endpoint takes minutes.
+        # Immediately: a slow endpoint takes minutes.
         print(finding.as_text(columns), flush=True)
 
     on_finding = None if options.json else print_finding

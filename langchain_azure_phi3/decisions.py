@@ -65,13 +65,13 @@ _ROLES = {"human": "user", "ai": "assistant"}
 
 
 class PhiDecisions(BaseDecisionModel):
-    """Yes/no, choice and score questions about a state, answered with probabilities.
+    """Answers yes/no, choice and score questions about a state, with probabilities.
 
-    The options of a question become labels of one token: digits, or letters for more than ten.
-    Each question is one request for a single label, constrained to the labels where the server can
-    do that (`constrained_decoding`). The probabilities are those of the label's token, scaled so
-    that they add up to 1. The confidence of a choice or score is the probability of the most likely
-    option.
+    Each option of a question gets a one-token label: a digit, or a letter if there are more than
+    ten. Each question is one request for a single label, constrained to the labels where the server
+    can do that (`constrained_decoding`). The probabilities are those of the label's token, scaled
+    so that they add up to 1. The confidence of a choice or score is the probability of the most
+    likely option.
 
     Example:
         ```python
@@ -96,7 +96,7 @@ class PhiDecisions(BaseDecisionModel):
         InvalidInputError: There is no question, or one that cannot be answered with a label.
         InvalidResponseError: The server returned no log-probabilities, or the model did not answer
             with a label.
-        RefusalError: The model or a content filter refused.
+        RefusalError: The model refused, or a content filter blocked the answer.
         AzurePhi3Error: The request failed in another way.
     """
 
@@ -149,7 +149,7 @@ class PhiDecisions(BaseDecisionModel):
         return {
             "temperature": 0,
             "max_tokens": _MAX_TOKENS,
-            "stop": [],  # the chat model's own may be a label
+            "stop": [],  # a stop sequence of the chat model may be a label
             "logprobs": True,
             "top_logprobs": self.top_logprobs,
             "constrained_schema": prompt.schema,
@@ -272,7 +272,7 @@ def _build_prompt(name: str, state: State, question: Question) -> _Prompt:
             f"most {_MAX_OPTIONS}. Group the options, and request two decisions."
         )
     labels = list((digits if len(options) <= len(digits) else _LETTERS)[: len(options)])
-    # Of a human's message only the content matters: nothing else can be meant by it.
+    # Only the content of a human message matters.
     content = state.content if isinstance(state, HumanMessage) else state
     lines = [
         f"State:\n{_to_text(content, media)}\n",

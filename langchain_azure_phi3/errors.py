@@ -2,7 +2,7 @@
 
 ```
 AzurePhi3Error                ModelError
-├── InvalidInputError         ModelInvalidRequestError, ValueError   refused before sending
+├── InvalidInputError         ModelInvalidRequestError, ValueError   rejected before sending
 ├── BadRequestError           ModelInvalidRequestError               400, 405, 413, 415, 422
 ├── ContentFilterError        ModelInvalidRequestError               prompt or answer filtered
 ├── RefusalError              ModelRefusalError                      the model refuses to answer
@@ -59,7 +59,7 @@ class FailedResponse:
         return self.content.decode("utf-8", errors="replace")
 
     def json(self) -> Any:
-        """The body as JSON; halves of surrogate pairs, which no text may hold, become U+FFFD.
+        """The body as JSON; lone surrogates, which text cannot contain, become U+FFFD.
 
         Raises:
             ValueError: The body is not JSON.
@@ -121,11 +121,11 @@ _NOT_RUN = frozenset({"error", "content_filter_error"})
 
 
 class UnknownModelWarning(UserWarning):
-    """A name of a model is not in the catalog, but nearly one that is."""
+    """The name of a model is not in the catalog, but resembles one that is."""
 
 
 class RetiredModelWarning(UserWarning):
-    """A model that Azure no longer serves is requested from Azure."""
+    """The request is for a model that Azure no longer serves."""
 
 
 class AzurePhi3Error(langchain.ModelError):
@@ -186,10 +186,10 @@ class InvalidInputError(AzurePhi3Error, langchain.ModelInvalidRequestError, Valu
 
 
 class BadRequestError(AzurePhi3Error, langchain.ModelInvalidRequestError):
-    """The server refused the request (400, 405, 413, 415, 422).
+    """The server rejected the request (400, 405, 413, 415, 422).
 
     Attributes:
-        parameter: The dotted name of the refused field, if the response names it.
+        parameter: The dotted name of the rejected field, if the response names it.
         value: Its value, if the response contains it.
     """
 
@@ -210,7 +210,7 @@ class ContentFilterError(AzurePhi3Error, langchain.ModelInvalidRequestError):
 
 
 class RefusalError(AzurePhi3Error, ModelRefusalError):
-    """The model refuses to answer, where an object was required.
+    """The model refuses to answer although an object is required.
 
     Attributes:
         raw_message: The response; its `content_blocks` contain the refusal.
@@ -244,7 +244,7 @@ class ContextLengthError(AzurePhi3Error, langchain.ContextOverflowError):
     Attributes:
         prompt_tokens: Tokens of the prompt, as reported by the server, or estimated if the
             error was raised before sending; `None` if unknown.
-        context: Tokens that prompt and answer share; `None` if unknown.
+        context: The limit on the tokens of prompt and answer together; `None` if unknown.
     """
 
     prompt_tokens: int | None = None

@@ -66,8 +66,8 @@ def image_block(
             mode, or a PIL image. A PIL image is rotated as its EXIF orientation says, and images
             of 16 or 32 bits per pixel and channel are scaled to 8 bits.
         detail: Sent to the server; Phi's servers accept and ignore it.
-        max_side: Reduce the image so that neither side is longer than that, in pixels.
-            Phi-3-vision uses 1,344 to 1,680 pixels of ordinary proportions; more only costs time.
+        max_side: Reduce the image so that neither side is longer than this, in pixels. For images
+            of ordinary proportions, Phi-3-vision uses 1,344 to 1,680 pixels; more only costs time.
 
     Raises:
         InvalidInputError: The path is not a regular file; or the data is not an image, or of a
@@ -93,7 +93,7 @@ def image_block(
 def resize_image(data: bytes, max_side: int) -> bytes:
     """Reduce an image so that neither side is longer than `max_side` pixels.
 
-    Proportions stay, and small images are returned unchanged. The EXIF orientation is applied,
+    Proportions are kept, and small images are returned unchanged. The EXIF orientation is applied,
     because servers ignore it, and gray images of more than 8 bits are scaled to 8 bits. JPEG stays
     JPEG (quality 90); other formats become PNG, with the first frame of an animation.
 
@@ -126,7 +126,7 @@ def resize_image(data: bytes, max_side: int) -> bytes:
 
 
 def resize_image_part(part: Json, max_side: int) -> Json:
-    """A wire image part that is no longer than `max_side` pixels; one at a URL stays as it is.
+    """A wire image part of at most `max_side` pixels per side; an image at a URL is left unchanged.
 
     Raises:
         InvalidInputError: Pillow cannot read the image.
@@ -203,7 +203,7 @@ def _read_stream(file: Any) -> bytes:
 
 
 def _refuse_device(file: Any) -> None:
-    """Refuse files such as `/dev/zero`, which have no end."""
+    """Reject files such as `/dev/zero`, which have no end."""
     try:
         mode = os.fstat(file.fileno()).st_mode
     except (AttributeError, UnsupportedOperation, OSError, TypeError):
@@ -222,15 +222,15 @@ def _check_pixels(image: "Image.Image") -> None:
 
 
 def _has_many_bits(image: "Image.Image") -> bool:
-    """Whether it is a gray image of 16 or 32 bits, which servers show as white or refuse."""
+    """Whether it is a gray image of 16 or 32 bits, which servers show as white or reject."""
     return image.mode in ("I", "F") or image.mode.startswith("I;")
 
 
 def _to_8_bits(image: "Image.Image") -> "Image.Image":
-    """A gray image of 16 or 32 bits in 8 bits.
+    """Convert a gray image of 16 or 32 bits to 8 bits.
 
     16 bits are scaled by their full range; integers and floats of 32 bits by the smallest usual
-    range that holds them (0 to 1, 255 or 65,535), else by their own.
+    range that includes them (0 to 1, 255 or 65,535), or else by their own range.
     """
     is_16_bit = image.mode.startswith("I;")
     gray = image.convert("I") if is_16_bit else image

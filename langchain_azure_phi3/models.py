@@ -2,8 +2,8 @@
 
 Each entry names the source of its facts. Lookups by name are lenient, because the same model has
 many names: in Azure's catalog, in the `/info` route of a server, as an Ollama tag, as a Hugging
-Face repository, or as a local build. An unknown name is not an error: deployments have names
-of their own. Such a model is treated as a Phi of which no limit is known.
+Face repository, or as a local build. An unknown name is not an error: deployments can have any
+name. Such a model is treated as a Phi without known limits.
 """
 
 import difflib
@@ -67,7 +67,7 @@ def _candidate_keys(name: str) -> Iterator[str]:
 
 
 class _Catalog:
-    """Entries and their index. It is replaced, not changed, so that readers need no lock."""
+    """Entries and their index. It is replaced, not modified, so that readers need no lock."""
 
     def __init__(self, rows: Iterable[PhiModel]) -> None:
         self.rows = tuple(rows)
@@ -106,7 +106,7 @@ def learn_model(facts: DeploymentFacts, name: Any, *, replaces: bool = False) ->
     Args:
         facts: What the process knows about the deployment.
         name: What the server reports; anything.
-        replaces: Whether this report is worth more than earlier ones.
+        replaces: Whether this report takes precedence over earlier ones.
     """
     if (replaces or facts.model is None) and isinstance(name, str) and find_model(name) is not None:
         facts.model = name
@@ -124,10 +124,10 @@ def register_model(model: PhiModel) -> None:
 
 
 def warn_of_unknown_name(name: str, *, is_base_model: bool = False) -> None:
-    """Warn, once per process, of a name that is nearly one of the catalog's.
+    """Warn, once per process, about a name that resembles one in the catalog.
 
-    It may be a typo, or the name of a deployment: either way the model's limits are not known. A
-    `base_model` is warned of in any case.
+    It may be a typo, or the name of a deployment: either way the model's limits are unknown. An
+    unknown `base_model` always causes a warning.
     """
     if name in _warned or find_model(name) is not None:
         return
@@ -152,7 +152,7 @@ def warn_of_unknown_name(name: str, *, is_base_model: bool = False) -> None:
 
 
 def warn_of_retirement(model: PhiModel) -> None:
-    """Warn, once per process, of a model that Azure no longer serves."""
+    """Warn, once per process, about a model that Azure no longer serves."""
     if model.retired is None or model.name in _warned:
         return
     _warned.add(model.name)
@@ -170,7 +170,7 @@ def list_models() -> tuple[PhiModel, ...]:
 
 
 def models_accepting(modality: Modality) -> tuple[str, ...]:
-    """Names of the models whose prompts may contain this modality."""
+    """Names of the models that accept this modality in prompts."""
     return tuple(row.name for row in list_models() if modality in row.modalities)
 
 
@@ -187,7 +187,7 @@ _EVERY_PHI = {
 
 
 def model_profile(model: PhiModel | None) -> dict[str, Any]:
-    """LangChain's `ModelProfile` of a model, as a new dict; `None` is an unknown Phi.
+    """LangChain's `ModelProfile` of a model, as a new dict; `None` stands for an unknown Phi.
 
     Unknown values are left out, and so are capabilities that the chat model adds to each Phi: tool
     calling and structured output.
@@ -213,17 +213,17 @@ def model_profile(model: PhiModel | None) -> dict[str, Any]:
 
 
 def usage_cost(usage: Mapping[str, Any], model: PhiModel | str | None) -> float | None:
-    """What Azure bills for the tokens of a message's `usage_metadata`, in US dollars.
+    """The price of the tokens in a message's `usage_metadata` on Azure, in US dollars.
 
-    Audio in the prompt has a price of its own, if the server counted it. Batch discounts and
-    servers of your own are not considered.
+    Audio in the prompt has a separate price, if the server counted it. Batch discounts and servers
+    of your own are not considered.
 
     Args:
         usage: LangChain's token counts.
         model: The model, or any of its names.
 
     Returns:
-        `None` if a price is not known: it is never guessed.
+        `None` if a price is unknown: prices are never guessed.
     """
     found = model if isinstance(model, PhiModel) else find_model(model)
     price = None if found is None else found.price

@@ -38,15 +38,15 @@ class TokenRateLimiter(BaseRateLimiter):
     """Limits requests and tokens per minute, for all processes that name the same store and key.
 
     `ChatAzurePhi3(rate_limiter=...)` counts every HTTP attempt, retries included: it reserves the
-    estimate of the prompt plus `max_tokens` (or the mean of the responses so far), and replaces
-    that by the usage that the server reports. After a 429 all processes wait. Requests are sent
-    evenly and in the order of their arrival, and no minute gets more than the quota.
+    estimate of the prompt plus `max_tokens` (or the mean of the responses so far), and replaces it
+    with the usage that the server reports. After a 429 all processes wait. Requests are spread
+    evenly and sent in order of arrival, and no minute exceeds the quota.
 
-    Other chat models count one request for each call, and no tokens: LangChain does not tell a
-    rate limiter what a prompt holds.
+    With other chat models, it counts one request per call and no tokens, because LangChain does not
+    pass the prompt to a rate limiter.
 
-    It is pickled as its settings, so the workers of a job share the quota of the program that
-    started it, if the store is not this process's memory.
+    Only its settings are pickled, so the workers of a job share the quota of the program that
+    started it, unless the store is this process's memory.
 
     Args:
         requests_per_minute: The deployment's quota of requests.
@@ -87,7 +87,7 @@ class TokenRateLimiter(BaseRateLimiter):
         self._per_attempt = False
 
     def for_attempts(self) -> "TokenRateLimiter":
-        """The same limiter for a model that counts its HTTP attempts: `acquire` does nothing."""
+        """A copy for a model that counts its HTTP attempts: its `acquire` does nothing."""
         copied = _restore(type(self), {**self.__getstate__(), "_per_attempt": True})
         copied._quotas = self._quotas
         return copied
@@ -152,7 +152,7 @@ class TokenRateLimiter(BaseRateLimiter):
 
 
 def _restore(cls: type[TokenRateLimiter], state: Json) -> TokenRateLimiter:
-    """A limiter without the constructor's check: a store may be away while a job starts workers."""
+    """A limiter without the constructor's check: the store may be down while workers start."""
     limiter = cls.__new__(cls)
     limiter.__dict__.update(state, _quotas={})
     return limiter
@@ -210,8 +210,8 @@ class _Reservation:
     def _give_back(self, failure: AzurePhi3Error) -> None:
         """Return what a failed attempt did not use.
 
-        A refused request counts as a request, and costs no tokens. One that broke off or timed out
-        may have cost all of them.
+        A rejected request counts as a request but uses no tokens. A request that was interrupted or
+        timed out may have used all of them.
         """
         if failure.status_code is not None:
             self._quota.give_back(tokens=self._tokens)

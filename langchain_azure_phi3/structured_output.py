@@ -1,4 +1,4 @@
-"""Structured output: a schema in, an object that fits it out, or the reason why there is none."""
+"""Structured output: an object that fits a schema, or the reason why there is none."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
 def to_response_format(response_format: Json | type, strict: bool | None = None) -> Json:
-    """The wire's `response_format` for the wire's own form, or for a schema."""
+    """The `response_format` to send, from OpenAI's form or from a schema."""
     if isinstance(response_format, dict) and "type" in response_format:
         name = response_format["type"]
         if name in ("text", "json_object", "json_schema"):
@@ -70,7 +70,7 @@ class Schema:
         parse: Turns an object that fits the schema into an instance of the user's type.
         check: What is wrong with an object by the user's type; `None` where only the JSON schema
             says what is valid.
-        enum_schema: The JSON schema with the names of the members of enums, to read objects by.
+        enum_schema: The JSON schema with the names of enum members, for parsing objects.
     """
 
     name: str
@@ -119,7 +119,7 @@ def _parse_schema(schema: Json | type) -> Schema:
 
 
 def _check_json_schema(schema: Json, json_schema: Json) -> None:
-    """Raise an error for what no object can fit; `json_schema` is LangChain's form of `schema`."""
+    """Raise an error if no object can fit; `json_schema` is LangChain's form of `schema`."""
     if not _SCHEMA_KEYWORDS & schema.keys():
         raise ValueError("it has neither properties nor another keyword of JSON Schema")
     # LangChain drops the type of a schema without properties. "function": a tool, as OpenAI's.
@@ -132,7 +132,7 @@ def _check_json_schema(schema: Json, json_schema: Json) -> None:
 
 
 def _with_check(name: str, json_schema: Json, schema: Any, parse: Callable[[Json], Any]) -> Schema:
-    """The schema of a type that itself says what is valid."""
+    """The schema of a type that validates itself."""
 
     def check(value: Json) -> str | None:
         try:
@@ -147,7 +147,7 @@ def _with_check(name: str, json_schema: Json, schema: Any, parse: Callable[[Json
 
 
 def _uses_any(value: Json, instance: Any) -> bool:
-    """Whether at least one key of an object became a field: models ignore what they do not know."""
+    """Whether at least one key of an object became a field: models ignore unknown keys."""
     if isinstance(instance, BaseModelV1):
         fields, given = set(instance.__fields__), instance.__fields_set__
     elif isinstance(instance, BaseModel):
@@ -178,7 +178,7 @@ class _Strategy(Protocol):
 
 
 class _PromptStrategy:
-    """The object is the response's text; the schema is in the prompt, or on the wire."""
+    """The object is the response's text; the schema is in the prompt, or is sent natively."""
 
     def __init__(self, schema: Schema, *, prompt_schema: Json | None, bound: Json) -> None:
         """Request objects of a schema.
@@ -232,7 +232,7 @@ class _ToolStrategy:
                 return self._extractor.fit(dict(call["args"]))
         truncated = _is_truncated(response)
         unmet = response.response_metadata.get("unmet_requirement")
-        # What is wrong by the JSON schema, the user's own model may accept.
+        # The user's model may accept what the JSON schema does not.
         for text in (*(call["args"] for call in response.invalid_tool_calls), response.text):
             value, _ = self._extractor.read(text or "", truncated=truncated)
             if value is not None:
@@ -273,9 +273,9 @@ def with_structured_output(
         schema: A pydantic model (v2 or v1), TypedDict, dataclass or JSON schema.
         method: `"json_schema"`, `"function_calling"` or `"json_mode"`.
         include_raw: Whether to return `{"raw", "parsed", "parsing_error"}`.
-        strict: Passed on where the schema goes on the wire.
-        is_native: Whether the schema goes on the wire.
-        max_corrections: How often the model is told what is wrong with its response.
+        strict: Passed on where the schema is sent natively.
+        is_native: Whether the schema is sent natively.
+        max_corrections: How often the model is asked to correct its response.
         kwargs: Any other parameters of the calls.
 
     Raises:
@@ -355,7 +355,7 @@ class _Corrector:
 
     @contextmanager
     def catch_refusal(self) -> Iterator[None]:
-        """Take a filtered response for a result: `parsing_error` is then what it raised."""
+        """Use a filtered response as the result: `parsing_error` is the error that it raised."""
         try:
             yield
         except RefusalError as error:
@@ -364,7 +364,7 @@ class _Corrector:
             self._refuse(cast("AIMessage", error.raw_message), error)
 
     def add(self, response: AIMessage) -> None:
-        """Read a response; the conversation grows by what was wrong with it."""
+        """Read a response; if it is wrong, add the correction to the conversation."""
         if (refusal := refusal_error(response)) is not None:
             self._refuse(response, refusal)
             return
@@ -374,7 +374,7 @@ class _Corrector:
             self.is_done = True
             return
         self._problems.append(problem)
-        # Another attempt would reason again, and cost as much.
+        # Another attempt would reason again, at the same cost.
         is_last = problem == REASONING_USED_ALL_TOKENS
         if is_last or len(self._problems) > self._max_corrections:
             self.is_done = True
@@ -390,7 +390,8 @@ class _Corrector:
         """What the runnable returns.
 
         Raises:
-            RefusalError: The model or a content filter refused, and `include_raw` is off.
+            RefusalError: The model refused, or a content filter blocked the answer, and
+                `include_raw` is off.
             OutputParserException: There is no object, and `include_raw` is off.
         """
         error: Exception | None = self._refusal

@@ -1,7 +1,7 @@
 """Token counts of conversations, offline, and whether a conversation fits a model's context.
 
-The tokenizers of the Phi models are downloads of megabytes, so texts are estimated from the
-number of their characters, by script. On held-out texts the estimate is off by 10 to 11 % on
+The tokenizers of the Phi models are downloads of several megabytes, so token counts are estimated
+from the number of characters, by script. On held-out texts the estimate is off by 10 to 11 % on
 average, and by at most 35 %; hashes, base64 and tables of numbers can be underestimated by up to
 47 % (`tests/calibration/README.md`). A local `tokenizer.json` makes counts of texts exact: see
 `load_tokenizer`.
@@ -80,7 +80,7 @@ _CLASS_OF_BYTE = bytes(
 )
 
 _MAX_CJK_CHARACTERS_PER_TOKEN = 4
-"""Vocabularies hold few tokens of more Chinese, Japanese or Korean characters."""
+"""Vocabularies contain few tokens of more Chinese, Japanese or Korean characters."""
 
 # Control tokens of the chat template: around each message, and at the start of the answer. The
 # Llama vocabulary's control tokens include the line break after them, so `<|user|>...<|end|>` is
@@ -108,7 +108,7 @@ class Count:
 
     Attributes:
         total: The most likely number.
-        lower_bound: No tokenizer needs fewer: each word is at least one token.
+        lower_bound: The minimum for any tokenizer: each word is at least one token.
         upper_bound: The number if the estimate is too low by `MAX_ERROR`.
         exact: Whether a tokenizer counted the texts.
     """
@@ -127,7 +127,8 @@ class TokenCounter:
         model: The deployed model. For an unknown one (`None`), the counter assumes the vocabulary
             that needs the most tokens, and no limit.
         tokenizer: Counts texts exactly, instead of the estimate.
-        context: Tokens that prompt and answer share on this server; `None` for the model's own.
+        context: The limit on the tokens of prompt and answer together on this server; `None` for
+            the model's own.
     """
 
     model: PhiModel | None
@@ -209,7 +210,7 @@ class TokenCounter:
 
 
 class _Prompt(NamedTuple):
-    """What a payload is billed for. Audio is missing, because its length is unknown."""
+    """The tokens of a payload. Audio is not counted, because its length is unknown."""
 
     messages: int
     texts: list[str]
@@ -233,7 +234,7 @@ class _Prompt(NamedTuple):
         return cls(len(messages), texts, urls)
 
     def is_shorter_than(self, tokens: int) -> bool:
-        """Whether the prompt surely takes fewer tokens, at one token per character."""
+        """Whether the prompt certainly needs fewer tokens, at one token per character."""
         control = 4 * self.messages + 3  # the most of all families
         images = MAX_MULTIMODAL_IMAGE_TOKENS * len(self.image_urls)
         return control + images + sum(map(len, self.texts)) < tokens
@@ -251,7 +252,7 @@ def estimate_tokens(text: str, family: TokenizerFamily) -> int:
 
 
 def _min_tokens(text: str) -> int:
-    """Tokens that a text needs at least, with any of the tokenizers.
+    """The minimum number of tokens of a text, with any of the tokenizers.
 
     No token spans two words: all of them split texts at white space first.
     """
@@ -269,7 +270,7 @@ def _count_classes(text: str) -> list[int]:
 
 def _encoded_length(text: str, tokenizer: Tokenizer) -> int:
     """Tokens of a text, without those that a tokenizer adds to each text."""
-    # tiktoken's `encode` refuses texts that contain a control token.
+    # tiktoken's `encode` rejects texts that contain a control token.
     encode = getattr(tokenizer, "encode_ordinary", tokenizer.encode)
     return len(encode(text)) - len(encode(""))
 

@@ -1,7 +1,7 @@
 """Agent with memory and human approval.
 
-The `refund` tool stops the graph with LangGraph's `interrupt`, and resumes with the decision of a
-person. Meanwhile the checkpointer keeps the conversation: in memory here, in a database in
+The `refund` tool stops the graph with LangGraph's `interrupt`, and resumes with a person's
+decision. Meanwhile the checkpointer keeps the conversation: in memory here, in a database in
 production.
 
 ```bash

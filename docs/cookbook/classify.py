@@ -2,7 +2,7 @@
 
 The program writes a prompt for each ticket, and the command answers them. If it stops or crashes,
 start it again: it continues where it was. A row that content safety blocks is marked. Rows that
-fail in a way that may pass are left for the next run.
+fail with a temporary error are left for the next run.
 
 ```bash
 pip install "langchain-azure-phi3[emulator,batch]"

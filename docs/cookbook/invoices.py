@@ -2,7 +2,8 @@
 
 This program draws three invoices, sends them to Phi-3-vision one at a time (it accepts one image
 per conversation), and reads them into pydantic objects that validate themselves: the items must
-add up to the total. If they do not, the model is asked again and told what was wrong.
+add up to the total. If they do not, the model is asked again, with an explanation of what was
+wrong.
 
 ```bash
 pip install "langchain-azure-phi3[emulator,images]"

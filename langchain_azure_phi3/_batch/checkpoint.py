@@ -26,7 +26,7 @@ class Checkpoint:
 
         Args:
             folder: Where the files are.
-            columns: The columns that tell the rows apart.
+            columns: The columns that identify the rows.
             settings: What else must not change between two runs.
 
         Raises:

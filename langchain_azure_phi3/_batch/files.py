@@ -66,7 +66,7 @@ def write_table(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> No
     """Write a table to a file, by the file's suffix; the file appears when it is complete.
 
     Raises:
-        InvalidInputError: The suffix is unknown, or the format cannot hold a column.
+        InvalidInputError: The suffix is unknown, or the format cannot represent a column.
         OSError: The file cannot be written.
     """
     writer = _by_suffix(path, _WRITERS)

@@ -69,7 +69,7 @@ def _parse(prompt: Any) -> list[BaseMessage]:
 
 
 def _decode(text: str) -> Any:
-    """The list that a text holds, if it is one of messages; otherwise the text."""
+    """The list of messages in a text; the text itself if it does not contain one."""
     try:
         found = json.loads(text)
     except ValueError:

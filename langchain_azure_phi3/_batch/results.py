@@ -1,4 +1,4 @@
-"""What a row's call gives, and the columns that hold it."""
+"""The results of calls for rows, and their columns."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,8 @@ from langchain_azure_phi3.errors import (
 from langchain_azure_phi3.models import usage_cost
 
 SETUP_ERRORS = (AuthenticationError, NotFoundError, PermissionDeniedError)
-"""Errors of the settings, not of the row: the row is asked again when they are corrected."""
+"""Errors of the settings, not of the row: the model is called again for the row when they are
+corrected."""
 
 RESULT_SCHEMA = pa.schema(
     {
@@ -38,8 +39,8 @@ RESULT_SCHEMA = pa.schema(
         "seconds": pa.float32(),
     }
 )
-"""The columns that are added to each table, whatever they hold: files with other types could not
-be read together."""
+"""The columns that are added to each table. Their types are fixed, because files with different
+types could not be read together."""
 
 
 @dataclass(slots=True)

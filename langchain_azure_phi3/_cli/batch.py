@@ -22,12 +22,12 @@ INTERRUPTED = 130
 
 
 def run_batch(options: argparse.Namespace) -> int:
-    """Run the command, and return its exit status: 0, 1 for rows to be repeated, 130 for Ctrl-C.
+    """Run the command, and return its exit status: 0; 1 for rows to repeat; 130 for Ctrl-C.
 
     Raises:
         AzurePhi3Error: All rows of a batch failed because of the settings, such as a wrong key.
         InvalidInputError: An argument, the file or the checkpoint cannot be used.
-        OSError: A file cannot be read or written; what the checkpoint holds is not affected.
+        OSError: A file cannot be read or written; the checkpoint is not affected.
     """
     target = Path(options.target)
     check_suffix(target)
@@ -57,7 +57,7 @@ def run_batch(options: argparse.Namespace) -> int:
     _print(describe(totals))
     if totals["retryable"]:
         _print(
-            f"{totals['retryable']:,} rows failed in a way that may pass: run the same command "
+            f"{totals['retryable']:,} rows failed with a temporary error: run the same command "
             "again to repeat only them."
         )
     return 1 if totals["retryable"] else 0
@@ -75,7 +75,7 @@ def _answer(
 
 
 def _joined(table: TableFile, checkpoint: Checkpoint) -> Iterator[pa.Table]:
-    """The rows with their results, which are all in the checkpoint now."""
+    """The rows with their results, which the checkpoint now contains."""
     for index, batch in enumerate(table.batches(ROWS_PER_BATCH)):
         results = checkpoint.load(index, batch)
         if results is None:

@@ -19,7 +19,7 @@ _HELP = """\
 /usage         print the token counts of the last answer
 /help          print this help
 /exit          leave, as Ctrl-D does
-Ctrl-C stops an answer; what has arrived of it stays in the conversation."""
+Ctrl-C stops an answer; the text received so far stays in the conversation."""
 
 
 def chat(options: argparse.Namespace) -> int:
@@ -86,7 +86,7 @@ class _Conversation:
         except (AzurePhi3Error, OSError, ImportError) as error:
             return f"The image was not added: {error}"
         self._images.append(source)
-        return "The image goes with your next message."
+        return "The image is sent with your next message."
 
     def _set_system(self, text: str) -> str:
         self._system = text or None
@@ -113,7 +113,7 @@ class _Conversation:
                 self._history += [question, AIMessage(answer)]
 
     def _print_answer(self, messages: list[BaseMessage]) -> str:
-        """The text of the answer; what has arrived of it after Ctrl-C."""
+        """The text of the answer; after Ctrl-C, the text received so far."""
         answer = ""
         self._usage = None
         try:

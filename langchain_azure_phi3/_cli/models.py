@@ -11,10 +11,10 @@ from langchain_azure_phi3.models import PhiModel, list_models
 # The columns, and what their headings mean.
 _LEGEND: Mapping[str, str] = {
     "MODEL": "",
-    "CONTEXT": "tokens that prompt and answer share.",
-    "OUTPUT": "the longest answer, in tokens.",
+    "CONTEXT": "maximum tokens of prompt and answer together.",
+    "OUTPUT": "maximum length of an answer, in tokens.",
     "MEDIA": "accepted besides text.",
-    "IMAGES": "the most per conversation.",
+    "IMAGES": "maximum number per conversation.",
     "SYSTEM": "what the model's template does with system messages.",
     "REASONS": "the model reasons before it answers.",
     "RETIRED": 'when Azure retired serverless deployments; with "?": the date that one source '
@@ -24,7 +24,7 @@ _NUMBERS = ("CONTEXT", "OUTPUT")
 _GAP = "  "
 # The first to leave out where the terminal is narrow.
 _LEAST_IMPORTANT = ("IMAGES", "SYSTEM", "REASONS", "RETIRED", "MEDIA", "OUTPUT")
-# Of output that is not a terminal: everything in one line for each model, for `grep` and `awk`.
+# For output that is not a terminal: one line for each model, for `grep` and `awk`.
 _UNLIMITED = 10_000
 _MAX_LEGEND_COLUMNS = 100
 

@@ -7,7 +7,7 @@ from functools import partial
 from langchain_azure_phi3._cli import print_error
 from langchain_azure_phi3.emulator import Emulator
 
-# "All addresses of this machine" is nothing that every client can connect to.
+# Not every client can connect to "all addresses of this machine".
 _UNSPECIFIED = {"//0.0.0.0:": "//127.0.0.1:", "//[::]:": "//[::1]:"}
 _LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 

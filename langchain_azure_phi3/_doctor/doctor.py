@@ -331,7 +331,7 @@ class Doctor:
         return report.check_usage(by_default, on_request, in_responses=self._reports_usage)
 
     def _streams_report_usage(self, stream_usage: bool | None) -> bool | None:
-        """Whether a stream reports token counts; `None` if the server refuses the request."""
+        """Whether a stream reports token counts; `None` if the server rejects the request."""
         model = self._model(stream_usage=stream_usage)
         try:
             chunks = list(model.stream(_QUESTION, max_tokens=_SHORT_ANSWER))

@@ -151,7 +151,7 @@ def one_line(error: AzurePhi3Error) -> str:
 
 
 def is_refusal(error: AzurePhi3Error) -> bool:
-    """Whether the server refused the request, rather than being slow, busy or broken."""
+    """Whether the server rejected the request, rather than being slow, busy or broken."""
     return isinstance(error, BadRequestError | NotFoundError | ContentFilterError)
 
 
@@ -213,7 +213,7 @@ def advice(error: AzurePhi3Error) -> str:
         return _ADVICE[AuthenticationError]
     if error.code == _NO_MODEL_CODE:
         return "This endpoint serves several models: choose one with --model."
-    return _find(_ADVICE, error, "The deployment exists, but refuses a plain question.")
+    return _find(_ADVICE, error, "The deployment exists, but rejects a plain question.")
 
 
 def _find(table: Mapping[type[AzurePhi3Error], str], error: AzurePhi3Error, default: str) -> str:
@@ -264,7 +264,7 @@ def check_usage(by_default: bool, on_request: bool | None, *, in_responses: bool
 
     Args:
         by_default: Whether they do with the package's default settings.
-        on_request: Whether they do with `stream_usage=True`; `None` if the server refuses it.
+        on_request: Whether they do with `stream_usage=True`; `None` if the server rejects it.
         in_responses: Whether responses that are not streamed do.
     """
     if by_default:
@@ -276,7 +276,7 @@ def check_usage(by_default: bool, on_request: bool | None, *, in_responses: bool
             "streams report token counts on request",
             "Pass stream_usage=True; the call below has it.",
         )
-    reason = "refused" if on_request is None else "not reported, although requested"
+    reason = "rejected" if on_request is None else "not reported, although requested"
     return Finding(
         "usage in streams",
         "no",
@@ -310,7 +310,7 @@ def check_extra_parameters(logprobs: bool | AzurePhi3Error) -> Finding:
 def check_tools(prompted: bool | AzurePhi3Error, native: bool | AzurePhi3Error) -> Finding:
     """Whether the model calls tools that the prompt describes, and tools in the request.
 
-    Each argument tells whether the model called the tool, or holds the error.
+    Each argument is whether the model called the tool, or the error.
     """
     if isinstance(native, AzurePhi3Error):
         detail = f"in the request: {one_line(native)}"
@@ -381,9 +381,9 @@ def check_image(answer: int | AzurePhi3Error | None, model: str | None) -> Findi
     if isinstance(answer, AzurePhi3Error):
         if not is_refusal(answer):
             return inconclusive("image", answer)
-        text = "A text-only model. Pass model=, and the package refuses images before sending."
+        text = "A text-only model. Pass model=, and the package rejects images before sending."
         # The advice on paths and names in the message of a 404 would be misleading here.
-        detail = "refused (404)" if isinstance(answer, NotFoundError) else one_line(answer)
+        detail = "rejected (404)" if isinstance(answer, NotFoundError) else one_line(answer)
         return Finding("image", "no", detail, text)
     cost = "" if answer is None else f"; the prompt has {answer:,} tokens"
     return Finding("image", "ok", f"accepted{cost}")
@@ -396,7 +396,7 @@ def check_score_image(error: AzurePhi3Error | None) -> Finding:
     if not isinstance(error, InvalidResponseError | ServerError):
         return check_image(error, None)
     text = (
-        "Text-only models behave like this. Pass model=, and the package refuses images before "
+        "Text-only models behave like this. Pass model=, and the package rejects images before "
         "sending."
     )
     return Finding("image", "no", "/score does not answer a prompt with an image", text)

@@ -44,7 +44,7 @@ def _system_error(problem: Exception) -> str:
 
 
 # What aiohttp raises, what httpx would raise, and the message: the first that matches. aiohttp's
-# own messages hold the URL, and with it perhaps a gateway's key.
+# own messages contain the URL, and with it perhaps a gateway's key.
 _Error = tuple[type[Exception], type[httpx.TransportError], str | Callable[[Exception], str]]
 _ERRORS: tuple[_Error, ...] = (
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, "timed out"),
@@ -60,7 +60,7 @@ _ERRORS: tuple[_Error, ...] = (
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "the URL is invalid"),
     (ValueError, httpx.LocalProtocolError, "a header cannot be sent"),
 )
-# They are raised without their cause, which holds the request and with it the credential.
+# They are raised without their cause, which contains the request and with it the credential.
 _RAISED = tuple(theirs for theirs, _, _ in _ERRORS)
 
 
@@ -129,7 +129,7 @@ class _Socket(socket.socket):
     """Reports no failed write while there is a response to read.
 
     A server that rejects an upload may respond and close the connection before it has read all of
-    it. asyncio stops to read when a write fails, and the response would be lost.
+    it. asyncio stops reading when a write fails, and the response would be lost.
     """
 
     def send(self, *args: Any) -> int:

@@ -38,7 +38,7 @@ class Auth:
     """Signs requests, and describes with what; this one signs nothing.
 
     Attributes:
-        identity: Tells credentials apart, without being one.
+        identity: Identifies the credential without revealing it.
     """
 
     identity = ""
@@ -51,11 +51,11 @@ class Auth:
         self.sign(request, claims)
 
     def claims_challenge(self, response: httpx.Response) -> str | None:
-        """The claims that a refusal demands of another token, if such a token can be had."""
+        """The claims that a challenge requires of another token, if one can be fetched."""
         return None
 
     def describe(self) -> str:
-        """What was sent to identify the caller, for the message of a refusal; no secret."""
+        """What was sent to identify the caller, for error messages; not a secret."""
         return "No credential was sent; pass one as credential=, or set AZURE_INFERENCE_CREDENTIAL."
 
     @property
@@ -154,7 +154,7 @@ class _TokenCache:
         _caches.add(self)
 
     def fresh(self, refused: str | None) -> str | None:
-        """The token, unless it expires soon or is the one that was refused."""
+        """The token, unless it expires soon or is the one that was rejected."""
         fresh = self.token != refused and time.time() < self._expires - _EARLY
         return self.token if fresh else None
 
@@ -196,7 +196,7 @@ def _cache_of(credential: Any, scopes: tuple[str, ...]) -> _TokenCache:
 
 
 def _reset_after_fork() -> None:
-    """Replace the locks that a thread of the parent may hold: it does not exist in the child."""
+    """Replace the locks that a thread of the parent may hold: that thread does not exist here."""
     for cache in list(_caches):
         cache.lock = threading.Lock()
 
@@ -208,7 +208,7 @@ if hasattr(os, "register_at_fork"):
 class TokenAuth(Auth):
     """A bearer token, fetched when needed and kept until shortly before it expires.
 
-    A token that is refused with a challenge (continuous access evaluation: the session was
+    A token that is rejected with a challenge (continuous access evaluation: the session was
     revoked, or the network changed) is replaced once by one that answers it.
     """
 
@@ -238,7 +238,7 @@ class TokenAuth(Auth):
         request.headers["authorization"] = f"Bearer {token}"
 
     def claims_challenge(self, response: httpx.Response) -> str | None:
-        """The claims that a refusal demands; a refused token is not used again."""
+        """The claims that a challenge requires; a rejected token is not used again."""
         if response.status_code != 401:
             return None
         if self._cache.token == _refused(response.request, ""):
@@ -285,14 +285,14 @@ class TokenAuth(Auth):
 
 
 def _refused(request: httpx.Request, claims: str | None) -> str | None:
-    """The token that a request was signed with, where a challenge refused it."""
+    """The token that a request was signed with, if a challenge rejected it."""
     if claims is None:
         return None
     return str(request.headers.get("authorization", "")).removeprefix("Bearer ")
 
 
 def _sendable(secret: str) -> str:
-    """The secret without white space around it, as a header can carry it."""
+    """The secret without surrounding white space, for use in a header."""
     secret = secret.strip()
     if not (secret.isascii() and secret.isprintable()):
         raise InvalidInputError(

@@ -158,7 +158,7 @@ AsyncClient = httpx.AsyncClient | AsyncLeanClient | AsyncProxyClient
 
 def _log(response: httpx.Response) -> None:
     request = response.request
-    url = request.url.copy_with(query=None)  # a gateway's query may hold a key
+    url = request.url.copy_with(query=None)  # a gateway's query may contain a key
     logger.debug("%s %s: %s", request.method, url, response.status_code)
 
 

@@ -42,11 +42,13 @@ _MISSING_NAME = re.compile(
 _LISTED = 20  # names in an error message
 _MIN_CONTEXT = 256  # tokens; fewer are a misread message
 
-UNSENDABLE_HEADER = "The request cannot be sent: a header holds characters that HTTP cannot carry."
+UNSENDABLE_HEADER = (
+    "The request cannot be sent: a header contains characters that HTTP does not allow."
+)
 _CONTROL_CHARACTER = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-@dataclass(frozen=True, slots=True, repr=False)  # headers may hold a gateway's key
+@dataclass(frozen=True, slots=True, repr=False)  # headers may contain a gateway's key
 class HttpRequest:
     """A request that is not signed yet, for as many attempts as it takes.
 
@@ -208,7 +210,7 @@ class Connection:
             "host": httpx.URL(self.route.chat_url).netloc.decode(),
             "content-type": "application/json",
             "accept": accept,
-            # A small compressed body may decompress to more than the memory holds.
+            # A small compressed body may decompress to more than fits into memory.
             "accept-encoding": "identity",
             "user-agent": _USER_AGENT,
             **{name.lower(): value for name, value in self.headers.items()},
@@ -327,7 +329,7 @@ def _to_phi_error(problem: httpx.RequestError, *, receiving: bool) -> AzurePhi3E
     if receiving:
         return InterruptedStreamError(
             f"The connection broke in the middle of the response: {reason}. "
-            "The text until then is in `partial`; the same request may succeed again."
+            "The text received so far is in `partial`; the same request may succeed again."
         )
     if isinstance(problem, httpx.UnsupportedProtocol):
         return InvalidInputError(f"The request cannot be sent: {reason}.")

@@ -46,7 +46,7 @@ _NO_AUTH = httpx.Auth()  # instead of that of the user's own client
 
 
 def _report_delay(delay: float, state: RetryState) -> None:
-    path, _, _ = state.url.partition("?")  # a gateway's query may hold a key
+    path, _, _ = state.url.partition("?")  # a gateway's query may contain a key
     logger.info(
         "Waiting %.2f s before the request to %s, because of %s.", delay, path, state.reason
     )
@@ -198,7 +198,7 @@ class Endpoint:
         """Sign and send a request, and answer a challenge once; with the body of an error.
 
         No error is raised here for users: tracebacks with locals would show the request's URL,
-        whose query may hold a key.
+        whose query may contain a key.
         """
         auth, claims = self._connection.auth, None
         while True:
@@ -412,7 +412,7 @@ class AsyncEndpoint:
         """Sign and send a request, and answer a challenge once; with the body of an error.
 
         No error is raised here for users: tracebacks with locals would show the request's URL,
-        whose query may hold a key.
+        whose query may contain a key.
         """
         auth, claims = self._connection.auth, None
         while True:

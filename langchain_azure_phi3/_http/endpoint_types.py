@@ -55,7 +55,7 @@ class EndpointType:
         retires_models: Whether Azure serves the models here, and retires them.
         self_hosted: Whether users run this server themselves, mostly without a key.
         scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
-        entra_unsupported_reason: Why it takes no Entra ID tokens, where a document says so.
+        entra_unsupported_reason: Why it does not accept Entra ID tokens, if documented.
         advice: What to check, by status.
     """
 

@@ -38,7 +38,7 @@ class TokenFetcher:
         """A token, or an awaitable of one.
 
         Raises:
-            AuthenticationError: Entra ID, or the way to it, refuses.
+            AuthenticationError: Entra ID, or a server on the way to it, rejects the request.
         InvalidInputError: The environment names certificates that do not exist.
         """
         try:
@@ -73,7 +73,7 @@ async def await_token(token: Awaitable[Any]) -> Any:
     """The token, awaited.
 
     Raises:
-        AuthenticationError: Entra ID, or the way to it, refuses.
+        AuthenticationError: Entra ID, or a server on the way to it, rejects the request.
         InvalidInputError: The environment names certificates that do not exist.
     """
     try:
@@ -117,7 +117,7 @@ def read_token(token: Any) -> tuple[str, float]:
     """A token as text, and when it expires; a callable keeps its own, which expires at once.
 
     Raises:
-        InvalidInputError: It is no token.
+        InvalidInputError: It is not a token.
     """
     text = token if isinstance(token, str) else getattr(token, "token", None)
     expires = 0.0 if isinstance(token, str) else getattr(token, "expires_on", None)
@@ -131,7 +131,7 @@ def read_token(token: Any) -> tuple[str, float]:
 
 
 def _to_phi_error(problem: Exception) -> AzurePhi3Error:
-    """The error for azure-core's exception, without the request that it holds: it has secrets."""
+    """The error for azure-core's exception, without its request, which contains secrets."""
     # Imported when it can be raised: azure.core takes a tenth of a second.
     from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
 

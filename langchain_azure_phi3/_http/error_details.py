@@ -146,7 +146,7 @@ def _with_nested(details: ErrorDetails, message: str) -> ErrorDetails:
 
 
 def _nested_error(message: str) -> tuple[str, Json | None]:
-    """The words before the JSON in a message, and the error that the JSON holds."""
+    """The words before the JSON in a message, and the error in the JSON."""
     before, brace, after = message.partition("{")
     if not brace or len(message) > _LONGEST:
         return message, None

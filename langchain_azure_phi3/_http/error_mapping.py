@@ -97,7 +97,7 @@ def map_error_body(
         content: The event's data, or the complete body.
         info: The response.
         what: How the message begins, such as "The stream reported an error".
-        error: The error that a choice of the body holds, if the body itself holds none.
+        error: The error in a choice of the body, if the body itself has none.
     """
     body = decode_lenient(content)
     details = parse_details(body if error is None else {"error": error})
@@ -120,7 +120,7 @@ def map_error_body(
 
 
 def parse_completion(content: bytes, info: ResponseInfo) -> Json:
-    """The JSON object that a successful response holds.
+    """The JSON object of a successful response.
 
     Raises:
         InterruptedStreamError: The end of the object is missing.
@@ -165,7 +165,7 @@ def is_error(body: Any) -> bool:
 
 
 def find_choice_error(body: Json) -> Any:
-    """The error that a choice holds instead of a response; `None` without one.
+    """The error that a choice contains instead of a response; `None` without one.
 
     Gateways report the failure of a provider behind them so, as `error` or only as the
     `finish_reason` "error" (OpenRouter, "Errors and debugging").
@@ -194,7 +194,7 @@ def _reported_reason(choice: Json) -> Any:
 
 
 def without_choice_errors(body: Json) -> Json:
-    """An event with the text that its failed choices hold, as if they went on."""
+    """An event with the text of its failed choices, as if they went on."""
     hidden = ("error", "finish_reason")
     choices = [
         {key: value for key, value in choice.items() if key not in hidden}

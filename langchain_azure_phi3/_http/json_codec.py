@@ -65,7 +65,7 @@ def decode(content: bytes) -> Any:
 
 
 def _check_size(content: bytes) -> None:
-    """Refuse JSON such as `[[],[],...`, which takes 25 times its size in memory."""
+    """Reject JSON such as `[[],[],...`, which takes 25 times its size in memory."""
     if sum(map(content.count, (b",", b"[", b"{"))) > _MAX_VALUES:
         raise InvalidResponseError(
             f"The response contains more than {_MAX_VALUES:,} JSON values; it was dropped."

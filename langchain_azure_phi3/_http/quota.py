@@ -13,7 +13,7 @@ class Reservation(Protocol):
         """Replace the estimate by what the server reports.
 
         Args:
-            usage: The response's `usage`, whatever it holds; `None` if there was none.
+            usage: The response's `usage` in any form; `None` if there was none.
             rate_limit: What remains of the quota, as `parse_rate_limit` returns it.
         """
 

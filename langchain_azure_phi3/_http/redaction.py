@@ -58,9 +58,9 @@ def _secrets_pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def redact(error: AzurePhi3Error, secrets: tuple[str, ...]) -> None:
-    """Replace `secrets` in an error and in what led to it; servers quote what they refuse.
+    """Replace `secrets` in an error and in what led to it; servers quote what they reject.
 
-    The frames of the HTTP libraries, which hold the signed request and its URL, are let go.
+    The frames of the HTTP libraries, which contain the signed request and its URL, are released.
     """
     pattern = _secrets_pattern(secrets)
     for each in _exception_chain(error):
@@ -96,7 +96,7 @@ def _encodings(secret: str) -> set[str]:
     """
     written = json.dumps(secret)[1:-1]
     escaped = {written.replace("/", "\\/"), written.replace("+", "\\u002B")}
-    # What the environment could not decode is no text that can be encoded.
+    # Text that the environment could not decode cannot be encoded.
     quoted = {quote_plus(secret, errors="replace"), quote(secret, safe="", errors="replace")}
     return {secret, written, *escaped, *quoted}
 

@@ -85,7 +85,7 @@ class RetryState:
     def _name_request(self, failure: AzurePhi3Error) -> None:
         """Add how often the request was sent to a failure, and the URL to one of the network."""
         if isinstance(failure.__cause__, httpx.RequestError):
-            path, _, _ = self.url.partition("?")  # a gateway's query may hold a key
+            path, _, _ = self.url.partition("?")  # a gateway's query may contain a key
             attempts = "1 attempt" if self._attempt == 1 else f"{self._attempt} attempts"
             failure.args = (f"{failure} The URL is {path} ({attempts}).",)
         elif self._attempt > 1:

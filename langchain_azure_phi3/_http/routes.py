@@ -1,4 +1,4 @@
-"""Which URLs an endpoint's address stands for, however it was pasted."""
+"""Finds the URLs of an endpoint, in whatever form its address was pasted."""
 
 import ipaddress
 import re
@@ -93,14 +93,14 @@ class Route:
         endpoint_type: What it accepts.
         base: The endpoint without query and known suffixes: fit for traces and cache keys.
         chat_url: Where completions are requested.
-        info_url: Where the model tells its name.
+        info_url: Where the server reports the name of the model.
         models_url: Where the server lists its models; `None` where it does not.
         loopback: Whether the host is this machine.
         alternate_url: Where else completions may be: servers of one type differ by age.
         alternate_headers: Headers that requests need there, unless they have others.
         scope: The Entra ID scope of its tokens; `None` where none may be sent by default.
         guessed: Whether the type follows from the URL alone.
-        query: What follows the URLs' question mark: a gateway's may hold a key.
+        query: What follows the URLs' question mark: a gateway's may contain a key.
         is_azure: Whether the host is one of Azure's, rather than a gateway or the user's own.
     """
 
@@ -278,7 +278,7 @@ def _parse(endpoint: str) -> SplitResult:
 
 
 def _check_host(host: str, *, is_alone: bool) -> None:
-    """Refuse what people paste instead of an endpoint's URL."""
+    """Reject what people paste instead of an endpoint's URL."""
     if host in _WEBSITES:
         raise InvalidInputError(
             f"{host} is a website, not an endpoint. Copy the endpoint's URL that the page of your "

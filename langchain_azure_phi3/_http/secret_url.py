@@ -1,4 +1,4 @@
-"""URLs whose query may hold a gateway's key: sent as they are, and shown without it."""
+"""URLs whose query may contain a gateway's key: sent as they are, and shown without it."""
 
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ def is_masked(url: str) -> bool:
 
 
 def mask_query(url: str) -> str:
-    """A URL with `***` for all that its query holds besides the API version.
+    """A URL with `***` for everything in its query except the API version.
 
     A parameter without a value may be a key, too.
     """

@@ -45,7 +45,7 @@ class EventParser:
             content = self._content(line)
             if content is None:
                 continue
-            if content.startswith(b"data: "):  # nearly all lines that hold something
+            if content.startswith(b"data: "):  # nearly all lines with content
                 self._data.append(content[6:])
             elif content:
                 self._field(content)

@@ -48,7 +48,8 @@ class StreamDecoder:
         """The objects that `chunk` completes; what came before a failure is given first.
 
         Raises:
-            AzurePhi3Error: The stream reports a failure, or holds what is no JSON object.
+            AzurePhi3Error: The stream reports a failure, or contains something that is not a JSON
+                object.
         """
         if len(self._head) < _SHOWN:
             self._head += chunk[: _SHOWN - len(self._head)]
@@ -71,8 +72,8 @@ class StreamDecoder:
         if self._undecided is not None:
             self._body = JsonBody()
         if self._body is None:
-            # The last event lacks its blank line. Where it is cut as well, it is no garbage but
-            # the place of the interruption.
+            # The last event lacks its blank line. If it is also truncated, it is not garbage: the
+            # stream was interrupted there.
             last = (event for event in self._parser.finish() if _is_readable(event.data))
             yield from self._reader.objects(last)
         elif self._body.is_lines:
@@ -121,7 +122,7 @@ class StreamDecoder:
         if self._reader.has_begun or _begins_a_field(head):
             return InterruptedStreamError(
                 "The stream broke off: neither a finish_reason nor [DONE] came. "
-                "The text until then is in `partial`; the same request may succeed again.",
+                "The text received so far is in `partial`; the same request may succeed again.",
                 status_code=info.status_code,
                 request_id=info.request_id,
                 partial=None if self._reader.has_begun else "",
@@ -154,7 +155,8 @@ class _EventReader:
         """The objects of events, up to `[DONE]`.
 
         Raises:
-            AzurePhi3Error: An event reports a failure, or holds what is no JSON object.
+            AzurePhi3Error: An event reports a failure, or contains something that is not a JSON
+                object.
         """
         for event in events:
             body = self._object(event)
@@ -166,7 +168,7 @@ class _EventReader:
                 return
 
     def _object(self, event: Event) -> Json | None:
-        """The object that an event holds; `None` if it holds none, such as the last one."""
+        """The object in an event; `None` if there is none, as in the last one."""
         self.has_begun = True
         data = event.data.strip()
         if data == _DONE:

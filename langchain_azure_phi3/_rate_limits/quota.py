@@ -36,8 +36,8 @@ class Claim(NamedTuple):
 class Meter:
     """Counts the claims on one resource in windows of one second.
 
-    A claim that finds its window full continues in the next one. So claims form one queue for all
-    processes, nobody polls, and a claim of a process that was killed is over with its window.
+    A claim that finds its window full continues in the next one. So the claims of all processes
+    form one queue, nobody polls, and the claim of a killed process expires with its window.
     """
 
     def __init__(self, store: Store, key: str, per_minute: int) -> None:

@@ -107,7 +107,7 @@ def open_store(uri: str) -> Store:
 
 
 def without_password(uri: str) -> str:
-    """The address of a store, without the credentials that it may hold."""
+    """The address of a store, without the credentials that it may contain."""
     parts = urlsplit(uri)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 

@@ -23,7 +23,7 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_azure_phi3._request.readable_text import readable_text
 from langchain_azure_phi3.errors import InvalidInputError
 
-# The fields that hold the arguments and the id of a call, by the type of its block. Streams leave
+# The fields with the arguments and the id of a call, by the type of its block. Streams leave
 # `input` empty and collect the arguments in `partial_json`.
 _CALL_FIELDS = {
     "tool_use": (("partial_json", "input"), ("id",)),

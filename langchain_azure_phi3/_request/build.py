@@ -43,7 +43,7 @@ ToolCalling = Literal["auto", "native", "prompted"]
 _NO_OUTPUT_SPEC = OutputSpec()
 
 # The request's schema in the Azure AI Model Inference API. Everything else is an "extra
-# parameter": refused with 400 unless the header extra-parameters says what to do with it.
+# parameter": rejected with 400 unless the header extra-parameters says what to do with it.
 _SCHEMA = frozenset(
     {"messages", "model", "stream", "stop", "temperature", "top_p", "max_tokens", "seed"}
     | {"presence_penalty", "frequency_penalty", "response_format", "tools", "tool_choice"}
@@ -192,7 +192,7 @@ class ChatRequest:
 
     @property
     def parses_reasoning(self) -> bool:
-        """Whether the text may hold reasoning."""
+        """Whether the text may contain reasoning."""
         return self.phi is None or self.phi.reasoning
 
     def escape_answer(self, text: str) -> str:
@@ -430,7 +430,7 @@ def _model_field(endpoint: EndpointFeatures, name: str | None) -> Json:
 def _stream_fields(settings: RequestSettings, payload: Json) -> Json:
     if payload.get("n", 1) != 1:
         raise InvalidInputError(
-            "A stream carries one completion: use generate() for n > 1, or leave n out."
+            "A stream has one completion: use generate() for n > 1, or leave n out."
         )
     if "stream_options" in payload:
         return {"stream": True}

@@ -1,4 +1,4 @@
-"""Constrained decoding: which schema a response has to follow, and which parameter carries it.
+"""Constrained decoding: which schema a response has to follow, in which parameter.
 
 Pure. What a deployment rejected is remembered in `DeploymentFacts`, by what sends the requests.
 """
@@ -14,7 +14,7 @@ from langchain_azure_phi3._types import ConstraintForm, Json
 ConstrainedDecoding = Literal["auto", "off", "response_format", "guided_json", "structured_outputs"]
 
 Forms = tuple[ConstraintForm, ...]
-"""The parameters that one request carries together."""
+"""The parameters that one request sends together."""
 
 # What sets the format in `model_extras`, or is the user's own constraint.
 _OWN_CONSTRAINTS = frozenset(
@@ -94,7 +94,7 @@ def find_constraint(
         attempts: The forms to try.
         output: The tools and the format that the prompt requests.
         requested: The schema of the call's argument `constrained_schema`; `{}` for any object.
-        payload: The request. If it holds a constraint of the user's own, nothing is added.
+        payload: The request. If it already has a constraint from the user, nothing is added.
         tool_format: How the model writes tool calls.
         takes_json_object: Whether the server can constrain to any object without flooding spaces.
     """

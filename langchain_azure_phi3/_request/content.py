@@ -21,7 +21,7 @@ def text_content(message: BaseMessage) -> str:
     """The text of a message whose wire content can only be a string.
 
     Raises:
-        InvalidInputError: The message holds a block that is not text.
+        InvalidInputError: The message contains a block that is not text.
     """
     if isinstance(message.content, str):
         return message.content
@@ -77,7 +77,7 @@ def user_content(message: BaseMessage) -> str | list[Json]:
     """The content of a user message: a string where it is a single text, else a list of parts.
 
     Raises:
-        InvalidInputError: The message holds a block that cannot be sent.
+        InvalidInputError: The message contains a block that cannot be sent.
     """
     if isinstance(message.content, str):
         return message.content
@@ -244,7 +244,7 @@ def _unwrap(block: Json) -> Json:
 
 
 def _without_surrogates(text: str) -> str:
-    """The text with U+FFFD for halves of surrogate pairs, which file names of Linux may hold."""
+    """The text with U+FFFD for halves of surrogate pairs, which file names on Linux may contain."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -98,10 +98,10 @@ def to_wire_messages(
     """The wire's `messages` for a conversation.
 
     Consecutive messages of one role stay apart. Images and audio that tools return go into user
-    messages after their results, because tool messages hold only text.
+    messages after their results, because tool messages contain only text.
 
     Raises:
-        InvalidInputError: There is no message, or one holds what the deployment does not accept.
+        InvalidInputError: There is no message, or the deployment does not accept its content.
     """
     writer = _ConversationWriter(options)
     for message in messages:
@@ -294,7 +294,7 @@ class _ConversationWriter:
         return text
 
     def _check_media(self, parts: list[Json]) -> None:
-        """Refuse what the model does not accept, and note where images are."""
+        """Reject what the model does not accept, and note where images are."""
         model = self._options.model
         images = 0
         for part in parts:

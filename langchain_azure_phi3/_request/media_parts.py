@@ -229,7 +229,7 @@ def describe_format(head: bytes) -> str:
 
 def _audio_url(url: str) -> str:
     # Kept in this form where the user chose it: a managed-compute server of July 2026 takes it
-    # and refuses every `input_audio`.
+    # and rejects every `input_audio`.
     if not _is_data_url(url):
         return _check_remote_url(url, "audio")
     start = _data_start(url)

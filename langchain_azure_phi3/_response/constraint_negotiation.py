@@ -43,14 +43,14 @@ Rejection = Literal["schema", "unclear"] | Forms
 
 
 class ConstraintNegotiation:
-    """Owns the form in which the next request of one call carries its constraint.
+    """Decides in which form the next request of a call sends its constraint.
 
     What a server rejects is not sent to the deployment again for the life of the process. If an
     error does not name what it rejects, that is remembered only once the same request succeeds
     without it.
 
     Attributes:
-        forms: What the next request carries; empty for no constraint.
+        forms: The forms in the next request; empty for no constraint.
     """
 
     def __init__(self, constraint: Constraint, facts: DeploymentFacts) -> None:
@@ -61,7 +61,7 @@ class ConstraintNegotiation:
 
     @property
     def fields(self) -> Json:
-        """The fields that the payload carries."""
+        """The fields to add to the payload."""
         return constraint_fields(self.forms, self._constraint.schema)
 
     @property

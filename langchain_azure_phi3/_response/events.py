@@ -41,7 +41,7 @@ class EventWriter:
     object is an invalid call, as everywhere else; LangChain's own conversion raises a
     ValidationError.
 
-    Nearly all chunks hold only text, and take a short cut. Others are split as `content_blocks`
+    Nearly all chunks contain only text, and take a fast path. Others are split as `content_blocks`
     splits them.
 
     Args:
@@ -94,7 +94,7 @@ class EventWriter:
         return [*events, {"event": "message-finish", **given}]
 
     def _message_events(self, message: AIMessageChunk) -> list[Json]:
-        """The events of a chunk that may hold anything."""
+        """The events of a chunk with any content."""
         events = [] if self._has_begun else [self._start_event(message)]
         self._has_begun = True
         for key, value in message.additional_kwargs.items():

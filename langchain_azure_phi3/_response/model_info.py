@@ -18,7 +18,7 @@ class ModelInfo:
         model_type: Such as `"chat-completions"`; managed compute reports `"chat-completion"`.
         model_provider_name: Such as `"Microsoft"`; some servers leave it out.
         base_model: In a list, the model behind a name of the server's own, as vLLM reports it.
-        context: In a list, tokens that prompt and answer share, as the server runs the model.
+        context: In a list, the context size with which the server runs the model.
     """
 
     model_name: str

@@ -18,8 +18,8 @@ _LONE_CLOSE = re.compile(r"(?:^|\n)[ \t]*</think>|</think>[ \t]*(?:\r?\n|\Z)")
 def split_reasoning(text: str) -> tuple[str, str]:
     """The reasoning before a `</think>` that nothing opened, and the text after it.
 
-    The tag counts at the beginning or the end of a line. In a stream it comes too late: what stood
-    before it is shown already, unless something required holds it back.
+    The tag counts at the beginning or the end of a line. In a stream it comes too late: the text
+    before it has already been emitted, unless a required call or object holds it back.
     """
     found = _LONE_CLOSE.search(text)
     if found is None or _OPEN in text[: found.start()]:

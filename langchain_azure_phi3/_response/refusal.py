@@ -60,7 +60,7 @@ def filtered_error(
 
 
 def refusal_error(message: AIMessage) -> RefusalError | None:
-    """The error for a message that holds a refusal; `None` if nothing was refused."""
+    """The error for a message that contains a refusal; `None` if nothing was refused."""
     refusal = find_refusal(message)
     if refusal is None:
         return None

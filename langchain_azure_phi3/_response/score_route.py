@@ -22,7 +22,7 @@ def from_score_response(body: Json, info: ResponseInfo) -> Json:
         found = "an empty object" if not body else f"output {text!r}"
         raise ServerError(
             f"The /score route answered {info.status_code} with {found}: the model failed, or its "
-            "content safety refused the conversation; this route does not say which. The log of "
+            "content safety blocked the conversation; this route does not say which. The log of "
             "the deployment does, and so does the route /chat/completions where there is one "
             "(api='auto').",
             status_code=info.status_code,

@@ -95,7 +95,7 @@ class StreamAssembler:
         return explain_unmet(
             self._parser.unmet_requirement,
             truncated=is_truncated(self._finish.get("finish_reason")),
-            # White space alone is no reasoning; an empty text is, if it was cut off.
+            # White space alone is not reasoning; an empty text is, if it was cut off.
             reasoning=self._request.parses_reasoning and not self.received_text.isspace(),
             raw=self.raw_text,
         )
@@ -350,7 +350,7 @@ def _holds_output(delta: Json) -> bool:
 
 
 def _has_content(choice: Json) -> bool:
-    """Whether a choice of a stream holds a delta, a message or a finish reason."""
+    """Whether a choice of a stream has a delta, a message or a finish reason."""
     return str_or_none(choice.get("finish_reason")) is not None or any(
         isinstance(choice.get(key), dict) for key in ("delta", "message")
     )

@@ -127,7 +127,7 @@ def choice_message(choice: Json, body: Json, info: ResponseInfo) -> Json:
     """The message of a choice in a complete response.
 
     Raises:
-        InvalidResponseError: The choice holds no message.
+        InvalidResponseError: The choice has no message.
     """
     message = choice.get("message")
     if isinstance(message, dict):
@@ -312,7 +312,7 @@ def invalid_arguments_text(arguments: Json | None, raw: str) -> str:
 
 
 def str_or_none(value: Any) -> str | None:
-    """A field's string, or `None` where it holds none."""
+    """A field's string; `None` if it is empty or not a string."""
     return value if isinstance(value, str) and value else None
 
 

@@ -6,7 +6,7 @@ from langchain_azure_phi3.emulator.error_bodies import fixed_error
 from langchain_azure_phi3.emulator.server_types import AuthMode
 from langchain_azure_phi3.emulator.wire import Request
 
-# The errors for a wrong credential, for none, and for an `api-key` that is not accepted.
+# The errors for a wrong credential, for a missing one, and for an `api-key` that is not accepted.
 _ERRORS: Mapping[AuthMode, tuple[str, str, str]] = {
     "serverless": ("wrong_key", "missing_authorization", "only_api_key"),
     "managed": ("wrong_key", "wrong_key", "wrong_key"),

@@ -40,7 +40,7 @@ class Constraint:
         return self.choices or tuple(v if isinstance(v, str) else to_json(v) for v in listed)
 
     def apply(self, generation: Generation) -> Generation:
-        """Return the generation as an engine writes it whose every token must fit.
+        """Return the generation of an engine that constrains each token.
 
         A text that fits stays. Otherwise the first JSON object in it that fits is the answer, or
         else a minimal value. Tool calls, refusals and truncated texts stay as they are.
@@ -90,7 +90,7 @@ def parse_constraint(
 
 
 def _parse_options(options: Json) -> Constraint | None:
-    """Parse vLLM's options, of which regular expressions and grammars have no effect here."""
+    """Parse vLLM's options; regular expressions and grammars have no effect here."""
     choices = options.get("choice")
     if isinstance(choices, list) and len(choices) > 0:
         return Constraint({}, tuple(map(str, choices)))

@@ -17,7 +17,7 @@ class Image:
 
     @property
     def tokens(self) -> int:
-        """Tokens that it takes in the prompt."""
+        """Its tokens in the prompt."""
         width, height = token_counts.UNKNOWN_IMAGE_SIZE if self.size is None else self.size
         return token_counts.image_tokens(width, height) + token_counts.IMAGE_FRAME_TOKENS
 
@@ -49,7 +49,7 @@ class Message:
 
     @property
     def tokens(self) -> int:
-        """Tokens that it takes in the prompt."""
+        """Its tokens in the prompt."""
         return (
             token_counts.MESSAGE_TOKENS
             + token_counts.text_tokens(self.text)
@@ -65,7 +65,7 @@ class Prompt:
     """What a responder receives.
 
     Attributes:
-        model: The name that answers carry.
+        model: The model name in answers.
         messages: The messages that the model's template shows.
         choice: Which of the `n` requested answers this is, from 0.
         parameters: The other fields of the request that reach the model, as sent.
@@ -96,11 +96,11 @@ class Prompt:
 @renamed_attributes(thoughts="reasoning", calls="tool_calls", cut_off="truncated")
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """An answer with details that a plain text cannot carry.
+    """An answer with details that plain text cannot express.
 
     Attributes:
         text: The content of the answer.
-        tokens: The least number of tokens that the answer counts as. Default: counted.
+        tokens: The minimum number of tokens that the answer counts as. Default: counted.
         reasoning: What a reasoning model writes first.
         tool_calls: Names and JSON arguments of tool calls, on servers that accept tools.
         truncated: Whether the answer ended at a token limit.

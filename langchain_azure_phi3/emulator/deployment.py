@@ -90,7 +90,7 @@ class Deployment:
             for model in self.models
         }
         self._responder = responder
-        self.blocking = responder is not respond  # other responders may take their time
+        self.blocking = responder is not respond  # other responders may be slow
 
     @property
     def base_path(self) -> str:

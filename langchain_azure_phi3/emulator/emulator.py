@@ -49,9 +49,9 @@ class Emulator:
     Args:
         models: Names of models in Azure's catalog, in any case. The first answers unless a
             request names another. Default: `"Phi-3-mini-4k-instruct"`.
-        deployment: A name of its own for the first model, as deployments and self-hosted servers
-            have them: in requests, in paths, and in lists of models.
-        context: The context that the server gives the first model, if less than the model's.
+        deployment: A custom name for the first model, as on deployments and self-hosted servers:
+            used in requests, in paths, and in lists of models.
+        context: The context size of the first model on this server, if smaller than the model's.
         key: The valid API key. Default: 32 random characters.
         port: The port to listen on. 0: any free port.
         responder: Generates the answers: a function from a `Prompt` to a text or a
@@ -101,7 +101,7 @@ class Emulator:
             `{"429": 0.05, "cut": 0.02}`. `fail(rate=...)` has more options.
         seed: Chooses the requests that fail, in whatever order they arrive.
         log: Called with one line for each request that came over a socket: method, path, model,
-            status, tokens and milliseconds, with `-` for what is not known. For example, `print`.
+            status, tokens and milliseconds, with `-` for unknown values. For example, `print`.
 
     Raises:
         ValueError: An unknown model or option, or both `responder` and `upstream`.
@@ -239,8 +239,8 @@ class Emulator:
     def inject_model_error(self, *names: ModelErrorName, times: int = 1) -> None:
         """Make the model err in its next answers: each error in `times` answers, in order.
 
-        An answer uses up its error even if it cannot have that error. Scripted answers use up
-        none.
+        An answer uses up its error even if the error does not apply to it. Scripted answers do not
+        use up errors.
 
         Args:
             names: `"prose"` puts text around the JSON; `"fence"` and `"unclosed fence"` put it
@@ -348,7 +348,7 @@ class Emulator:
         return EmulatorTransport(self._deployment)
 
     def start(self) -> Self:
-        """Start to listen, unless already started.
+        """Start listening, unless already started.
 
         Raises:
             ModuleNotFoundError: uvicorn is not installed.
@@ -360,7 +360,7 @@ class Emulator:
         return self
 
     def stop(self) -> None:
-        """Stop to listen and drop open connections, unless already stopped."""
+        """Stop listening and drop open connections, unless already stopped."""
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.stop()

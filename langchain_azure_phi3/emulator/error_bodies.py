@@ -10,7 +10,7 @@ from langchain_azure_phi3.emulator.wire import Reply, json_reply
 
 
 class ApiError(Exception):
-    """The answer to a request is this error."""
+    """The server answers a request with this error."""
 
     def __init__(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(f"{status}: {json.dumps(body)}")

@@ -39,7 +39,7 @@ class Fault:
 
     name: FaultName | None = None
     status: int | None = None
-    body: Any = field(default=None, repr=False)  # may hold a key
+    body: Any = field(default=None, repr=False)  # may contain a key
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     retry_after: float | str | None = None
     after: int = 0

@@ -38,7 +38,7 @@ class _ModelError:
     repeat: int = 1  # how often the answer repeats its calls or object
     write: Callable[[Any], str] = to_json
     wrap: Callable[[str], str] = str  # around the text, or the arguments of native calls
-    answer: str | None = None  # instead, which may hold the called tool's `{name}`
+    answer: str | None = None  # instead, which may contain the called tool's `{name}`
     lead: str = ""  # text before native calls
 
 

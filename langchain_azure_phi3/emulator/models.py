@@ -27,10 +27,10 @@ class Model:
         name: As Azure's catalog spells it.
         info_name: As `/info` and answers spell it.
         registry_name: As the model registry spells it (`base_model_name`).
-        context: Tokens that prompt and answer share.
-        max_output: The most tokens of one answer.
-        modalities: What messages may hold besides text: `"image"`, `"audio"`.
-        max_images: The most images in one conversation. `None`: no limit.
+        context: The limit on the tokens of prompt and answer together.
+        max_output: The maximum number of tokens of one answer.
+        modalities: What messages may contain besides text: `"image"`, `"audio"`.
+        max_images: The maximum number of images in one conversation. `None`: no limit.
         roles: Roles that the chat template shows.
         has_reasoning: Whether answers begin with reasoning.
     """

@@ -24,7 +24,7 @@ class RequestLog:
             self._tokens = counts[-1].decode()
 
     def write(self, reply: Reply, log: Callable[[str], object]) -> None:
-        """Write the line, in which `-` stands for what is not known."""
+        """Write the line, with `-` for unknown values."""
         body = self._request.json
         model = body.get("model") if isinstance(body, dict) else None
         status = "no answer" if reply.status == 0 else str(reply.status)
@@ -35,5 +35,5 @@ class RequestLog:
 
 
 def _printable(text: str) -> str:
-    """The text without what could move the cursor or begin another line."""
+    """The text without characters that could move the cursor or begin another line."""
     return "".join(c if c.isprintable() else "?" for c in text[:_MAX_LENGTH])

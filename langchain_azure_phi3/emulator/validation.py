@@ -185,7 +185,7 @@ def _parse_body(request: Request, json_schema: ConstraintMode) -> ChatRequest:
 
 
 def _format_problems(error: ValidationError) -> list[Json]:
-    # The context of a problem may hold the exception itself.
+    # The context of a problem may contain the exception itself.
     problems = to_jsonable_python(error.errors(include_url=False), fallback=str)
     return [{**problem, "loc": ["body", *problem["loc"]]} for problem in problems]
 

@@ -6,8 +6,8 @@ from typing import Any
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator.pattern_generator import generate_match
 
-# Prompts may hold any schema, which may refer to itself: how deep and how long values may be, and
-# how many steps they may take.
+# Prompts may contain any schema, even a recursive one. These limit the depth and length of values,
+# and the number of steps to generate them.
 _MAX_DEPTH, _MAX_SIZE, _MAX_STEPS = 8, 1000, 2000
 _COMBINING = frozenset({"$ref", "allOf", "anyOf", "oneOf"})
 _FORMATS = {

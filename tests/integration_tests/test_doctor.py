@@ -419,7 +419,7 @@ def test_missing_usage_in_streams_is_reported(start: Callable[..., Emulator]) ->
     report = report_on(phi)
 
     assert "no" == step_of(report, "usage in streams").outcome
-    assert "refused" in step_of(report, "usage in streams").detail
+    assert "rejected" in step_of(report, "usage in streams").detail
     assert "stream_usage" not in report.constructor
 
 

@@ -9,4 +9,4 @@ def test_filters_of_prompts_and_answers_are_explained() -> None:
     for error in (ContentFilterError("filtered"), FilteredCompletionError("filtered")):
         assert "check the filter's settings" in advice(error)
         assert failed_step(error) == "completion"
-    assert "refuses a plain question" in advice(BadRequestError("no"))
+    assert "rejects a plain question" in advice(BadRequestError("no"))

@@ -112,7 +112,7 @@ def test_validation_errors_hide_the_values() -> None:
 def test_stream_of_several_completions_is_refused() -> None:
     """Wherever `n` comes from."""
     for call in ({"n": 2}, {"model_extras": {"n": 2}}):
-        with pytest.raises(InvalidInputError, match="A stream carries one completion"):
+        with pytest.raises(InvalidInputError, match="A stream has one completion"):
             build(call=call, stream=True)
 
 

@@ -169,7 +169,7 @@ def test_log_probabilities_stay_with_their_chunk() -> None:
 
 
 def test_other_choices_of_a_stream_are_ignored() -> None:
-    """A stream carries one completion."""
+    """A stream has one completion."""
     bodies = deltas("a")
     bodies[0]["choices"].append({"index": 1, "delta": {"content": "b"}})
     del bodies[0]["choices"][0]["index"]
