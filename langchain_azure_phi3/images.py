@@ -71,8 +71,9 @@ def image_block(
             Phi-3-vision uses 1,344 to 1,680 pixels of ordinary proportions; more only costs time.
 
     Raises:
-        InvalidInputError: The path is not a regular file, or has more than 200 MB; or the data is not an image, or of a
-            format that Phi's servers cannot decode, or has too many pixels to be resized.
+        InvalidInputError: The path is not a regular file, or has more than 200 MB; or the data is
+            not an image, or of a format that Phi's servers cannot decode, or has too many pixels
+            to be resized.
         OSError: The file cannot be read.
         ImportError: Pillow is needed and missing.
     """
