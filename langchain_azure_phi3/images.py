@@ -50,6 +50,7 @@ _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 Ghostscript for EPS."""
 _MAX_PIXELS = 50_000_000
 """The most pixels that are decoded: about 500 MB of memory, and a photo of any common camera."""
+_MAX_FILE_BYTES = 200_000_000
 _PILLOW_NEEDED = "Resizing an image needs Pillow: pip install 'langchain-azure-phi3[images]'."
 
 
@@ -70,8 +71,9 @@ def image_block(
             Phi-3-vision uses 1,344 to 1,680 pixels of ordinary proportions; more only costs time.
 
     Raises:
-        InvalidInputError: The path is not a regular file; or the data is not an image, or of a
-            format that Phi's servers cannot decode, or has too many pixels to be resized.
+        InvalidInputError: The path is not a regular file, or has more than 200 MB; or the data is
+            not an image, or of a format that Phi's servers cannot decode, or has too many pixels
+            to be resized.
         OSError: The file cannot be read.
         ImportError: Pillow is needed and missing.
     """
@@ -189,7 +191,16 @@ def _read_file(path: str | os.PathLike[str]) -> bytes:
             f"{str(path)!r} is not a regular file, but a directory, a pipe, or a device. "
             "image_block reads image files."
         )
-    return path.read_bytes()
+    data = b""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= _MAX_FILE_BYTES:
+            data = file.read(_MAX_FILE_BYTES + 1)  # it may be growing
+    if max(size, len(data)) > _MAX_FILE_BYTES:
+        raise InvalidInputError(
+            f"{str(path)!r} has more than {_MAX_FILE_BYTES:,} bytes. Reduce the image first."
+        )
+    return data
 
 
 def _read_stream(file: Any) -> bytes:

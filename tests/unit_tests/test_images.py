@@ -182,6 +182,15 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     assert image_block(link) == image_block(PNG)
 
 
+def test_files_are_read_up_to_a_limit(tmp_path: Path) -> None:
+    """A sparse file of 10 GB takes no room on the disk, but would in memory."""
+    with (tmp_path / "sparse.png").open("wb") as file:
+        file.write(PNG)
+        file.truncate(10 << 30)
+    with pytest.raises(InvalidInputError, match="has more than 200,000,000 bytes"):
+        image_block(file.name)
+
+
 def test_urls_are_refused_as_files() -> None:
     """The message shows the block for a URL."""
     for url in ("https://example.com/a.png", "data:image/png;base64,AAAA"):
