@@ -73,7 +73,7 @@ def image_block(
     Raises:
         InvalidInputError: The path is not a regular file, or has more than 200 MB; or the data is
             not an image, or of a format that Phi's servers cannot decode, or has too many pixels
-            to be resized.
+            to be decoded.
         OSError: The file cannot be read.
         ImportError: Pillow is needed and missing.
     """
@@ -165,6 +165,7 @@ def _read_source(source: Any) -> bytes:
 def _read_pil_image(image: "Image.Image") -> bytes:
     from PIL import ImageOps
 
+    _check_pixels(image)
     try:
         return _encode(ImageOps.exif_transpose(image), jpeg=image.format in _JPEG_FORMATS)
     except _unreadable() as error:  # a file may be open that is not decoded yet
@@ -185,6 +186,8 @@ def _read_file(path: str | os.PathLike[str]) -> bytes:
             'image_block reads files. For a URL, use {"type": "image", "url": ...} as the block.'
         )
     path = Path(os.path.expanduser(path))
+    if "\0" in str(path):
+        raise InvalidInputError(f"{str(path)!r} is not a path: it contains a null character.")
     # Reading a pipe or a device may never end.
     if not stat.S_ISREG(path.stat().st_mode):
         raise InvalidInputError(
@@ -192,15 +195,20 @@ def _read_file(path: str | os.PathLike[str]) -> bytes:
             "image_block reads image files."
         )
     data = b""
-    with path.open("rb") as file:
+    with open(path, "rb", opener=_open_without_waiting) as file:
         size = os.fstat(file.fileno()).st_size
         if size <= _MAX_FILE_BYTES:
-            data = file.read(_MAX_FILE_BYTES + 1)  # it may be growing
+            data = file.read(_MAX_FILE_BYTES + 1) or b""  # it may be growing
     if max(size, len(data)) > _MAX_FILE_BYTES:
         raise InvalidInputError(
             f"{str(path)!r} has more than {_MAX_FILE_BYTES:,} bytes. Reduce the image first."
         )
     return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """For files such as `/proc/kmsg`: regular by their mode, and yet reading waits for events."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no such flag
 
 
 def _read_stream(file: Any) -> bytes:
