@@ -298,7 +298,10 @@ def test_images_of_too_many_pixels_are_not_decoded(monkeypatch: pytest.MonkeyPat
         message = rf"{size[0]:,} x {size[1]:,} pixels"
         with pytest.raises(InvalidInputError, match=message):
             resize_image(data, 100)
-        with Image.open(io.BytesIO(data)) as opened, pytest.raises(InvalidInputError, match=message):
+        with (
+            Image.open(io.BytesIO(data)) as opened,
+            pytest.raises(InvalidInputError, match=message),
+        ):
             image_block(opened)
         monkeypatch.undo()
 
