@@ -30,8 +30,8 @@ def _amounts(units: list[str], digits: int) -> str:
     )
 
 
-# Only what Python can represent: years from 1 to 9999, days that exist, durations of fewer than
-# 1,000,000,000 days.
+# Only what pydantic accepts: years from 1 to 9999, days that exist, durations of fewer than
+# 1,000,000,000 days, of which the times are below 2**32 seconds.
 _YEAR = "([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
 _FOURTH = "(0[48]|[2468][048]|[13579][26])"  # two digits that 4 divides, except 00
 _LEAP_YEAR = f"([0-9]{{2}}{_FOURTH}|{_FOURTH}00)"
@@ -42,9 +42,9 @@ _DAY = (
 _DATE = f"({_YEAR}-{_DAY}|{_LEAP_YEAR}-02-29)"
 _FRACTION = r"\.[0-9]{1,6}"
 _DAYS = _amounts(["Y", "M", "W", "D"], 6)
-_SECONDS = f"T({_amounts(['H', 'M', f'({_FRACTION})?S'], 9)})"
+_SECONDS = f"T({_amounts(['H', 'M', f'({_FRACTION})?S'], 6)})"
 # Pydantic reads a fraction only of the last amount.
-_FRACTIONAL = f"[0-9]{{1,6}}{_FRACTION}[YMWD]|T[0-9]{{1,9}}{_FRACTION}[HM]"
+_FRACTIONAL = f"[0-9]{{1,6}}{_FRACTION}[YMWD]|T[0-9]{{1,6}}{_FRACTION}[HM]"
 _DURATION = f"[+-]?P(({_DAYS})({_SECONDS})?|{_SECONDS}|{_FRACTIONAL})"
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
 _OFFSET = "([Zz]|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])?"
