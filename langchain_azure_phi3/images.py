@@ -50,6 +50,7 @@ _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 Ghostscript for EPS."""
 _MAX_PIXELS = 50_000_000
 """The most pixels that are decoded: about 500 MB of memory, and a photo of any common camera."""
+_MAX_FILE_BYTES = 200_000_000
 _PILLOW_NEEDED = "Resizing an image needs Pillow: pip install 'langchain-azure-phi3[images]'."
 
 
@@ -70,8 +71,9 @@ def image_block(
             of ordinary proportions, Phi-3-vision uses 1,344 to 1,680 pixels; more only costs time.
 
     Raises:
-        InvalidInputError: The path is not a regular file; or the data is not an image, or of a
-            format that Phi's servers cannot decode, or has too many pixels to be resized.
+        InvalidInputError: The path is not a regular file, or has more than 200 MB; or the data is
+            not an image, or of a format that Phi's servers cannot decode, or has too many pixels
+            to be decoded.
         OSError: The file cannot be read.
         ImportError: Pillow is needed and missing.
     """
@@ -163,6 +165,7 @@ def _read_source(source: Any) -> bytes:
 def _read_pil_image(image: "Image.Image") -> bytes:
     from PIL import ImageOps
 
+    _check_pixels(image)
     try:
         return _encode(ImageOps.exif_transpose(image), jpeg=image.format in _JPEG_FORMATS)
     except _unreadable() as error:  # a file may be open that is not decoded yet
@@ -183,13 +186,29 @@ def _read_file(path: str | os.PathLike[str]) -> bytes:
             'image_block reads files. For a URL, use {"type": "image", "url": ...} as the block.'
         )
     path = Path(os.path.expanduser(path))
+    if "\0" in str(path):
+        raise InvalidInputError(f"{str(path)!r} is not a path: it contains a null character.")
     # Reading a pipe or a device may never end.
     if not stat.S_ISREG(path.stat().st_mode):
         raise InvalidInputError(
             f"{str(path)!r} is not a regular file, but a directory, a pipe, or a device. "
             "image_block reads image files."
         )
-    return path.read_bytes()
+    data = b""
+    with open(path, "rb", opener=_open_without_waiting) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size <= _MAX_FILE_BYTES:
+            data = file.read(_MAX_FILE_BYTES + 1) or b""  # it may be growing
+    if max(size, len(data)) > _MAX_FILE_BYTES:
+        raise InvalidInputError(
+            f"{str(path)!r} has more than {_MAX_FILE_BYTES:,} bytes. Reduce the image first."
+        )
+    return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    """For files such as `/proc/kmsg`: regular by their mode, and yet reading waits for events."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no such flag
 
 
 def _read_stream(file: Any) -> bytes:

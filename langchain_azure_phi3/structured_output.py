@@ -1,6 +1,8 @@
 """Structured output: an object that fits a schema, or the reason why there is none."""
 
 import dataclasses
+import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,6 +57,8 @@ def to_response_format(response_format: Json | type, strict: bool | None = None)
     return {"type": "json_schema", "json_schema": field}
 
 
+# What OpenAI's API does not allow in names of tools and schemas.
+_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]", re.ASCII)
 _SCHEMA_KEYWORDS = frozenset(
     {"type", "parameters", "properties", "$ref", "anyOf", "oneOf", "allOf", "additionalProperties"}
 )
@@ -104,15 +108,19 @@ def parse_schema(schema: Json | type) -> Schema:
 
 def _parse_schema(schema: Json | type) -> Schema:
     if isinstance(schema, type) and dataclasses.is_dataclass(schema):
-        adapter = TypeAdapter(schema)
-        json_schema = {"title": schema.__name__, **adapter.json_schema()}
-        return _with_check(schema.__name__, json_schema, schema, adapter.validate_python)
+        json_schema = {"title": schema.__name__, **TypeAdapter(schema).json_schema()}
+        return _with_check(schema.__name__, json_schema, schema, _json_parser(schema))
+    if isinstance(schema, dict):
+        _check_allows_objects(schema)  # LangChain drops the type of one without properties
     json_schema = to_json_schema(schema)
     if isinstance(schema, dict):
         _check_json_schema(schema, json_schema)
+    _check_allows_objects(json_schema)
     name = str(json_schema.get("title") or "Answer")
+    if isinstance(schema, type):
+        name = _NOT_IN_NAMES.sub("_", name)  # such as the brackets of a generic model
     if isinstance(schema, type) and issubclass(schema, BaseModel):
-        return _with_check(name, json_schema, schema, schema.model_validate)
+        return _with_check(name, json_schema, schema, _json_parser(schema))
     if isinstance(schema, type) and issubclass(schema, BaseModelV1):
         return _with_check(name, json_schema, schema, schema.parse_obj)
     return Schema(name, json_schema, lambda value: value)
@@ -122,13 +130,37 @@ def _check_json_schema(schema: Json, json_schema: Json) -> None:
     """Raise an error if no object can fit; `json_schema` is LangChain's form of `schema`."""
     if not _SCHEMA_KEYWORDS & schema.keys():
         raise ValueError("it has neither properties nor another keyword of JSON Schema")
-    # LangChain drops the type of a schema without properties. "function": a tool, as OpenAI's.
-    type_ = schema.get("type", "object")
-    if isinstance(type_, str) and type_ not in ("object", "function"):
-        raise ValueError(f"its type is {type_!r}, not 'object'")
     problem = schema_problem(json_schema)
     if problem is not None:
         raise ValueError(f"it is not a valid JSON schema: {problem}")
+
+
+def _check_allows_objects(schema: Json) -> None:
+    """Raise an error for the schema of a list or another value that is not an object."""
+    if not _allows_objects(schema):
+        type_ = schema.get("type", "none of its alternatives")
+        raise ValueError(f"its type is {type_!r}, not 'object'. Wrap it in a model with one field")
+
+
+def _allows_objects(schema: Any) -> bool:
+    if not isinstance(schema, dict):
+        return True
+    declared = schema.get("type")
+    if declared is not None:
+        types = declared if isinstance(declared, list) else [declared]
+        return "object" in types or "function" in types  # the latter is OpenAI's form of a tool
+    branches = schema.get("anyOf")
+    return not isinstance(branches, list) or any(map(_allows_objects, branches))
+
+
+def _json_parser(type_: type) -> Callable[[Json], Any]:
+    """What turns an object into an instance of a pydantic model or a dataclass.
+
+    Values are read as JSON, not as Python's: strict models accept the text of a date only there
+    (https://docs.pydantic.dev/latest/concepts/conversion_table/).
+    """
+    adapter: TypeAdapter[Any] = TypeAdapter(type_)
+    return lambda value: adapter.validate_json(json.dumps(value))
 
 
 def _with_check(name: str, json_schema: Json, schema: Any, parse: Callable[[Json], Any]) -> Schema:
@@ -214,7 +246,8 @@ class _ToolStrategy:
         tool = to_wire_tool(
             schema.json_schema if dataclasses.is_dataclass(given) else given, strict
         )
-        self._name = tool["function"]["name"]
+        self._name = schema.name
+        tool = {**tool, "function": {**tool["function"], "name": schema.name}}
         self._extractor = schema.extractor
         # Corrections are made here, where each is a run of its own.
         self.bound: Json = {

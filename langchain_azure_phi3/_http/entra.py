@@ -39,7 +39,7 @@ class TokenFetcher:
 
         Raises:
             AuthenticationError: Entra ID, or a server on the way to it, rejects the request.
-        InvalidInputError: The environment names certificates that do not exist.
+            InvalidInputError: The environment names certificates that do not exist.
         """
         try:
             return self._fetch(claims)
@@ -123,7 +123,9 @@ def read_token(token: Any) -> tuple[str, float]:
     expires = 0.0 if isinstance(token, str) else getattr(token, "expires_on", None)
     if isinstance(text, str) and text.strip() and isinstance(expires, int | float):
         return text, float(expires)
-    returned = "an empty text" if isinstance(text, str) else f"a {type(token).__name__}"
+    returned = (
+        "an empty string" if isinstance(text, str) else f"an object of type {type(token).__name__}"
+    )
     raise InvalidInputError(
         f"The credential returned {returned} instead of a token. A callable returns the token as "
         "text; get_token() returns an object with `token` and `expires_on`."

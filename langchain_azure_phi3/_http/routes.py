@@ -253,6 +253,11 @@ def _parse(endpoint: str) -> SplitResult:
             "The endpoint is not a valid URL: it contains a control character, such as a tab or a "
             "line break. Copy it again."
         )
+    if text.lower().startswith(("http:", "https:")) and "://" not in text:
+        raise InvalidInputError(
+            f"The endpoint is not a valid URL: two slashes must follow "
+            f"'{text.partition(':')[0]}:', as in https://<name>.<region>.models.ai.azure.com."
+        )
     try:
         if "://" not in text:
             local = is_loopback(urlsplit(f"//{text}").hostname)

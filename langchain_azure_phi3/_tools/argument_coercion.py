@@ -168,10 +168,9 @@ class _Coercion:
 
         Of branches that keep as much, it is one that changes nothing, else the first one.
         """
-        if not isinstance(value, dict | list):
-            written = self._as_number(value, schema)
-            if self._accepts(written, schema):
-                return written
+        written = self._as_number(value, schema)
+        if not isinstance(value, dict | list) and self._accepts(written, schema):
+            return written
         if _means_null(value) and self._accepts(None, schema):
             return None
         best, least_cost = value, None

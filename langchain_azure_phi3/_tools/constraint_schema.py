@@ -360,8 +360,8 @@ def _cut_left_recursion(definitions: Json) -> None:
         entered.add(start)
         on_path.update(name for name, _ in path)
         while path:
-            name = next(path[-1][1], None)
-            if name is None:
+            name = next(path[-1][1], "")
+            if name == "":
                 on_path.discard(path.pop()[0])
             elif name in on_path:
                 definitions[name] = _ANY_REFERENCE

@@ -20,7 +20,32 @@ _MAX_INTEGER = 10**15
 # llama.cpp does not escape the names that additional properties cannot have.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 
-_DATE = "[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+
+def _amounts(units: list[str], digits: int) -> str:
+    """The pattern of numbers with units: at least one of these units, in order."""
+    amount = f"[0-9]{{1,{digits}}}"
+    return "|".join(
+        f"{amount}{unit}" + "".join(f"({amount}{later})?" for later in units[index + 1 :])
+        for index, unit in enumerate(units)
+    )
+
+
+# Only what pydantic accepts: years from 1 to 9999, days that exist, durations of fewer than
+# 1,000,000,000 days, of which the times are below 2**32 seconds.
+_YEAR = "([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
+_FOURTH = "(0[48]|[2468][048]|[13579][26])"  # two digits that 4 divides, except 00
+_LEAP_YEAR = f"([0-9]{{2}}{_FOURTH}|{_FOURTH}00)"
+_DAY = (
+    "((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
+    "|02-(0[1-9]|1[0-9]|2[0-8]))"
+)
+_DATE = f"({_YEAR}-{_DAY}|{_LEAP_YEAR}-02-29)"
+_FRACTION = r"\.[0-9]{1,6}"
+_DAYS = _amounts(["Y", "M", "W", "D"], 6)
+_SECONDS = f"T({_amounts(['H', 'M', f'({_FRACTION})?S'], 6)})"
+# Pydantic reads a fraction only of the last amount.
+_FRACTIONAL = f"[0-9]{{1,6}}{_FRACTION}[YMWD]|T[0-9]{{1,6}}{_FRACTION}[HM]"
+_DURATION = f"[+-]?P(({_DAYS})({_SECONDS})?|{_SECONDS}|{_FRACTIONAL})"
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
 _OFFSET = "([Zz]|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])?"
 _UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
@@ -31,7 +56,7 @@ _FORMATS = {
     "date": _DATE,
     "time": f"{_TIME}{_OFFSET}",
     "date-time": f"{_DATE}[Tt ]{_TIME}{_OFFSET}",
-    "duration": "[+-]?P[0-9A-Z.,]+",
+    "duration": _DURATION,
     "email": "[^@ ]+@[^@ ]+",
     "ipv4": rf"{_BYTE}(\.{_BYTE}){{3}}",
     "uri": "[A-Za-z][A-Za-z0-9+.-]*:[^ ]+",

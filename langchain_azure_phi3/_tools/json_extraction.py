@@ -83,9 +83,7 @@ class ObjectExtractor:
             problem = problem if truncated else error
         return None, problem
 
-    def fit(
-        self, value: Json, coercer: ArgumentCoercer | None = None
-    ) -> tuple[Json | None, str]:
+    def fit(self, value: Json, coercer: ArgumentCoercer | None = None) -> tuple[Json | None, str]:
         """An object as the schema has it, and an empty string; or `None` and what is wrong.
 
         Args:

@@ -62,7 +62,7 @@ class JsonReader(Protocol):
 # it asks for functools; Foundry Local and servers for other models use the tags without bars.
 _TAGS = ("tool_call", "tool_calls", "function_call", "function_calls", "functioncall")
 _PLAIN_TAGS = (*_TAGS, "toolcall", "TOOLCALL", "tools", "response")
-_FENCE = "```"
+_FENCES = ("```", "~~~")
 _MARKERS: dict[str, TokenType] = {
     **dict.fromkeys((f"<|{tag}|>" for tag in _TAGS), TokenType.OPENER),
     **dict.fromkeys((f"<{tag}>" for tag in _PLAIN_TAGS), TokenType.OPENER),
@@ -78,7 +78,7 @@ _MARKERS: dict[str, TokenType] = {
         TokenType.CONTROL,
     ),
     "</s>": TokenType.CLOSER,
-    _FENCE: TokenType.FENCE,
+    **dict.fromkeys(_FENCES, TokenType.FENCE),
 }
 _MARKER = re.compile("|".join(map(re.escape, _MARKERS)))
 _LONGEST_MARKER = max(map(len, _MARKERS))
@@ -95,7 +95,7 @@ CALL_LANGUAGES = frozenset(
 )
 JSON_LANGUAGES = CALL_LANGUAGES | {"", "json", "jsonc", "json5", "text", "plaintext"}
 
-_MAY_BEGIN_CALL = re.compile(r"[<`{\[]|f(?=u|\Z)")
+_MAY_BEGIN_CALL = re.compile(r"[<`~{\[]|f(?=u|\Z)")
 _IN_WORD = re.compile(r"\w")
 _SPACE = re.compile(r"\s+")
 _SEPARATORS = re.compile(r"[\s,;}\]]+")
@@ -110,6 +110,7 @@ class Lexer:
         self._at = 0
         self._before = ""  # the character before the text
         self._ended = False
+        self._fence = _FENCES[0]  # the last one; a block ends with the fence that began it
 
     @property
     def is_empty(self) -> bool:
@@ -178,11 +179,11 @@ class Lexer:
     def code(self) -> Token | None:
         """The inside of a fenced block, or the fence after it."""
         text, at = self._text, self._at
-        if text.startswith(_FENCE, at):
-            return self._take(TokenType.FENCE, at + len(_FENCE))
-        end = text.find(_FENCE, at)
+        if text.startswith(self._fence, at):
+            return self._take(TokenType.FENCE, at + len(self._fence))
+        end = text.find(self._fence, at)
         if end < 0:
-            end = len(text) if self._ended else len(text.rstrip("`"))
+            end = len(text) if self._ended else len(text.rstrip(self._fence[0]))
         return self._take(TokenType.TEXT, end) if end > at else None
 
     def json(self, reader: JsonReader) -> Token | None:
@@ -202,9 +203,10 @@ class Lexer:
             return Token(TokenType.OBJECT_START)
         if char == "[":
             return self._take(TokenType.ARRAY_START, at + 1)
-        if char in "<`f":
+        if char in "<`~f":
             found = _MARKER.match(text, at)
             if found is not None:
+                self._fence = found[0] if found[0] in _FENCES else self._fence
                 return self._take(_MARKERS[found[0]], found.end())
             rest = text[at : at + _LONGEST_MARKER]
             if at + len(rest) == len(text) and not self._ended and rest in _MARKER_STARTS:

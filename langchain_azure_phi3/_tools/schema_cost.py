@@ -16,7 +16,7 @@ from langchain_azure_phi3._types import Json
 
 # The steps for one response, fixed and for each part of the values in it.
 _MAX_STEPS = 5_000
-_MAX_STEPS_PER_PART = 5
+_MAX_STEPS_PER_PART = 2
 _VISITS_PER_STEP = 100  # a visit takes the validator 15 to 50 ns
 _MAX_REFERENCES = 32
 _CHOICES_PER_VISIT = 8

@@ -39,6 +39,7 @@ _MAX_DEPTH = 128
 _PATTERN_SIZE, _MAX_PATTERN_SIZE = 20_000, 500_000
 # Parts of schemas that are compiled to explain errors: branches are, with all definitions.
 _MAX_COMPILED, _MAX_COMPILED_PER_PART = 10_000, 10
+_ERRORS_PER_STEP = 5
 # Each error quotes the value in which it is; all are made even if only the first ones are needed.
 _MAX_QUOTED = 2_000_000  # characters
 
@@ -130,6 +131,7 @@ class CompiledSchema:
     def _explain(self, value: Any, limit: int, budget: Budget) -> list[str]:
         with suppress(OverBudgetError):
             visits = self._cost.spend_visits(value, budget, all_errors=True)
+            budget.spend(visits / _ERRORS_PER_STEP)
             if visits * len(json.dumps(value)) <= _MAX_QUOTED:
                 return [_with_place(e) for e in islice(self._explainer.iter_errors(value), limit)]
         try:

@@ -157,9 +157,7 @@ class CallNormalizer:
             return Call(tool.name, None, raw, "The arguments are not a JSON object.")
         coercer = self._coercers.get(tool.name)
         if coercer is None:
-            coercer = self._coercers[tool.name] = ArgumentCoercer(
-                tool.parameters, self._budgets
-            )
+            coercer = self._coercers[tool.name] = ArgumentCoercer(tool.parameters, self._budgets)
         coerced = coercer.coerce(given)
         if coercer.is_emptied(given, coerced):
             return Call(tool.name, to_plain(given), raw, coercer.unknown_names(given))

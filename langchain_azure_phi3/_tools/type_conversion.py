@@ -1,14 +1,17 @@
 """Python types and functions as JSON schemas and as tools of the API.
 
 LangChain's conversion puts definitions in place of references to them. Where a model refers to
-itself, `{}` stays, which allows anything. Here recursive models keep their definitions.
+itself, `{}` stays, which allows anything. Here recursive models keep their definitions. It also
+does not know which keys of a TypedDict may be absent; here they get a default, which it knows.
 """
 
-from typing import Any
+from types import UnionType
+from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_origin
 
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from pydantic import BaseModel
+from typing_extensions import TypedDict, get_type_hints, is_typeddict
 
 from langchain_azure_phi3._tools.schema_compaction import is_recursive
 from langchain_azure_phi3._types import Json
@@ -21,7 +24,7 @@ def to_json_schema(schema: Json | type) -> Json:
     Raises:
         ValueError: It is none of these, or has no title.
     """
-    return _recursive_schema(schema) or convert_to_json_schema(schema)
+    return _recursive_schema(schema) or convert_to_json_schema(_with_defaults(schema))
 
 
 def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
@@ -31,7 +34,7 @@ def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
         InvalidInputError: It cannot be used as a tool.
     """
     try:
-        converted = convert_to_openai_tool(tool, strict=strict)
+        converted = convert_to_openai_tool(_with_defaults(tool), strict=strict)
         arguments = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
         parameters = None if strict else _recursive_schema(arguments)
     # Pydantic's own errors are RuntimeErrors; LangChain looks into the tool before it checks it.
@@ -58,3 +61,50 @@ def _recursive_schema(model: Any) -> Json | None:
     if reference is None:
         return schema
     return {**schema["$defs"][reference.rpartition("/")[2]], **schema}
+
+
+def _with_defaults(hint: Any, converted: dict[Any, Any] | None = None) -> Any:
+    """A type in which the keys of TypedDicts that may be absent have a default.
+
+    LangChain's conversion requires all keys of `total=False`, and raises errors for `NotRequired`
+    and `Required`.
+
+    Args:
+        hint: The type; values of other types stay as they are.
+        converted: The TypedDicts that were already converted.
+    """
+    converted = {} if converted is None else converted
+    if is_typeddict(hint):
+        if hint not in converted:
+            converted[hint] = hint  # where it refers to itself
+            converted[hint] = _convert_typed_dict(hint, converted)
+        return converted[hint]
+    arguments = tuple(_with_defaults(argument, converted) for argument in get_args(hint))
+    origin: Any = get_origin(hint)
+    if origin in (NotRequired, Required):
+        return arguments[0]
+    if arguments == get_args(hint):
+        return hint
+    return Union[arguments] if origin is UnionType else origin[arguments]  # noqa: UP007
+
+
+def _convert_typed_dict(typed_dict: Any, converted: dict[Any, Any]) -> Any:
+    hints = get_type_hints(typed_dict, include_extras=True)
+    keys = {name: _with_defaults(hint, converted) for name, hint in hints.items()}
+    for name, hint in hints.items():
+        mark: Any = get_origin(hint)
+        # Python before 3.14 does not see marks in annotations that are strings.
+        if mark is NotRequired or (mark is not Required and name in typed_dict.__optional_keys__):
+            keys[name] = _with_default(keys[name])
+    if keys == hints:
+        return typed_dict
+    converted_dict: Any = TypedDict(typed_dict.__name__, keys)  # type: ignore[misc]
+    converted_dict.__doc__ = typed_dict.__doc__
+    return converted_dict
+
+
+def _with_default(hint: Any) -> Any:
+    """The type with a default and its description, as `Annotated[int, None, "in years"]`."""
+    type_, *metadata = get_args(hint) if get_origin(hint) is Annotated else [hint]
+    texts = [getattr(item, "description", item) for item in metadata]
+    return Annotated[(type_, None, *[text for text in texts if isinstance(text, str)][-1:])]

@@ -11,13 +11,21 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from langchain.agents import middleware
 
 import langchain_azure_phi3
 from tests import examples
 from tests.examples import read_examples
 
 ROOT = Path(__file__).parents[2]
-HAS_DECISIONS = importlib.util.find_spec("langchain_core.decisions") is not None
+# Names in examples that older versions of LangChain lack, and since when it has them.
+NEWER_NAMES = {
+    "PhiDecisions": (
+        importlib.util.find_spec("langchain_core.decisions") is not None,
+        "langchain-core 1.8",
+    ),
+    "ModelRefusalMiddleware": (hasattr(middleware, "ModelRefusalMiddleware"), "langchain 1.5"),
+}
 
 
 def name_of(path: Path) -> str:
@@ -28,8 +36,9 @@ def name_of(path: Path) -> str:
 @pytest.mark.parametrize("page", [p for p in examples.PAGES if read_examples(p)], ids=name_of)
 def test_examples_print_what_pages_show(page: Path) -> None:
     """In the environment that the page names; `make examples` rewrites the outputs."""
-    if not HAS_DECISIONS and any("PhiDecisions" in each.code for each in read_examples(page)):
-        pytest.skip("PhiDecisions needs langchain-core 1.8.")
+    for name, (is_available, version) in NEWER_NAMES.items():
+        if not is_available and any(name in each.code for each in read_examples(page)):
+            pytest.skip(f"{name} needs {version}.")
     for example, printed in zip(read_examples(page), examples.run_examples(page), strict=True):
         assert printed.strip() != "", example.heading
         assert example.output is not None, example.heading

@@ -4,13 +4,16 @@ import dataclasses
 import enum
 import json
 from collections.abc import Callable
-from typing import Any, Literal
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Annotated, Any, Generic, Literal, NotRequired, Required, TypeVar
+from uuid import UUID
 
 import pytest
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.exceptions import OutputParserException
 from langchain_core.prompts import ChatPromptTemplate
-from pydantic import BaseModel, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import TypedDict
 
@@ -100,6 +103,19 @@ def test_invalid_schemas_are_refused(model: ChatAzurePhi3) -> None:
     """The error says what a schema can be."""
     for schema in NOT_SCHEMAS:
         with pytest.raises(InvalidInputError, match="Pass a pydantic model"):
+            model.with_structured_output(schema)
+
+
+def test_schemas_of_lists_are_refused(model: ChatAzurePhi3) -> None:
+    """As is every other type but an object; the error says what to do."""
+    schemas: list[Any] = [
+        *(RootModel[list[Joke]], RootModel[int], RootModel[int | list[str]]),
+        {"title": "Jokes", "type": "array", "items": {"type": "string"}},
+        {"title": "Jokes", "type": ["array", "null"], "items": {"type": "string"}},
+        {"title": "Jokes", "anyOf": [{"type": "array"}, {"type": "string"}]},
+    ]
+    for schema in schemas:
+        with pytest.raises(InvalidInputError, match="Wrap it in a model with one field"):
             model.with_structured_output(schema)
 
 
@@ -228,6 +244,72 @@ async def test_every_schema_type_gives_its_object(
         assert [expected] * 4 == answers, schema_type
 
 
+def test_root_models_of_objects_give_objects(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """A dictionary, and one of several models."""
+    ages, either = RootModel[dict[str, int]], RootModel[Joke | Even]
+    phi.script('{"Ann": 41}', JOKE)
+
+    assert ages({"Ann": 41}) == model.with_structured_output(ages).invoke("Who?")
+    assert either(Joke(**PLAIN)) == model.with_structured_output(either).invoke("A joke.")
+
+
+class Stop(TypedDict, total=False):
+    """A stop of a trip."""
+
+    city: Required[str]
+    nights: int
+
+
+class Trip(TypedDict):
+    """A trip."""
+
+    stops: list[Stop]
+    first: Stop
+    budget: NotRequired[Annotated[int, ..., "in euros"]]
+
+
+def test_keys_of_typed_dicts_may_be_absent(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """With `NotRequired`, or `total=False` without `Required`; the other keys are required."""
+    trip = {"stops": [{"city": "Porto"}, {"city": "Rome", "nights": 2}], "first": {"city": "Porto"}}
+    for method in METHODS:
+        for text in (trip, {**trip, "budget": 900}):
+            wrong = {**trip, "stops": [{"nights": 2}]}
+            answers = [json.dumps(each) for each in (wrong, text)]
+            if method == "function_calling":
+                answers = [f'{{"name": "Trip", "arguments": {answer}}}' for answer in answers]
+            phi.script(*answers)
+
+            structured = model.with_structured_output(Trip, method=method)
+            assert text == structured.invoke("Porto, then two nights in Rome."), method
+            assert "'city' is a required property" in json.dumps(
+                phi.requests[-1].json["messages"]
+            ).replace('\\"', "'"), method
+            assert method == "json_mode" or "in euros" in str(phi.requests[-1].json)
+
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """A page of a list."""
+
+    items: list[T]
+
+
+def test_generic_models_have_names_for_the_wire(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Without the brackets of `Page[int]`, which names of tools cannot have."""
+    for method in METHODS:
+        text = '{"items": [1, 2]}'
+        is_call = method == "function_calling"
+        phi.script(f'{{"name": "Page_int_", "arguments": {text}}}' if is_call else text)
+
+        found = model.with_structured_output(Page[int], method=method).invoke("Count to two.")
+
+        assert Page[int](items=[1, 2]) == found, method
+    with pytest.raises(InvalidInputError, match="cannot be named"):
+        model.bind_tools([Page[int]])
+
+
 class Mood(enum.Enum):
     """A mood."""
 
@@ -241,6 +323,53 @@ class Person(BaseModel):
     name: str
     age: int | None = None
     mood: Mood = Mood.GOOD
+
+
+class Invoice(BaseModel):
+    """An invoice, of a model that converts nothing."""
+
+    model_config = ConfigDict(strict=True)
+    id: UUID
+    day: date
+    due: timedelta
+    total: Decimal
+    mood: Mood
+    places: tuple[str, ...]
+
+
+def test_strict_models_read_json(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Where dates, UUIDs, decimal numbers and members of enums are text, and tuples are arrays."""
+    invoice = Invoice(
+        id=UUID("123e4567-e89b-42d3-a456-426614174000"),
+        day=date(2026, 11, 29),
+        due=timedelta(days=14),
+        total=Decimal("12.30"),
+        mood=Mood.GOOD,
+        places=("Porto", "Rome"),
+    )
+    phi.script(invoice.model_dump_json())
+
+    assert invoice == model.with_structured_output(Invoice, max_corrections=0).invoke("Which?")
+
+
+class Loose(BaseModel):
+    """Values that pydantic converts unless a model is strict."""
+
+    ratio: float
+    total: Decimal
+    data: bytes
+    tags: set[str]
+    flag: bool
+
+
+def test_other_models_convert_values(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Numbers and booleans as text, bytes, sets."""
+    phi.script('{"ratio": "1.5", "total": 0.1, "data": "ü", "tags": ["a", "a"], "flag": "yes"}')
+
+    found = model.with_structured_output(Loose, max_corrections=0).invoke("Which?")
+
+    expected = {"ratio": 1.5, "total": Decimal("0.1"), "data": "ü".encode(), "flag": True}
+    assert Loose.model_validate({**expected, "tags": {"a"}}) == found
 
 
 class Team(BaseModel):

@@ -182,6 +182,28 @@ def test_only_regular_files_are_read(tmp_path: Path) -> None:
     assert image_block(link) == image_block(PNG)
 
 
+def test_paths_that_no_file_can_have_are_refused() -> None:
+    """Python raises a ValueError for them."""
+    with pytest.raises(InvalidInputError, match="contains a null character"):
+        image_block("photo.png\0.txt")
+
+
+@pytest.mark.skipif(not os.access("/proc/kmsg", os.R_OK), reason="needs a readable /proc/kmsg")
+def test_reading_never_waits_for_events() -> None:
+    """The kernel's log has the mode of a regular file, and has no end."""
+    with pytest.raises(InvalidInputError):
+        image_block("/proc/kmsg")
+
+
+def test_files_are_read_up_to_a_limit(tmp_path: Path) -> None:
+    """A sparse file of 10 GB takes no room on the disk, but would in memory."""
+    with (tmp_path / "sparse.png").open("wb") as file:
+        file.write(PNG)
+        file.truncate(10 << 30)
+    with pytest.raises(InvalidInputError, match="has more than 200,000,000 bytes"):
+        image_block(file.name)
+
+
 def test_urls_are_refused_as_files() -> None:
     """The message shows the block for a URL."""
     for url in ("https://example.com/a.png", "data:image/png;base64,AAAA"):
@@ -273,8 +295,14 @@ def test_images_of_too_many_pixels_are_not_decoded(monkeypatch: pytest.MonkeyPat
     for size in ((7_100, 7_100), (12_000, 12_000)):
         data = image_file(size, "PNG", "1")
         monkeypatch.setattr(ImageFile.ImageFile, "load", None)
-        with pytest.raises(InvalidInputError, match=rf"{size[0]:,} x {size[1]:,} pixels"):
+        message = rf"{size[0]:,} x {size[1]:,} pixels"
+        with pytest.raises(InvalidInputError, match=message):
             resize_image(data, 100)
+        with (
+            Image.open(io.BytesIO(data)) as opened,
+            pytest.raises(InvalidInputError, match=message),
+        ):
+            image_block(opened)
         monkeypatch.undo()
 
 

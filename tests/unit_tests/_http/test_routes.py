@@ -209,6 +209,13 @@ def test_control_characters_are_refused() -> None:
         route_for("\x01http://phi.example/v1")
 
 
+def test_schemes_without_two_slashes_are_refused() -> None:
+    """Without a scheme, they would be the host and its port."""
+    for pasted in ("http:/phi.example/v1", "https:/\\phi.example/v1", "HTTPS:phi.example"):
+        with pytest.raises(InvalidInputError, match=r"(?i)two slashes must follow 'https?:'"):
+            route_for(pasted)
+
+
 def test_hosts_that_parsers_read_differently_are_refused() -> None:
     """The host that is checked is the host that gets the key."""
     for host in (

@@ -1,5 +1,6 @@
 """Schemas for constrained decoding, compiled by the compilers that servers use."""
 
+import datetime
 import json
 import time
 from typing import Any
@@ -8,6 +9,7 @@ import jsonschema_rs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from langchain_azure_phi3._tools.answer_parser import AnswerParser
 from langchain_azure_phi3._tools.constraint_schema import constraint_schema, tool_calls_schema
@@ -52,6 +54,51 @@ def test_accepted_values_are_valid() -> None:
             continue
         validator = jsonschema_rs.validator_for(case.schema, validate_formats=False)
         assert all(validator.is_valid(value) for value in case.accepted), name
+
+
+_TYPES_OF_FORMATS: dict[str, Any] = {
+    "date": datetime.date,
+    "time": datetime.time,
+    "date-time": datetime.datetime,
+    "duration": datetime.timedelta,
+}
+
+
+@given(st.sampled_from(sorted(_TYPES_OF_FORMATS)), st.data())
+def test_texts_of_formats_are_values(name: str, data: st.DataObject) -> None:
+    """Pydantic reads each text that a format's grammar allows, and compilers accept it."""
+    schema = constraint_schema({"properties": {"value": {"type": "string", "format": name}}})
+    assert schema is not None
+    pattern = schema["properties"]["value"]["pattern"]
+    text = data.draw(st.from_regex(pattern.removesuffix("$") + r"\Z", fullmatch=True))
+
+    TypeAdapter(_TYPES_OF_FORMATS[name]).validate_python(text)
+    _assert_accepted(schema, {"value": text})
+
+
+@given(st.dates(), st.datetimes(), st.timedeltas(datetime.timedelta(), datetime.timedelta(10**6)))
+def test_values_of_formats_are_accepted(
+    day: datetime.date, moment: datetime.datetime, duration: datetime.timedelta
+) -> None:
+    """As pydantic writes them: every day, leap days too, and durations of a million days."""
+    for name, value in [
+        *[("date", day), ("time", moment.time()), ("date-time", moment)],
+        *[("duration", duration), ("date", datetime.date(2000, 2, 29))],
+    ]:
+        text = TypeAdapter(_TYPES_OF_FORMATS[name]).dump_python(value, mode="json")
+        schema = constraint_schema({"properties": {"value": {"type": "string", "format": name}}})
+        _assert_accepted(schema, {"value": text})
+
+
+def test_impossible_dates_and_durations_are_rejected() -> None:
+    """Which have the right characters."""
+    for name, texts in {
+        "date": ("0000-01-01", "2026-02-29", "1900-02-29", "2026-04-31", "2026-13-01"),
+        "duration": ("P", "PT", "P,", "P1H", "P1DT", "PT1M1H"),
+    }.items():
+        schema = constraint_schema({"properties": {"value": {"type": "string", "format": name}}})
+        for text in texts:
+            _assert_rejected(schema, {"value": text})
 
 
 # Characters that need no escape in JSON.

@@ -42,7 +42,7 @@ _SEARCH = Tool(
     "Search the web",
     {"type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]},
 )
-_MARKERS = re.compile(r"</?\|?/?[a-z_]+\|?>|functools|```\w*|[\s,;\[\]}]")
+_MARKERS = re.compile(r"</?\|?/?[a-z_]+\|?>|functools|(?:```|~~~)\w*|[\s,;\[\]}]")
 _PARIS = '{"name": "get_weather", "arguments": {"city": "Paris"}}'
 
 
@@ -123,12 +123,36 @@ def test_each_transcript_names_its_origin() -> None:
     assert all(len(origin) > 10 for origin in origins)
 
 
+def test_blocks_of_other_languages_hold_no_calls() -> None:
+    """With both fences of Markdown, and wherever the stream is cut."""
+    for fence, other in (("```", "~~~"), ("~~~", "```")):
+        for language in ("python", "xml", "diff"):
+            block = f"So:\n{fence}{language}\n{_PARIS}\n{other}\n{_PARIS}\n{fence}\nDone."
+            for at in range(len(block)):
+                assert (block, []) == _parse([block[:at], block[at:]]), (block, at)
+        _, calls = _parse(f"{fence}json\n{_PARIS}\n{fence}")
+        assert ["get_weather"] == [call.name for call in calls]
+
+
 _FRAGMENTS = st.lists(
     st.one_of(
         st.sampled_from(
             [
                 *("<|tool_call|>", "<|/tool_call|>", "functools", "[", "]", "{", "}", ",", ":"),
-                *('"', "'", "\\", "```", "`", "json", "python", "\n", " ", "<|end|>", "</s>"),
+                *(
+                    '"',
+                    "'",
+                    "\\",
+                    "```",
+                    "~~~",
+                    "`",
+                    "json",
+                    "python",
+                    "\n",
+                    " ",
+                    "<|end|>",
+                    "</s>",
+                ),
                 *('"name"', '"get_weather"', '"arguments"', '{"city": "Paris"}', _PARIS),
                 *('"type"', '"function"', '"tool_calls"', '"parameters"', '"""', "//", "1"),
             ]

@@ -1,6 +1,6 @@
 """Python types as JSON schemas and tools."""
 
-from typing import Any
+from typing import Annotated, Any, NotRequired, Required, TypedDict
 
 from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
@@ -78,3 +78,48 @@ def test_other_models_are_converted_as_langchain_does() -> None:
     """With definitions in place of references."""
     assert convert_to_json_schema(Box) == to_json_schema(Box)
     assert convert_to_openai_tool(Box) == to_wire_tool(Box)
+
+
+class Part(TypedDict, total=False):
+    """A part.
+
+    Args:
+        weight: in grams
+    """
+
+    name: Required[str]
+    weight: float
+
+
+class Machine(TypedDict):
+    """A machine."""
+
+    main: Part
+    others: NotRequired[Annotated[list[Part] | None, ..., "in any order"]]
+    age: NotRequired[Annotated[int, Field(description="in years")]]
+
+
+class Plain(TypedDict):
+    """A TypedDict that LangChain's conversion knows."""
+
+    label: Annotated[str, ..., "short"]
+    size: Annotated[int, 3, "in pixels"]
+
+
+def test_typed_dicts_require_what_python_requires() -> None:
+    """As a schema and as a tool, with names and descriptions; nested ones too."""
+    tool_schema = to_wire_tool(Machine)["function"]
+    assert ("Machine", "A machine.") == (tool_schema["name"], tool_schema["description"])
+    for schema in (to_json_schema(Machine), tool_schema["parameters"]):
+        properties = schema["properties"]
+        assert ["main"] == schema["required"]
+        assert ["name"] == properties["main"]["required"]
+        assert "in grams" == properties["main"]["properties"]["weight"]["description"]
+        assert ["name"] == properties["others"]["items"]["required"]
+        assert "in any order" == properties["others"]["description"]
+        assert "in years" == properties["age"]["description"]
+
+
+def test_other_typed_dicts_are_converted_as_langchain_does() -> None:
+    """With its own form of defaults and descriptions."""
+    assert convert_to_json_schema(Plain) == to_json_schema(Plain)

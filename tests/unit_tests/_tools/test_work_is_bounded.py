@@ -20,7 +20,7 @@ from langchain_azure_phi3.emulator import Emulator
 Json = dict[str, Any]
 
 # The most CPU time: fixed, and for each character of the answer and of the schema.
-_SECONDS, _SECONDS_PER_CHARACTER = 0.1, 25e-6
+_SECONDS, _SECONDS_PER_CHARACTER = 0.1, 40e-6
 _LENGTH = 12_000
 _CLOSED = {"type": "object", "required": ["a"], "additionalProperties": False}
 
