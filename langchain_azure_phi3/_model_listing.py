@@ -31,7 +31,7 @@ def parse_models(body: Json) -> tuple[ListedModel, ...]:
     return tuple(
         ListedModel(entry["id"], _base(entry), _context(entry))
         for entry in found
-        if isinstance(entry, dict) and isinstance(entry.get("id"), str)
+        if isinstance(entry, dict) and isinstance(entry.get("id"), str) and entry["id"] != ""
     )
 
 

@@ -180,8 +180,8 @@ async def test_model_info_reads_the_list() -> None:
 
 
 def test_model_info_needs_a_listed_model() -> None:
-    """One of several has to be named, and be there."""
-    server = Server(VLLM, {"id": "other"})
+    """One of several has to be named, and be there; entries without a name do not count."""
+    server = Server(VLLM, {"id": "other"}, {"id": ""})
 
     with pytest.raises(InvalidInputError, match=r"several models: house-phi, other\. Pass model="):
         server.connect().get_model_info()
