@@ -5,6 +5,7 @@ itself, `{}` stays, which allows anything. Here recursive models keep their defi
 does not know which keys of a TypedDict may be absent; here they get a default, which it knows.
 """
 
+from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Annotated, Any, NotRequired, Required, Union, get_args, get_origin
 
@@ -27,6 +28,20 @@ def to_json_schema(schema: Json | type) -> Json:
     return _recursive_schema(schema) or convert_to_json_schema(_with_defaults(schema))
 
 
+def to_wire_tools(tools: Iterable[Any], strict: bool | None = None) -> list[Json]:
+    """The tools in OpenAI's form, `{"type": "function", "function": {...}}`.
+
+    Raises:
+        InvalidInputError: One of them cannot be used as a tool, or `tools` is a single tool.
+    """
+    # A pydantic model, and therefore a BaseTool, can be iterated over.
+    if isinstance(tools, str | Mapping | type | BaseModel) or not isinstance(tools, Iterable):
+        raise InvalidInputError(
+            f"Tools must be a list, not {_name(tools)}. For a single tool, write [tool]."
+        )
+    return [to_wire_tool(tool, strict) for tool in tools]
+
+
 def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
     """The tool in OpenAI's form, `{"type": "function", "function": {...}}`.
 
@@ -39,15 +54,22 @@ def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
         parameters = None if strict else _recursive_schema(arguments)
     # Pydantic's own errors are RuntimeErrors; LangChain looks into the tool before it checks it.
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
-        name = getattr(tool, "__name__", None) or repr(tool)
+        reason = " ".join(str(error).split())
+        if reason.startswith("Unsupported function"):  # what follows names LangChain's internals
+            reason = "it is neither a function nor a type nor a JSON schema with a title"
         raise InvalidInputError(
-            f"{name} cannot be used as a tool: {' '.join(str(error).split())}"
+            f"{_name(tool)} cannot be used as a tool: {reason.rstrip('.')}. Bind functions, "
+            "pydantic models, TypedDicts, BaseTools or JSON schemas."
         ) from error
     if parameters is None:
         return converted
     for key in ("title", "description"):  # of the function
         parameters.pop(key, None)
     return {**converted, "function": {**converted["function"], "parameters": parameters}}
+
+
+def _name(tool: object) -> str:
+    return getattr(tool, "__name__", None) or repr(tool)
 
 
 def _recursive_schema(model: Any) -> Json | None:
