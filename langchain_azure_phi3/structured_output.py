@@ -431,8 +431,10 @@ class _Corrector:
         """
         error: Exception | None = self._refusal
         if len(self._problems) == len(self._responses):
+            count = len(self._responses)
+            responses = "1 response" if count == 1 else f"{count} responses"
             error = OutputParserException(
-                f"No {self._schema.name} in {len(self._responses)} responses: {self._problems[-1]}",
+                f"No {self._schema.name} in {responses}: {self._problems[-1]}",
                 llm_output=self._responses[-1].text,
             )
         if include_raw:
