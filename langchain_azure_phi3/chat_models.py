@@ -402,8 +402,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
             kwargs: Any other parameters of the calls.
 
         Raises:
-            InvalidInputError: One of `tools` is not a tool, two different ones have the same
-                name, or `tool_choice` does not name one.
+            InvalidInputError: One of `tools` is not a tool, or `tool_choice` does not name one.
         """
         wire_tools = to_wire_tools(tools, strict)
         names = check_tools(wire_tools)

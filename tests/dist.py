@@ -22,10 +22,12 @@ PACKAGE = "langchain_azure_phi3"
 
 # Files that tests need in addition to the installed package.
 TEST_FILES = ("tests", "docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
-TEST_FILES += ("Makefile", "pyproject.toml", "mkdocs.yml", "Containerfile", "LICENSE")
+TEST_FILES += ("Makefile", "pyproject.toml", "mkdocs.yml", "LICENSE")
+TEST_FILES += ("Containerfile", ".dockerignore")
 IN_SDIST = ("LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile")
 IN_SDIST += ("pyproject.toml", "tests/conftest.py", "docs/architecture.md", ".proselintrc.json")
-HIDDEN_IN_SDIST = {".gitignore", ".proselintrc.json"}  # `make test` reads the latter
+IN_SDIST += ("Containerfile", ".dockerignore")
+HIDDEN_IN_SDIST = {".gitignore", ".proselintrc.json", ".dockerignore"}  # tests read the latter two
 
 # Strict mypy accepts the one and sees all types, and finds the mistakes of the other.
 USER_CODE = ROOT / "tests" / "integration_tests" / "user_code"

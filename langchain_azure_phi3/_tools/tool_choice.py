@@ -153,15 +153,9 @@ def check_tools(tools: Sequence[Json]) -> list[str]:
     """The names of tools in the form of the API.
 
     Raises:
-        InvalidInputError: One is not a tool that Phi models can call, or two different ones have
-            the same name.
+        InvalidInputError: One is not a tool that Phi models can call.
     """
-    by_name: dict[str, Json] = {}
-    for tool in tools:
-        name = _function_name(tool)
-        if by_name.setdefault(name, tool) != tool:
-            raise InvalidInputError(f"Two different tools are named {name!r}. Rename one of them.")
-    return list(by_name)
+    return [_function_name(tool) for tool in tools]
 
 
 def parse_tool_choice(tool_choice: Any, names: Sequence[str]) -> str:

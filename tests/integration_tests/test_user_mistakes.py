@@ -111,12 +111,6 @@ CALLS: dict[str, tuple[Callable[[ChatAzurePhi3], Any], str]] = {
         lambda model: model.bind_tools([{"type": "function", "function": {}}]),
         "has no name",
     ),
-    "two tools of one name": (
-        lambda model: model.bind_tools(
-            [TOOL, {"type": "function", "function": {"name": "a", "description": "Another."}}]
-        ),
-        "Two different tools are named 'a'",
-    ),
     "a number as a tool": (
         lambda model: model.bind_tools([5]),
         "5 cannot be used as a tool: it is",
