@@ -44,7 +44,6 @@ from langchain_azure_phi3.emulator.validation import (
 from langchain_azure_phi3.emulator.wire import Reply, Request, json_reply
 
 _MAX_KEPT_BYTES = 100_000_000  # of the bodies of served requests
-_HEALTH_PATH = "/"  # needs no key and no API version
 DEFAULT_MODEL = "Phi-3-mini-4k-instruct"
 _TOOL_FIELDS = frozenset({"parallel_tool_calls"})  # an extra parameter that tool servers accept
 
@@ -121,7 +120,7 @@ class Deployment:
         if request.size > limit:
             return render_error(error_bodies.body_too_large(limit), self._server)
         try:
-            if request.path != _HEALTH_PATH:
+            if request.path != "/":
                 authenticate(request, self._server.auth, self.key)
         except ApiError as error:
             return error.reply
@@ -133,21 +132,20 @@ class Deployment:
     def _route(self, request: Request) -> Reply:
         routes = self._routes()
         if request.path not in routes:
-            if request.path.startswith("/openai/deployments/"):
-                raise error_bodies.fixed_error("unknown_deployment")
-            raise error_bodies.fixed_error("not_found")
+            is_deployment = request.path.startswith("/openai/deployments/")
+            raise error_bodies.fixed_error("unknown_deployment" if is_deployment else "not_found")
         method, handler = routes[request.path]
         if request.method != method:
             raise error_bodies.method_not_allowed(method)
-        requires_version = self._server.requires_api_version and request.path != _HEALTH_PATH
-        if requires_version and "api-version" not in request.query:
+        is_versioned = self._server.requires_api_version and request.path != "/"
+        if is_versioned and "api-version" not in request.query:
             raise error_bodies.fixed_error("missing_api_version")
         return handler(request)
 
     def _routes(self) -> dict[str, tuple[str, Callable[[Request], Reply]]]:
         has_score = self._server.score_format != "none"
         routes: dict[str | None, tuple[str, Callable[[Request], Reply]]] = {
-            _HEALTH_PATH: ("GET", lambda _: json_reply(200, {"status": "healthy"})),
+            "/": ("GET", lambda _: json_reply(200, {"status": "healthy"})),
             self._server.info_path: ("GET", self._get_info),
             self._server.models_path: ("GET", self._list_models),
             "/props" if self._server.engine == "llama.cpp" else None: (
