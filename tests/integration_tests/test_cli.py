@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -367,7 +368,7 @@ def test_serve_prints_an_address_that_works() -> None:
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None
-    printed = [process.stdout.readline() for _ in range(4)]
+    printed = [process.stdout.readline() for _ in range(5)]
     endpoint = printed[1].strip().partition("=")[2]
 
     text = ChatAzurePhi3(endpoint=endpoint, credential="k1").invoke("Hi").text
@@ -376,6 +377,9 @@ def test_serve_prints_an_address_that_works() -> None:
 
     assert endpoint.startswith("http://127.0.0.1:")
     assert printed[3].startswith("WARNING: 0.0.0.0 can be reached from other machines.")
+    remote = endpoint.replace("127.0.0.1", socket.gethostname())
+    assert printed[4].startswith(f"On other machines, use {remote} (")
+    assert "allow_insecure_http=True" in printed[4]
     assert text
     assert "" == errors
 

@@ -18,7 +18,12 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 from azure.core.pipeline.transport import AsyncioRequestsTransport
-from azure.identity import ClientSecretCredential, get_bearer_token_provider
+from azure.identity import (
+    ChainedTokenCredential,
+    ClientSecretCredential,
+    CredentialUnavailableError,
+    get_bearer_token_provider,
+)
 from azure.identity.aio import ClientSecretCredential as AsyncClientSecretCredential
 
 from langchain_azure_phi3 import (
@@ -516,6 +521,25 @@ def test_the_earlier_credential_protocol_works(entra: Entra) -> None:
     phi.fail(status=401, headers=challenge(), times=1)
     with pytest.raises(AuthenticationError, match="AADSTS50173: Sign in again"):
         model.invoke("Hi")
+
+
+def test_chained_credentials_are_listed_line_by_line() -> None:
+    """As azure-identity lists them, with a reason for each."""
+
+    class SignedOut:
+        def get_token(self, *scopes: str, **_: Any) -> Any:
+            raise CredentialUnavailableError("Run az login.")
+
+    model = ChatAzurePhi3(
+        endpoint=MANAGED, credential=ChainedTokenCredential(SignedOut(), SignedOut())
+    )
+
+    with pytest.raises(AuthenticationError) as caught:
+        model.invoke("Hi")
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("Could not get an Entra ID token: ChainedTokenCredential failed")
+    assert 2 == sum(line.strip() == "SignedOut: Run az login." for line in lines)
+    assert lines[-1].endswith("nothing was sent to the model.")
 
 
 # -- nothing secret is shown ---------------------------------------------------------------------
