@@ -24,8 +24,9 @@ PACKAGE = "langchain_azure_phi3"
 TEST_FILES = ("tests", "docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 TEST_FILES += ("Makefile", "pyproject.toml", "mkdocs.yml", "Containerfile", "LICENSE")
 IN_SDIST = ("LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile")
-IN_SDIST += ("pyproject.toml", "tests/conftest.py", "docs/architecture.md", ".proselintrc.json")
-HIDDEN_IN_SDIST = {".gitignore", ".proselintrc.json"}  # `make test` reads the latter
+IN_SDIST += ("pyproject.toml", "tests/conftest.py", "docs/architecture.md", "Containerfile")
+IN_SDIST += (".proselintrc.json", ".dockerignore")  # `make test` reads them
+HIDDEN_IN_SDIST = {".gitignore", ".proselintrc.json", ".dockerignore"}
 
 # Strict mypy accepts the one and sees all types, and finds the mistakes of the other.
 USER_CODE = ROOT / "tests" / "integration_tests" / "user_code"
