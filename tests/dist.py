@@ -25,9 +25,9 @@ TEST_FILES = ("tests", "docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "
 TEST_FILES += ("Makefile", "pyproject.toml", "mkdocs.yml", "LICENSE")
 TEST_FILES += ("Containerfile", ".dockerignore")
 IN_SDIST = ("LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile")
-IN_SDIST += ("pyproject.toml", "tests/conftest.py", "docs/architecture.md", ".proselintrc.json")
-IN_SDIST += ("Containerfile", ".dockerignore")
-HIDDEN_IN_SDIST = {".gitignore", ".proselintrc.json", ".dockerignore"}  # tests read the latter two
+IN_SDIST += ("pyproject.toml", "tests/conftest.py", "docs/architecture.md", "Containerfile")
+IN_SDIST += (".proselintrc.json", ".dockerignore")  # `make test` reads them
+HIDDEN_IN_SDIST = {".gitignore", ".proselintrc.json", ".dockerignore"}
 
 # Strict mypy accepts the one and sees all types, and finds the mistakes of the other.
 USER_CODE = ROOT / "tests" / "integration_tests" / "user_code"

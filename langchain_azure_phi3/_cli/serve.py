@@ -1,8 +1,10 @@
 """`langchain-azure-phi3 serve`: the emulator, until Ctrl-C."""
 
 import argparse
+import shutil
 import socket
 import sys
+import textwrap
 from functools import partial
 
 from langchain_azure_phi3._cli import print_error
@@ -63,12 +65,17 @@ def _announce(options: argparse.Namespace, key: str, endpoint: str) -> None:
     if options.deployment is not None:
         print(f"export AZURE_INFERENCE_MODEL={options.deployment}", flush=True)
     if options.host not in _LOCAL_HOSTS:
-        print(
+        _print_wrapped(
             f"WARNING: {options.host} can be reached from other machines. The emulator is a test "
-            "tool and does not encrypt: the key is readable on the network.",
+            "tool and does not encrypt: the key is readable on the network."
         )
-        print(
+        _print_wrapped(
             f"On other machines, use {remote} (or another name of this machine), and pass "
-            "allow_insecure_http=True.",
-            flush=True,
+            "allow_insecure_http=True."
         )
+
+
+def _print_wrapped(text: str) -> None:
+    """Print a text in lines that fit the terminal; elsewhere as one line."""
+    columns = shutil.get_terminal_size((len(text), 24)).columns
+    print(textwrap.fill(text, columns, break_on_hyphens=False), flush=True)

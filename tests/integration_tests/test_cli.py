@@ -365,7 +365,7 @@ def test_serve_prints_an_address_that_works() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "500"},
     )
     assert process.stdout is not None
     printed = [process.stdout.readline() for _ in range(5)]

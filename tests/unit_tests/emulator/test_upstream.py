@@ -53,6 +53,16 @@ def test_text_and_counts_are_the_models(front: Client) -> None:
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
 
 
+def test_missing_counts_are_estimated(upstream: LocalModel, front: Client) -> None:
+    """As those of scripted answers."""
+    body = {name: value for name, value in upstream.completion().items() if name != "usage"}
+    upstream.error = (200, {}, json.dumps(body).encode())
+
+    usage = front.post("What color is the sky?").json()["usage"]
+    assert usage["prompt_tokens"] > 5
+    assert usage["completion_tokens"] == 5
+
+
 def test_pieces_are_forwarded_as_they_arrive(upstream: LocalModel, front: Client) -> None:
     """The first arrives while the model holds the second back."""
     upstream.hold.clear()
