@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict, get_type_hints, is_typeddict
 
 from langchain_azure_phi3._tools.schema_compaction import is_recursive
+from langchain_azure_phi3._tools.schema_validation import schema_problem
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 
@@ -43,11 +44,29 @@ def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
         raise InvalidInputError(
             f"{name} cannot be used as a tool: {' '.join(str(error).split())}"
         ) from error
+    if isinstance(tool, dict):
+        _check_types(converted.get("function"))
     if parameters is None:
         return converted
     for key in ("title", "description"):  # of the function
         parameters.pop(key, None)
     return {**converted, "function": {**converted["function"], "parameters": parameters}}
+
+
+def _check_types(function: Any) -> None:
+    """Reject misspelled types in the schema of a tool.
+
+    Other mistakes pass: the tools of other packages may follow older drafts of JSON Schema.
+    """
+    parameters = function.get("parameters") if isinstance(function, dict) else None
+    if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
+        return
+    problem = schema_problem(parameters)
+    if problem is not None and "['type']: " in problem:
+        raise InvalidInputError(
+            f"The parameters of the tool {function.get('name')!r} are not a valid JSON schema: "
+            f"{problem.rstrip('.')}."
+        )
 
 
 def _recursive_schema(model: Any) -> Json | None:
