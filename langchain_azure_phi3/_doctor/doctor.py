@@ -96,7 +96,7 @@ class Doctor:
         self._timeouts = min(_CONNECT_TIMEOUT, timeout), timeout
         self._client = client
         client.event_hooks = {"request": [self._record_request]}
-        self._requested_urls: list[str] = []
+        self._completion_urls: list[str] = []  # requested ones
         self._recommended: Json = {}  # constructor arguments
         self._reports_usage = False  # in responses that are not streamed
         model = self._model()
@@ -190,7 +190,7 @@ class Doctor:
         yield failed
 
     def _route_finding(self, detail: str) -> Finding:
-        url = self._requested_urls[-1]
+        url = self._completion_urls[-1]
         notes = [self._alternate_url_note()]
         if self._route.endpoint_type.retires_models and "/models/chat/" in url:
             notes.append(report.MODELS_ROUTE)
@@ -231,7 +231,7 @@ class Doctor:
 
     def _alternate_url_note(self) -> str:
         expected = urlsplit(self._route.chat_url).path
-        if not self._requested_urls or urlsplit(self._requested_urls[-1]).path == expected:
+        if not self._completion_urls or urlsplit(self._completion_urls[-1]).path == expected:
             return ""
         return f"{expected} does not exist: the package tries both, and remembers which one works."
 
@@ -443,7 +443,8 @@ class Doctor:
         )
 
     def _record_request(self, request: httpx.Request) -> None:
-        self._requested_urls.append(mask_query(str(request.url)))
+        if request.method == "POST":
+            self._completion_urls.append(mask_query(str(request.url)))
 
     def _with_query(self, url: str) -> SecretUrl:
         """Another URL of the endpoint, with the query that the user gave."""

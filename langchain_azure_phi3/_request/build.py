@@ -422,7 +422,7 @@ def folds_system_messages(
 def _model_field(endpoint: EndpointFeatures, name: str | None) -> Json:
     if endpoint.model_field == "required" and name is None:
         raise InvalidInputError(
-            f"A {endpoint.name} needs model=, the name of the deployment to call."
+            f"The {endpoint.name} needs model=, the name of the deployment to call."
         )
     return {} if endpoint.model_field == "omitted" or name is None else {"model": name}
 

@@ -165,7 +165,7 @@ class _ConversationWriter:
             wire = {"role": role, "content": self._escape_content(plain)}
         else:
             raise InvalidInputError(
-                f"A {type(message).__name__} cannot be sent to a model: it has no role."
+                f"A message of type {type(message).__name__} has no role, so it cannot be sent."
             )
         if message.name:
             wire["name"] = self._escape(message.name)

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from typing_extensions import ReadOnly, TypedDict, get_type_hints, is_typeddict
 
 from langchain_azure_phi3._tools.schema_compaction import is_recursive
+from langchain_azure_phi3._tools.schema_validation import schema_problem
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 
@@ -61,6 +62,8 @@ def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
             f"{_name(tool)} cannot be used as a tool: {reason.rstrip('.')}. Bind functions, "
             "pydantic models, TypedDicts, BaseTools or JSON schemas."
         ) from error
+    if isinstance(tool, dict):
+        _check_types(converted.get("function"))
     if parameters is None:
         return converted
     for key in ("title", "description"):  # of the function
@@ -70,6 +73,22 @@ def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
 
 def _name(tool: object) -> str:
     return getattr(tool, "__name__", None) or repr(tool)
+
+
+def _check_types(function: Any) -> None:
+    """Reject misspelled types in the schema of a tool.
+
+    Other mistakes pass: the tools of other packages may follow older drafts of JSON Schema.
+    """
+    parameters = function.get("parameters") if isinstance(function, dict) else None
+    if not isinstance(parameters, dict) or parameters.get("type", "object") != "object":
+        return
+    problem = schema_problem(parameters)
+    if problem is not None and "['type']: " in problem:
+        raise InvalidInputError(
+            f"The parameters of the tool {function.get('name')!r} are not a valid JSON schema: "
+            f"{problem.rstrip('.')}."
+        )
 
 
 def _recursive_schema(model: Any) -> Json | None:

@@ -155,6 +155,8 @@ def test_the_only_listed_model_is_used(start: Callable[..., Emulator]) -> None:
     assert not several.usable
     assert "Phi-4, Phi-4-mini-instruct" in step_of(several, "/info").detail
     assert "Phi-4, Phi-4-mini-instruct" in step_of(several, "completion").detail
+    assert step_of(several, "route").detail.endswith("/v1/chat/completions answers")
+    assert "" == step_of(several, "route").advice
 
 
 def test_retirement_is_reported() -> None:

@@ -126,6 +126,12 @@ CALLS: dict[str, tuple[Callable[[ChatAzurePhi3], Any], str]] = {
         ),
         "must be an object, not 'record'",
     ),
+    "a misspelled type in a tool": (
+        lambda model: model.bind_tools(
+            [{"title": "a", "type": "object", "properties": {"x": {"type": "objekt"}}}]
+        ),
+        r"the tool 'a' are not a valid JSON schema: .*\['x'\]\['type'\]: \"objekt\"",
+    ),
     "an unknown tool_choice": (
         lambda model: model.bind_tools([TOOL], tool_choice="b"),
         "Bound tools: a",

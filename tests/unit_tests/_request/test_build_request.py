@@ -89,7 +89,7 @@ REFUSED_CALLS: dict[str, tuple[Json, Json, str]] = {
     "no model where one is required": (
         {},
         {"endpoint": {"name": "Foundry resource", "model_field": "required"}},
-        "A Foundry resource needs model=",
+        "The Foundry resource needs model=",
     ),
 }
 

@@ -123,12 +123,12 @@ def test_work_on_an_answer_is_bounded() -> None:
 
 @pytest.mark.parametrize("tool_calling", ["prompted", "native"])
 def test_deep_schemas_and_arguments_are_input_errors(tool_calling: Any) -> None:
-    """Never a `RecursionError`; those of ordinary depth work."""
+    """Never a `RecursionError`, nor the end of the process; those of ordinary depth work."""
     with Emulator(tools="native") as phi:
         model = ChatAzurePhi3(
             endpoint=phi.endpoint, credential=phi.key, tool_calling=tool_calling, max_retries=0
         )
-        for depth in (10, 300, 3000):
+        for depth in (10, 300, 3000, 50_000):
             schema: Json = {"type": "integer"}
             for _ in range(depth):
                 schema = of(schema)
@@ -137,9 +137,10 @@ def test_deep_schemas_and_arguments_are_input_errors(tool_calling: Any) -> None:
                 lambda tool=tool: model.bind_tools([tool]).invoke("Hi"),
                 lambda tool=tool: model.get_num_tokens_from_messages([HumanMessage("a")], [tool]),
                 lambda tool=tool: model.bind_tools([tool], tool_choice="t").invoke("Hi"),
+                lambda tool=tool: model.with_structured_output(tool).invoke("Hi"),
             ):
                 if depth == 10:
                     call()
                     continue
-                with pytest.raises(InvalidInputError, match=r"nested|deep|recursion"):
+                with pytest.raises(InvalidInputError, match=r"nested|deep|depth|recursion"):
                     call()
