@@ -22,7 +22,11 @@ from langchain_azure_phi3._request.content import (
     text_content,
     user_content,
 )
-from langchain_azure_phi3._request.text_escaping import escape_parts, escape_placeholders
+from langchain_azure_phi3._request.text_escaping import (
+    escape_message_placeholders,
+    escape_parts,
+    may_take_media,
+)
 from langchain_azure_phi3._tools.control_tokens import (
     ControlTokens,
     escape_control_tokens,
@@ -266,9 +270,8 @@ class _ConversationWriter:
                 wire["content"] = _prepend(self._take_system_text(), wire["content"])
         if isinstance(wire["content"], list):
             self._check_media(wire["content"])
-        model = self._options.model
-        if model is not None and model.modalities != ("text",):
-            wire["content"] = escape_placeholders(wire["content"])
+        if may_take_media(self._options.model):
+            wire = escape_message_placeholders(wire)
         self._wire.append(wire)
         if self._max_tokens is not None:
             is_plain = isinstance(wire["content"], str) and "tool_calls" not in wire
