@@ -95,7 +95,8 @@ def _parse_choice(
     choice: Json, message: Json, request: ChatRequest, metadata: Json
 ) -> tuple[ChatGeneration, str | None, str]:
     text, reasoning = content_text(message), reasoning_content(message)
-    if len(text) + len(reasoning) > MAX_CHARACTERS:
+    refusal = str_or_none(message.get("refusal")) or ""
+    if len(text) + len(reasoning) + len(refusal) > MAX_CHARACTERS:
         raise excess_error(f"{MAX_CHARACTERS:,} characters")
     problem, raw = None, ""
     truncated = is_truncated(choice.get("finish_reason"))

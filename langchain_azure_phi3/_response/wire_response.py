@@ -38,6 +38,9 @@ MAX_CALLS = 256
 MAX_CHOICES = 128
 """The most choices of one response, as in OpenAI's API."""
 
+MAX_FILTERS = 128
+"""The most content filters of one answer; Azure has about ten."""
+
 TRUNCATED_CALL = "max_tokens cut off this call: its arguments are incomplete."
 
 REASONING_USED_ALL_TOKENS = (

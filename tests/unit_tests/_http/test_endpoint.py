@@ -224,13 +224,18 @@ def test_unsendable_headers_are_refused(phi: Emulator) -> None:
 
 
 def test_redirects_are_not_followed(phi: Emulator) -> None:
-    """The credential stays with the host that it was given for."""
+    """The credential stays with its host, also where the user's own client follows redirects."""
+    location = {"location": f"{phi.endpoint}/v1/chat/completions"}
     for ask in BOTH:
-        phi.requests.clear()
-        phi.fail(status=307, body="", headers={"location": f"{phi.endpoint}/v1/chat/completions"})
-        with pytest.raises(InvalidResponseError, match="307"):
-            ask(connection(phi))
-        assert len(phi.requests) == 1
+        for stream in (False, True):
+            for client in (None, ask.client(follow_redirects=True)):
+                phi.requests.clear()
+                phi.fail(status=307, body="", headers=location)
+                with pytest.raises(InvalidResponseError, match="307"):
+                    ask(connection(phi), client, stream=stream)
+                assert len(phi.requests) == 1
+                if isinstance(client, httpx.Client):
+                    client.close()
 
 
 # -- failures in the middle of an answer --
