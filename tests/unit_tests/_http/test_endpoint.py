@@ -28,6 +28,7 @@ from langchain_azure_phi3._http.routes import route_for
 from langchain_azure_phi3.emulator import Emulator
 
 QUESTION = {"messages": [{"role": "user", "content": "How many languages are in the world?"}]}
+NO_KEEP_ALIVE = httpx.Limits(max_keepalive_connections=0)
 AT_ONCE = RetryPolicy(max_retries=2, jitter=lambda: 0.0)
 
 
@@ -228,7 +229,7 @@ def test_redirects_are_not_followed(phi: Emulator) -> None:
     location = {"location": f"{phi.endpoint}/v1/chat/completions"}
     for ask in BOTH:
         for stream in (False, True):
-            for client in (None, ask.client(follow_redirects=True)):
+            for client in (None, ask.client(follow_redirects=True, limits=NO_KEEP_ALIVE)):
                 phi.requests.clear()
                 phi.fail(status=307, body="", headers=location)
                 with pytest.raises(InvalidResponseError, match="307"):

@@ -490,7 +490,6 @@ ENDLESS = {
     "an event": (b"data: ", b"x" * 65_536),
     "lines of one event": (b"", b"data: " + b"x" * 1000 + b"\n"),
     "comments": (b"", b": x\n" * 10_000),
-    "white space": (b"", b"\n" * 65_536),
     "a JSON value": (b'{"a": "', b"x" * 65_536),
 }
 
