@@ -52,11 +52,8 @@ def compile_schema(schema: Json, root: Json) -> "CompiledSchema | None":
         root: The schema that it is a part of, whose definitions it may use; may be itself.
     """
     document = {key: root[key] for key in _DEFINITIONS if key in root} | schema
-    dialect = document.get("$schema")
-    if isinstance(dialect, str) and dialect.rstrip("#") not in _DIALECTS:
-        del document["$schema"]
     try:
-        return _compile(json.dumps(document, default=str))
+        return _compile(json.dumps(_without_unknown_dialect(document), default=str))
     except RecursionError:
         return None
 
@@ -66,12 +63,20 @@ def schema_problem(schema: Json) -> str | None:
     import jsonschema_rs
 
     try:
-        jsonschema_rs.meta.validate(schema)
+        jsonschema_rs.meta.validate(_without_unknown_dialect(schema))
     except jsonschema_rs.ValidationError as error:
         return _with_place(error)
-    except ValueError:  # a dialect that is not known here
+    except ValueError:  # `$schema` is not a string
         return None
     return None
+
+
+def _without_unknown_dialect(schema: Json) -> Json:
+    """The schema without a `$schema` that the validator does not contain: it would fetch it."""
+    dialect = schema.get("$schema")
+    if isinstance(dialect, str) and dialect.rstrip("#") not in _DIALECTS:
+        return {key: value for key, value in schema.items() if key != "$schema"}
+    return schema
 
 
 @lru_cache(maxsize=_MAX_CACHED)

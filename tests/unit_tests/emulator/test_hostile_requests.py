@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from langchain_azure_phi3.emulator.server_types import SERVER_TYPES
+from tests.raw_server import answering
 from tests.unit_tests.emulator.conftest import PASS_THROUGH, Client, MakeClient
 
 START = b'{"messages":[{"role":"user","content":"hi"}],'
@@ -129,6 +130,24 @@ def test_hostile_schemas_take_bounded_time(make_client: MakeClient) -> None:
 
                 assert statuses[0] in (200, 400), schema
                 assert seconds < 0.5, str(schema)[:100]
+
+
+def test_schemas_are_never_fetched(make_client: MakeClient) -> None:
+    """Also where the emulator constrains its answers to them."""
+    with answering(lambda *_: None) as server:
+        for server_type in SERVER_TYPES:
+            client = make_client(server_type=server_type, tools="native")
+            for keyword in ("$ref", "$schema", "$id", "$dynamicRef"):
+                schema = {"type": "object", keyword: f"{server.url}/x", "items": {"$ref": "y"}}
+                form = {"name": "f", "schema": schema}
+                for fields in (
+                    {"response_format": {"type": "json_schema", "json_schema": form}},
+                    {"guided_json": schema},
+                    {"structured_outputs": {"json": schema}},
+                ):
+                    response = client.post(**fields, headers=PASS_THROUGH)
+                    assert response.status_code < 500, (server_type, fields)
+        assert [] == server.accepted
 
 
 def test_prompts_full_of_braces_take_bounded_time(client: Client) -> None:
