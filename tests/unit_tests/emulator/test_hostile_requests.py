@@ -211,6 +211,14 @@ def test_the_server_stops_to_read_what_is_too_large(make_client: MakeClient) -> 
         assert all(len(request.body) < 1_000_000 for request in client.phi.requests)
 
 
+def test_the_usual_limit_is_100_megabytes(socket_client: Client) -> None:
+    """Of which nothing is read if the request announces more."""
+    address = ("127.0.0.1", int(socket_client.phi.endpoint.rsplit(":", 1)[1]))
+    status, _ = send(address, iter([HEAD + b"content-length: 100000001\r\n\r\n"]))
+
+    assert status.startswith(b"HTTP/1.1 413")
+
+
 def test_contradictory_lengths_are_a_400(socket_client: Client) -> None:
     """Or else requests could be smuggled past a proxy."""
     address = ("127.0.0.1", int(socket_client.phi.endpoint.rsplit(":", 1)[1]))
