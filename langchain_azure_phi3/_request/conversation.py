@@ -268,15 +268,21 @@ class _ConversationWriter:
                 return
             if role == "user" and self._system_texts:
                 wire["content"] = _prepend(self._take_system_text(), wire["content"])
+        is_plain = isinstance(wire["content"], str) and "tool_calls" not in wire
+        if not is_plain or "name" in wire or "|>" in wire["content"]:
+            wire = self._checked(wire)
+        self._wire.append(wire)
+        if self._max_tokens is not None:
+            size = len(wire["content"]) + _MAX_MESSAGE_TOKENS
+            self._max_tokens = self._max_tokens + size if is_plain else None
+
+    def _checked(self, wire: Json) -> Json:
+        """A message whose media the model accepts, and whose texts claim no others."""
         if isinstance(wire["content"], list):
             self._check_media(wire["content"])
         if may_take_media(self._options.model):
             wire = escape_message_placeholders(wire)
-        self._wire.append(wire)
-        if self._max_tokens is not None:
-            is_plain = isinstance(wire["content"], str) and "tool_calls" not in wire
-            size = len(wire["content"]) + _MAX_MESSAGE_TOKENS
-            self._max_tokens = self._max_tokens + size if is_plain else None
+        return wire
 
     def _take_system_text(self) -> str:
         text = "\n\n".join(filter(None, self._system_texts))

@@ -40,13 +40,16 @@ def escape_placeholders(text: str) -> str:
 
 def escape_message_placeholders(wire: Json) -> Json:
     """A message of the wire with the placeholders in its texts and tool calls escaped."""
-    texts = {name: value for name, value in wire.items() if name != "content"}
     content = wire["content"]
-    if isinstance(content, list):
+    if isinstance(content, str):
+        content = _PLACEHOLDER.sub(r"<\1>", content)
+    else:
         content = [
             {**part, "text": escape_placeholders(part["text"])} if part["type"] == "text" else part
             for part in content
         ]
-    else:
-        content = escape_placeholders(content)
-    return {**escape_strings(texts, escape_placeholders), "content": content}
+    escaped = {**wire, "content": content}
+    for name in ("name", "tool_calls"):
+        if name in wire:
+            escaped[name] = escape_strings(wire[name], escape_placeholders)
+    return escaped

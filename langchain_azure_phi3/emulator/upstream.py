@@ -22,8 +22,6 @@ from langchain_azure_phi3.emulator.upstream_stream import reasoning_text, usage_
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 600.0  # a model on a laptop may need minutes for a long prompt
 
-_THIS_MACHINE = ("all://localhost", "all://127.0.0.1", "all://[::1]")
-
 # The emulator handles these itself.
 _NOT_FORWARDED = frozenset(
     {"model", "stream", "n", "best_of", "stream_options", "logprobs", "top_logprobs"}
@@ -97,10 +95,9 @@ class Upstream:
     def _http(self) -> httpx.Client:
         with self._lock:
             if self._client is None:
-                # No limit on connections: the server behind knows its own limits. No proxy of the
-                # environment for this machine: it would see the key.
+                # The server knows its own limits. A proxy before this machine would see the key.
                 self._client = httpx.Client(
-                    mounts=dict.fromkeys(_THIS_MACHINE),
+                    mounts=dict.fromkeys(("all://localhost", "all://127.0.0.1", "all://[::1]")),
                     timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
                     limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
                 )
@@ -113,8 +110,7 @@ class Upstream:
             try:
                 self._model = str(response.json()["data"][0]["id"])
             except (ValueError, LookupError, TypeError):
-                quoted = response.text[:_MAX_QUOTED]
-                raise _unexpected(f"no list of models: {quoted}") from None
+                raise _unexpected(f"no list of models: {response.text[:_MAX_QUOTED]}") from None
         return self._model
 
 

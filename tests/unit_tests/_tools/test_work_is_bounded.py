@@ -134,7 +134,16 @@ def test_work_on_an_answer_is_bounded() -> None:
 
 
 DEGENERATE = (
-    *('{"q" ', "{'", "[", "`", "```json\n", "<think>", "<|tool_call|>", '{"name": "t", "arguments": '),
+    *(
+        '{"q" ',
+        "{'",
+        "[",
+        "`",
+        "```json\n",
+        "<think>",
+        "<|tool_call|>",
+        '{"name": "t", "arguments": ',
+    ),
     *('{"name": "t", "arguments": {"q": 1}}\n', '{"name": "t", "arguments": {"q": "x"}}\n'),
 )
 OUTPUTS: dict[str, Json] = {
