@@ -113,14 +113,14 @@ class CompiledSchema:
         """
         if budget is None:
             return self.errors(value, 1) == []
-        if _is_too_deep(value):
+        if is_too_deep(value):
             return False
         self._cost.spend_visits(value, budget)
         return self.validator.is_valid(_without_surrogates(value))
 
     def errors(self, value: Any, limit: int, budget: Budget | None = None) -> list[str]:
         """The first errors of a value, each with its place; none where it is valid."""
-        if _is_too_deep(value):
+        if is_too_deep(value):
             return ["This is nested too deeply"]
         budget = Budget() if budget is None else budget
         budget.extend_for(count_parts(value))
@@ -216,7 +216,8 @@ def _with_place(error: Any) -> str:
     return f"{place}: {error.message}" if place else error.message
 
 
-def _is_too_deep(value: Any) -> bool:
+def is_too_deep(value: Any) -> bool:
+    """Whether a JSON value is nested so deeply that recursive code may fail at it."""
     level = [value]
     for _ in range(_MAX_DEPTH):
         level = [inner for outer in level for inner in _children(outer)]
