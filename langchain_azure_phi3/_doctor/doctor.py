@@ -23,6 +23,7 @@ from langchain_azure_phi3 import models
 from langchain_azure_phi3._doctor import constraint_check, report
 from langchain_azure_phi3._doctor.connectivity import check_connectivity
 from langchain_azure_phi3._doctor.report import DoctorReport, Finding, skipped
+from langchain_azure_phi3._http.client import make_httpx_client
 from langchain_azure_phi3._http.redaction import REDACTED
 from langchain_azure_phi3._http.retry_state import is_route_missing
 from langchain_azure_phi3._http.routes import Route, route_for
@@ -82,17 +83,20 @@ def diagnose(
         on_finding: Called with each finding as soon as it is available.
 
     Raises:
-        InvalidInputError: The arguments are not valid for `ChatAzurePhi3`.
+        InvalidInputError: The arguments are not valid for `ChatAzurePhi3`, or the certificates and
+            proxies that the environment names cannot be used.
     """
-    with httpx.Client() as client:
-        return Doctor(kwargs, timeout, client).diagnose(on_finding)
+    given = {name: value for name, value in kwargs.items() if value is not None}
+    host = urlsplit(ChatAzurePhi3(**given)._route.base).hostname
+    with make_httpx_client(host) as client:
+        return Doctor(given, timeout, client).diagnose(on_finding)
 
 
 class Doctor:
     """Checks one endpoint; keeps the arguments that the findings recommend."""
 
     def __init__(self, kwargs: Mapping[str, Any], timeout: float, client: httpx.Client) -> None:
-        self._kwargs = {name: value for name, value in kwargs.items() if value is not None}
+        self._kwargs = dict(kwargs)
         self._timeouts = min(_CONNECT_TIMEOUT, timeout), timeout
         self._client = client
         client.event_hooks = {"request": [self._record_request]}

@@ -233,6 +233,28 @@ def test_tokens_are_not_sent_to_unknown_hosts(
         assert entra.token_requests == []
 
 
+def test_tokens_do_not_follow_a_changed_host(
+    entra: Entra, credential: ClientSecretCredential
+) -> None:
+    """Neither in a copy nor by assignment: those are checked like the constructor's arguments."""
+    phi = emulated(entra)
+    model = placed(phi, MANAGED, credential)
+    keyed = placed(phi, "https://gateway.example.com/openai/v1", "a-key", model="Phi-4")
+    changes = (
+        (model, {"endpoint": "https://gateway.example.com/openai/v1"}),
+        (model, {"endpoint": "https://x.inference.ml.azure.com.evil.example"}),
+        (keyed, {"credential": credential}),
+    )
+    for changed, update in changes:
+        with pytest.raises(InvalidInputError, match=r"credential_scopes=\[\.\.\.\]"):
+            changed.model_copy(update=update)
+        for name, value in update.items():
+            with pytest.raises(InvalidInputError, match=r"credential_scopes=\[\.\.\.\]"):
+                setattr(changed, name, value)
+    assert entra.token_requests == phi.requests == []
+    assert model.endpoint == MANAGED
+
+
 def test_this_machine_may_have_tokens(entra: Entra, credential: ClientSecretCredential) -> None:
     """Where a path says which kind of token."""
     with Emulator("Phi-4", server_type="openai-v1", key=entra.token) as phi:

@@ -159,6 +159,30 @@ def test_upstream_model_and_key_are_used(upstream: LocalModel, make_client: Make
     assert upstream.keys == ["Bearer k2"]
 
 
+def test_keys_of_callers_are_not_forwarded(upstream: LocalModel, make_client: MakeClient) -> None:
+    """Nor their other headers: the emulator's key is not the upstream's."""
+    client = make_client(upstream=upstream.url, key="the-emulators-own-key")
+    for stream in (False, True):
+        client.post("Hi", stream=stream, headers={"x-secret": "of-the-caller"})
+
+    assert upstream.keys == [None, None]
+    sent = "".join(upstream.headers)
+    assert "the-emulators-own-key" not in sent
+    assert "of-the-caller" not in sent
+
+
+def test_proxies_see_no_upstream_of_this_machine(
+    upstream: LocalModel, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would see its key."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for host in ("127.0.0.1", "localhost"):
+        url = upstream.url.replace("127.0.0.1", host)
+        client = make_client(upstream=url, upstream_key="k2")
+        assert client.text("Hi") == " The sky is blue."
+
+
 def test_log_probabilities_are_not_made_up(upstream: LocalModel, front: Client) -> None:
     """Nor requested from the model."""
     for stream in (False, True):
