@@ -15,12 +15,14 @@ from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import (
     AfterValidator,
     AliasChoices,
+    BeforeValidator,
     ConfigDict,
     Field,
     FieldSerializationInfo,
     PrivateAttr,
     SecretStr,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     field_serializer,
     field_validator,
     model_validator,
@@ -54,10 +56,12 @@ from langchain_azure_phi3._request.build import (
 from langchain_azure_phi3._request.constraints import ConstrainedDecoding
 from langchain_azure_phi3._request.parameters import (
     ExtraParameters,
+    Integer,
     LogitBias,
     Number,
     Stop,
     format_validation_error,
+    to_list,
 )
 from langchain_azure_phi3._request.reasoning import Reasoning
 from langchain_azure_phi3._tools.control_tokens import ControlTokens
@@ -189,7 +193,7 @@ class BaseAzurePhi3(BaseChatModel):
     top_p: Number | None = None
     """Share of the probability mass that tokens are sampled from, 0 to 1."""
 
-    max_tokens: int | None = None
+    max_tokens: Integer | None = None
     """The longest completion, in tokens."""
 
     presence_penalty: Number | None = None
@@ -201,7 +205,7 @@ class BaseAzurePhi3(BaseChatModel):
     stop: Stop | None = None
     """Stop sequences. Those of a call are added; an empty list in a call removes these."""
 
-    seed: int | None = None
+    seed: Integer | None = None
     """Makes completions repeatable, as far as the server supports it."""
 
     response_format: Json | None = None
@@ -213,13 +217,13 @@ class BaseAzurePhi3(BaseChatModel):
     This and the next three are extra parameters. The package also sends the header that they need.
     """
 
-    top_logprobs: int | None = None
+    top_logprobs: Integer | None = None
     """How many alternatives to return for each token, 0 to 20; needs `logprobs=True`."""
 
     logit_bias: LogitBias | None = None
     """Token IDs, and what to add to the logits of each, -100 to 100."""
 
-    n: Annotated[int, Field(ge=1)] | None = None
+    n: Annotated[Integer, Field(ge=1)] | None = None
     """How many completions to generate for one prompt, all billed. Not for streams."""
 
     model_extras: Json | None = Field(
@@ -258,10 +262,10 @@ class BaseAzurePhi3(BaseChatModel):
     Pass limits in `model_kwargs`, under the server's name: `thinking_token_budget` for vLLM,
     `thinking_budget_tokens` for llama.cpp."""
 
-    max_corrections: Annotated[int, Field(ge=0)] = 1
+    max_corrections: Annotated[Integer, Field(ge=0)] = 1
     """How often to ask again if a required tool call or object is missing or invalid."""
 
-    max_image_side: Annotated[int, Field(ge=1)] | None = None
+    max_image_side: Annotated[Integer, Field(ge=1)] | None = None
     """Scale images down until neither side has more pixels (needs Pillow, the extra `images`). Off
     by default; images at URLs are never changed."""
 
@@ -299,7 +303,7 @@ class BaseAzurePhi3(BaseChatModel):
     """Seconds to connect and between two reads, or a pair of both. It does not limit the complete
     response. Default: 10 to connect, 180 to read."""
 
-    max_retries: Annotated[int, Field(ge=0)] = 2
+    max_retries: Annotated[Integer, Field(ge=0)] = 2
     """How often to retry after a transient failure. A stream that has begun is never retried."""
 
     max_retry_wait: Annotated[float, Field(ge=0)] = 60.0
@@ -323,7 +327,7 @@ class BaseAzurePhi3(BaseChatModel):
     """Whether to send a key or token over plain http to another machine, although anyone on the
     network path can read it. Not needed for this machine, or for an endpoint without a key."""
 
-    credential_scopes: Sequence[str] | None = None
+    credential_scopes: Annotated[Sequence[str], BeforeValidator(to_list)] | None = None
     """The Entra ID scopes to request tokens for. Default: inferred from the host."""
 
     http_client: httpx.Client | None = Field(default=None, exclude=True, repr=False)
@@ -340,7 +344,13 @@ class BaseAzurePhi3(BaseChatModel):
 
     if not TYPE_CHECKING:
 
-        def __init__(self, **given: Any) -> None:
+        def __init__(self, *positional: Any, **given: Any) -> None:
+            if positional:
+                del positional, given  # one may be a key
+                raise TypeError(
+                    f"{type(self).__name__} takes no positional arguments. Pass each by its name: "
+                    "model='Phi-4-mini-instruct', endpoint='https://...'."
+                )
             _rename_deprecated(given)
             problem = None
             try:
@@ -398,19 +408,22 @@ class BaseAzurePhi3(BaseChatModel):
             return tokenizer
         if isinstance(tokenizer, os.PathLike):
             return os.fspath(tokenizer)
-        raise ValueError("it is neither a path nor an object with an encode method")
+        raise ValueError("must be a path or an object with an encode method")
 
-    @field_validator("timeout")
+    @field_validator("timeout", mode="wrap")
     @classmethod
-    def _check_timeout(
-        cls, timeout: float | tuple[float, float] | None
-    ) -> float | tuple[float, float] | None:
-        for seconds in timeout if isinstance(timeout, tuple) else (timeout,):
-            if seconds is not None and not 0 < seconds <= _MAX_TIMEOUT:
-                raise ValueError(
-                    f"timeout must be between 0 and {_MAX_TIMEOUT:.0e} seconds, not {seconds}"
-                )
-        return timeout
+    def _check_timeout(cls, timeout: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            validated = None if isinstance(timeout, bool) else validate(timeout)
+        except ValidationError:
+            validated = None
+        pair = validated if isinstance(validated, tuple) else (validated,)
+        if timeout is None or all(s is not None and 0 < s <= _MAX_TIMEOUT for s in pair):
+            return validated
+        raise ValueError(
+            f"must be a number of seconds, above 0 and at most {_MAX_TIMEOUT:,.0f}, or a pair of "
+            "such numbers (to connect, and between two reads)"
+        )
 
     @field_validator("rate_limiter")
     @classmethod
