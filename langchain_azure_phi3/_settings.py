@@ -30,12 +30,7 @@ from pydantic import (
 from typing_extensions import override
 
 from langchain_azure_phi3 import tokens
-from langchain_azure_phi3._argument_hints import (
-    argument_hint,
-    clean_key,
-    is_placeholder,
-    unquote,
-)
+from langchain_azure_phi3._argument_hints import argument_hint
 from langchain_azure_phi3._http.auth import Auth, auth_for
 from langchain_azure_phi3._http.client import CONNECT_SECONDS
 from langchain_azure_phi3._http.connection import Connection, RedactSecrets
@@ -46,6 +41,13 @@ from langchain_azure_phi3._http.redaction import find_secrets, shown_headers
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3._http.secret_url import SecretUrl, is_masked, mask_query
+from langchain_azure_phi3._pasted_values import (
+    ENDPOINT_MISTAKES,
+    KEY_MISTAKES,
+    clean_key,
+    find_mistake,
+    unquote,
+)
 from langchain_azure_phi3._request.build import (
     EndpointFeatures,
     OnContentFilter,
@@ -466,13 +468,9 @@ class BaseAzurePhi3(BaseChatModel):
                 "The endpoint is missing. Pass endpoint='https://...', or set "
                 f"{' or '.join(ENDPOINT_VARIABLES)} in the environment."
             )
-        key = self.credential.get_secret_value() if isinstance(self.credential, SecretStr) else ""
-        for name, value in (("endpoint", self.endpoint), ("credential", key)):
-            if is_placeholder(value):
-                raise InvalidInputError(
-                    f"The {name} is a placeholder copied from an example. Replace it with the "
-                    f"{name} of your deployment, which its page in the Azure portal shows."
-                )
+        mistake = self._find_pasted_mistake()
+        if mistake is not None:
+            raise InvalidInputError(mistake)
         if is_masked(self.endpoint):
             raise InvalidInputError(
                 "The endpoint's query has '***' in place of a key, as in a serialized or printed "
@@ -494,6 +492,20 @@ class BaseAzurePhi3(BaseChatModel):
                 "headers or in the URL; or pass allow_insecure_http=True if the network is trusted."
             )
         self._auth()  # refuses a credential that must not be sent to this endpoint
+
+    def _find_pasted_mistake(self) -> str | None:
+        """What is wrong with the endpoint or key, without showing it."""
+        key = self.credential.get_secret_value() if isinstance(self.credential, SecretStr) else ""
+        for name, value, mistakes, variables in (
+            ("endpoint", self.endpoint, ENDPOINT_MISTAKES, ENDPOINT_VARIABLES),
+            ("credential", key, KEY_MISTAKES, CREDENTIAL_VARIABLES),
+        ):
+            found = find_mistake(value, mistakes)
+            if found is not None:
+                sources = [v for v in variables if clean_key(os.environ.get(v, "")) == value]
+                where = f" in the environment variable {sources[0]}" if sources else ""
+                return f"The {name}{where} is {found.description}. {found.remedy}"
+        return None
 
     def _sends_secret(self, route: Route) -> bool:
         """Whether a key or token leaves this machine, be it in a header or in the URL."""

@@ -1,10 +1,16 @@
 """Values that cannot be right, and what the error says about them."""
 
+import base64
+import random
 from typing import Any
 
 import pytest
+from azure.core.credentials import AzureKeyCredential
+from langchain.chat_models import init_chat_model
+from pydantic import SecretStr
 
-from langchain_azure_phi3 import ChatAzurePhi3
+from langchain_azure_phi3 import ChatAzurePhi3, register_provider
+from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.errors import InvalidInputError
 
 ENDPOINT = "https://phi.eastus2.models.ai.azure.com"
@@ -92,3 +98,208 @@ def test_positional_arguments_are_named() -> None:
         with pytest.raises(TypeError, match=rf"^{model.__name__} takes no .* model='") as caught:
             model("canary")  # type: ignore[misc, call-arg]
         assert "canary" not in str(caught.value)
+
+
+# -- endpoints -----------------------------------------------------------------------------------
+
+PLACEHOLDERS = (
+    "https://your-endpoint.eastus2.models.ai.azure.com",
+    "https://your-resource-name.services.ai.azure.com",
+    "https://YOUR_RESOURCE.openai.azure.com/openai/v1",
+    "https://yourresource.openai.azure.com",
+    "https://my-resource-name.openai.azure.com",
+    "https://openai-resource-name.openai.azure.com/",
+    "https://my-deployment",
+    "https://my-endpoint-name/",
+    "https://api.your-company.com/v1",
+    "https://phi.region.inference.ml.azure.com",
+    "https://example-resource.services.ai.azure.com",
+    "https://{name}.{region}.models.ai.azure.com",
+    "https://{{ endpoint }}/v1",
+    "https://[resource].openai.azure.com",
+    "https://%7Bname%7D.eastus2.models.ai.azure.com",
+    "https://xxxx.services.ai.azure.com",
+    "https://*.services.ai.azure.com",
+    "https://...",
+    "https://phi.services.ai.azure.com/api/projects/<project>",
+    "https://phi.services.ai.azure.com/api/projects/your-project",
+    "https://replace-me.models.ai.azure.com",
+    "your.endpoint.com",
+)
+
+OTHER_ENDPOINTS = {
+    "$PHI_ENDPOINT": "the name of an environment variable",
+    "AZURE_INFERENCE_ENDPOINT": "the name of an environment variable",
+    'os.environ["ENDPOINT"]': "the name of an environment variable",
+    "https://$RESOURCE.openai.azure.com": "the name of an environment variable",
+    "Endpoint=https://phi.eastus2.models.ai.azure.com": "with the name of its setting",
+    "export PHI_URL='https://phi.eastus2.models.ai.azure.com'": "with the name of its setting",
+    "https://huggingface.co/microsoft/Phi-4-mini-instruct": r"huggingface\.co is a website",
+    "https://www.github.com/microsoft/PhiCookBook": r"www\.github\.com is a website",
+    "https://learn.microsoft.com/azure/ai-foundry": r"learn\.microsoft\.com is a website",
+    "htps://phi.eastus2.models.ai.azure.com": "begins with 'htps://'",
+    "https://": "has no host name",
+}
+
+REAL_ENDPOINTS = (
+    "http://my-phi:8000/v1",
+    "https://my-phi/v1",
+    "http://my-server:11434/v1",
+    "http://model/v1",
+    "http://vllm-service.default.svc.cluster.local/v1",
+    "https://my-endpoint-4711.eastus2.inference.ml.azure.com/score",
+    "https://my-phi.eastus2.models.ai.azure.com",
+    "https://yours.eastus2.models.ai.azure.com",
+    "https://xxl.services.ai.azure.com/api/projects/my-project",
+    "https://example.com/v1",
+    "https://router.huggingface.co/v1",
+    "https://abc.eu-west-1.aws.endpoints.huggingface.cloud/v1",
+    "https://gateway.example.com/phi?subscription-key=4f2a",
+    "http://[::1]:8080/v1",
+)
+
+
+def refusal(**settings: Any) -> str:
+    """The error of the constructor."""
+    with pytest.raises(InvalidInputError) as caught:
+        make_model(**settings)
+    return str(caught.value)
+
+
+def test_placeholders_are_not_endpoints() -> None:
+    """In the notation of any documentation."""
+    for endpoint in PLACEHOLDERS:
+        assert "The endpoint is a placeholder copied" in refusal(endpoint=endpoint), endpoint
+
+
+def test_other_texts_are_not_endpoints() -> None:
+    """The message says what they are instead."""
+    for endpoint, expected in OTHER_ENDPOINTS.items():
+        with pytest.raises(InvalidInputError, match=expected):
+            make_model(endpoint=endpoint)
+
+
+def test_unusual_endpoints_are_accepted() -> None:
+    """Of networks of containers, gateways, and resources that users named."""
+    for endpoint in REAL_ENDPOINTS:
+        model = make_model(endpoint=endpoint, allow_insecure_http=True)
+        assert model.endpoint == endpoint
+
+
+# -- keys ----------------------------------------------------------------------------------------
+
+WRONG_KEYS = {
+    "<your key>": "a placeholder",
+    "{api_key}": "a placeholder",
+    "[key]": "a placeholder",
+    "yourAzureKey": "a placeholder",
+    "paste your key here": "a placeholder",
+    "replace-me": "a placeholder",
+    "AZURE_INFERENCE_CREDENTIAL": "the name of an environment variable",
+    "AZURE_KEY": "the name of an environment variable",
+    "MISTRAL_API_KEY": "the name of an environment variable",
+    "$AZURE_KEY": "the name of an environment variable",
+    "$env:AZURE_KEY": "the name of an environment variable",
+    "%AZURE_KEY%": "the name of an environment variable",
+    'os.environ["KEY"]': "the name of an environment variable",
+    "@Microsoft.KeyVault(SecretUri=https://v.vault.azure.net/secrets/k)": "a reference to a secret",
+    "https://phi.eastus2.models.ai.azure.com": "a URL",
+    "phi.eastus2.models.ai.azure.com": "a URL",
+    "Endpoint=https://phi.azconfig.io;Id=1;Secret=abc": "a URL",
+    "api-key: 7d1f0a93c5e8b246": "the name of its header",
+    "Authorization: Bearer 7d1f0a93c5e8b246": "the name of its header",
+    "Ocp-Apim-Subscription-Key=7d1f0a93c5e8b246": "the name of its header",
+    "AZURE_KEY=7d1f0a93c5e8b246": "the name of its header or variable",
+    "export KEY=7d1f0a93c5e8b246": "the name of its header or variable",
+    "Basic dXNlcjpwYXNz": "the name of its header",
+    "********": "a masked key",
+    "7d1f****b246": "a masked key",
+    "sk-...b246": "a masked key",
+    "\u2022\u2022\u2022\u2022\u2022": "a masked key",
+    '{"key": "7d1f0a93c5e8b246"}': "JSON",
+    "/run/secrets/phi-key": "the path of a file",
+    "~/.azure/key": "the path of a file",
+    "C:\\keys\\phi.txt": "the path of a file",
+}
+
+REAL_KEYS = (
+    *("none", "None", "EMPTY", "not-needed", "no-key-required", "ollama", "lm-studio", "dummy"),
+    *("sk-1234", "sk-no-key-required", "sk-xxx", "token-abc123", "TEST_KEY", "DUMMY_API_KEY"),
+    *(
+        "key",
+        "secret",
+        "my key",
+        "local:key",
+        "/abc+/def==",
+        "3fa85f64-5717-4562-b3fc-2c963f66afa6",
+    ),
+    "sk-proj-aB3_dE-6gH9_jK2",
+    "eyJhbGciOiJub25lIn0.eyJhdWQiOiJhIn0.c2ln",
+)
+
+
+def test_other_texts_are_not_keys() -> None:
+    """The message says what they are, and never shows them."""
+    for key, expected in WRONG_KEYS.items():
+        for credential in (key, SecretStr(key), AzureKeyCredential(key), f'"{key}"\n'):
+            message = refusal(credential=credential)
+            assert expected in message, key
+            assert key not in message or key == "AZURE_INFERENCE_CREDENTIAL"
+            assert not {"7d1f0a93c5e8b246", "dXNlcjpwYXNz"} & set(message.split())
+
+
+def test_keys_of_any_form_are_accepted() -> None:
+    """Local servers take any word for one; Azure's and others' are random."""
+    made_up = random.Random(7)
+    azure = [base64.b64encode(made_up.randbytes(size)).decode() for size in (24, 32, 63) * 200]
+    urlsafe = [key.replace("+", "-").replace("/", "_") for key in azure]
+    hexadecimal = [made_up.randbytes(16).hex() for _ in range(200)]
+    for key in (*REAL_KEYS, *azure, *urlsafe, *hexadecimal):
+        credential = make_model(credential=key).credential
+        assert credential.get_secret_value() == key
+
+
+def test_swapped_endpoint_and_key_are_noticed() -> None:
+    """The key is not shown."""
+    for key in ("7d1f0a93c5e8b2467d1f0a93c5e8b246", base64.b64encode(bytes(range(63))).decode()):
+        message = refusal(endpoint=key, credential=ENDPOINT)
+        assert "The endpoint is a name or a key, not a URL" in message
+        assert key.lower() not in message.lower()
+
+
+def test_wrong_variables_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of an argument that was not passed would be a riddle."""
+    monkeypatch.setenv("AZUREAI_ENDPOINT_URL", "'https://your-endpoint.models.ai.azure.com'")
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "Bearer <token>")
+    with pytest.raises(
+        InvalidInputError,
+        match="endpoint in the environment variable AZUREAI_ENDPOINT_URL is a placeholder",
+    ):
+        ChatAzurePhi3()
+    with pytest.raises(
+        InvalidInputError,
+        match="credential in the environment variable AZURE_INFERENCE_CREDENTIAL is a placeholder",
+    ):
+        ChatAzurePhi3(endpoint=ENDPOINT)
+
+
+def test_wrong_values_are_noticed_wherever_they_are_set(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In copies, assignments, `init_chat_model`, and on the command line."""
+    register_provider()
+    model = make_model()
+    for name, value, expected in (
+        ("endpoint", "https://{resource}.openai.azure.com", "endpoint is a placeholder"),
+        ("credential", "$PHI_KEY", "credential is the name of an environment variable"),
+    ):
+        with pytest.raises(InvalidInputError, match=expected):
+            model.model_copy(update={name: value})
+        with pytest.raises(InvalidInputError, match=expected):
+            setattr(model, name, value)
+        given = {"endpoint": ENDPOINT, "credential": "key", name: value}
+        with pytest.raises(InvalidInputError, match=expected):
+            init_chat_model("azure_phi3:Phi-4", **given)
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "key")
+    assert main(["ask", "--endpoint", "https://your-endpoint.azure.com", "Hi"]) == 1
+    assert "The endpoint is a placeholder" in capsys.readouterr().err
