@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar
 from functools import partial
 from importlib.metadata import version
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import httpx
@@ -491,10 +492,23 @@ class BaseAzurePhi3(BaseChatModel):
                 "be sent unencrypted. Use https; or send no key (credential=''), also not in "
                 "headers or in the URL; or pass allow_insecure_http=True if the network is trusted."
             )
+        self._check_limits(route)
         self._auth()  # refuses a credential that must not be sent to this endpoint
 
+    def _check_limits(self, route: Route) -> None:
+        """Check the parameters that every server behind Azure's host would reject."""
+        limits = route.endpoint_type.limits if route.is_azure else {}
+        for name, (lowest, highest) in limits.items():
+            value = getattr(self, name)
+            if value is not None and not lowest <= value <= highest:
+                accepted = f"{lowest} to {highest}" if isfinite(highest) else f"{lowest} or more"
+                raise InvalidInputError(
+                    f"Invalid {type(self).__name__} arguments: {name}={value} is outside what the "
+                    f"{route.endpoint_type.name} at {route.base} accepts. Pass {accepted}."
+                )
+
     def _find_pasted_mistake(self) -> str | None:
-        """What is wrong with the endpoint or key, without showing it."""
+        """What is wrong with the endpoint or the key; no key is shown."""
         key = self.credential.get_secret_value() if isinstance(self.credential, SecretStr) else ""
         for name, value, mistakes, variables in (
             ("endpoint", self.endpoint, ENDPOINT_MISTAKES, ENDPOINT_VARIABLES),
@@ -504,7 +518,9 @@ class BaseAzurePhi3(BaseChatModel):
             if found is not None:
                 sources = [v for v in variables if clean_key(os.environ.get(v, "")) == value]
                 where = f" in the environment variable {sources[0]}" if sources else ""
-                return f"The {name}{where} is {found.description}. {found.remedy}"
+                is_shown = name == "endpoint" and "://" in value and "@" not in value
+                shown = f": {self.endpoint!r}" if is_shown else ""
+                return f"The {name}{where} is {found.description}{shown}. {found.remedy}"
         return None
 
     def _sends_secret(self, route: Route) -> bool:

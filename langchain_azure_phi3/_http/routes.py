@@ -279,9 +279,10 @@ def _parse(endpoint: str) -> SplitResult:
             "https://<name>.<region>.models.ai.azure.com."
         )
     if not all(map(_LABEL.fullmatch, host.removesuffix(".").split("."))) and ":" not in host:
+        shown = f" {host!r}" if "://" in endpoint else ""  # else it may be a part of a key
         raise InvalidInputError(
-            "The endpoint is not a valid URL: its host name has an invalid character, an empty "
-            "part, or a part of more than 63 characters."
+            f"The endpoint is not a valid URL: its host name{shown} has an invalid character, an "
+            "empty part, or a part of more than 63 characters."
         )
     if url.username is not None:
         raise InvalidInputError("Pass the key as `credential`, not inside the endpoint.")

@@ -1,7 +1,9 @@
 """Values that cannot be right, and what the error says about them."""
 
 import base64
+import errno
 import random
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from pydantic import SecretStr
 from langchain_azure_phi3 import ChatAzurePhi3, register_provider
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.errors import InvalidInputError
+from langchain_azure_phi3.images import image_block
 
 ENDPOINT = "https://phi.eastus2.models.ai.azure.com"
 
@@ -303,3 +306,109 @@ def test_wrong_values_are_noticed_wherever_they_are_set(
     monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "key")
     assert main(["ask", "--endpoint", "https://your-endpoint.azure.com", "Hi"]) == 1
     assert "The endpoint is a placeholder" in capsys.readouterr().err
+
+
+def test_wrong_endpoints_are_shown_without_keys() -> None:
+    """As far as they are URLs; keys may be in their queries."""
+    message = refusal(endpoint="https://your-gateway.example.com/phi?code=canary-7d1f0a93")
+    assert "'https://your-gateway.example.com/phi?code=***'" in message
+    for endpoint in ("https://user:canary@<name>.example.com", "<name>/canary?canary"):
+        assert "canary" not in refusal(endpoint=endpoint)
+    assert "'phi 4.azure.com'" in refusal(endpoint="https://phi 4.azure.com")
+
+
+# -- limits --------------------------------------------------------------------------------------
+
+OUT_OF_RANGE = (
+    ("temperature", 2.5, "Pass 0 to 2"),
+    ("temperature", -0.5, "Pass 0 to 2"),
+    ("top_p", 1.1, "Pass 0 to 1"),
+    ("max_tokens", -1, "Pass 0 or more"),
+    ("presence_penalty", -3, "Pass -2 to 2"),
+    ("frequency_penalty", 2.1, "Pass -2 to 2"),
+    ("top_logprobs", 21, "Pass 0 to 20"),
+)
+
+AZURE = (
+    ENDPOINT,
+    "https://phi.services.ai.azure.com",
+    "https://phi.services.ai.azure.com/models",
+    "https://phi.openai.azure.com/openai/deployments/phi",
+)
+
+OWN_SERVERS = (
+    "http://localhost:11434/v1",
+    "http://gpu-box:8000/v1",
+    "https://gateway.example.com/phi",
+    "https://phi.eastus2.inference.ml.azure.com",  # any container
+)
+
+
+def test_parameters_that_azure_rejects_are_refused() -> None:
+    """By all its services alike; the message names the value and the bounds."""
+    for endpoint in AZURE:
+        for name, value, expected in OUT_OF_RANGE:
+            with pytest.raises(InvalidInputError, match=expected) as caught:
+                make_model(endpoint=endpoint, model="phi", **{name: value})
+            assert f"{name}={value}" in str(caught.value)
+    model = make_model()
+    with pytest.raises(InvalidInputError, match="temperature=9"):
+        model.temperature = 9
+    with pytest.raises(InvalidInputError, match="temperature=9"):
+        model.model_copy(update={"temperature": 9})
+    for at_the_bound in ({"temperature": 2}, {"max_tokens": 0}, {"top_p": 0}, {"top_logprobs": 20}):
+        make_model(**at_the_bound)
+
+
+def test_other_servers_decide_on_parameters_themselves() -> None:
+    """Some take any temperature, and -1 tokens for "no limit"."""
+    for endpoint in OWN_SERVERS:
+        for name, value, _ in OUT_OF_RANGE:
+            model = make_model(endpoint=endpoint, allow_insecure_http=True, **{name: value})
+            assert getattr(model, name) == value
+
+
+# -- files ---------------------------------------------------------------------------------------
+
+
+def test_missing_files_are_named_with_their_purpose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The type is Python's own, and so is the number."""
+    monkeypatch.chdir(tmp_path)
+    expected = "'chart.png' cannot be read: No such file or directory. Check the path, which starts"
+    with pytest.raises(FileNotFoundError, match=f"The image {expected}") as image:
+        image_block("chart.png")
+    assert image.value.errno == errno.ENOENT
+    assert str(tmp_path) in str(image.value)
+    path = tmp_path / "vocabulary.json"
+    with pytest.raises(FileNotFoundError, match=f"The tokenizer '{path}' cannot be read"):
+        make_model(tokenizer=path)
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", "key")
+    assert main(["ask", "--endpoint", ENDPOINT, "--image", "chart.png", "Hi"]) == 1
+    assert f"The image {expected}" in capsys.readouterr().err
+
+
+def test_files_that_are_not_tokenizers_are_named(tmp_path: Path) -> None:
+    """JSON of another form, and SentencePiece models."""
+    for content in (b'{"model_type": "phi3"}', b"\x0a\x0e\xff\xfe"):
+        path = tmp_path / "tokenizer.json"
+        path.write_bytes(content)
+        with pytest.raises(InvalidInputError, match=r"tokenizer\.json' is not a tokenizer\.json"):
+            make_model(tokenizer=path)
+
+
+def test_texts_that_are_not_paths_are_named() -> None:
+    """And shown in the form that images of their sort have."""
+    for source, expected in (
+        ("", "an empty path. Pass the path"),
+        ("ftp://example.com/chart.png", "Download the image"),
+        ("s3://bucket/chart.png", "Download the image"),
+        ("file:///home/me/chart.png", "without file://"),
+        ("HTTPS://example.com/chart.png?sig=canary", '"url"'),
+        (base64.b64encode(bytes(3_000)).decode(), '"base64"'),
+    ):
+        with pytest.raises(InvalidInputError, match=f"image_block reads files, .*{expected}") as e:
+            image_block(source)
+        assert "canary" not in str(e.value)
+        assert len(str(e.value)) < 250
