@@ -55,7 +55,7 @@ ENDPOINT_MISTAKES = (
             r"https://my[-_]?(?:account|deployment|endpoint|project|resource|workspace)"
             r"(?:[-_]?(?:here|name|url))?/?$",
             anywhere=r"<[^<>]*>|\$\{|\{\{?[\w .-]*\}|%(?:3C|7B)[\w-]*%(?:3E|7D)"
-            rf"|[/.](?:your(?:[-_ ]|{_ADDRESS})|region\.[\w.-]*azure\.)"
+            rf"|(?://|\.|/projects/|/deployments/)your(?:[-_ ]|{_ADDRESS})"
             r"|//(?:\[[a-z][\w -]*\]|x{3,}(?:[.:/]|$)|\*|\.{3}|(?:change|replace)[-_]?me\b"
             r"|(?:enter|insert|paste|placeholder|todo)[-_.]"
             rf"|example[-_]{_ADDRESS}|(?:my[-_])?(?:(?:account|azure|deployment|endpoint|foundry"

@@ -115,7 +115,6 @@ PLACEHOLDERS = (
     "https://my-deployment",
     "https://my-endpoint-name/",
     "https://api.your-company.com/v1",
-    "https://phi.region.inference.ml.azure.com",
     "https://example-resource.services.ai.azure.com",
     "https://{name}.{region}.models.ai.azure.com",
     "https://{{ endpoint }}/v1",
@@ -157,6 +156,7 @@ REAL_ENDPOINTS = (
     "https://example.com/v1",
     "https://router.huggingface.co/v1",
     "https://abc.eu-west-1.aws.endpoints.huggingface.cloud/v1",
+    "https://gateway.example.com/your-team/phi",
     "https://gateway.example.com/phi?subscription-key=4f2a",
     "http://[::1]:8080/v1",
 )
