@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar
 from functools import partial
 from importlib.metadata import version
+from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import httpx
@@ -15,12 +16,14 @@ from langchain_core.rate_limiters import BaseRateLimiter
 from pydantic import (
     AfterValidator,
     AliasChoices,
+    BeforeValidator,
     ConfigDict,
     Field,
     FieldSerializationInfo,
     PrivateAttr,
     SecretStr,
     ValidationError,
+    ValidatorFunctionWrapHandler,
     field_serializer,
     field_validator,
     model_validator,
@@ -28,12 +31,7 @@ from pydantic import (
 from typing_extensions import override
 
 from langchain_azure_phi3 import tokens
-from langchain_azure_phi3._argument_hints import (
-    argument_hint,
-    clean_key,
-    is_placeholder,
-    unquote,
-)
+from langchain_azure_phi3._argument_hints import argument_hint
 from langchain_azure_phi3._http.auth import Auth, auth_for
 from langchain_azure_phi3._http.client import CONNECT_SECONDS
 from langchain_azure_phi3._http.connection import Connection, RedactSecrets
@@ -44,6 +42,13 @@ from langchain_azure_phi3._http.redaction import find_secrets, shown_headers
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3._http.routes import Route, route_for
 from langchain_azure_phi3._http.secret_url import SecretUrl, is_masked, mask_query
+from langchain_azure_phi3._pasted_values import (
+    ENDPOINT_MISTAKES,
+    KEY_MISTAKES,
+    clean_key,
+    find_mistake,
+    unquote,
+)
 from langchain_azure_phi3._request.build import (
     EndpointFeatures,
     OnContentFilter,
@@ -54,10 +59,12 @@ from langchain_azure_phi3._request.build import (
 from langchain_azure_phi3._request.constraints import ConstrainedDecoding
 from langchain_azure_phi3._request.parameters import (
     ExtraParameters,
+    Integer,
     LogitBias,
     Number,
     Stop,
     format_validation_error,
+    to_list,
 )
 from langchain_azure_phi3._request.reasoning import Reasoning
 from langchain_azure_phi3._tools.control_tokens import ControlTokens
@@ -189,7 +196,7 @@ class BaseAzurePhi3(BaseChatModel):
     top_p: Number | None = None
     """Share of the probability mass that tokens are sampled from, 0 to 1."""
 
-    max_tokens: int | None = None
+    max_tokens: Integer | None = None
     """The longest completion, in tokens."""
 
     presence_penalty: Number | None = None
@@ -201,7 +208,7 @@ class BaseAzurePhi3(BaseChatModel):
     stop: Stop | None = None
     """Stop sequences. Those of a call are added; an empty list in a call removes these."""
 
-    seed: int | None = None
+    seed: Integer | None = None
     """Makes completions repeatable, as far as the server supports it."""
 
     response_format: Json | None = None
@@ -213,13 +220,13 @@ class BaseAzurePhi3(BaseChatModel):
     This and the next three are extra parameters. The package also sends the header that they need.
     """
 
-    top_logprobs: int | None = None
+    top_logprobs: Integer | None = None
     """How many alternatives to return for each token, 0 to 20; needs `logprobs=True`."""
 
     logit_bias: LogitBias | None = None
     """Token IDs, and what to add to the logits of each, -100 to 100."""
 
-    n: Annotated[int, Field(ge=1)] | None = None
+    n: Annotated[Integer, Field(ge=1)] | None = None
     """How many completions to generate for one prompt, all billed. Not for streams."""
 
     model_extras: Json | None = Field(
@@ -258,10 +265,10 @@ class BaseAzurePhi3(BaseChatModel):
     Pass limits in `model_kwargs`, under the server's name: `thinking_token_budget` for vLLM,
     `thinking_budget_tokens` for llama.cpp."""
 
-    max_corrections: Annotated[int, Field(ge=0)] = 1
+    max_corrections: Annotated[Integer, Field(ge=0)] = 1
     """How often to ask again if a required tool call or object is missing or invalid."""
 
-    max_image_side: Annotated[int, Field(ge=1)] | None = None
+    max_image_side: Annotated[Integer, Field(ge=1)] | None = None
     """Scale images down until neither side has more pixels (needs Pillow, the extra `images`). Off
     by default; images at URLs are never changed."""
 
@@ -299,7 +306,7 @@ class BaseAzurePhi3(BaseChatModel):
     """Seconds to connect and between two reads, or a pair of both. It does not limit the complete
     response. Default: 10 to connect, 180 to read."""
 
-    max_retries: Annotated[int, Field(ge=0)] = 2
+    max_retries: Annotated[Integer, Field(ge=0)] = 2
     """How often to retry after a transient failure. A stream that has begun is never retried."""
 
     max_retry_wait: Annotated[float, Field(ge=0)] = 60.0
@@ -323,7 +330,7 @@ class BaseAzurePhi3(BaseChatModel):
     """Whether to send a key or token over plain http to another machine, although anyone on the
     network path can read it. Not needed for this machine, or for an endpoint without a key."""
 
-    credential_scopes: Sequence[str] | None = None
+    credential_scopes: Annotated[Sequence[str], BeforeValidator(to_list)] | None = None
     """The Entra ID scopes to request tokens for. Default: inferred from the host."""
 
     http_client: httpx.Client | None = Field(default=None, exclude=True, repr=False)
@@ -340,7 +347,13 @@ class BaseAzurePhi3(BaseChatModel):
 
     if not TYPE_CHECKING:
 
-        def __init__(self, **given: Any) -> None:
+        def __init__(self, *positional: Any, **given: Any) -> None:
+            if positional:
+                del positional, given  # one may be a key
+                raise TypeError(
+                    f"{type(self).__name__} takes no positional arguments. Pass each by its name: "
+                    "model='Phi-4-mini-instruct', endpoint='https://...'."
+                )
             _rename_deprecated(given)
             problem = None
             try:
@@ -398,19 +411,22 @@ class BaseAzurePhi3(BaseChatModel):
             return tokenizer
         if isinstance(tokenizer, os.PathLike):
             return os.fspath(tokenizer)
-        raise ValueError("it is neither a path nor an object with an encode method")
+        raise ValueError("must be a path or an object with an encode method")
 
-    @field_validator("timeout")
+    @field_validator("timeout", mode="wrap")
     @classmethod
-    def _check_timeout(
-        cls, timeout: float | tuple[float, float] | None
-    ) -> float | tuple[float, float] | None:
-        for seconds in timeout if isinstance(timeout, tuple) else (timeout,):
-            if seconds is not None and not 0 < seconds <= _MAX_TIMEOUT:
-                raise ValueError(
-                    f"timeout must be between 0 and {_MAX_TIMEOUT:.0e} seconds, not {seconds}"
-                )
-        return timeout
+    def _check_timeout(cls, timeout: Any, validate: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            validated = None if isinstance(timeout, bool) else validate(timeout)
+        except ValidationError:
+            validated = None
+        pair = validated if isinstance(validated, tuple) else (validated,)
+        if timeout is None or all(s is not None and 0 < s <= _MAX_TIMEOUT for s in pair):
+            return validated
+        raise ValueError(
+            f"must be a number of seconds, above 0 and at most {_MAX_TIMEOUT:,.0f}, or a pair of "
+            "such numbers (to connect, and between two reads)"
+        )
 
     @field_validator("rate_limiter")
     @classmethod
@@ -453,13 +469,9 @@ class BaseAzurePhi3(BaseChatModel):
                 "The endpoint is missing. Pass endpoint='https://...', or set "
                 f"{' or '.join(ENDPOINT_VARIABLES)} in the environment."
             )
-        key = self.credential.get_secret_value() if isinstance(self.credential, SecretStr) else ""
-        for name, value in (("endpoint", self.endpoint), ("credential", key)):
-            if is_placeholder(value):
-                raise InvalidInputError(
-                    f"The {name} is a placeholder copied from an example. Replace it with the "
-                    f"{name} of your deployment, which its page in the Azure portal shows."
-                )
+        mistake = self._find_pasted_mistake()
+        if mistake is not None:
+            raise InvalidInputError(mistake)
         if is_masked(self.endpoint):
             raise InvalidInputError(
                 "The endpoint's query has '***' in place of a key, as in a serialized or printed "
@@ -480,7 +492,36 @@ class BaseAzurePhi3(BaseChatModel):
                 "be sent unencrypted. Use https; or send no key (credential=''), also not in "
                 "headers or in the URL; or pass allow_insecure_http=True if the network is trusted."
             )
+        self._check_limits(route)
         self._auth()  # refuses a credential that must not be sent to this endpoint
+
+    def _check_limits(self, route: Route) -> None:
+        """Check the parameters that every server behind Azure's host would reject."""
+        limits = route.endpoint_type.limits if route.is_azure else {}
+        for name, (lowest, highest) in limits.items():
+            value = getattr(self, name)
+            if value is not None and not lowest <= value <= highest:
+                accepted = f"{lowest} to {highest}" if isfinite(highest) else f"{lowest} or more"
+                raise InvalidInputError(
+                    f"Invalid {type(self).__name__} arguments: {name}={value} is outside what the "
+                    f"{route.endpoint_type.name} at {route.base} accepts. Pass {accepted}."
+                )
+
+    def _find_pasted_mistake(self) -> str | None:
+        """What is wrong with the endpoint or the key; no key is shown."""
+        key = self.credential.get_secret_value() if isinstance(self.credential, SecretStr) else ""
+        for name, value, mistakes, variables in (
+            ("endpoint", self.endpoint, ENDPOINT_MISTAKES, ENDPOINT_VARIABLES),
+            ("credential", key, KEY_MISTAKES, CREDENTIAL_VARIABLES),
+        ):
+            found = find_mistake(value, mistakes)
+            if found is not None:
+                sources = [v for v in variables if clean_key(os.environ.get(v, "")) == value]
+                where = f" in the environment variable {sources[0]}" if sources else ""
+                is_shown = name == "endpoint" and "://" in value and "@" not in value
+                shown = f": {self.endpoint!r}" if is_shown else ""
+                return f"The {name}{where} is {found.description}{shown}. {found.remedy}"
+        return None
 
     def _sends_secret(self, route: Route) -> bool:
         """Whether a key or token leaves this machine, be it in a header or in the URL."""

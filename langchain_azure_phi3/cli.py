@@ -43,9 +43,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except OSError as error:
-        if error.filename is None:
+        if error.filename is not None:
+            return print_error(f"{error.filename}: {error.strerror}.")
+        if error.errno is None or error.strerror is not None:
             raise
-        return print_error(f"{error.filename}: {error.strerror}.")
+        return print_error(str(error))  # of an image or a tokenizer
     except Exception as error:
         from langchain_core.exceptions import OutputParserException
 

@@ -16,6 +16,7 @@ Only `max_side` and PIL images need Pillow, which the extra `images` installs.
 
 import base64
 import os
+import re
 import stat
 import struct
 import sys
@@ -26,6 +27,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 from langchain_azure_phi3._deprecated import renamed_names
+from langchain_azure_phi3._files import explain_os_error
+from langchain_azure_phi3._pasted_values import Mistake, find_mistake
 from langchain_azure_phi3._request.media_parts import describe_format, image_part
 from langchain_azure_phi3._request.media_sniffing import image_format
 from langchain_azure_phi3._types import Json
@@ -51,6 +54,30 @@ Ghostscript for EPS."""
 _MAX_PIXELS = 50_000_000
 """The most pixels that are decoded: about 500 MB of memory, and a photo of any common camera."""
 _MAX_FILE_BYTES = 200_000_000
+_NOT_PATHS = (
+    Mistake(re.compile(r"^\Z"), "an empty path", "Pass the path of an image file."),
+    Mistake(
+        re.compile(r"^(?:https?|data):", re.IGNORECASE),
+        "a URL",
+        'Use {"type": "image", "url": ...} as the block.',
+    ),
+    Mistake(re.compile("^file:", re.IGNORECASE), "a URL", "Pass the path without file://."),
+    Mistake(
+        re.compile("^[a-z][a-z0-9+.-]+:/", re.IGNORECASE),  # one letter is a drive of Windows
+        "a URL that servers do not fetch either: they fetch http(s) URLs",
+        "Download the image, and pass its path or bytes.",
+    ),
+    Mistake(
+        re.compile("^.{2000}", re.DOTALL),
+        "a text that is too long for a path",
+        'For base64, use {"type": "image", "base64": ..., "mime_type": "image/png"} as the block.',
+    ),
+    Mistake(
+        re.compile("\0"),
+        "a text that contains a null character",
+        "Pass the contents of a file as bytes.",
+    ),
+)
 _PILLOW_NEEDED = "Resizing an image needs Pillow: pip install 'langchain-azure-phi3[images]'."
 
 
@@ -74,7 +101,8 @@ def image_block(
         InvalidInputError: The path is not a regular file, or has more than 200 MB; or the data is
             not an image, or of a format that Phi's servers cannot decode, or has too many pixels
             to be decoded.
-        OSError: The file cannot be read.
+        OSError: The file cannot be read. The message names the path; the type is Python's own, such
+            as `FileNotFoundError`.
         ImportError: Pillow is needed and missing.
     """
     data = _read_source(source)
@@ -181,13 +209,23 @@ def _unreadable() -> tuple[type[Exception], ...]:
 
 
 def _read_file(path: str | os.PathLike[str]) -> bytes:
-    if str(path).lower().startswith(("http:", "https:", "data:")):
-        raise InvalidInputError(
-            'image_block reads files. For a URL, use {"type": "image", "url": ...} as the block.'
-        )
+    _check_path(str(path))
     path = Path(os.path.expanduser(path))
-    if "\0" in str(path):
-        raise InvalidInputError(f"{str(path)!r} is not a path: it contains a null character.")
+    try:
+        return _read_regular_file(path)
+    except OSError as error:
+        raise explain_os_error(error, "The image", path) from error
+
+
+def _check_path(path: str) -> None:
+    mistake = find_mistake(path, _NOT_PATHS)
+    if mistake is not None:
+        raise InvalidInputError(
+            f"image_block reads files, and this is {mistake.description}. {mistake.remedy}"
+        )
+
+
+def _read_regular_file(path: Path) -> bytes:
     # Reading a pipe or a device may never end.
     if not stat.S_ISREG(path.stat().st_mode):
         raise InvalidInputError(

@@ -20,6 +20,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from langchain_azure_phi3._deprecated import renamed_names
+from langchain_azure_phi3._files import explain_os_error
 from langchain_azure_phi3._image_tokens import (
     MAX_MULTIMODAL_IMAGE_TOKENS,
     image_tokens,
@@ -27,7 +28,7 @@ from langchain_azure_phi3._image_tokens import (
     prompt_image_tokens,
 )
 from langchain_azure_phi3._types import Json
-from langchain_azure_phi3.errors import ContextLengthError
+from langchain_azure_phi3.errors import ContextLengthError, InvalidInputError
 from langchain_azure_phi3.models import PhiModel, TokenizerFamily
 
 __all__ = [
@@ -285,7 +286,9 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
 
     Raises:
         ImportError: The package `tokenizers` is missing; install the extra `tokenizers`.
-        OSError: The file cannot be read.
+        InvalidInputError: The file is not a `tokenizer.json`.
+        OSError: The file cannot be read. The message names the path; the type is Python's own, such
+            as `FileNotFoundError`.
     """
     return _load(os.fspath(path))
 
@@ -302,7 +305,16 @@ def _load(path: str) -> Tokenizer:
     file = Path(path)
     if file.is_dir():
         file /= "tokenizer.json"
-    return _WithoutControlTokens(HuggingFaceTokenizer.from_str(file.read_text(encoding="utf-8")))
+    try:
+        loaded = HuggingFaceTokenizer.from_str(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise explain_os_error(error, "The tokenizer", file) from error
+    except Exception as error:  # the package raises this class itself
+        raise InvalidInputError(
+            f"{str(file)!r} is not a tokenizer.json of Hugging Face: {error}. Pass the path of "
+            "such a file, or of its folder."
+        ) from error
+    return _WithoutControlTokens(loaded)
 
 
 class _WithoutControlTokens:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Literal
 
 from langchain_azure_phi3._types import ConstraintForm
@@ -32,6 +33,18 @@ _OPENAI_PARAMETERS = frozenset(
     | {"max_completion_tokens", "parallel_tool_calls", "reasoning_effort", "metadata", "store"}
 )
 
+# The bounds of the OpenAI API, the widest of Azure's. The Model Inference API allows temperatures
+# to 1, at least on paper. Servers that users run, on managed compute too, differ: 3 is a
+# temperature for vLLM, and -1 means no limit of tokens for Ollama, llama.cpp and LM Studio.
+_LIMITS: Mapping[str, tuple[float, float]] = {
+    "temperature": (0, 2),
+    "top_p": (0, 1),
+    "max_tokens": (0, inf),
+    "presence_penalty": (-2, 2),
+    "frequency_penalty": (-2, 2),
+    "top_logprobs": (0, 20),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class EndpointType:
@@ -45,6 +58,7 @@ class EndpointType:
         info_version: The API version in which that route is, with the name of the deployment
             meant, where one endpoint has many.
         extra_parameters: Parameters accepted here without the `extra-parameters` header.
+        limits: The lowest and the highest value of parameters, where all its servers reject others.
         tools: Whether the API takes tools for any model at all.
         has_legacy_v1: Whether some servers of this type have completions under `/v1` only.
         converts_system_messages: Whether the service turns system messages into user messages.
@@ -65,6 +79,7 @@ class EndpointType:
     has_info_route: bool = True
     info_version: str | None = None
     extra_parameters: frozenset[str] = frozenset()
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     tools: bool = True
     has_legacy_v1: bool = False
     converts_system_messages: bool = False
@@ -83,6 +98,7 @@ _RETIRED = "A retired or deleted deployment answers so as well."
 
 SERVERLESS = EndpointType(
     "serverless API",
+    limits=_LIMITS,
     api_version=INFERENCE_VERSION,
     has_legacy_v1=True,
     retires_models=True,
@@ -114,6 +130,7 @@ MANAGED = EndpointType(
 )
 FOUNDRY = EndpointType(
     "Foundry /models route",
+    limits=_LIMITS,
     retires_models=True,
     model="required",
     api_version=INFERENCE_VERSION,
@@ -130,6 +147,7 @@ FOUNDRY = EndpointType(
 )
 OPENAI_V1 = EndpointType(
     "OpenAI v1 route",
+    limits=_LIMITS,
     retires_models=True,
     model="required",
     has_info_route=False,
@@ -139,6 +157,7 @@ OPENAI_V1 = EndpointType(
 )
 AZURE_OPENAI = EndpointType(
     "Azure OpenAI deployment",
+    limits=_LIMITS,
     retires_models=True,
     model="optional",
     api_version="2024-06-01",

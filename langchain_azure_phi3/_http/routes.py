@@ -65,7 +65,13 @@ _LABEL = re.compile(r"(?:[A-Za-z0-9_-]|[^\x00-\x7f\s]){1,63}|<[a-z-]+>")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 # Where people copy the address of a page instead of the endpoint's.
-_WEBSITES = frozenset({"ai.azure.com", "ml.azure.com", "portal.azure.com", "oai.azure.com"})
+_WEBSITES = frozenset(
+    {
+        *("ai.azure.com", "ml.azure.com", "portal.azure.com", "oai.azure.com"),
+        *("azure.microsoft.com", "learn.microsoft.com", "aka.ms"),
+        *("github.com", "huggingface.co", "hf.co", "platform.openai.com"),
+    }
+)
 
 _BY_PATH = (
     ("/openai/v1", OPENAI_V1),
@@ -267,14 +273,16 @@ def _parse(endpoint: str) -> SplitResult:
     except ValueError as problem:
         raise InvalidInputError(f"The endpoint is not a valid URL: {problem}.") from None
     if url.scheme not in ("http", "https") or not host:
+        found = f"begins with '{url.scheme}://'" if host else "has no host name"
         raise InvalidInputError(
-            "The endpoint must be an http or https URL, such as "
+            f"The endpoint {found}. It must be an http or https URL, such as "
             "https://<name>.<region>.models.ai.azure.com."
         )
     if not all(map(_LABEL.fullmatch, host.removesuffix(".").split("."))) and ":" not in host:
+        shown = f" {host!r}" if "://" in endpoint else ""  # else it may be a part of a key
         raise InvalidInputError(
-            "The endpoint is not a valid URL: its host name has an invalid character, an empty "
-            "part, or a part of more than 63 characters."
+            f"The endpoint is not a valid URL: its host name{shown} has an invalid character, an "
+            "empty part, or a part of more than 63 characters."
         )
     if url.username is not None:
         raise InvalidInputError("Pass the key as `credential`, not inside the endpoint.")
@@ -284,7 +292,7 @@ def _parse(endpoint: str) -> SplitResult:
 
 def _check_host(host: str, *, is_alone: bool) -> None:
     """Reject what people paste instead of an endpoint's URL."""
-    if host in _WEBSITES:
+    if host.removeprefix("www.") in _WEBSITES:
         raise InvalidInputError(
             f"{host} is a website, not an endpoint. Copy the endpoint's URL that the page of your "
             "deployment shows."

@@ -1,7 +1,9 @@
 """The parameters of a call: their types and their validation."""
 
+import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from reprlib import repr as shorten
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -14,7 +16,8 @@ from langchain_azure_phi3.errors import InvalidInputError
 _HEADER_SPELLINGS = {"passthrough": "pass-through", "pass_through": "pass-through"}
 
 
-def _to_list(value: Any) -> Any:
+def to_list(value: Any) -> Any:
+    """A list with a single text in it; any other value as it is."""
     return [value] if isinstance(value, str) else value
 
 
@@ -23,8 +26,16 @@ def _normalize_spelling(value: Any) -> Any:
     return _HEADER_SPELLINGS.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Stop = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(_to_list)]
+def _reject_bool(value: Any) -> Any:
+    # Pydantic would convert it to 0 or 1.
+    if isinstance(value, bool):
+        raise ValueError("must be a number")
+    return value
+
+
+Number = Annotated[float, BeforeValidator(_reject_bool), Field(allow_inf_nan=False)]
+Integer = Annotated[int, BeforeValidator(_reject_bool)]
+Stop = Annotated[list[Annotated[str, Field(min_length=1)]], BeforeValidator(to_list)]
 ExtraParameters = Annotated[
     Literal["error", "drop", "pass-through"], BeforeValidator(_normalize_spelling)
 ]
@@ -39,15 +50,15 @@ class CallParameters(TypedDict, total=False):
     model: str | None
     temperature: Number | None
     top_p: Number | None
-    max_tokens: int | None
+    max_tokens: Integer | None
     presence_penalty: Number | None
     frequency_penalty: Number | None
-    seed: int | None
+    seed: Integer | None
     response_format: Json | None
     logprobs: bool | None
-    top_logprobs: int | None
+    top_logprobs: Integer | None
     logit_bias: LogitBias | None
-    n: Annotated[int, Field(ge=1)] | None
+    n: Annotated[Integer, Field(ge=1)] | None
     stop: Stop | None
     tools: list[Json] | None
     parallel_tool_calls: bool | None
@@ -86,7 +97,7 @@ def validate_call(call: Mapping[str, Any]) -> Json:
         return dict(_adapter.validate_python(given))
     except ValidationError as error:
         raise InvalidInputError(
-            f"Invalid arguments of the call: {format_validation_error(error)}"
+            f"Invalid arguments of the call: {format_validation_error(error)}."
         ) from None
 
 
@@ -95,19 +106,62 @@ def _hint(name: str) -> str | None:
     return call_argument_hint(name, _KNOWN | {"include_raw"})
 
 
+# Arguments whose values are or contain keys.
+_UNSHOWN = frozenset(
+    {"endpoint", "credential", "api_key", "default_headers", "model_extras", "model_kwargs"}
+)
+_SHORTEST_KEY = 16  # characters; longer texts are not shown, whatever they were passed as
+
+# Parts of pydantic's messages, and how they read after the name of an argument.
+_REWORDED = tuple(
+    (re.compile(pattern), replacement)
+    for pattern, replacement in (
+        (r"^Value error, ", ""),
+        (r"^\w+ should ", "must "),
+        (r"greater than or equal to", "at least"),
+        (r"less than or equal to", "at most"),
+        (r", (?:unable to parse|got a number) .*$", ""),
+    )
+)
+
+
 def format_validation_error(
     error: ValidationError, describe_unknown: Callable[[str], str] | None = None
 ) -> str:
-    """Pydantic's findings in one line, without the values: one may be a key.
+    """Pydantic's findings in one line, with the values that cannot be keys.
 
     Args:
         error: The findings.
         describe_unknown: Words the finding for the name of an unknown argument.
     """
-    found = error.errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(
         describe_unknown(str(item["loc"][-1]))
         if describe_unknown is not None and item["type"] == "extra_forbidden"
-        else f"{'.'.join(map(str, item['loc'])) or 'input'}: {item['msg']}"
-        for item in found
+        else _format_finding(item["loc"], item["msg"], item["input"])
+        for item in error.errors(include_url=False, include_context=False)
     )
+
+
+def _format_finding(location: tuple[int | str, ...], message: str, value: Any) -> str:
+    for pattern, replacement in _REWORDED:
+        message = pattern.sub(replacement, message)
+    if not location:  # of all arguments together, the key included
+        return message
+    name, *path = location
+    where = f"{name}{''.join(f'[{step!r}]' for step in path)}"
+    if not message.startswith("must "):
+        return f"{where}: {message}"
+    shown = type(value).__name__ if name in _UNSHOWN else _describe_value(value)
+    return f"{where} {message}, not {shown}"
+
+
+def _describe_value(value: Any) -> str:
+    """A number or a short text as it is; of anything else, which may be or hold a key, its type."""
+    if value is None or isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        is_short = len(value) < _SHORTEST_KEY
+        return repr(value) if is_short else f"a text of {len(value):,} characters"
+    if isinstance(value, list | tuple) and all(isinstance(item, int | float) for item in value):
+        return shorten(value)
+    return type(value).__name__

@@ -179,7 +179,7 @@ def json_body(request: httpx.Request) -> Any:
 
 def test_unknown_api_is_an_error() -> None:
     """The error lists the known values."""
-    with pytest.raises(InvalidInputError, match="api: Input should be 'auto', 'serverless'"):
+    with pytest.raises(InvalidInputError, match="api must be 'auto', 'serverless'"):
         ChatAzurePhi3(endpoint=PHI, credential=KEY, api="soap")
 
 
