@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from functools import cached_property, partial
+from typing import Any, Protocol, cast
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -38,10 +39,8 @@ from langchain_azure_phi3._tools.json_extraction import TRUNCATED_OBJECT, Object
 from langchain_azure_phi3._tools.schema_validation import schema_problem
 from langchain_azure_phi3._tools.tool_choice import function_choice
 from langchain_azure_phi3._tools.type_conversion import to_json_schema, to_wire_tool
-from langchain_azure_phi3._types import Json
+from langchain_azure_phi3._types import Json, Method
 from langchain_azure_phi3.errors import InvalidInputError, RefusalError
-
-Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
 def to_response_format(response_format: Json | type, strict: bool | None = None) -> Json:
@@ -314,30 +313,89 @@ def with_structured_output(
     Raises:
         InvalidInputError: `schema` is not a valid schema, or `method` is unknown.
     """
-    parsed = parse_schema(schema)
-    strategy = _make_strategy(schema, parsed, method, strict=strict, is_native=is_native)
-    traced = {"kwargs": {"method": method, "strict": strict}, "schema": parsed.json_schema}
-    bound = model.bind(**strategy.bound, ls_structured_output_format=traced, **kwargs)
+    return _StructuredOutput(
+        model,
+        schema,
+        method=method,
+        strict=strict,
+        is_native=is_native,
+        max_corrections=max_corrections,
+        include_raw=include_raw,
+        kwargs=kwargs,
+    )
 
-    def start(model_input: LanguageModelInput) -> _Corrector:
-        messages = strategy.prepare(_to_messages(model_input))
-        return _Corrector(strategy, parsed, messages, max_corrections)
 
-    def run(model_input: LanguageModelInput, config: RunnableConfig) -> Any:
-        corrector = start(model_input)
+class _StructuredOutput(RunnableLambda[LanguageModelInput, Any]):
+    """Requests objects of one schema.
+
+    It is pickled as its arguments, because schemas and their checks hold local functions.
+    """
+
+    def __init__(
+        self,
+        model: BaseChatModel,
+        schema: Json | type,
+        *,
+        method: Method,
+        strict: bool | None,
+        is_native: bool,
+        max_corrections: int,
+        include_raw: bool,
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        """See `with_structured_output`."""
+        self._schema = parse_schema(schema)
+        self._strategy = _make_strategy(
+            schema, self._schema, method, strict=strict, is_native=is_native
+        )
+        traced = {
+            "kwargs": {"method": method, "strict": strict},
+            "schema": self._schema.json_schema,
+        }
+        self._bound = model.bind(
+            **self._strategy.bound, ls_structured_output_format=traced, **kwargs
+        )
+        self._max_corrections = max_corrections
+        self._include_raw = include_raw
+        options: Json = {
+            "method": method,
+            "strict": strict,
+            "is_native": is_native,
+            "kwargs": kwargs,
+        }
+        options |= {"max_corrections": max_corrections, "include_raw": include_raw}
+        self._recreated = (partial(_StructuredOutput, **options), (model, schema))
+        name = f"structured_output<{self._schema.name}>"
+        super().__init__(self._request, self._arequest, name=name)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """How to create the same object in another process."""
+        return self._recreated
+
+    @cached_property
+    def deps(self) -> list[Runnable[Any, Any]]:
+        """The runnables that this one calls: its graph shows them."""
+        return [self._bound]
+
+    def _request(self, model_input: LanguageModelInput, config: RunnableConfig, **call: Any) -> Any:
+        corrector = self._start(model_input)
         while not corrector.is_done:
             with corrector.catch_refusal():
-                corrector.add(bound.invoke(corrector.messages, config))
-        return corrector.result(include_raw=include_raw)
+                corrector.add(self._bound.invoke(corrector.messages, config, **call))
+        return corrector.result(include_raw=self._include_raw)
 
-    async def arun(model_input: LanguageModelInput, config: RunnableConfig) -> Any:
-        corrector = start(model_input)
+    async def _arequest(
+        self, model_input: LanguageModelInput, config: RunnableConfig, **call: Any
+    ) -> Any:
+        corrector = self._start(model_input)
         while not corrector.is_done:
             with corrector.catch_refusal():
-                corrector.add(await bound.ainvoke(corrector.messages, config))
-        return corrector.result(include_raw=include_raw)
+                corrector.add(await self._bound.ainvoke(corrector.messages, config, **call))
+        return corrector.result(include_raw=self._include_raw)
 
-    return RunnableLambda(run, arun, name=f"structured_output<{parsed.name}>")
+    def _start(self, model_input: LanguageModelInput) -> "_Corrector":
+        messages = self._strategy.prepare(_to_messages(model_input))
+        return _Corrector(self._strategy, self._schema, messages, self._max_corrections)
 
 
 def _make_strategy(

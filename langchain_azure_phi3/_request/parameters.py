@@ -89,10 +89,12 @@ def validate_call(call: Mapping[str, Any]) -> Json:
 
 @lru_cache(maxsize=256)  # bound parameters come with each call
 def _misspelled_parameter(name: str) -> str | None:
-    """The parameter that a name is a misspelling of.
+    """The parameter that a name is a misspelling of, or another library's name for.
 
     The server may have any parameter, but hardly one that differs by one letter.
     """
+    if name == "extra_body":  # of langchain-openai
+        return "model_extras"
     return next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.92)), None)
 
 
