@@ -38,7 +38,11 @@ from langchain_azure_phi3._tools.enum_names import with_enum_names
 from langchain_azure_phi3._tools.json_extraction import TRUNCATED_OBJECT, ObjectExtractor
 from langchain_azure_phi3._tools.schema_validation import schema_problem
 from langchain_azure_phi3._tools.tool_choice import function_choice
-from langchain_azure_phi3._tools.type_conversion import to_json_schema, to_wire_tool
+from langchain_azure_phi3._tools.type_conversion import (
+    JsonSchemaGenerator,
+    to_json_schema,
+    to_wire_tool,
+)
 from langchain_azure_phi3._types import Json, Method
 from langchain_azure_phi3.errors import InvalidInputError, RefusalError
 
@@ -107,7 +111,8 @@ def parse_schema(schema: Json | type) -> Schema:
 
 def _parse_schema(schema: Json | type) -> Schema:
     if isinstance(schema, type) and dataclasses.is_dataclass(schema):
-        json_schema = {"title": schema.__name__, **TypeAdapter(schema).json_schema()}
+        generated = TypeAdapter(schema).json_schema(schema_generator=JsonSchemaGenerator)
+        json_schema = {"title": schema.__name__, **generated}
         return _with_check(schema.__name__, json_schema, schema, _json_parser(schema))
     if isinstance(schema, dict):
         _check_allows_objects(schema)  # LangChain drops the type of one without properties
@@ -311,8 +316,14 @@ def with_structured_output(
         kwargs: Any other parameters of the calls.
 
     Raises:
-        InvalidInputError: `schema` is not a valid schema, or `method` is unknown.
+        InvalidInputError: `schema` is not a valid schema, `method` is unknown, or there are tools.
     """
+    if "tools" in kwargs:
+        raise InvalidInputError(
+            "with_structured_output takes no tools, because it returns an object and no calls: use "
+            "create_agent(model, tools, response_format=...), or "
+            "model.bind_tools(tools, response_format=...)."
+        )
     return _StructuredOutput(
         model,
         schema,

@@ -78,6 +78,12 @@ CALLS: dict[str, tuple[Callable[[ChatAzurePhi3], Any], str]] = {
         ).invoke("Hi"),
         "constrained_decoding can only be set on the model",
     ),
+    "tools for structured output": (
+        lambda model: model.with_structured_output(
+            {"title": "A", "properties": {"a": {}}}, tools=[TOOL]
+        ),
+        r"use create_agent\(model, tools, response_format",
+    ),
     "OpenAI's name for extra parameters": (
         lambda model: model.invoke("Hi", extra_body={"top_k": 5}),
         r"did you mean model_extras\?",
