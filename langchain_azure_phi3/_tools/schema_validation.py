@@ -62,7 +62,7 @@ def schema_problem(schema: Json) -> str | None:
     """What makes a schema invalid, such as a misspelled type; `None` if nothing is known to."""
     import jsonschema_rs
 
-    if _is_too_deep(schema):  # for its recursion, which ends the process
+    if is_too_deep(schema):  # for its recursion, which ends the process
         return None
     try:
         jsonschema_rs.meta.validate(_without_unknown_dialect(schema))

@@ -3,8 +3,10 @@
 LangChain's conversion puts definitions in place of references to them. Where a model refers to
 itself, `{}` stays, which allows anything. Here recursive models keep their definitions. It also
 ignores which keys of a TypedDict may be absent, and which values may be `None`; here both stay.
+Pydantic's schema of a decimal number allows any text; here that text has a format.
 """
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
@@ -12,12 +14,25 @@ from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_ar
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import DecimalSchema
 from typing_extensions import ReadOnly, TypedDict, get_type_hints, is_typeddict
 
+from langchain_azure_phi3._tools.constraint_types import DECIMAL
 from langchain_azure_phi3._tools.schema_compaction import is_recursive
 from langchain_azure_phi3._tools.schema_validation import schema_problem
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
+
+
+class JsonSchemaGenerator(GenerateJsonSchema):
+    """Pydantic's JSON schemas, in which the text of a decimal number has a format."""
+
+    def decimal_schema(self, schema: DecimalSchema) -> JsonSchemaValue:
+        """The schema of a number, or of its text."""
+        found = super().decimal_schema(schema)
+        branches = [branch for branch in found["anyOf"] if branch["type"] != "string"]
+        return {"anyOf": [*branches, {"type": "string", "format": DECIMAL}]}
 
 
 def to_json_schema(schema: Json | type) -> Json:
@@ -26,7 +41,7 @@ def to_json_schema(schema: Json | type) -> Json:
     Raises:
         ValueError: It is none of these, or has no title.
     """
-    return _recursive_schema(schema) or convert_to_json_schema(_with_defaults(schema))
+    return _schema_of_model(schema) or convert_to_json_schema(_with_defaults(schema))
 
 
 def to_wire_tools(tools: Iterable[Any], strict: bool | None = None) -> list[Json]:
@@ -52,7 +67,7 @@ def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
     try:
         converted = convert_to_openai_tool(_with_defaults(tool), strict=strict)
         arguments = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
-        parameters = None if strict else _recursive_schema(arguments)
+        parameters = None if strict else _schema_of_model(arguments)
     # Pydantic's own errors are RuntimeErrors; LangChain looks into the tool before it checks it.
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
@@ -91,12 +106,12 @@ def _check_types(function: Any) -> None:
         )
 
 
-def _recursive_schema(model: Any) -> Json | None:
-    """The schema of a pydantic model with references; `None` of all that is not recursive."""
+def _schema_of_model(model: Any) -> Json | None:
+    """The schema of a pydantic model with references; `None` where LangChain's is as good."""
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return None
-    schema = model.model_json_schema()
-    if not is_recursive(schema):
+    schema = model.model_json_schema(schema_generator=JsonSchemaGenerator)
+    if not is_recursive(schema) and f'"format": "{DECIMAL}"' not in json.dumps(schema):
         return None
     reference = schema.pop("$ref", None)
     if reference is None:

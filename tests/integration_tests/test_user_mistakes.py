@@ -94,6 +94,26 @@ CALLS: dict[str, tuple[Callable[[ChatAzurePhi3], Any], str]] = {
         lambda model: model.invoke("Hi", temprature=0),
         r"did you mean temperature\?",
     ),
+    "a setting of the model": (
+        lambda model: model.invoke("Hi", timeout=5),
+        r"timeout can only be set on the model: use model.model_copy\(update={'timeout': \.\.\.}",
+    ),
+    "a setting for structured output": (
+        lambda model: model.with_structured_output(
+            {"title": "A", "properties": {"a": {}}}, constrained_decoding="off"
+        ).invoke("Hi"),
+        "constrained_decoding can only be set on the model",
+    ),
+    "tools for structured output": (
+        lambda model: model.with_structured_output(
+            {"title": "A", "properties": {"a": {}}}, tools=[TOOL]
+        ),
+        r"use create_agent\(model, tools, response_format",
+    ),
+    "OpenAI's name for extra parameters": (
+        lambda model: model.invoke("Hi", extra_body={"top_k": 5}),
+        r"did you mean model_extras\?",
+    ),
     "no messages": (lambda model: model.invoke([]), "no message to send"),
     "a lambda as a tool": (
         lambda model: model.bind_tools([lambda a: a]),
