@@ -51,7 +51,7 @@ from langchain_azure_phi3._tools.tool_choice import (
     parse_tool_choice,
     tool_choice_field,
 )
-from langchain_azure_phi3._tools.type_conversion import to_wire_tool
+from langchain_azure_phi3._tools.type_conversion import to_wire_tools
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import AzurePhi3Error, InvalidInputError
 from langchain_azure_phi3.models import learn_model, model_profile
@@ -402,9 +402,10 @@ class ChatAzurePhi3(BaseAzurePhi3):
             kwargs: Any other parameters of the calls.
 
         Raises:
-            InvalidInputError: One of `tools` is not a tool, or `tool_choice` does not name one.
+            InvalidInputError: One of `tools` is not a tool, two different ones have the same
+                name, or `tool_choice` does not name one.
         """
-        wire_tools = [to_wire_tool(tool, strict) for tool in tools]
+        wire_tools = to_wire_tools(tools, strict)
         names = check_tools(wire_tools)
         bound: Json = {"tools": wire_tools, **kwargs}
         if tool_choice is not None:
@@ -522,7 +523,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         if not messages and not tools:
             return 0
         settings = self._request_settings
-        call = {"tools": [to_wire_tool(tool) for tool in tools]} if tools else {}
+        call = {"tools": to_wire_tools(tools)} if tools else {}
         request = self._build_request(convert_to_messages(messages or [("user", "")]), None, call)
         return TokenCounter(request.phi, settings.tokenizer).count_prompt(request.payload)
 

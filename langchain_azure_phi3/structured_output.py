@@ -100,6 +100,8 @@ def parse_schema(schema: Json | type) -> Schema:
     # Pydantic's own errors are RuntimeErrors; LangChain reads JSON schemas without validating them.
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
+        if reason.startswith("Unsupported function"):  # what follows names LangChain's internals
+            reason = f"{schema!r} is not a schema"
         raise InvalidInputError(
             f"The schema does not describe an object: {reason}. Pass a pydantic model, a "
             "TypedDict, a dataclass, or a JSON schema with a title."

@@ -126,6 +126,8 @@ def parse_output_spec(
 def _function_name(tool: Json) -> str:
     function = tool.get("function")
     name = function.get("name") if isinstance(function, dict) else None
+    if isinstance(function, dict) and name is None:
+        raise InvalidInputError("A tool has no name: its function needs one.")
     if not isinstance(name, str) or not isinstance(function, dict):
         raise InvalidInputError(
             f"Unsupported tool type {tool.get('type')!r}. Bind functions, pydantic models, "
@@ -151,9 +153,15 @@ def check_tools(tools: Sequence[Json]) -> list[str]:
     """The names of tools in the form of the API.
 
     Raises:
-        InvalidInputError: One is not a tool that Phi models can call.
+        InvalidInputError: One is not a tool that Phi models can call, or two different ones have
+            the same name.
     """
-    return [_function_name(tool) for tool in tools]
+    by_name: dict[str, Json] = {}
+    for tool in tools:
+        name = _function_name(tool)
+        if by_name.setdefault(name, tool) != tool:
+            raise InvalidInputError(f"Two different tools are named {name!r}. Rename one of them.")
+    return list(by_name)
 
 
 def parse_tool_choice(tool_choice: Any, names: Sequence[str]) -> str:

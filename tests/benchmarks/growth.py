@@ -49,9 +49,11 @@ def model(answer: bytes) -> Any:
     from langchain_azure_phi3 import ChatAzurePhi3
 
     client = httpx.Client(transport=_Canned(answer))
-    # A model outside the catalog has no context limit, which 10,000 messages would exceed.
     return ChatAzurePhi3(
-        endpoint="https://phi.invalid", credential=KEY, http_client=client, model="a-phi"
+        endpoint="https://phi.invalid",
+        credential=KEY,
+        http_client=client,
+        base_model="Phi-3-mini-128k-instruct",  # whose context 10,000 messages do not exceed
     )
 
 

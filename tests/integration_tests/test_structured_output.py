@@ -287,6 +287,22 @@ def test_keys_of_typed_dicts_may_be_absent(phi: Emulator, model: ChatAzurePhi3) 
             assert method == "json_mode" or "in euros" in str(phi.requests[-1].json)
 
 
+class Author(TypedDict):
+    name: str
+    born: int | None
+
+
+def test_values_of_typed_dicts_may_be_none(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """The model is not asked to invent a number."""
+    author = {"name": "Homer", "born": None}
+    for method in METHODS:
+        is_call = method == "function_calling"
+        phi.script(json.dumps({"name": "Author", "arguments": author} if is_call else author))
+
+        assert author == model.with_structured_output(Author, method=method).invoke("Who?"), method
+        assert "dict(" not in str(phi.requests[-1].json)  # the docstring of `dict`
+
+
 T = TypeVar("T")
 
 

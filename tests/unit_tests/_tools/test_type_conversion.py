@@ -1,10 +1,11 @@
 """Python types as JSON schemas and tools."""
 
-from typing import Annotated, Any, NotRequired, Required, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 
 from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
 from pydantic import BaseModel, Field
+from typing_extensions import ReadOnly
 
 from langchain_azure_phi3._tools.constraint_schema import constraint_schema, tool_calls_schema
 from langchain_azure_phi3._tools.type_conversion import to_json_schema, to_wire_tool
@@ -115,9 +116,30 @@ def test_typed_dicts_require_what_python_requires() -> None:
         assert ["main"] == schema["required"]
         assert ["name"] == properties["main"]["required"]
         assert "in grams" == properties["main"]["properties"]["weight"]["description"]
-        assert ["name"] == properties["others"]["items"]["required"]
+        assert ["name"] == properties["others"]["anyOf"][0]["items"]["required"]
         assert "in any order" == properties["others"]["description"]
         assert "in years" == properties["age"]["description"]
+
+
+class Undocumented(TypedDict):
+    age: int | None
+    size: Required[ReadOnly[float | None]]
+    level: Literal["low", "high", None]
+    nothing: None
+
+
+def test_typed_dicts_allow_none_where_python_does() -> None:
+    """LangChain's conversion does not; as a description of this one, it uses that of `dict`."""
+    schema = to_json_schema(Undocumented)
+    properties = schema["properties"]
+    null = {"type": "null"}
+
+    assert "" == schema.get("description", "")
+    assert [{"type": "integer"}, null] == properties["age"]["anyOf"]
+    assert [{"type": "number"}, null] == properties["size"]["anyOf"]
+    assert [{"enum": ["low", "high"], "type": "string"}, null] == properties["level"]["anyOf"]
+    assert null == properties["nothing"]
+    assert ["age", "size", "level", "nothing"] == schema["required"]
 
 
 def test_other_typed_dicts_are_converted_as_langchain_does() -> None:
