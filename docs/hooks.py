@@ -40,7 +40,12 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Insert the reference, and replace links to files that are not on the site."""
+    """Insert the reference, and replace links to files that are not on the site.
+
+    Searches list tutorials and how-to guides before programs, the reference and explanations.
+    """
+    if page.file.src_uri.startswith(("learn/", "how-to/")):
+        page.meta["search"] = {"boost": 2}
     root = Path(config.docs_dir).resolve()
     here = (root / page.file.src_uri).parent
 

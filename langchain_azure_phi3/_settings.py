@@ -540,6 +540,7 @@ class BaseAzurePhi3(BaseChatModel):
     def _endpoints(self) -> Endpoints:
         found = self._derived.endpoints
         if found is None:
+            self._check_connection()  # again: `model_construct` and changed headers bypass it
             connection = self._connection()
             found = self._derived.endpoints = Endpoints(
                 connection,

@@ -11,6 +11,8 @@ Json = dict[str, Any]
 ConstraintForm = Literal["response_format", "guided_json", "structured_outputs"]
 """A parameter that carries a schema: OpenAI's, that of vLLM before 0.12, and that of later ones."""
 
+Method = Literal["json_schema", "function_calling", "json_mode"]
+"""How `with_structured_output` requests an object."""
 
 ShowHeaders = Callable[[Mapping[str, str]], dict[str, str]]
 """Returns the headers of a response without secrets."""

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing
 from functools import reduce
 from operator import add, is_
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, cast, overload
+from typing import Any, Literal, NoReturn, Self, TypeVar, cast, overload
 
 from langchain_core.callbacks import (
     AsyncCallbackManagerForLLMRun,
@@ -40,7 +40,7 @@ from langchain_azure_phi3._request.build import (
     request_headers,
 )
 from langchain_azure_phi3._request.content import with_wire_media
-from langchain_azure_phi3._request.parameters import validate_call
+from langchain_azure_phi3._request.parameters import CallParameters, validate_call
 from langchain_azure_phi3._response.content_blocks import PROVIDER
 from langchain_azure_phi3._response.correction import CorrectionLoop
 from langchain_azure_phi3._response.events import MATCHES_LANGCHAIN, EventWriter
@@ -51,14 +51,11 @@ from langchain_azure_phi3._tools.tool_choice import (
     parse_tool_choice,
     tool_choice_field,
 )
-from langchain_azure_phi3._tools.type_conversion import to_wire_tool
-from langchain_azure_phi3._types import Json
+from langchain_azure_phi3._tools.type_conversion import to_wire_tools
+from langchain_azure_phi3._types import Json, Method
 from langchain_azure_phi3.errors import AzurePhi3Error, InvalidInputError
 from langchain_azure_phi3.models import learn_model, model_profile
 from langchain_azure_phi3.tokens import TokenCounter
-
-if TYPE_CHECKING:
-    from langchain_azure_phi3.structured_output import Method
 
 T = TypeVar("T")
 
@@ -80,6 +77,10 @@ _PROMPTED_FEATURES = {
     "tool_call_streaming": True,
     "structured_output": True,
 }
+
+
+# Arguments of the constructor that no call has.
+_SETTINGS = BaseAzurePhi3.__annotations__.keys() - CallParameters.__annotations__.keys()
 
 
 # `structured_output` is imported in the methods that use it: importing the package should take
@@ -288,6 +289,13 @@ class ChatAzurePhi3(BaseAzurePhi3):
         stream: bool = False,
     ) -> ChatRequest:
         call = {**kwargs, "stop": stop} if stop is not None else kwargs
+        if not _SETTINGS.isdisjoint(call):
+            _raise_for_settings(call)
+        if isinstance(call.get("response_format"), type):
+            from langchain_azure_phi3 import structured_output
+
+            format_ = structured_output.to_response_format(call["response_format"])
+            call = {**call, "response_format": format_}
         settings = self._request_settings
         try:
             return fit_to_context(build_request(settings, messages, call, stream=stream), settings)
@@ -404,7 +412,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         Raises:
             InvalidInputError: One of `tools` is not a tool, or `tool_choice` does not name one.
         """
-        wire_tools = [to_wire_tool(tool, strict) for tool in tools]
+        wire_tools = to_wire_tools(tools, strict)
         names = check_tools(wire_tools)
         bound: Json = {"tools": wire_tools, **kwargs}
         if tool_choice is not None:
@@ -422,7 +430,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         self,
         schema: type[T],
         *,
-        method: "Method" = ...,
+        method: Method = ...,
         include_raw: Literal[False] = ...,
         strict: bool | None = ...,
         **kwargs: Any,
@@ -433,7 +441,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         self,
         schema: Json,
         *,
-        method: "Method" = ...,
+        method: Method = ...,
         include_raw: bool = ...,
         strict: bool | None = ...,
         **kwargs: Any,
@@ -444,7 +452,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         self,
         schema: Json | type,
         *,
-        method: "Method" = ...,
+        method: Method = ...,
         include_raw: bool = ...,
         strict: bool | None = ...,
         **kwargs: Any,
@@ -455,7 +463,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         self,
         schema: Json | type,
         *,
-        method: "Method" = "json_schema",
+        method: Method = "json_schema",
         include_raw: bool = False,
         strict: bool | None = None,
         **kwargs: Any,
@@ -522,7 +530,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         if not messages and not tools:
             return 0
         settings = self._request_settings
-        call = {"tools": [to_wire_tool(tool) for tool in tools]} if tools else {}
+        call = {"tools": to_wire_tools(tools)} if tools else {}
         request = self._build_request(convert_to_messages(messages or [("user", "")]), None, call)
         return TokenCounter(request.phi, settings.tokenizer).count_prompt(request.payload)
 
@@ -620,6 +628,15 @@ class ChatAzurePhi3(BaseAzurePhi3):
     def _combine_llm_outputs(self, llm_outputs: list[Json | None], /) -> Json:
         outputs: list[Json] = list(filter(None, llm_outputs))  # None: streamed
         return reduce(_combine_outputs, outputs) if outputs else {}
+
+
+def _raise_for_settings(call: Mapping[str, Any]) -> NoReturn:
+    names = sorted(_SETTINGS & call.keys())
+    raise InvalidInputError(
+        f"Invalid arguments of the call: {', '.join(names)} can only be set on the model: use "
+        f"model.model_copy(update={{{names[0]!r}: ...}}). If the server has a parameter of this "
+        "name, pass it in model_extras."
+    )
 
 
 def _combine_outputs(one: Json, other: Json) -> Json:

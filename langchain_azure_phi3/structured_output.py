@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast
+from functools import cached_property, partial
+from typing import Any, Protocol, cast
 
 from langchain_core.exceptions import OutputParserException
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
@@ -37,11 +38,13 @@ from langchain_azure_phi3._tools.enum_names import with_enum_names
 from langchain_azure_phi3._tools.json_extraction import TRUNCATED_OBJECT, ObjectExtractor
 from langchain_azure_phi3._tools.schema_validation import schema_problem
 from langchain_azure_phi3._tools.tool_choice import function_choice
-from langchain_azure_phi3._tools.type_conversion import to_json_schema, to_wire_tool
-from langchain_azure_phi3._types import Json
+from langchain_azure_phi3._tools.type_conversion import (
+    JsonSchemaGenerator,
+    to_json_schema,
+    to_wire_tool,
+)
+from langchain_azure_phi3._types import Json, Method
 from langchain_azure_phi3.errors import InvalidInputError, RefusalError
-
-Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
 def to_response_format(response_format: Json | type, strict: bool | None = None) -> Json:
@@ -100,6 +103,8 @@ def parse_schema(schema: Json | type) -> Schema:
     # Pydantic's own errors are RuntimeErrors; LangChain reads JSON schemas without validating them.
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
+        if reason.startswith("Unsupported function"):  # what follows names LangChain's internals
+            reason = f"{schema!r} is not a schema"
         raise InvalidInputError(
             f"The schema does not describe an object: {reason}. Pass a pydantic model, a "
             "TypedDict, a dataclass, or a JSON schema with a title."
@@ -108,7 +113,8 @@ def parse_schema(schema: Json | type) -> Schema:
 
 def _parse_schema(schema: Json | type) -> Schema:
     if isinstance(schema, type) and dataclasses.is_dataclass(schema):
-        json_schema = {"title": schema.__name__, **TypeAdapter(schema).json_schema()}
+        generated = TypeAdapter(schema).json_schema(schema_generator=JsonSchemaGenerator)
+        json_schema = {"title": schema.__name__, **generated}
         return _with_check(schema.__name__, json_schema, schema, _json_parser(schema))
     if isinstance(schema, dict):
         _check_allows_objects(schema)  # LangChain drops the type of one without properties
@@ -312,32 +318,97 @@ def with_structured_output(
         kwargs: Any other parameters of the calls.
 
     Raises:
-        InvalidInputError: `schema` is not a valid schema, or `method` is unknown.
+        InvalidInputError: `schema` is not a valid schema, `method` is unknown, or there are tools.
     """
-    parsed = parse_schema(schema)
-    strategy = _make_strategy(schema, parsed, method, strict=strict, is_native=is_native)
-    traced = {"kwargs": {"method": method, "strict": strict}, "schema": parsed.json_schema}
-    bound = model.bind(**strategy.bound, ls_structured_output_format=traced, **kwargs)
+    if "tools" in kwargs:
+        raise InvalidInputError(
+            "with_structured_output takes no tools, because it returns an object and no calls: use "
+            "create_agent(model, tools, response_format=...), or "
+            "model.bind_tools(tools, response_format=...)."
+        )
+    return _StructuredOutput(
+        model,
+        schema,
+        method=method,
+        strict=strict,
+        is_native=is_native,
+        max_corrections=max_corrections,
+        include_raw=include_raw,
+        kwargs=kwargs,
+    )
 
-    def start(model_input: LanguageModelInput) -> _Corrector:
-        messages = strategy.prepare(_to_messages(model_input))
-        return _Corrector(strategy, parsed, messages, max_corrections)
 
-    def run(model_input: LanguageModelInput, config: RunnableConfig) -> Any:
-        corrector = start(model_input)
+class _StructuredOutput(RunnableLambda[LanguageModelInput, Any]):
+    """Requests objects of one schema.
+
+    It is pickled as its arguments, because schemas and their checks hold local functions.
+    """
+
+    def __init__(
+        self,
+        model: BaseChatModel,
+        schema: Json | type,
+        *,
+        method: Method,
+        strict: bool | None,
+        is_native: bool,
+        max_corrections: int,
+        include_raw: bool,
+        kwargs: Mapping[str, Any],
+    ) -> None:
+        """See `with_structured_output`."""
+        self._schema = parse_schema(schema)
+        self._strategy = _make_strategy(
+            schema, self._schema, method, strict=strict, is_native=is_native
+        )
+        traced = {
+            "kwargs": {"method": method, "strict": strict},
+            "schema": self._schema.json_schema,
+        }
+        self._bound = model.bind(
+            **self._strategy.bound, ls_structured_output_format=traced, **kwargs
+        )
+        self._max_corrections = max_corrections
+        self._include_raw = include_raw
+        options: Json = {
+            "method": method,
+            "strict": strict,
+            "is_native": is_native,
+            "kwargs": kwargs,
+        }
+        options |= {"max_corrections": max_corrections, "include_raw": include_raw}
+        self._recreated = (partial(_StructuredOutput, **options), (model, schema))
+        name = f"structured_output<{self._schema.name}>"
+        super().__init__(self._request, self._arequest, name=name)
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        """How to create the same object in another process."""
+        return self._recreated
+
+    @cached_property
+    def deps(self) -> list[Runnable[Any, Any]]:
+        """The runnables that this one calls: its graph shows them."""
+        return [self._bound]
+
+    def _request(self, model_input: LanguageModelInput, config: RunnableConfig, **call: Any) -> Any:
+        corrector = self._start(model_input)
         while not corrector.is_done:
             with corrector.catch_refusal():
-                corrector.add(bound.invoke(corrector.messages, config))
-        return corrector.result(include_raw=include_raw)
+                corrector.add(self._bound.invoke(corrector.messages, config, **call))
+        return corrector.result(include_raw=self._include_raw)
 
-    async def arun(model_input: LanguageModelInput, config: RunnableConfig) -> Any:
-        corrector = start(model_input)
+    async def _arequest(
+        self, model_input: LanguageModelInput, config: RunnableConfig, **call: Any
+    ) -> Any:
+        corrector = self._start(model_input)
         while not corrector.is_done:
             with corrector.catch_refusal():
-                corrector.add(await bound.ainvoke(corrector.messages, config))
-        return corrector.result(include_raw=include_raw)
+                corrector.add(await self._bound.ainvoke(corrector.messages, config, **call))
+        return corrector.result(include_raw=self._include_raw)
 
-    return RunnableLambda(run, arun, name=f"structured_output<{parsed.name}>")
+    def _start(self, model_input: LanguageModelInput) -> "_Corrector":
+        messages = self._strategy.prepare(_to_messages(model_input))
+        return _Corrector(self._strategy, self._schema, messages, self._max_corrections)
 
 
 def _make_strategy(
@@ -429,8 +500,10 @@ class _Corrector:
         """
         error: Exception | None = self._refusal
         if len(self._problems) == len(self._responses):
+            count = len(self._responses)
+            responses = "1 response" if count == 1 else f"{count} responses"
             error = OutputParserException(
-                f"No {self._schema.name} in {len(self._responses)} responses: {self._problems[-1]}",
+                f"No {self._schema.name} in {responses}: {self._problems[-1]}",
                 llm_output=self._responses[-1].text,
             )
         if include_raw:

@@ -22,10 +22,12 @@ PACKAGE = "langchain_azure_phi3"
 
 # Files that tests need in addition to the installed package.
 TEST_FILES = ("tests", "docs", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
-TEST_FILES += ("Makefile", "pyproject.toml", "mkdocs.yml", "Containerfile", "LICENSE")
+TEST_FILES += ("Makefile", "pyproject.toml", "mkdocs.yml", "LICENSE")
+TEST_FILES += ("Containerfile", ".dockerignore")
 IN_SDIST = ("LICENSE", "README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "Makefile")
-IN_SDIST += ("pyproject.toml", "tests/conftest.py", "docs/architecture.md", ".proselintrc.json")
-HIDDEN_IN_SDIST = {".gitignore", ".proselintrc.json"}  # `make test` reads the latter
+IN_SDIST += ("pyproject.toml", "tests/conftest.py", "docs/architecture.md", "Containerfile")
+IN_SDIST += (".proselintrc.json", ".dockerignore")  # `make test` reads them
+HIDDEN_IN_SDIST = {".gitignore", ".proselintrc.json", ".dockerignore"}
 
 # Strict mypy accepts the one and sees all types, and finds the mistakes of the other.
 USER_CODE = ROOT / "tests" / "integration_tests" / "user_code"
@@ -96,9 +98,12 @@ def install(wheel: Path, resolution: str) -> Path:
     pins = BUILD / f"{resolution}.txt"
     BUILD.mkdir(exist_ok=True)
     version = f"3.{sys.version_info.minor}"
+    group = f"{ROOT / 'pyproject.toml'}:dev"
     compiled = uv(
         *("pip", "compile", "--no-annotate", "--no-header", "--all-extras"),
         *("--resolution", resolution, "--python-version", version, ROOT / "pyproject.toml"),
+        # The newest that the tests' packages allow: OpenTelemetry's pin each other.
+        *(("--group", group) if resolution == "highest" else ()),
     )
     extras = project["optional-dependencies"].values()
     requirements = [*project["dependencies"], *itertools.chain(*extras)]
@@ -107,7 +112,6 @@ def install(wheel: Path, resolution: str) -> Path:
     pins.write_text("\n".join(lines), encoding="utf-8")
     print(f"\n{resolution}:", ", ".join(lines))
     uv("venv", "--python", sys.executable, home)
-    group = f"{ROOT / 'pyproject.toml'}:dev"
     into = ("--python", python, "--constraint", pins)
     uv("pip", "install", *into, f"{wheel}[emulator]", "--group", group)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -4,10 +4,26 @@ Browsers apply `prefers-color-scheme` in images according to the page that shows
 narrow, so that their text is readable on a phone.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
+from typing import NamedTuple
 
 WIDTH = 440
+
+# Of bar charts, in pixels: the height of a line, and where bars begin and end. Names that are
+# longer than the columns to the left of the bars have a line of their own.
+_ROW, _LEFT, _RIGHT = 20, 172, 46
+_LONGEST_NAME = 24  # characters
+
+
+class Bar(NamedTuple):
+    """One bar: its name, its length, the text behind it, and "ours", "base" or "peer"."""
+
+    name: str
+    value: float
+    label: str
+    style: str
+
 
 _STYLE = """<style>
   text { fill: #1f2328 } .muted { fill: #59636e } .bold { font-weight: 600 }
@@ -36,3 +52,39 @@ def text(x: float, y: float, content: str, anchor: str = "start", style: str = "
     """One line of text; `style` is a class of the style sheet."""
     named = f' class="{style}"' if style else ""
     return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}"{named}>{escape(content)}</text>'
+
+
+def bar_chart(title: str, groups: Mapping[str, Sequence[Bar]]) -> str:
+    """Horizontal bars below the heading of their group; the longest of each group fills the width.
+
+    A group with the heading "" has none.
+    """
+    names = [bar.name for bars in groups.values() for bar in bars]
+    left = 0 if max(map(len, names)) > _LONGEST_NAME else _LEFT
+    parts: list[str] = []
+    top = 0
+    for heading, bars in groups.items():
+        if heading != "":
+            parts.append(text(0, top + 16, heading, style="bold"))
+            top += 24
+        longest = max(bar.value for bar in bars)
+        for bar in bars:
+            width = max(1.0, bar.value / max(longest, 1e-9) * (WIDTH - left - _RIGHT))
+            parts += _bar(bar, left, top, width)
+            top += _ROW if left > 0 else 2 * _ROW
+        top += 10
+    return document(title, top, parts)
+
+
+def _bar(bar: Bar, left: int, top: int, width: float) -> Iterator[str]:
+    style = "bold" if bar.style == "ours" else ""
+    if left > 0:
+        yield text(left - 8, top + 14, bar.name, "end", style)
+    else:
+        yield text(0, top + 14, bar.name, style=style)
+        top += _ROW
+    yield (
+        f'<rect x="{left}" y="{top + 3}" width="{width:.1f}" height="{_ROW - 6}" rx="2" '
+        f'class="{bar.style}"/>'
+    )
+    yield text(left + width + 6, top + 14, bar.label, style="muted")

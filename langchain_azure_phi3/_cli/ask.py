@@ -38,6 +38,8 @@ def ask(options: argparse.Namespace) -> int:
 def _prompt(argument: str | None) -> str:
     """The argument followed by standard input, if that is a pipe or a file."""
     if argument in (None, "-"):
+        if sys.stdin.isatty():
+            print("Type a question, then press Ctrl-D.", file=sys.stderr)
         return sys.stdin.read()
     piped = _piped_text()
     return f"{argument}\n\n{piped}" if piped.strip() else str(argument)

@@ -13,7 +13,7 @@ from langchain_azure_phi3.chat_models import ChatAzurePhi3
 from langchain_azure_phi3.errors import AzurePhi3Error, ContextLengthError
 
 _HELP = """\
-/image PATH    add an image (a file or a URL) to the next message
+/image PATH    add an image (a file or a URL) to the next message; without PATH, remove all
 /system TEXT   set the system message; without TEXT, remove it
 /reset         forget the conversation; the system message stays
 /usage         print the token counts of the last answer
@@ -23,8 +23,14 @@ Ctrl-C stops an answer; the text received so far stays in the conversation."""
 
 
 def chat(options: argparse.Namespace) -> int:
-    """Read messages until the end of the input, and print each answer as it arrives."""
+    """Read messages until the end of the input, and print each answer as it arrives.
+
+    Raises:
+        AzurePhi3Error: The options are not valid.
+        OSError: An image file cannot be read.
+    """
     _enable_line_editing()
+    user_message("", options.image)  # reports a wrong file now
     conversation = _Conversation(make_model(options), options.system, options.image)
     if sys.stdin.isatty():
         print("Type a message, /help for commands, or Ctrl-D to leave.")
@@ -80,7 +86,8 @@ class _Conversation:
 
     def _add_image(self, source: str) -> str:
         if not source:
-            return "Which image? Write /image PATH."
+            self._images.clear()
+            return "The next message has no image. Add one with /image PATH."
         try:
             user_message("", [source])  # reports a wrong file now
         except (AzurePhi3Error, OSError, ImportError) as error:
@@ -105,7 +112,8 @@ class _Conversation:
         except ContextLengthError as error:
             print_error(f"{error} /reset starts a new conversation.")
         except (AzurePhi3Error, OSError) as error:
-            print_error(f"{type(error).__name__}: {error}")
+            images = " /image removes the images from the next message." if self._images else ""
+            print_error(f"{type(error).__name__}: {error}{images}")
         else:
             self._images.clear()
             # A turn without text would be rejected by the server.

@@ -1,14 +1,17 @@
 """`langchain-azure-phi3 serve`: the emulator, until Ctrl-C."""
 
 import argparse
+import shutil
+import socket
 import sys
+import textwrap
 from functools import partial
 
 from langchain_azure_phi3._cli import print_error
 from langchain_azure_phi3.emulator import Emulator
 
 # Not every client can connect to "all addresses of this machine".
-_UNSPECIFIED = {"//0.0.0.0:": "//127.0.0.1:", "//[::]:": "//[::1]:"}
+_LOOPBACK = {"//0.0.0.0:": "//127.0.0.1:", "//[::]:": "//[::1]:"}
 _LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
@@ -53,15 +56,26 @@ def _announce(options: argparse.Namespace, key: str, endpoint: str) -> None:
     name = "" if options.deployment is None else f" as {options.deployment}"
     context = "" if options.context is None else f" with a context of {options.context:,} tokens"
     print(f"Emulating {options.model}{name}{context} (answers are {answers}). Ctrl-C stops it.")
-    for unspecified, loopback in _UNSPECIFIED.items():
-        endpoint = endpoint.replace(unspecified, loopback, 1)
-    print(f"export AZURE_INFERENCE_ENDPOINT={endpoint}")
+    local = remote = endpoint
+    for unspecified, loopback in _LOOPBACK.items():
+        local = local.replace(unspecified, loopback, 1)
+        remote = remote.replace(unspecified, f"//{socket.gethostname()}:", 1)
+    print(f"export AZURE_INFERENCE_ENDPOINT={local}")
     print(f"export AZURE_INFERENCE_CREDENTIAL={key}", flush=True)
     if options.deployment is not None:
         print(f"export AZURE_INFERENCE_MODEL={options.deployment}", flush=True)
     if options.host not in _LOCAL_HOSTS:
-        print(
+        _print_wrapped(
             f"WARNING: {options.host} can be reached from other machines. The emulator is a test "
-            "tool and does not encrypt: the key is readable on the network.",
-            flush=True,
+            "tool and does not encrypt: the key is readable on the network."
         )
+        _print_wrapped(
+            f"On other machines, use {remote} (or another name of this machine), and pass "
+            "allow_insecure_http=True."
+        )
+
+
+def _print_wrapped(text: str) -> None:
+    """Print a text in lines that fit the terminal; elsewhere as one line."""
+    columns = shutil.get_terminal_size((len(text), 24)).columns
+    print(textwrap.fill(text, columns, break_on_hyphens=False), flush=True)

@@ -8,9 +8,8 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import httpx
-
 from langchain_azure_phi3._doctor.report import Finding, describe_certificate, skipped
+from langchain_azure_phi3._http.environment import ssl_context
 from langchain_azure_phi3._http.routes import Route
 
 _UNTRUSTED = (
@@ -81,9 +80,8 @@ def _connect(host: str, port: int, secure: bool, timeout: float) -> Iterator[Fin
 
 def _secure(raw: socket.socket, host: str) -> Finding:
     # It trusts the same certificates as the chat model's client.
-    context = httpx.create_ssl_context()
     try:
-        with context.wrap_socket(raw, server_hostname=host) as secured:
+        with ssl_context().wrap_socket(raw, server_hostname=host) as secured:
             certificate: Mapping[str, Any] = secured.getpeercert() or {}
             version = secured.version()
     except ssl.SSLCertVerificationError as error:

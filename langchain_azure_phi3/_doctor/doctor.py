@@ -23,6 +23,7 @@ from langchain_azure_phi3 import models
 from langchain_azure_phi3._doctor import constraint_check, report
 from langchain_azure_phi3._doctor.connectivity import check_connectivity
 from langchain_azure_phi3._doctor.report import DoctorReport, Finding, skipped
+from langchain_azure_phi3._http.client import make_httpx_client
 from langchain_azure_phi3._http.redaction import REDACTED
 from langchain_azure_phi3._http.retry_state import is_route_missing
 from langchain_azure_phi3._http.routes import Route, route_for
@@ -82,21 +83,24 @@ def diagnose(
         on_finding: Called with each finding as soon as it is available.
 
     Raises:
-        InvalidInputError: The arguments are not valid for `ChatAzurePhi3`.
+        InvalidInputError: The arguments are not valid for `ChatAzurePhi3`, or the certificates and
+            proxies that the environment names cannot be used.
     """
-    with httpx.Client() as client:
-        return Doctor(kwargs, timeout, client).diagnose(on_finding)
+    given = {name: value for name, value in kwargs.items() if value is not None}
+    host = urlsplit(ChatAzurePhi3(**given)._route.base).hostname
+    with make_httpx_client(host) as client:
+        return Doctor(given, timeout, client).diagnose(on_finding)
 
 
 class Doctor:
     """Checks one endpoint; keeps the arguments that the findings recommend."""
 
     def __init__(self, kwargs: Mapping[str, Any], timeout: float, client: httpx.Client) -> None:
-        self._kwargs = {name: value for name, value in kwargs.items() if value is not None}
+        self._kwargs = dict(kwargs)
         self._timeouts = min(_CONNECT_TIMEOUT, timeout), timeout
         self._client = client
         client.event_hooks = {"request": [self._record_request]}
-        self._requested_urls: list[str] = []
+        self._completion_urls: list[str] = []  # requested ones
         self._recommended: Json = {}  # constructor arguments
         self._reports_usage = False  # in responses that are not streamed
         model = self._model()
@@ -190,7 +194,7 @@ class Doctor:
         yield failed
 
     def _route_finding(self, detail: str) -> Finding:
-        url = self._requested_urls[-1]
+        url = self._completion_urls[-1]
         notes = [self._alternate_url_note()]
         if self._route.endpoint_type.retires_models and "/models/chat/" in url:
             notes.append(report.MODELS_ROUTE)
@@ -231,7 +235,7 @@ class Doctor:
 
     def _alternate_url_note(self) -> str:
         expected = urlsplit(self._route.chat_url).path
-        if not self._requested_urls or urlsplit(self._requested_urls[-1]).path == expected:
+        if not self._completion_urls or urlsplit(self._completion_urls[-1]).path == expected:
             return ""
         return f"{expected} does not exist: the package tries both, and remembers which one works."
 
@@ -443,7 +447,8 @@ class Doctor:
         )
 
     def _record_request(self, request: httpx.Request) -> None:
-        self._requested_urls.append(mask_query(str(request.url)))
+        if request.method == "POST":
+            self._completion_urls.append(mask_query(str(request.url)))
 
     def _with_query(self, url: str) -> SecretUrl:
         """Another URL of the endpoint, with the query that the user gave."""

@@ -313,6 +313,17 @@ def _make_client() -> Client:
     return direct if proxied is None else ProxyClient(proxied, direct)
 
 
+def make_httpx_client(host: str | None) -> httpx.Client:
+    """A client of httpx for one host, through the environment's proxies unless it is this machine.
+
+    Raises:
+        InvalidInputError: The environment's certificates or proxies cannot be used.
+    """
+    if is_loopback(host):
+        return httpx.Client(verify=ssl_context(), trust_env=False, **_httpx_options())
+    return _make_httpx_client()
+
+
 def _make_httpx_client() -> httpx.Client:
     with CheckProxies():
         return httpx.Client(verify=ssl_context(), **_httpx_options())

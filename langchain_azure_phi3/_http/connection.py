@@ -10,7 +10,7 @@ import httpx
 
 from langchain_azure_phi3._http.auth import Auth
 from langchain_azure_phi3._http.deployments import find_facts, learn_models
-from langchain_azure_phi3._http.error_mapping import map_error_response
+from langchain_azure_phi3._http.error_mapping import add_sentence, map_error_response
 from langchain_azure_phi3._http.json_codec import encode
 from langchain_azure_phi3._http.quota import AttemptLimiter, Demand
 from langchain_azure_phi3._http.redaction import find_secrets, redact
@@ -175,7 +175,7 @@ class Connection:
             return replace(self.chat_request(payload, request.parts["headers"]), is_listed=True)
         if listed:
             names = ", ".join(model.name for model in listed[:_LISTED])
-            failure.args = (f"{failure} The server lists: {names}.",)
+            add_sentence(failure, f"The server lists: {names}.")
         raise failure
 
     def explain_overflow(self, request: HttpRequest, failure: AzurePhi3Error) -> None:
@@ -190,9 +190,10 @@ class Connection:
             return
         prompt = failure.prompt_tokens if failure.prompt_tokens is not None else context
         if max_tokens >= context or prompt < context:
-            failure.args = (
-                f"{failure} max_tokens={max_tokens:,} counts towards the context of {context:,} "
-                "tokens: lower it, or pass fit_max_tokens=True.",
+            add_sentence(
+                failure,
+                f"max_tokens={max_tokens:,} counts towards the context of {context:,} tokens: "
+                "lower it, or pass fit_max_tokens=True.",
             )
 
     # Made once: httpx takes as long for headers as for the request.

@@ -142,8 +142,7 @@ def _to_phi_error(problem: Exception) -> AzurePhi3Error:
             f"The credential raised {type(problem).__name__}: {str(problem).rstrip('.')}. It gave "
             "no token, so nothing was sent to the model."
         )
-    message = " ".join(str(getattr(problem, "message", "") or type(problem).__name__).split())
-    message = message.rstrip(".")
+    message = str(getattr(problem, "message", "") or type(problem).__name__).strip().rstrip(".")
     if "certificate" in message.lower():
         missing = find_missing_certificates(*_CERTIFICATES)
         if missing is not None:

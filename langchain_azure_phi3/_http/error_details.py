@@ -42,6 +42,8 @@ def parse_details(body: Any) -> ErrorDetails:
     if "body" in source:
         return _unwrap_body(source)
     message = _message(source, error)
+    if fields := _quoted_fields(message):
+        source, message = {**source, "details": fields}, None
     details = ErrorDetails(
         message=_format_field_errors(source) or to_json(source) if message is None else message,
         code=_text(source.get("code")) or _text(source.get("type")),
@@ -88,6 +90,17 @@ def _field_errors(source: dict[str, Any]) -> list[dict[str, Any]]:
     return []
 
 
+def _quoted_fields(message: str | None) -> list[Json]:
+    """Pydantic's list of wrong fields, if a server wrote its `repr` as the message."""
+    if message is None or not message.startswith("[{'") or len(message) > _LONGEST:
+        return []
+    with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+        found = ast.literal_eval(_UNKNOWN_ESCAPE.sub(r"\\\\", message))
+        if isinstance(found, list) and all(isinstance(item, dict) for item in found):
+            return found
+    return []
+
+
 def _with_field(details: ErrorDetails, source: dict[str, Any]) -> ErrorDetails:
     fields = _field_errors(source)
     if not fields:
@@ -108,7 +121,7 @@ def _with_field(details: ErrorDetails, source: dict[str, Any]) -> ErrorDetails:
 
 def _loc(item: dict[str, Any]) -> list[str]:
     loc = item.get("loc")
-    parts = loc if isinstance(loc, list) else [loc]
+    parts = loc if isinstance(loc, list | tuple) else [loc]
     return [text for part in parts if (text := _text(part)) is not None]
 
 

@@ -270,9 +270,16 @@ def _format_message(status: int | None, code: str | None, message: str, advice: 
     head = " ".join(parts)
     reason = _truncate(_without_status(message, parts)) or "The server gave no reason."
     text = f"{head}: {reason}" if head else reason
-    if not advice:
-        return text
-    return f"{text if text.endswith(_ENDS) else f'{text}.'} {advice}"
+    return _append(text, advice) if advice else text
+
+
+def add_sentence(error: AzurePhi3Error, sentence: str) -> None:
+    """Add a sentence to the message of an error, which may be the server's, without full stop."""
+    error.args = (_append(str(error), sentence),)
+
+
+def _append(text: str, sentence: str) -> str:
+    return f"{text if text.endswith(_ENDS) else f'{text}.'} {sentence}"
 
 
 def _without_status(message: str, known: Iterable[str]) -> str:

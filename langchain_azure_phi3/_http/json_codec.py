@@ -16,6 +16,7 @@ from langchain_azure_phi3.errors import InvalidInputError, InvalidResponseError
 _MAX_VALUES = 2_000_000
 """The most values in one JSON text, about 150 MB of memory. A completion of 10,000 tokens with 20
 alternatives for each has 1.6 million."""
+_MAX_DEPTH = 200
 _BEGINNING = re.compile(r"\s*[{\[]")
 
 
@@ -75,9 +76,35 @@ def _check_size(content: bytes) -> None:
 def _decode_with(join: Callable[[Any], Any], content: bytes) -> Any:
     text = content.removeprefix(BOM_UTF8).decode("utf-8", errors="replace")
     try:
-        return join(json.loads(text))
+        return _join_shallow(join, json.loads(text))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+
+
+def _join_shallow(join: Callable[[Any], Any], value: Any) -> Any:
+    """The value with its surrogate pairs joined.
+
+    Raises:
+        ValueError: It is nested too deeply.
+    """
+    if _is_too_deep(value):
+        raise ValueError("nested too deeply")
+    return join(value)
+
+
+def _is_too_deep(value: Any) -> bool:
+    """Whether a value is nested more deeply than `from_json` reads, and pydantic writes."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        containers = (each for each in level if isinstance(each, dict | list))
+        level = [
+            inner
+            for each in containers
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def decode_lenient(content: bytes) -> Any:
@@ -99,10 +126,9 @@ def iter_values(text: str) -> Iterator[Any]:
     while (begun := _BEGINNING.match(text, position)) is not None:
         try:
             value, position = decoder.raw_decode(text, begun.end() - 1)
-            value = SurrogateJoiner().join(value)
+            yield _join_shallow(SurrogateJoiner().join, value)
         except (ValueError, RecursionError):
             return
-        yield value
 
 
 def is_cut_off(content: bytes) -> bool:

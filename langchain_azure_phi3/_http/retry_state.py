@@ -5,6 +5,7 @@ import time
 
 import httpx
 
+from langchain_azure_phi3._http.error_mapping import add_sentence
 from langchain_azure_phi3._http.quota import Reservation
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3.errors import AzurePhi3Error
@@ -87,11 +88,9 @@ class RetryState:
         if isinstance(failure.__cause__, httpx.RequestError):
             path, _, _ = self.url.partition("?")  # a gateway's query may contain a key
             attempts = "1 attempt" if self._attempt == 1 else f"{self._attempt} attempts"
-            failure.args = (f"{failure} The URL is {path} ({attempts}).",)
+            add_sentence(failure, f"The URL is {path} ({attempts}).")
         elif self._attempt > 1:
-            message = str(failure)
-            stop = "" if message.endswith((".", "!", "?")) else "."
-            failure.args = (f"{message}{stop} {self._attempt} attempts failed.",)
+            add_sentence(failure, f"{self._attempt} attempts failed.")
 
     def record_success(self) -> None:
         """Remember the URL, if it was not the expected one."""

@@ -22,7 +22,7 @@ from langchain_azure_phi3._request.reasoning import (
     will_reason,
 )
 from langchain_azure_phi3._request.score_route import to_score_request
-from langchain_azure_phi3._request.text_escaping import escape_placeholders
+from langchain_azure_phi3._request.text_escaping import escape_placeholders, may_take_media
 from langchain_azure_phi3._tools.control_tokens import (
     ControlTokens,
     escape_answer,
@@ -199,8 +199,7 @@ class ChatRequest:
         """What the model wrote, in a message: it may have repeated a document."""
         if self.control_tokens == "escape":
             text = escape_answer(text)
-        takes_media = self.phi is not None and self.phi.modalities != ("text",)
-        return str(escape_placeholders(text)) if takes_media else text
+        return escape_placeholders(text) if may_take_media(self.phi) else text
 
     def wire_payload(self, payload: Json) -> Json:
         """A payload in the form that the route expects."""
@@ -245,7 +244,7 @@ def build_request(
     if settings.reasoning != "auto":
         payload = _switch_reasoning(payload, settings, model)
     if output is not _NO_OUTPUT_SPEC:
-        payload |= _native_fields(settings, output) if is_native else output.prompted_fields
+        payload |= _native_fields(settings, model, output) if is_native else output.prompted_fields
     constraint = None
     if attempts and (not is_native or "constrained_schema" in arguments):
         constraint = _find_constraint(settings, arguments, output, payload, model, attempts)
@@ -382,10 +381,12 @@ def _parsed_output(output: OutputSpec, *, is_native: bool) -> OutputSpec | None:
     return replace(output, response_format=None) if output.tools else None
 
 
-def _native_fields(settings: RequestSettings, output: OutputSpec) -> Json:
-    fields = output.native_fields
+def _native_fields(settings: RequestSettings, model: PhiModel | None, output: OutputSpec) -> Json:
+    fields = dict(output.native_fields)
     if "tools" in fields and settings.control_tokens == "escape":
-        return {**fields, "tools": escape_strings(fields["tools"])}
+        fields["tools"] = escape_strings(fields["tools"])
+    if "tools" in fields and may_take_media(model):
+        fields["tools"] = escape_strings(fields["tools"], escape_placeholders)
     return fields
 
 
@@ -422,7 +423,7 @@ def folds_system_messages(
 def _model_field(endpoint: EndpointFeatures, name: str | None) -> Json:
     if endpoint.model_field == "required" and name is None:
         raise InvalidInputError(
-            f"A {endpoint.name} needs model=, the name of the deployment to call."
+            f"The {endpoint.name} needs model=, the name of the deployment to call."
         )
     return {} if endpoint.model_field == "omitted" or name is None else {"model": name}
 

@@ -22,7 +22,11 @@ from langchain_azure_phi3._request.content import (
     text_content,
     user_content,
 )
-from langchain_azure_phi3._request.text_escaping import escape_parts, escape_placeholders
+from langchain_azure_phi3._request.text_escaping import (
+    escape_message_placeholders,
+    escape_parts,
+    may_take_media,
+)
 from langchain_azure_phi3._tools.control_tokens import (
     ControlTokens,
     escape_control_tokens,
@@ -165,7 +169,7 @@ class _ConversationWriter:
             wire = {"role": role, "content": self._escape_content(plain)}
         else:
             raise InvalidInputError(
-                f"A {type(message).__name__} cannot be sent to a model: it has no role."
+                f"A message of type {type(message).__name__} has no role, so it cannot be sent."
             )
         if message.name:
             wire["name"] = self._escape(message.name)
@@ -264,16 +268,21 @@ class _ConversationWriter:
                 return
             if role == "user" and self._system_texts:
                 wire["content"] = _prepend(self._take_system_text(), wire["content"])
-        if isinstance(wire["content"], list):
-            self._check_media(wire["content"])
-        model = self._options.model
-        if model is not None and model.modalities != ("text",):
-            wire["content"] = escape_placeholders(wire["content"])
+        is_plain = isinstance(wire["content"], str) and "tool_calls" not in wire
+        if not is_plain or "name" in wire or "|>" in wire["content"]:
+            wire = self._checked(wire)
         self._wire.append(wire)
         if self._max_tokens is not None:
-            is_plain = isinstance(wire["content"], str) and "tool_calls" not in wire
             size = len(wire["content"]) + _MAX_MESSAGE_TOKENS
             self._max_tokens = self._max_tokens + size if is_plain else None
+
+    def _checked(self, wire: Json) -> Json:
+        """A message whose media the model accepts, and whose texts claim no others."""
+        if isinstance(wire["content"], list):
+            self._check_media(wire["content"])
+        if may_take_media(self._options.model):
+            wire = escape_message_placeholders(wire)
+        return wire
 
     def _take_system_text(self) -> str:
         text = "\n\n".join(filter(None, self._system_texts))

@@ -1,6 +1,5 @@
 """The parameters of a call: their types and their validation."""
 
-import difflib
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -9,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
+from langchain_azure_phi3._argument_hints import call_argument_hint
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 
@@ -67,7 +67,8 @@ class CallParameters(TypedDict, total=False):
     extra_parameters: ExtraParameters | None
 
 
-_KNOWN = frozenset(CallParameters.__annotations__) | {"tool_choice"}
+# LangChain reads `stream`, and `tool_choice` has many forms.
+_KNOWN = frozenset(CallParameters.__annotations__) | {"stream", "tool_choice"}
 _adapter = TypeAdapter(CallParameters)
 
 
@@ -77,17 +78,19 @@ def validate_call(call: Mapping[str, Any]) -> Json:
     `model_kwargs`, LangChain's name for `model_extras`, is accepted as well.
 
     Raises:
-        InvalidInputError: An argument has the wrong type, or a misspelled name.
+        InvalidInputError: An argument has the wrong type, a misspelled name, or the name of an
+            argument of the constructor or of another package.
     """
     given = dict(call)
     if "model_kwargs" in given:
         extras = given.pop("model_kwargs")
         given.setdefault("model_extras", extras)
     for name in given.keys() - _KNOWN:
-        if (meant := _misspelled_parameter(name)) is not None:
+        if (hint := _hint(name)) is not None:
             raise InvalidInputError(
-                f"Invalid arguments of the call: there is no {name}; did you mean {meant}? If "
-                "the server has this parameter, pass it in model_extras."
+                f"Invalid arguments of the call: there is no argument {name}; {hint}"
+                f"{'' if hint.endswith('?') else '.'} If the server has a parameter of this name, "
+                "pass it in model_extras."
             )
     try:
         return dict(_adapter.validate_python(given))
@@ -98,12 +101,8 @@ def validate_call(call: Mapping[str, Any]) -> Json:
 
 
 @lru_cache(maxsize=256)  # bound parameters come with each call
-def _misspelled_parameter(name: str) -> str | None:
-    """The parameter that a name is a misspelling of.
-
-    The server may have any parameter, but hardly one that differs by one letter.
-    """
-    return next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.92)), None)
+def _hint(name: str) -> str | None:
+    return call_argument_hint(name, _KNOWN | {"include_raw"})
 
 
 # Arguments whose values are or contain keys.

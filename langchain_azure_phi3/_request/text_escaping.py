@@ -1,10 +1,14 @@
 """Escapes what a server would take for control tokens, in the content of one message."""
 
 import re
-from typing import Any
 
-from langchain_azure_phi3._tools.control_tokens import escape_control_tokens, escape_split_token
+from langchain_azure_phi3._tools.control_tokens import (
+    escape_control_tokens,
+    escape_split_token,
+    escape_strings,
+)
 from langchain_azure_phi3._types import Json
+from langchain_azure_phi3.models import PhiModel
 
 # The processors of the vision models insert these where an image or audio belongs. In the text of
 # a user, or of a document that a tool found, one would claim an image that is not there.
@@ -24,13 +28,28 @@ def escape_parts(parts: list[Json]) -> list[Json]:
     return escaped
 
 
-def escape_placeholders(content: str | list[Json]) -> Any:
-    """The content of a message with `<|image_1|>` in its texts as `<image_1>`."""
+def may_take_media(model: PhiModel | None) -> bool:
+    """Whether a deployment may replace placeholders with images or audio; an unknown one may."""
+    return model is None or model.modalities != ("text",)
+
+
+def escape_placeholders(text: str) -> str:
+    """The text with `<|image_1|>` as `<image_1>`."""
+    return _PLACEHOLDER.sub(r"<\1>", text)
+
+
+def escape_message_placeholders(wire: Json) -> Json:
+    """A message of the wire with the placeholders in its texts and tool calls escaped."""
+    content = wire["content"]
     if isinstance(content, str):
-        return _PLACEHOLDER.sub(r"<\1>", content)
-    return [
-        {**part, "text": _PLACEHOLDER.sub(r"<\1>", part["text"])}
-        if part["type"] == "text"
-        else part
-        for part in content
-    ]
+        content = _PLACEHOLDER.sub(r"<\1>", content)
+    else:
+        content = [
+            {**part, "text": escape_placeholders(part["text"])} if part["type"] == "text" else part
+            for part in content
+        ]
+    escaped = {**wire, "content": content}
+    for name in ("name", "tool_calls"):
+        if name in wire:
+            escaped[name] = escape_strings(wire[name], escape_placeholders)
+    return escaped

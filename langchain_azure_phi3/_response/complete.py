@@ -95,7 +95,9 @@ def _parse_choice(
     choice: Json, message: Json, request: ChatRequest, metadata: Json
 ) -> tuple[ChatGeneration, str | None, str]:
     text, reasoning = content_text(message), reasoning_content(message)
-    if len(text) + len(reasoning) > MAX_CHARACTERS:
+    refusal = message.get("refusal")
+    length = len(text) + len(reasoning) + (len(refusal) if isinstance(refusal, str) else 0)
+    if length > MAX_CHARACTERS:
         raise excess_error(f"{MAX_CHARACTERS:,} characters")
     problem, raw = None, ""
     truncated = is_truncated(choice.get("finish_reason"))

@@ -17,6 +17,7 @@ from langchain_azure_phi3._response.text_parser import ParsedText, TextParser
 from langchain_azure_phi3._response.wire_response import (
     MAX_CALLS,
     MAX_CHARACTERS,
+    MAX_FILTERS,
     choice_logprobs,
     choice_message,
     content_text,
@@ -142,7 +143,7 @@ class StreamAssembler:
         parts = [self._parser.finish(truncated=truncated)]
         if self._parser.unmet_requirement is not None:
             parts.append(self._parser.flush())
-        chunks = [self._chunk(part, [], {}, {}) for part in parts]
+        chunks = [self._chunk(part, [], {}) for part in parts]
         chunks.append(self._arguments_chunk(truncated=truncated))
         chunks.append(self._last_chunk(total_usage(previous_usage, self.usage)))
         return [chunk for chunk in chunks if chunk is not None]
@@ -155,19 +156,20 @@ class StreamAssembler:
         text = content_text(delta)
         reasoning = reasoning_content(delta)
         native = tool_call_chunks(delta) if delta.get("tool_calls") else []
-        self._received.add(text, reasoning, native)
+        refusal = str_or_none(delta.get("refusal")) or ""
+        self._received.add(text, reasoning, refusal, *(piece["args"] or "" for piece in native))
+        if refusal:
+            self._refusal.append(refusal)
         parsed = self._parser.feed(text) if text else ParsedText()
         if reasoning:
             parsed = ParsedText(reasoning + parsed.reasoning, parsed.text, parsed.calls)
         logprobs = choice_logprobs(choice) if choice.get("logprobs") else {}
-        return self._chunk(parsed, native, logprobs, delta)
+        return self._chunk(parsed, native, logprobs)
 
     def _chunk(
-        self, parsed: ParsedText, native: list[ToolCallChunk], logprobs: Json, delta: Json
+        self, parsed: ParsedText, native: list[ToolCallChunk], logprobs: Json
     ) -> ChatGenerationChunk | None:
         reasoning, text, calls = parsed
-        if (refusal := str_or_none(delta.get("refusal"))) is not None:
-            self._refusal.append(refusal)
         kwargs: Json = {"reasoning_content": reasoning} if reasoning else {}
         if not (native or calls or kwargs or logprobs):
             return text_chunk(text, self._metadata.take()) if text else None
@@ -227,8 +229,10 @@ class StreamAssembler:
             self._finish["finish_reason"] = reason
         results = choice.get("content_filter_results")
         if isinstance(results, dict):
-            known = self._finish.get("content_filter_results", {})
-            self._finish["content_filter_results"] = known | results
+            known = self._finish.setdefault("content_filter_results", {})
+            known.update(results)
+            if len(known) > MAX_FILTERS:
+                raise excess_error(f"{MAX_FILTERS} results of content filters")
 
 
 class _Received:
@@ -238,14 +242,13 @@ class _Received:
         self.text = bytearray()  # a list of pieces would take ten times the memory
         self._length = 0
 
-    def add(self, text: str, reasoning: str, native: list[ToolCallChunk]) -> None:
-        """Add a delta.
+    def add(self, text: str, *others: str) -> None:
+        """Add a delta: its text, and what it holds besides.
 
         Raises:
             InvalidResponseError: The stream is too long.
         """
-        self._length += len(text) + len(reasoning)
-        self._length += sum(len(piece["args"] or "") for piece in native)
+        self._length += len(text) + sum(map(len, others))
         if self._length > MAX_CHARACTERS:
             raise excess_error(f"{MAX_CHARACTERS:,} characters")
         self.text += text.encode()
@@ -292,7 +295,8 @@ class _StreamedCalls:
                 call_id = piece["id"] or new_tool_call_id()
                 call = self._native[index] = _NativeCall(call_id)
                 opened.append(tool_call_chunk(name=piece["name"], args="", id=call_id, index=index))
-            call.arguments.append(piece["args"] or "")
+            if piece["args"]:
+                call.arguments.append(piece["args"])
         return opened
 
     def add(self, call: Call) -> ToolCallChunk:

@@ -26,19 +26,24 @@ class ParsedText(NamedTuple):
 
 @dataclass(slots=True)
 class _Held:
-    """What is held back: the text as the model wrote it, and what was found in it."""
+    """What is held back: the text as the model wrote it, and what was found in it.
+
+    Nothing in it is looked at again with each piece, or the work would grow with the square of the
+    number of pieces.
+    """
 
     raw: list[str] = field(default_factory=list)
     text: list[str] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    has_valid_call: bool = False
+    is_blank: bool = True
 
-    @property
-    def has_valid_call(self) -> bool:
-        return any(call.error is None for call in self.calls)
-
-    @property
-    def is_blank(self) -> bool:
-        return not any(text.strip() for text in self.text)
+    def add(self, raw: str, text: str, calls: Iterable[Call]) -> None:
+        self.raw.append(raw)
+        self.text.append(text)
+        self.calls += calls
+        self.has_valid_call = self.has_valid_call or any(call.error is None for call in calls)
+        self.is_blank = self.is_blank and not text.strip()
 
 
 class TextParser:
@@ -125,9 +130,9 @@ class TextParser:
         return ParsedText("", unescape_control_tokens(held.text), calls)
 
     def _release(self, reasoning: str) -> ParsedText:
-        held = ParsedText(reasoning, "".join(self._held.text), tuple(self._held.calls))
-        self._held.text, self._held.calls = [], []
-        return held
+        held = self._held
+        self._held = _Held(raw=held.raw)
+        return ParsedText(reasoning, "".join(held.text), tuple(held.calls))
 
     def _finish_reasoning(self, text: str) -> tuple[str, str]:
         if self._reasoning is None:
@@ -168,9 +173,7 @@ class TextParser:
     def _hold(self, raw: str, parsed: ParsedText) -> ParsedText:
         if not self.is_holding:
             return parsed
-        self._held.raw.append(raw)
-        self._held.text.append(parsed.text)
-        self._held.calls += parsed.calls
+        self._held.add(raw, parsed.text, parsed.calls)
         if self._is_decided:
             self.is_holding = False
             return self._release(parsed.reasoning)

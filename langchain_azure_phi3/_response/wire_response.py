@@ -22,6 +22,7 @@ from langchain_core.messages.tool import (
 from langchain_core.utils.json import parse_partial_json
 
 from langchain_azure_phi3._tools.json_scanner import is_closed_json
+from langchain_azure_phi3._tools.schema_validation import is_too_deep
 from langchain_azure_phi3._tools.tool_call_formats import to_object
 from langchain_azure_phi3._types import Json, ResponseInfo, ShowHeaders
 from langchain_azure_phi3.errors import InvalidResponseError
@@ -37,6 +38,9 @@ MAX_CALLS = 256
 
 MAX_CHOICES = 128
 """The most choices of one response, as in OpenAI's API."""
+
+MAX_FILTERS = 128
+"""The most content filters of one answer; Azure has about ten."""
 
 TRUNCATED_CALL = "max_tokens cut off this call: its arguments are incomplete."
 
@@ -269,6 +273,8 @@ def parse_arguments(raw: str, *, truncated: bool) -> tuple[Json | None, str | No
         arguments = json.loads(raw or "{}", strict=False)
     except (ValueError, RecursionError):
         arguments = None
+    if is_too_deep(arguments):  # LangChain could not write the message as JSON
+        return None, "The arguments are nested too deeply."
     if isinstance(arguments, dict) and (raw or not truncated):
         return arguments, None
     if truncated:

@@ -360,15 +360,15 @@ def _cut_left_recursion(definitions: Json) -> None:
         entered.add(start)
         on_path.update(name for name, _ in path)
         while path:
-            name = next(path[-1][1], "")
-            if name == "":
+            found = next(path[-1][1], None)
+            if found is None:
                 on_path.discard(path.pop()[0])
-            elif name in on_path:
-                definitions[name] = _ANY_REFERENCE
-            elif name not in entered:
-                entered.add(name)
-                on_path.add(name)
-                path.append((name, iter(direct.get(name, ()))))
+            elif found in on_path:
+                definitions[found] = _ANY_REFERENCE
+            elif found not in entered:
+                entered.add(found)
+                on_path.add(found)
+                path.append((found, iter(direct.get(found, ()))))
 
 
 def _name(reference: Json) -> str:

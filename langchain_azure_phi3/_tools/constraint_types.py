@@ -9,6 +9,9 @@ from langchain_azure_phi3._tools.constraint_patterns import translate_pattern
 from langchain_azure_phi3._tools.schema_merging import number_or_none
 from langchain_azure_phi3._types import Json
 
+DECIMAL = "decimal"
+"""The format of the text of a decimal number, https://spec.openapis.org/registry/format/decimal."""
+
 Child = Callable[[Any], Json]
 """Rewrites the schema of a property or an item."""
 
@@ -53,6 +56,7 @@ _BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
 # As patterns, since compilers differ in the formats that they know, and llguidance rejects unknown
 # ones. Offsets are optional: pydantic writes "date-time" also for datetimes that have none.
 _FORMATS = {
+    DECIMAL: r"-?[0-9]+(\.[0-9]+)?",
     "date": _DATE,
     "time": f"{_TIME}{_OFFSET}",
     "date-time": f"{_DATE}[Tt ]{_TIME}{_OFFSET}",

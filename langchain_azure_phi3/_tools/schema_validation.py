@@ -52,11 +52,8 @@ def compile_schema(schema: Json, root: Json) -> "CompiledSchema | None":
         root: The schema that it is a part of, whose definitions it may use; may be itself.
     """
     document = {key: root[key] for key in _DEFINITIONS if key in root} | schema
-    dialect = document.get("$schema")
-    if isinstance(dialect, str) and dialect.rstrip("#") not in _DIALECTS:
-        del document["$schema"]
     try:
-        return _compile(json.dumps(document, default=str))
+        return _compile(json.dumps(_without_unknown_dialect(document), default=str))
     except RecursionError:
         return None
 
@@ -65,13 +62,23 @@ def schema_problem(schema: Json) -> str | None:
     """What makes a schema invalid, such as a misspelled type; `None` if nothing is known to."""
     import jsonschema_rs
 
+    if is_too_deep(schema):  # for its recursion, which ends the process
+        return None
     try:
-        jsonschema_rs.meta.validate(schema)
+        jsonschema_rs.meta.validate(_without_unknown_dialect(schema))
     except jsonschema_rs.ValidationError as error:
         return _with_place(error)
-    except ValueError:  # a dialect that is not known here
+    except ValueError:  # `$schema` is not a string
         return None
     return None
+
+
+def _without_unknown_dialect(schema: Json) -> Json:
+    """The schema without a `$schema` that the validator does not contain: it would fetch it."""
+    dialect = schema.get("$schema")
+    if isinstance(dialect, str) and dialect.rstrip("#") not in _DIALECTS:
+        return {key: value for key, value in schema.items() if key != "$schema"}
+    return schema
 
 
 @lru_cache(maxsize=_MAX_CACHED)
@@ -108,14 +115,14 @@ class CompiledSchema:
         """
         if budget is None:
             return self.errors(value, 1) == []
-        if _is_too_deep(value):
+        if is_too_deep(value):
             return False
         self._cost.spend_visits(value, budget)
         return self.validator.is_valid(_without_surrogates(value))
 
     def errors(self, value: Any, limit: int, budget: Budget | None = None) -> list[str]:
         """The first errors of a value, each with its place; none where it is valid."""
-        if _is_too_deep(value):
+        if is_too_deep(value):
             return ["This is nested too deeply"]
         budget = Budget() if budget is None else budget
         budget.extend_for(count_parts(value))
@@ -211,7 +218,8 @@ def _with_place(error: Any) -> str:
     return f"{place}: {error.message}" if place else error.message
 
 
-def _is_too_deep(value: Any) -> bool:
+def is_too_deep(value: Any) -> bool:
+    """Whether a JSON value is nested so deeply that recursive code may fail at it."""
     level = [value]
     for _ in range(_MAX_DEPTH):
         level = [inner for outer in level for inner in _children(outer)]

@@ -126,6 +126,8 @@ def parse_output_spec(
 def _function_name(tool: Json) -> str:
     function = tool.get("function")
     name = function.get("name") if isinstance(function, dict) else None
+    if isinstance(function, dict) and name is None:
+        raise InvalidInputError("A tool has no name: its function needs one.")
     if not isinstance(name, str) or not isinstance(function, dict):
         raise InvalidInputError(
             f"Unsupported tool type {tool.get('type')!r}. Bind functions, pydantic models, "

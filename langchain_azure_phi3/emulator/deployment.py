@@ -132,13 +132,13 @@ class Deployment:
     def _route(self, request: Request) -> Reply:
         routes = self._routes()
         if request.path not in routes:
-            if request.path.startswith("/openai/deployments/"):
-                raise error_bodies.fixed_error("unknown_deployment")
-            raise error_bodies.fixed_error("not_found")
+            is_deployment = request.path.startswith("/openai/deployments/")
+            raise error_bodies.fixed_error("unknown_deployment" if is_deployment else "not_found")
         method, handler = routes[request.path]
         if request.method != method:
             raise error_bodies.method_not_allowed(method)
-        if self._server.requires_api_version and "api-version" not in request.query:
+        is_versioned = self._server.requires_api_version and request.path != "/"
+        if is_versioned and "api-version" not in request.query:
             raise error_bodies.fixed_error("missing_api_version")
         return handler(request)
 

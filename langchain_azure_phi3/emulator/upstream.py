@@ -95,8 +95,9 @@ class Upstream:
     def _http(self) -> httpx.Client:
         with self._lock:
             if self._client is None:
-                # No limit on connections: the server behind knows its own limits.
+                # The server knows its own limits. A proxy before this machine would see the key.
                 self._client = httpx.Client(
+                    mounts=dict.fromkeys(("all://localhost", "all://127.0.0.1", "all://[::1]")),
                     timeout=httpx.Timeout(_READ_SECONDS, connect=_CONNECT_SECONDS),
                     limits=httpx.Limits(max_connections=None, max_keepalive_connections=20),
                 )
@@ -109,8 +110,7 @@ class Upstream:
             try:
                 self._model = str(response.json()["data"][0]["id"])
             except (ValueError, LookupError, TypeError):
-                quoted = response.text[:_MAX_QUOTED]
-                raise _unexpected(f"no list of models: {quoted}") from None
+                raise _unexpected(f"no list of models: {response.text[:_MAX_QUOTED]}") from None
         return self._model
 
 

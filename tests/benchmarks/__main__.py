@@ -56,11 +56,13 @@ def _measure_all(rounds: int, *, accept: bool) -> int:
         calls = figures(url, rounds)
         memory = fresh_process.memory(url, 3)
         events = growth.events(url, CHUNKS, rounds)
+    constraints = growth.constraints(rounds)
     imports, constructions = fresh_process.imports(rounds), fresh_process.constructions(3)
     found = [
         *ratios.of_calls(calls),
         *_fresh_ratios(imports, constructions),
         _memory_ratio(memory),
+        *_constraint_ratios(constraints),
     ]
     text = "\n\n".join(
         (
@@ -72,6 +74,7 @@ def _measure_all(rounds: int, *, accept: bool) -> int:
             "client process in parentheses.",
             *_tables(calls),
             _fresh_table(imports, constructions, memory),
+            _constraints_table(constraints),
             "### Growth",
             _growth(events),
         )
@@ -162,6 +165,28 @@ def _fresh_ratios(imports: dict[str, float], constructions: dict[str, float]) ->
 def _memory_ratio(memory: dict[str, float]) -> Ratio:
     above = (memory[OURS] - memory[f"{CORE} and {HTTPX}"]) / 2**20
     return Ratio("memory above core and httpx, MiB", above, max(above, 0.1), 12.0)
+
+
+def _constraint_ratios(constraints: dict[str, dict[str, Timing]]) -> list[Ratio]:
+    return [
+        Ratio(
+            f'constrained_decoding="auto" relative to "off", {name}',
+            timings["auto"].wall / timings["off"].wall,
+            timings["auto"].cpu / timings["off"].cpu,
+            1.05,
+        )
+        for name, timings in constraints.items()
+    ]
+
+
+def _constraints_table(constraints: dict[str, dict[str, Timing]]) -> str:
+    return table(
+        ("calls that constrain nothing, µs, without HTTP", '"auto"', '"off"'),
+        (
+            (name, *(f"{timing.cpu * 1e6:,.0f}" for timing in timings.values()))
+            for name, timings in constraints.items()
+        ),
+    )
 
 
 def _fresh_table(

@@ -44,14 +44,17 @@ class _Canned(httpx.BaseTransport):
         return httpx.Response(200, stream=_Body(self._body))
 
 
-def model(answer: bytes) -> Any:
+def model(answer: bytes, **settings: Any) -> Any:
     """Return this package's model with a canned response."""
     from langchain_azure_phi3 import ChatAzurePhi3
 
     client = httpx.Client(transport=_Canned(answer))
-    # A model outside the catalog has no context limit, which 10,000 messages would exceed.
     return ChatAzurePhi3(
-        endpoint="https://phi.invalid", credential=KEY, http_client=client, model="a-phi"
+        endpoint="https://phi.invalid",
+        credential=KEY,
+        http_client=client,
+        base_model="Phi-3-mini-128k-instruct",  # whose context 10,000 messages do not exceed
+        **settings,
     )
 
 
@@ -68,6 +71,25 @@ def payloads(rounds: int) -> dict[str, dict[int, Timing]]:
             timing = interleaved({name: measure}, rounds)[name]
             found[name][count] = Timing(timing.wall / count, timing.cpu / count)
     return found
+
+
+def constraints(rounds: int) -> dict[str, dict[str, Timing]]:
+    """Return the cost of calls that constrain nothing, on a server that could be constrained."""
+    chats = {
+        name: model(complete(), api="openai-server", constrained_decoding=name)
+        for name in ("auto", "off")
+    }
+    question = [HumanMessage("Hi")]
+    return {
+        title: interleaved(
+            {
+                name: timed(lambda c=chat, m=more: c._generate(question, **m), times=1_000)
+                for name, chat in chats.items()
+            },
+            rounds,
+        )
+        for title, more in (("plain", {}), ("tools, not required", {"tools": [TOOL]}))
+    }
 
 
 def _conversation(count: int) -> list[BaseMessage]:

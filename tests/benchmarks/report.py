@@ -13,7 +13,6 @@ ORDER = (CORE, HTTPX, OURS, *PEERS, "openai", "azure-ai-inference")
 BEGIN, END = "<!-- figures: written by make bench -->", "<!-- end of figures -->"
 
 _STYLES = {OURS: "ours", CORE: "base", HTTPX: "base"}
-_ROW, _LABEL, _BAR = 20, 172, svg.WIDTH - 172 - 46
 
 
 def ratios_table(ratios: Iterable[Ratio]) -> str:
@@ -56,25 +55,17 @@ def _short(seconds: float) -> str:
 
 def plot(figures: Mapping[str, Mapping[str, Spent]], names: Sequence[str] = ORDER) -> str:
     """Bars, one group for each figure: this package is 1, shorter is faster."""
-    parts: list[str] = []
-    top = 0
-    for title, spent in figures.items():
-        parts.append(svg.text(0, top + 16, title, style="bold"))
-        top += 24
-        shown = [name for name in names if name in spent]
-        longest = max(spent[name].wall for name in shown)
-        for name in shown:
-            width = max(1.0, spent[name].wall / longest * _BAR)
-            style = _STYLES.get(name, "peer")
-            parts.append(
-                svg.text(_LABEL - 8, top + 14, name, "end", "bold" if name == OURS else "")
+    groups = {
+        title: [
+            svg.Bar(
+                name,
+                spent[name].wall,
+                f"{spent[name].wall / spent[OURS].wall:.2f}",
+                _STYLES.get(name, "peer"),
             )
-            parts.append(
-                f'<rect x="{_LABEL}" y="{top + 3}" width="{width:.1f}" height="{_ROW - 6}" rx="2" '
-                f'class="{style}"/>'
-            )
-            times = spent[name].wall / spent[OURS].wall
-            parts.append(svg.text(_LABEL + width + 6, top + 14, f"{times:.2f}", style="muted"))
-            top += _ROW
-        top += 10
-    return svg.document("Time relative to langchain-azure-phi3; shorter is faster", top, parts)
+            for name in names
+            if name in spent
+        ]
+        for title, spent in figures.items()
+    }
+    return svg.bar_chart("Time relative to langchain-azure-phi3; shorter is faster", groups)

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -364,10 +365,10 @@ def test_serve_prints_an_address_that_works() -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "COLUMNS": "500"},
     )
     assert process.stdout is not None
-    printed = [process.stdout.readline() for _ in range(4)]
+    printed = [process.stdout.readline() for _ in range(5)]
     endpoint = printed[1].strip().partition("=")[2]
 
     text = ChatAzurePhi3(endpoint=endpoint, credential="k1").invoke("Hi").text
@@ -376,8 +377,41 @@ def test_serve_prints_an_address_that_works() -> None:
 
     assert endpoint.startswith("http://127.0.0.1:")
     assert printed[3].startswith("WARNING: 0.0.0.0 can be reached from other machines.")
+    remote = endpoint.replace("127.0.0.1", socket.gethostname())
+    assert printed[4].startswith(f"On other machines, use {remote} (")
+    assert "allow_insecure_http=True" in printed[4]
     assert text
     assert "" == errors
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others have no address besides 127.0.0.1")
+def test_emulators_listen_on_one_address() -> None:
+    """On 127.0.0.1 only, from Python and with `serve`, which then prints no warning."""
+    with Emulator() as phi:
+        check_address(phi.endpoint)
+    command = [sys.executable, "-m", "langchain_azure_phi3.cli", "serve", "--port", "0", "--quiet"]
+    with subprocess.Popen(  # noqa: S603
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as process:
+        assert process.stdout is not None
+        printed = [process.stdout.readline() for _ in range(3)]
+        check_address(printed[1].strip().partition("=")[2])
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate(timeout=10)
+    assert ("", "") == (rest, errors)
+
+
+def check_address(endpoint: str) -> None:
+    """Check that a server can be reached at 127.0.0.1, and not at another address."""
+    url = httpx.URL(endpoint)
+    assert url.host == "127.0.0.1"
+    socket.create_connection((url.host, url.port), timeout=5).close()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", url.port), timeout=5)
 
 
 def test_serve_reports_deployment_and_context() -> None:

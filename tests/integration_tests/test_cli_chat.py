@@ -48,11 +48,10 @@ def test_unknown_command_is_reported(
     endpoint: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """It is not sent as a message."""
-    chat(monkeypatch, "/rewind", "/image", "/image nothing.png")
+    chat(monkeypatch, "/rewind", "/image nothing.png")
 
     printed = capsys.readouterr()
     assert "no command /rewind" in printed.err
-    assert "Which image?" in printed.out
     assert "nothing.png" in printed.out
     assert [] == endpoint.requests
 
@@ -101,6 +100,37 @@ def test_image_goes_with_the_next_message(
     assert "image_url" in json.dumps(second[0])
 
 
+def test_refused_image_can_be_removed(
+    endpoint: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    """It stays with the next message, in case the failure is temporary."""
+    path = tmp_path / "red.png"
+    Image.new("RGB", (8, 8), "red").save(path)
+
+    chat(
+        monkeypatch, f"/image {path}", "What is this?", "And now?", "/image", "Hello",
+        options=("--model", "Phi-3-mini-4k-instruct"),
+    )  # fmt: skip
+
+    printed = capsys.readouterr()
+    assert 2 == printed.err.count("InvalidInputError: Phi-3-mini-4k-instruct does not accept image")
+    assert 2 == printed.err.count("/image removes the images")
+    assert "The next message has no image." in printed.out
+    assert ["Hello"] == [message["content"] for message in endpoint.requests[-1].json["messages"]]
+
+
+def test_missing_image_file_is_reported_first(
+    endpoint: Emulator, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the first message is typed."""
+    assert 1 == chat(monkeypatch, "Hi", options=("--image", "nothing.png"))
+    assert "nothing.png: No such file" in capsys.readouterr().err
+    assert [] == endpoint.requests
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="pexpect.spawn needs a Unix terminal")
 def test_ctrl_c_stops_the_answer(endpoint: Emulator) -> None:
     """Not the chat; what has arrived stays in the conversation. Ctrl-D leaves."""
@@ -129,3 +159,20 @@ def test_ctrl_c_stops_the_answer(endpoint: Emulator) -> None:
     assert ("Count", "Go on") == (question["content"], following["content"])
     assert partial["content"].startswith("one two three")
     assert len(partial["content"]) < 900
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pexpect.spawn needs a Unix terminal")
+def test_ask_says_how_to_end_the_question(endpoint: Emulator) -> None:
+    """Where it is typed in a terminal."""
+    ask = [*COMMAND[1:-1], "ask"]
+    terminal = pexpect.spawn(COMMAND[0], ask, encoding="utf-8", timeout=30, env=os.environ)
+    try:
+        terminal.expect("Type a question, then press Ctrl-D")
+        terminal.sendline("What is new?")
+        terminal.sendeof()
+        terminal.expect("You said: What is new")
+        terminal.expect(pexpect.EOF)
+    finally:
+        terminal.close(force=True)
+
+    assert 0 == terminal.exitstatus

@@ -192,6 +192,15 @@ def test_json_mode_constrains_to_the_schema() -> None:
         assert {"type": "json_object"} == server.payloads[-1]["response_format"]
 
 
+def test_format_of_a_call_may_be_a_class() -> None:
+    """As with langchain-openai, in `invoke` and `bind`, without tools."""
+    with scripted_server(lambda _: OBJECT) as server:
+        model = model_of(server)
+        for bound in (model.bind(response_format=City), model.bind_tools([], response_format=City)):
+            assert {"city": "Ulm"} == json.loads(bound.invoke("A city?").text)
+            assert ["city"] == list(schema_of(server.payloads[-1])["properties"])
+
+
 def test_own_constraints_of_users_win() -> None:
     """What `model_extras` sets is sent as it is, and nothing is added."""
     for extras in ({"guided_choice": ["a"]}, {"response_format": {"type": "text"}}):

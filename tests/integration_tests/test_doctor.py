@@ -19,6 +19,7 @@ from langchain_azure_phi3 import (
     diagnose,
 )
 from langchain_azure_phi3._doctor.report import check_model
+from langchain_azure_phi3._http.environment import ssl_context
 from langchain_azure_phi3.cli import main
 from langchain_azure_phi3.emulator import Emulator, Prompt
 from langchain_azure_phi3.models import find_model
@@ -31,6 +32,17 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
+
+
+INSECURE = {"allow_insecure_http": True}
+
+
+@pytest.fixture(autouse=True)
+def fresh_certificates() -> Iterator[None]:
+    """Those of the environment are read once; tests change it."""
+    ssl_context.cache_clear()
+    yield
+    ssl_context.cache_clear()
 
 
 @pytest.fixture
@@ -155,6 +167,8 @@ def test_the_only_listed_model_is_used(start: Callable[..., Emulator]) -> None:
     assert not several.usable
     assert "Phi-4, Phi-4-mini-instruct" in step_of(several, "/info").detail
     assert "Phi-4, Phi-4-mini-instruct" in step_of(several, "completion").detail
+    assert step_of(several, "route").detail.endswith("/v1/chat/completions answers")
+    assert "" == step_of(several, "route").advice
 
 
 def test_retirement_is_reported() -> None:
@@ -289,6 +303,7 @@ def test_invalid_trusted_certificates_are_explained(
     for options, advice in cases:
         certificate = certified(tmp_path / "both.pem", **options)  # type: ignore[arg-type]
         monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        ssl_context.cache_clear()
         with secured(certificate) as endpoint:
             report = diagnose({"endpoint": endpoint, "credential": "k"}, timeout=5)
 
@@ -465,6 +480,65 @@ def test_credentials_are_never_shown(start: Callable[..., Emulator]) -> None:
     report = report_on(phi)
     assert "Your key is ***." in step_of(report, "completion").detail
     assert "a-very-secret-key" not in report.as_text(100) + report.as_json() + repr(report)
+
+
+def test_the_command_never_shows_the_key(
+    start: Callable[..., Emulator],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """From the environment, repeated by the server in answers and in errors, in text and JSON."""
+    phi = start(key="a-very-secret-key")
+    phi.script(*["Your key is a-very-secret-key."] * 80)
+    monkeypatch.setenv("AZURE_INFERENCE_ENDPOINT", phi.endpoint)
+    monkeypatch.setenv("AZURE_INFERENCE_CREDENTIAL", phi.key)
+    for options in ([], ["--json"]):
+        assert 0 == main(["doctor", *options])
+        phi.fail(status=401, body={"error": {"message": "No a-very-secret-key"}}, times=2)
+        assert 1 == main(["doctor", *options])
+    printed = capsys.readouterr()
+    assert "Your key is ***." in printed.out
+    assert "No ***" in printed.out
+    assert "a-very-secret-key" not in printed.out + printed.err
+
+
+def test_proxies_see_no_check_of_this_machine(
+    start: Callable[..., Emulator], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its key would be readable there; other hosts are checked through the proxy."""
+    phi, proxy = start(), start(key="k")
+    monkeypatch.setenv("HTTP_PROXY", proxy.endpoint)
+    monkeypatch.setenv("ALL_PROXY", proxy.endpoint)
+
+    assert "ok" == step_of(report_on(phi), "completion").outcome
+    assert [] == proxy.requests
+    away = diagnose({"endpoint": "http://phi.example", "credential": "k"} | INSECURE, timeout=5)
+    assert "done by the proxy" in step_of(away, "connection").detail
+    assert proxy.requests
+
+
+def test_an_unusable_environment_is_an_input_error(
+    phi: Emulator,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Missing certificates and broken proxies, with their names."""
+    away = {"endpoint": "https://phi.invalid", "credential": "k"}
+    for name, value, arguments in (
+        ("SSL_CERT_FILE", str(tmp_path / "missing"), {"endpoint": phi.endpoint}),
+        ("HTTPS_PROXY", "http://user:Passw0rd@127.0.0.1:none", away),
+        ("ALL_PROXY", "ftp://user:Passw0rd@127.0.0.1:9", away),
+    ):
+        ssl_context.cache_clear()
+        with monkeypatch.context() as changed:
+            changed.setenv(name, value)
+            with pytest.raises(InvalidInputError, match=name) as caught:
+                diagnose(arguments)
+            changed.setenv("AZURE_INFERENCE_CREDENTIAL", "k")
+            assert 1 == main(["doctor", arguments["endpoint"]])
+        assert "Passw0rd" not in f"{caught.value}{capsys.readouterr()}"
+    ssl_context.cache_clear()
 
 
 def test_the_command_prints_the_report(

@@ -125,6 +125,15 @@ def test_readme_is_short() -> None:
     assert (ROOT / "README.md").read_text(encoding="utf-8").count("\n") < 200
 
 
+def test_readme_lists_every_extra() -> None:
+    """Each in the first column of the table."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    rows = re.findall(r"^\| (`.*?`) \|", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+
+    listed = {name for row in rows for name in re.findall(r"`([\w-]+)`", row)}
+    assert project["optional-dependencies"].keys() <= listed
+
+
 def test_architecture_page_lists_every_module() -> None:
     """Each in the tree, and none that does not exist."""
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

@@ -18,7 +18,12 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 from azure.core.pipeline.transport import AsyncioRequestsTransport
-from azure.identity import ClientSecretCredential, get_bearer_token_provider
+from azure.identity import (
+    ChainedTokenCredential,
+    ClientSecretCredential,
+    CredentialUnavailableError,
+    get_bearer_token_provider,
+)
 from azure.identity.aio import ClientSecretCredential as AsyncClientSecretCredential
 
 from langchain_azure_phi3 import (
@@ -226,6 +231,28 @@ def test_tokens_are_not_sent_to_unknown_hosts(
             ChatAzurePhi3(endpoint=endpoint, credential=credential, **given)
         assert "credential_scopes=[...]" in str(caught.value)
         assert entra.token_requests == []
+
+
+def test_tokens_do_not_follow_a_changed_host(
+    entra: Entra, credential: ClientSecretCredential
+) -> None:
+    """Neither in a copy nor by assignment: those are checked like the constructor's arguments."""
+    phi = emulated(entra)
+    model = placed(phi, MANAGED, credential)
+    keyed = placed(phi, "https://gateway.example.com/openai/v1", "a-key", model="Phi-4")
+    changes = (
+        (model, {"endpoint": "https://gateway.example.com/openai/v1"}),
+        (model, {"endpoint": "https://x.inference.ml.azure.com.evil.example"}),
+        (keyed, {"credential": credential}),
+    )
+    for changed, update in changes:
+        with pytest.raises(InvalidInputError, match=r"credential_scopes=\[\.\.\.\]"):
+            changed.model_copy(update=update)
+        for name, value in update.items():
+            with pytest.raises(InvalidInputError, match=r"credential_scopes=\[\.\.\.\]"):
+                setattr(changed, name, value)
+    assert entra.token_requests == phi.requests == []
+    assert model.endpoint == MANAGED
 
 
 def test_this_machine_may_have_tokens(entra: Entra, credential: ClientSecretCredential) -> None:
@@ -516,6 +543,25 @@ def test_the_earlier_credential_protocol_works(entra: Entra) -> None:
     phi.fail(status=401, headers=challenge(), times=1)
     with pytest.raises(AuthenticationError, match="AADSTS50173: Sign in again"):
         model.invoke("Hi")
+
+
+def test_chained_credentials_are_listed_line_by_line() -> None:
+    """As azure-identity lists them, with a reason for each."""
+
+    class SignedOut:
+        def get_token(self, *scopes: str, **_: Any) -> Any:
+            raise CredentialUnavailableError("Run az login.")
+
+    model = ChatAzurePhi3(
+        endpoint=MANAGED, credential=ChainedTokenCredential(SignedOut(), SignedOut())
+    )
+
+    with pytest.raises(AuthenticationError) as caught:
+        model.invoke("Hi")
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("Could not get an Entra ID token: ChainedTokenCredential failed")
+    assert 2 == sum(line.strip() == "SignedOut: Run az login." for line in lines)
+    assert lines[-1].endswith("nothing was sent to the model.")
 
 
 # -- nothing secret is shown ---------------------------------------------------------------------

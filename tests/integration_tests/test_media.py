@@ -26,6 +26,7 @@ from langchain_azure_phi3 import (
 from langchain_azure_phi3.emulator import Emulator
 from tests.benchmarks import image_memory
 from tests.integration_tests.call_modes import CALL_MODES, call_model
+from tests.raw_server import answering
 from tests.unit_tests.images import (
     WAV,
     base64_of,
@@ -140,6 +141,20 @@ def test_urls_are_sent_and_never_fetched(phi: Emulator, model: ChatAzurePhi3) ->
         small.invoke([HumanMessage([TEXT, block])])
 
         assert [TEXT, {"type": "image_url", "image_url": {"url": URL}}] == sent_content(phi)
+
+
+async def test_urls_are_not_visited(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Neither to send, to resize or to count them, nor where a tool returned them."""
+    small = model.model_copy(update={"max_image_side": 10, "fit_max_tokens": True})
+    with answering(lambda *_: None) as server:
+        block = {"type": "image", "url": f"{server.url}/chart.png"}
+        call = {"name": "draw", "args": {}, "id": "c1", "type": "tool_call"}
+        called = [AIMessage("", tool_calls=[call]), ToolMessage([block], tool_call_id="c1")]
+        for messages in ([HumanMessage([TEXT, block])], [HumanMessage("Draw."), *called]):
+            for mode in CALL_MODES:
+                await call_model(small, mode, messages)
+            assert small.get_num_tokens_from_messages(messages) > 0
+        assert [] == server.accepted
 
 
 def test_audio_is_sent_to_multimodal_models(phi: Emulator, model: ChatAzurePhi3) -> None:

@@ -123,7 +123,7 @@ async def test_errors_list_the_models_of_the_server() -> None:
         assert isinstance(missing, BadRequestError)
         assert isinstance(unknown, NotFoundError)
         for error in (missing, unknown):
-            assert str(error).endswith("The server lists: phi4, phi4-mini.")
+            assert str(error).endswith(". The server lists: phi4, phi4-mini.")
         assert server.models == [None, "phi-5"]
 
 

@@ -2,11 +2,13 @@
 
 import dataclasses
 import enum
+import inspect
 import json
+import pickle
 from collections.abc import Callable
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Literal, NotRequired, Required, TypeVar
+from typing import Annotated, Any, Generic, Literal, NotRequired, Required, TypeVar, get_type_hints
 from uuid import UUID
 
 import pytest
@@ -18,7 +20,8 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from typing_extensions import TypedDict
 
 from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
-from langchain_azure_phi3.emulator import Emulator
+from langchain_azure_phi3._settings import BaseAzurePhi3
+from langchain_azure_phi3.emulator import Emulator, Generation
 
 METHODS: tuple[Any, ...] = ("json_schema", "function_calling", "json_mode")
 JOKE = '{"setup": "Why?", "punchline": "So."}'
@@ -287,6 +290,22 @@ def test_keys_of_typed_dicts_may_be_absent(phi: Emulator, model: ChatAzurePhi3) 
             assert method == "json_mode" or "in euros" in str(phi.requests[-1].json)
 
 
+class Author(TypedDict):
+    name: str
+    born: int | None
+
+
+def test_values_of_typed_dicts_may_be_none(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """The model is not asked to invent a number."""
+    author = {"name": "Homer", "born": None}
+    for method in METHODS:
+        is_call = method == "function_calling"
+        phi.script(json.dumps({"name": "Author", "arguments": author} if is_call else author))
+
+        assert author == model.with_structured_output(Author, method=method).invoke("Who?"), method
+        assert "dict(" not in str(phi.requests[-1].json)  # the docstring of `dict`
+
+
 T = TypeVar("T")
 
 
@@ -468,6 +487,72 @@ def test_call_parameters_are_passed_on(phi: Emulator, model: ChatAzurePhi3) -> N
     model.with_structured_output(Joke, temperature=0).invoke("Tell a joke.")
 
     assert 0 == phi.requests[-1].json["temperature"]
+
+
+def test_parameters_of_invoke_are_passed_on(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """As by the runnables that LangChain's own implementation returns."""
+    structured = model.with_structured_output(Joke, temperature=0)
+    phi.script(JOKE, JOKE)
+
+    structured.invoke("Tell a joke.", temperature=0.5)
+    structured.bind(stop=["END"]).invoke("Tell a joke.")
+
+    first, second = (request.json for request in phi.requests)
+    assert 0.5 == first["temperature"]
+    assert ["END"] == second["stop"]
+
+
+def test_structured_output_can_be_pickled(phi: Emulator) -> None:
+    """For each method, with the arguments of the calls and `include_raw`."""
+    served = ChatAzurePhi3(endpoint=phi.start().endpoint, credential=phi.key)
+    for method in METHODS:
+        structured = served.with_structured_output(
+            Joke, method=method, include_raw=True, max_tokens=77
+        )
+        phi.script(ANSWERS[method])
+
+        copy = pickle.loads(pickle.dumps(structured))
+
+        assert Joke(**PLAIN) == copy.invoke("A joke, as JSON.")["parsed"], method
+        assert 77 == phi.requests[-1].json["max_tokens"], method
+        assert structured.name == copy.name
+
+
+def test_graph_shows_the_model(model: ChatAzurePhi3) -> None:
+    """As the step of the runnable."""
+    nodes = model.with_structured_output(Joke).get_graph().nodes.values()
+
+    assert model in [node.data for node in nodes]
+
+
+def test_refusals_and_wrong_answers_fall_back(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """To another model, or to other instructions."""
+    other = model.with_structured_output(Joke)
+    structured = model.with_structured_output(Joke, max_corrections=0).with_fallbacks([other])
+    for answer in (Generation("", refusal="I will not."), NO_JOKE):
+        phi.script(answer, JOKE)
+
+        assert Joke(**PLAIN) == structured.invoke("Tell a joke.")
+
+
+def test_annotations_of_methods_resolve() -> None:
+    """LangChain reads those of methods that are called through `with_fallbacks`."""
+    methods = {**vars(BaseAzurePhi3), **vars(ChatAzurePhi3)}
+    for name, method in methods.items():
+        if not name.startswith("_") and inspect.isfunction(method):
+            assert "return" in get_type_hints(method), name
+
+
+def test_fallbacks_are_structured_too(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """Each model of `with_fallbacks` gets the schema."""
+    failing = model.model_copy(update={"max_retries": 0})
+    phi.script(JOKE)
+    phi.fail(status=500)
+
+    structured = failing.with_fallbacks([model]).with_structured_output(Joke)
+
+    assert Joke(**PLAIN) == structured.invoke("Tell a joke.")
+    assert 2 == len(phi.requests)
 
 
 def test_structured_output_runs_in_a_chain(phi: Emulator, model: ChatAzurePhi3) -> None:

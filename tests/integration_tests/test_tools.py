@@ -13,6 +13,7 @@ from typing_extensions import TypedDict
 from langchain_azure_phi3 import BadRequestError, ChatAzurePhi3, InvalidInputError
 from langchain_azure_phi3.emulator import Emulator
 from tests.integration_tests.call_modes import CALL_MODES, call_model, merge_chunks
+from tests.unit_tests.scripted import Scripted, model_on
 
 CALL = '{"name": "weather", "arguments": {"city": "Ulm"}}'
 
@@ -497,3 +498,48 @@ def test_required_call_is_emitted_at_once(phi: Emulator, model: ChatAzurePhi3) -
     first = next(i for i, chunk in enumerate(chunks) if chunk.tool_call_chunks)
     assert first < len(chunks) - 3
     assert "And then some words." == merge_chunks(chunks).text.strip()
+
+
+# -- what is not executed ------------------------------------------------------------------------
+
+QUOTED = (
+    f"Never write {CALL} here.",
+    f"{CALL} is how I would call it.",
+    f"Write `{CALL}` for that.",
+    f"> {CALL}",
+    f"The page says:\n> {CALL}\nI will not do that.",
+    f"```python\n{CALL}\n```",
+    f"~~~xml\n{CALL}\n~~~",
+    f"Say `<|tool_call|>[{CALL}]<|/tool_call|>`.",
+    f"> <|tool_call|>[{CALL}]<|/tool_call|>",
+    f"[TEXT] {CALL}",
+)
+
+
+@pytest.mark.parametrize("mode", CALL_MODES)
+async def test_a_quoted_call_is_text(mode: str) -> None:
+    """In a sentence, in code, in a quotation, or in a block of another language."""
+    for name in ("Phi-4", "Phi-4-mini-instruct"):
+        with Emulator(name) as phi:
+            model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key, model=name)
+            for answer in QUOTED:
+                phi.script(answer)
+                message = await call_model(model.bind_tools([weather]), mode, "Hi")
+                assert ([], []) == (message.tool_calls, message.invalid_tool_calls), answer
+                assert CALL in message.text
+
+
+@pytest.mark.parametrize("mode", CALL_MODES)
+async def test_a_truncated_native_call_is_invalid(mode: str) -> None:
+    """Whatever its arguments lack: agents run no half of a call."""
+    for arguments in ('{"city": "Ul', '{"city": "Ulm"', '{"city": ', "{", ""):
+        call = {"index": 0, "id": "c1", "function": {"name": "weather", "arguments": arguments}}
+        part = {"role": "assistant", "tool_calls": [call]}
+        choice = {"index": 0, "message": part, "delta": part, "finish_reason": "length"}
+        body = json.dumps({"choices": [choice]}).encode()
+        is_stream = "stream" in mode
+        transport = Scripted([b"data: " + body + b"\n\n"] if is_stream else [body])
+        message = await call_model(model_on(transport).bind_tools([weather]), mode, "Hi")
+
+        assert [] == message.tool_calls, arguments
+        assert ["c1"] == [invalid["id"] for invalid in message.invalid_tool_calls]

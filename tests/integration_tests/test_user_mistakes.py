@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 from azure.core.credentials import AzureKeyCredential
 from azure.identity import DefaultAzureCredential
+from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import HumanMessage
 
 from langchain_azure_phi3 import ChatAzurePhi3
+from langchain_azure_phi3._request.parameters import CallParameters
 from langchain_azure_phi3.emulator import Emulator
 from langchain_azure_phi3.errors import AzurePhi3Error, InvalidInputError
 
@@ -45,6 +47,30 @@ ARGUMENTS = {
     "max_token": r"did you mean max_tokens\?",
     "Temperature": r"did you mean temperature\?",
     "wibble": "model_extras",
+    "repeat_penalty": "model_extras",
+    "huggingfacehub_api_token": "called credential",
+    "safe_mode": "leave it out",
+    "content_formatter": "leave it out",
+    "json_mode": "with_structured_output",
+    "n_ctx": "where the server is started",
+    "default_query": "into the endpoint",
+    "functions": "bind_tools",
+}
+
+# Arguments of a call: those above that no server has as a parameter, and the model's own settings.
+CALL_ARGUMENTS = {
+    "api_key": "credential is an argument of the constructor",
+    "openai_api_key": "credential is an argument of the constructor",
+    "extra_headers": "default_headers is an argument of the constructor",
+    "request_timeout": "timeout is an argument of the constructor",
+    "max_new_tokens": "called max_tokens",
+    "Temperature": "called temperature",
+    "extra_body": "called model_extras",
+    "system": "SystemMessage",
+    "functions": "bind_tools",
+    "json_mode": "with_structured_output",
+    "includeraw": r"did you mean include_raw\?",
+    "temprature": r"did you mean temperature\?",
 }
 
 ENDPOINTS = {
@@ -68,6 +94,26 @@ CALLS: dict[str, tuple[Callable[[ChatAzurePhi3], Any], str]] = {
         lambda model: model.invoke("Hi", temprature=0),
         r"did you mean temperature\?",
     ),
+    "a setting of the model": (
+        lambda model: model.invoke("Hi", timeout=5),
+        r"timeout can only be set on the model: use model.model_copy\(update={'timeout': \.\.\.}",
+    ),
+    "a setting for structured output": (
+        lambda model: model.with_structured_output(
+            {"title": "A", "properties": {"a": {}}}, constrained_decoding="off"
+        ).invoke("Hi"),
+        "constrained_decoding can only be set on the model",
+    ),
+    "tools for structured output": (
+        lambda model: model.with_structured_output(
+            {"title": "A", "properties": {"a": {}}}, tools=[TOOL]
+        ),
+        r"use create_agent\(model, tools, response_format",
+    ),
+    "OpenAI's name for extra parameters": (
+        lambda model: model.invoke("Hi", extra_body={"top_k": 5}),
+        r"did you mean model_extras\?",
+    ),
     "no messages": (lambda model: model.invoke([]), "no message to send"),
     "a lambda as a tool": (
         lambda model: model.bind_tools([lambda a: a]),
@@ -76,6 +122,18 @@ CALLS: dict[str, tuple[Callable[[ChatAzurePhi3], Any], str]] = {
     "a name with spaces": (
         lambda model: model.bind_tools([{"title": "a b!", "type": "object", "properties": {}}]),
         "cannot be named 'a b!'",
+    ),
+    "no tools": (lambda model: model.bind_tools(None), "must be a list, not None"),
+    "one tool": (lambda model: model.bind_tools(TOOL), r"write \[tool\]"),
+    "one class": (lambda model: model.bind_tools(DefaultAzureCredential), r"write \[tool\]"),
+    "a name of a tool": (lambda model: model.bind_tools("a"), r"write \[tool\]"),
+    "a tool without a name": (
+        lambda model: model.bind_tools([{"type": "function", "function": {}}]),
+        "has no name",
+    ),
+    "a number as a tool": (
+        lambda model: model.bind_tools([5]),
+        "5 cannot be used as a tool: it is",
     ),
     "nothing as a tool": (lambda model: model.bind_tools([None]), "None cannot be used as a tool"),
     "a class that is not a tool": (
@@ -87,6 +145,12 @@ CALLS: dict[str, tuple[Callable[[ChatAzurePhi3], Any], str]] = {
             [{"type": "function", "function": {"name": "a", "parameters": {"type": "record"}}}]
         ),
         "must be an object, not 'record'",
+    ),
+    "a misspelled type in a tool": (
+        lambda model: model.bind_tools(
+            [{"title": "a", "type": "object", "properties": {"x": {"type": "objekt"}}}]
+        ),
+        r"the tool 'a' are not a valid JSON schema: .*\['x'\]\['type'\]: \"objekt\"",
     ),
     "an unknown tool_choice": (
         lambda model: model.bind_tools([TOOL], tool_choice="b"),
@@ -111,6 +175,7 @@ CALLS: dict[str, tuple[Callable[[ChatAzurePhi3], Any], str]] = {
         "its type is 'array', not 'object'",
     ),
     "a list as a schema": (lambda model: model.with_structured_output([1]), "JSON schema"),
+    "no schema": (lambda model: model.with_structured_output(None), "None is not a schema"),
     "a text as a schema": (lambda model: model.with_structured_output("Person"), "JSON schema"),
     "an unknown method": (
         lambda model: model.with_structured_output({"title": "A", "type": "object"}, method="json"),
@@ -194,6 +259,36 @@ def test_wrong_calls_say_what_to_do(phi: Emulator) -> None:
         with pytest.raises(InvalidInputError, match=expected):
             call(model)
         assert phi.requests == [], name
+
+
+def test_wrong_arguments_of_calls_name_the_right_one(phi: Emulator) -> None:
+    """They are not sent as parameters of the server: one may be a key."""
+    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
+    for name, expected in CALL_ARGUMENTS.items():
+        with pytest.raises(InvalidInputError, match=expected) as caught:
+            model.invoke("Hi", **{name: "secret"})
+        assert "secret" not in str(caught.value)
+        assert phi.requests == [], name
+
+
+def test_calls_reject_settings_of_the_model() -> None:
+    """All those that a call has no parameter for."""
+    model = ChatAzurePhi3(endpoint=ENDPOINT, credential="k")
+    of_langchain = BaseChatModel.model_fields.keys() - {"rate_limiter"}
+    parameters = CallParameters.__annotations__.keys()
+    for name in ChatAzurePhi3.model_fields.keys() - of_langchain - parameters:
+        with pytest.raises(InvalidInputError, match=f"{name} is an argument of the constructor"):
+            model.invoke("Hi", **{name: None})
+
+
+def test_calls_accept_parameters_of_the_server(phi: Emulator) -> None:
+    """Whatever their names resemble."""
+    given = {"top_k": 5, "min_tokens": 2, "repetition_penalty": 1.1, "user": "me"}
+    model = ChatAzurePhi3(endpoint=phi.endpoint, credential=phi.key)
+
+    model.invoke("Hi", **given)
+
+    assert given.items() <= phi.requests[0].json.items()
 
 
 def test_missing_key_is_named(phi: Emulator) -> None:

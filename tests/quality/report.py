@@ -1,17 +1,13 @@
 """The results as a page and a plot."""
 
 from collections.abc import Callable, Mapping
-from html import escape
 
+from tests import svg
 from tests.markdown import table
 from tests.quality.contenders import OURS
 from tests.quality.measuring import Results, Summary, summarize
 
 BEGIN, END = "<!-- figures: written by make quality -->", "<!-- end of figures -->"
-
-_INK = "#808890"  # readable on light and on dark pages
-_OURS, _OTHER = "#0b6bcb", "#80889080"
-_WIDTH, _ROW, _LABEL, _BAR = 760, 18, 280, 400
 
 
 def summary_table(objects: Results, calls: Results) -> str:
@@ -66,43 +62,32 @@ def plot(objects: Results, calls: Results) -> str:
     """Bars: what share is right, and how many seconds an answer takes."""
     of_objects = {name: summarize(outcomes) for name, outcomes in objects.items()}
     of_calls = {name: summarize(outcomes) for name, outcomes in calls.items()}
-    groups: tuple[tuple[str, Mapping[str, Summary], Callable[[Summary], float], str], ...] = (
-        ("Valid objects, %", of_objects, _share, ".0f"),
-        ("Correct required calls, %", of_calls, _share, ".0f"),
-        ("Seconds per object", of_objects, lambda summary: summary.seconds, ".1f"),
-    )
-    parts: list[str] = []
-    top = 10
-    for title, summaries, value_of, form in groups:
-        parts.append(_text(8, top + 14, title, weight="bold"))
-        top += 22
-        longest = max([1.0, *(value_of(summary) for summary in summaries.values())])
-        for name, summary in summaries.items():
-            width = max(1.0, value_of(summary) / longest * _BAR)
-            color = _OURS if name.startswith(OURS) else _OTHER
-            parts.append(_text(_LABEL - 8, top + 13, name, anchor="end"))
-            parts.append(
-                f'<rect x="{_LABEL}" y="{top + 2}" width="{width:.1f}" height="{_ROW - 5}" '
-                f'fill="{color}"/>'
-            )
-            parts.append(_text(_LABEL + width + 6, top + 13, f"{value_of(summary):{form}}"))
-            top += _ROW
-        top += 12
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {top}" '
-        f'width="{_WIDTH}" height="{top}" role="img" font-family="sans-serif" font-size="12">\n'
-        "<title>Valid objects, correct required calls and seconds per object</title>\n"
-        + "\n".join(parts)
-        + "\n</svg>\n"
-    )
+    return plot_summaries(of_objects, of_calls)
+
+
+def plot_summaries(objects: Mapping[str, Summary], calls: Mapping[str, Summary]) -> str:
+    """The bars of summaries."""
+    groups = {
+        "Valid objects, %": _bars(objects, _share, ".0f"),
+        "Correct required calls, %": _bars(calls, _share, ".0f"),
+        "Seconds per object": _bars(objects, lambda summary: summary.seconds, ".1f"),
+    }
+    return svg.bar_chart("Valid objects, correct required calls and seconds per object", groups)
+
+
+def _bars(
+    summaries: Mapping[str, Summary], value_of: Callable[[Summary], float], form: str
+) -> list[svg.Bar]:
+    return [
+        svg.Bar(
+            name,
+            value_of(summary),
+            f"{value_of(summary):{form}}",
+            "ours" if name.startswith(OURS) else "peer",
+        )
+        for name, summary in summaries.items()
+    ]
 
 
 def _share(summary: Summary) -> float:
     return 100 * summary.right / summary.count
-
-
-def _text(x: float, y: float, text: str, *, anchor: str = "start", weight: str = "normal") -> str:
-    return (
-        f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}" font-weight="{weight}" '
-        f'fill="{_INK}">{escape(text)}</text>'
-    )

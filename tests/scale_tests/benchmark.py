@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from html import escape
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +24,7 @@ import pyarrow.parquet as pq
 
 from langchain_azure_phi3.emulator import Emulator
 from langchain_azure_phi3.rate_limits import TokenRateLimiter
+from tests import svg
 from tests.benchmarks.server import serving
 from tests.markdown import inserted, table
 from tests.scale_tests.benchmark_case import JOBS
@@ -34,9 +34,6 @@ BEGIN, END = "<!-- figures: written by make bench-batch -->", "<!-- end of figur
 BASE = "model.abatch"
 PEERS = {"model.abatch", "ray.data.llm, HTTP", "openaivec"}
 PROCESSES, RPM, TPM, SECONDS = 4, 6_000, 120_000, 190
-
-_INK, _COLOR, _PEER = "#808890", "#0b6bcb", "#8a8f98"
-_WIDTH, _ROW, _LABEL, _BAR = 720, 22, 170, 440
 
 
 class Figures(NamedTuple):
@@ -142,8 +139,8 @@ def limiter_costs(folder: Path) -> str:
     finally:
         redis.stop()
     return (
-        f"`TokenRateLimiter` takes {costs[0]:,.0f} us for each attempt in memory, and "
-        f"{costs[1]:,.0f} us in a Redis on this machine."
+        f"`TokenRateLimiter` takes {costs[0]:,.0f} µs for each attempt in memory, and "
+        f"{costs[1]:,.0f} µs in a Redis on this machine."
     )
 
 
@@ -161,7 +158,7 @@ def jobs_table(figures: dict[str, Figures | str]) -> str:
                 name,
                 f"{found.speed:,.0f}",
                 f"{found.speed / base.speed:.2f}",
-                f"{found.cpu / found.rows * 1e6:,.0f} us",
+                f"{found.cpu / found.rows * 1e6:,.0f} µs",
                 f"{found.cpu / base.cpu:.2f}",
             )
             for name, found in figures.items()
@@ -178,7 +175,7 @@ def growth_table(growth: list[Figures]) -> str:
                 f"{f.rows:,}",
                 f"{f.seconds:,.1f}",
                 f"{f.speed:,.0f}",
-                f"{f.cpu / f.rows * 1e6:,.0f} us",
+                f"{f.cpu / f.rows * 1e6:,.0f} µs",
                 f"{f.memory:,.0f} MB",
             )
             for f in growth
@@ -188,23 +185,12 @@ def growth_table(growth: list[Figures]) -> str:
 
 def plot(figures: dict[str, Figures | str]) -> str:
     """Bars of rows per second; longer is faster."""
-    measured = {name: f.speed for name, f in figures.items() if not isinstance(f, str)}
-    parts = []
-    for place, (name, speed) in enumerate(measured.items()):
-        y, width = 10 + place * _ROW, speed / max(measured.values()) * _BAR
-        color = _PEER if name in PEERS else _COLOR
-        parts.append(
-            f'<text x="{_LABEL - 8}" y="{y + 14}" text-anchor="end" fill="{_INK}">{escape(name)}'
-            f'</text><rect x="{_LABEL}" y="{y}" width="{width:.1f}" height="{_ROW - 6}" '
-            f'fill="{color}"/><text x="{_LABEL + width + 6:.1f}" y="{y + 14}" fill="{_INK}">'
-            f"{speed:,.0f}</text>"
-        )
-    height = 20 + len(measured) * _ROW
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" '
-        f'width="{_WIDTH}" height="{height}" role="img" font-family="sans-serif" font-size="12">\n'
-        "<title>Rows per second; longer is faster</title>\n" + "\n".join(parts) + "\n</svg>\n"
-    )
+    bars = [
+        svg.Bar(name, f.speed, f"{f.speed:,.0f}", "peer" if name in PEERS else "ours")
+        for name, f in figures.items()
+        if not isinstance(f, str)
+    ]
+    return svg.bar_chart("Rows per second; longer is faster", {"": bars})
 
 
 def main() -> None:

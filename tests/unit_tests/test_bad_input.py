@@ -505,6 +505,36 @@ def test_any_stream_is_an_answer_or_error(pieces: list[bytes], output: str, meth
     call(model_on(Scripted(pieces, headers=STREAM)), output, method)
 
 
+@pytest.mark.parametrize("method", CALL_MODES)
+def test_deep_values_are_no_recursion_error(method: str) -> None:
+    """In calls of models, native or in text, in metadata, and in calls of the history."""
+    for depth in (10, 150, 300, 900, 3_000, 100_000):
+        arguments = '{"a":' * depth + "1" + "}" * depth
+        native = {"index": 0, "id": "c1", "function": {"name": "Person", "arguments": arguments}}
+        text = f'{{"name": "Person", "arguments": {arguments}}}'
+        for part, logprobs in (
+            ({"content": "", "tool_calls": [native]}, "null"),
+            ({"content": text}, "null"),
+            ({"content": arguments}, "null"),
+            ({"content": "Hi"}, arguments),
+        ):
+            choice = {"index": 0, "message": part, "delta": part, "finish_reason": "stop"}
+            content = to_json({"choices": [{**choice, "logprobs": "?"}]})
+            content = content.replace(b'"?"', logprobs.encode())
+            pieces = [sse_event(content)] if "stream" in method else [content]
+            for output in ("tools", "required", "object"):
+                call(model_on(Scripted(pieces), max_corrections=0), output, method)
+        value: Any = 1
+        for _ in range(min(depth, 3_000)):
+            value = {"a": value}
+        history = AIMessage("", tool_calls=[tool_call(name="f", args={"a": value}, id="1")])
+        for tool_calling in ("native", "prompted"):
+            model = model_on(Scripted(ANSWER), tool_calling=tool_calling)
+            result = call(model, "plain", method, [HumanMessage("Hi"), history])
+            assert depth > 10 or isinstance(result, AIMessage)
+            assert depth < 3_000 or isinstance(result, InvalidInputError)
+
+
 # -- faults that these tests found ---------------------------------------------------------------
 
 

@@ -289,6 +289,18 @@ def test_other_formats_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
             resize_image(data, 5)
 
 
+@pytest.mark.filterwarnings("ignore:IM image format is deprecated:DeprecationWarning")
+def test_formats_are_not_guessed_again() -> None:
+    """A file that begins like a GIF may be one of Pillow's other formats, such as IM."""
+    header = b"GIF89a: x\nImage type: L image\nImage size (x*y): 4*2\n"
+    image = header.ljust(511, b"\0") + b"\x1a" + bytes(8)
+    with Image.open(io.BytesIO(image)) as opened:
+        assert opened.format == "IM"
+
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        resize_image(image, 1)
+
+
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_images_of_too_many_pixels_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A file of some kilobytes may need gigabytes."""

@@ -11,7 +11,7 @@ from langchain_azure_phi3._http import json_codec
 from langchain_azure_phi3._response.wire_response import MAX_CHARACTERS
 from langchain_azure_phi3.emulator import Emulator
 from langchain_azure_phi3.errors import FailedResponse
-from tests.integration_tests.call_modes import CALL_MODES, call_model
+from tests.integration_tests.call_modes import CALL_MODES, STREAM_MODES, call_model
 
 TOOL = {"title": "look", "description": "Look.", "type": "object", "properties": {"q": {}}}
 EVENT_STREAM = {"content-type": "text/event-stream"}
@@ -55,11 +55,12 @@ def test_events_of_many_values_are_refused() -> None:
 
 
 async def test_answers_that_no_model_can_write_are_refused(phi: Emulator) -> None:
-    """In text, reasoning and arguments, complete and streamed, whatever is requested."""
+    """In text, reasoning, refusals and arguments, complete and streamed, whatever is requested."""
     text = "[]," * (MAX_CHARACTERS // 6 + 1)
     deltas = [
         {"content": text},
         {"reasoning_content": text, "content": "x"},
+        {"refusal": text, "content": "x"},
         {"tool_calls": [{"index": 0, "function": {"name": "look", "arguments": 2 * text}}]},
     ]
     for delta in deltas:
@@ -97,6 +98,31 @@ async def test_more_calls_or_choices_than_fit_are_refused(phi: Emulator) -> None
                 phi.fail(status=200, body=body.encode())
             with pytest.raises(InvalidResponseError, match=f"more than {limit}"):
                 await call_model(model_of(phi).bind_tools([TOOL]), mode, "Hi")
+
+
+@pytest.mark.parametrize("mode", STREAM_MODES)
+async def test_events_cannot_add_up_to_more_than_fits(phi: Emulator, mode: str) -> None:
+    """A call or a filter's result in each event: a stream may have any number of events."""
+    call = {"id": "a", "function": {"name": "look", "arguments": "{}"}}
+    events = {
+        "256 calls": lambda n: {"delta": {"tool_calls": [{"index": n, **call}]}},
+        "128 results": lambda n: {"delta": {}, "content_filter_results": {f"filter-{n}": {}}},
+    }
+    for limit, choice in events.items():
+        chunks = (json.dumps({"choices": [choice(n)]}) for n in range(1000))
+        body = "".join(f"data: {chunk}\n\n" for chunk in chunks)
+        phi.fail(status=200, body=body.encode(), headers=EVENT_STREAM)
+        with pytest.raises(InvalidResponseError, match=f"more than {limit}"):
+            await call_model(model_of(phi), mode, "Hi")
+
+
+@pytest.mark.parametrize("mode", STREAM_MODES)
+async def test_events_of_a_stream_are_limited(phi: Emulator, mode: str) -> None:
+    """In values, as complete bodies are."""
+    event = f'data: {{"choices":[],"x":[{"[]," * 2_500_000}0]}}\n\n'
+    phi.fail(status=200, body=event.encode(), headers=EVENT_STREAM)
+    with pytest.raises(InvalidResponseError, match="more than 2,000,000 JSON values"):
+        await call_model(model_of(phi), mode, "Hi")
 
 
 def test_error_bodies_as_json_can_be_written_again() -> None:

@@ -65,7 +65,7 @@ def trace_of(settings: dict[str, Any], **call: Any) -> Trace:
 
 
 def test_nothing_written_contains_the_key() -> None:
-    """Neither `dumps`, `repr`, `str`, `model_dump`, traces nor cache keys."""
+    """Neither `dumps`, `repr`, `str`, `model_dump`, `model_dump_json`, traces nor cache keys."""
     settings = {"default_headers": {"x-secret": KEY}}
     model = model_with(**settings)
 
@@ -74,6 +74,7 @@ def test_nothing_written_contains_the_key() -> None:
         "repr": repr(model),
         "str": str(model),
         "model_dump": str(model.model_dump()),
+        "model_dump_json": model.model_dump_json(),
         "asdict": str(model.asdict()),
         "trace": str(trace_of(settings)),
     }

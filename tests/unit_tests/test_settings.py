@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
 from langchain_azure_phi3.emulator import Emulator
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 
 HOST = "https://phi.eastus2.models.ai.azure.com"
 VARIABLES = (
@@ -89,6 +90,37 @@ def test_plain_http_is_checked_in_copies() -> None:
     )
     with pytest.raises(InvalidInputError, match="plain http"):
         trusting.allow_insecure_http = False
+
+
+def test_secrets_are_not_added_to_plain_http() -> None:
+    """Neither a key nor a header that contains one, by assignment or in a copy."""
+    model = ChatAzurePhi3(endpoint="http://phi.example/v1")
+    secrets: dict[str, Any] = {
+        "credential": SecretStr("key"),
+        "default_headers": {"X-Api-Key": "a long key"},
+        "endpoint": "http://phi.example/v1?code=alongkey",
+    }
+    for name, value in secrets.items():
+        with pytest.raises(InvalidInputError, match="plain http"):
+            setattr(model, name, value)
+        with pytest.raises(InvalidInputError, match="plain http"):
+            model.model_copy(update={name: value})
+    assert (model.credential, model.default_headers) == (None, None)
+
+
+@pytest.mark.parametrize("mode", CALL_MODES)
+async def test_plain_http_is_checked_when_sending(mode: str) -> None:
+    """Also where pydantic's own methods or a change of the headers bypass the validation."""
+    headers: dict[str, str] = {}
+    changed = ChatAzurePhi3(endpoint="http://127.0.0.1:9/v1", default_headers=headers)
+    changed.__dict__["endpoint"] = "http://phi.example/v1"
+    changed.__dict__["default_headers"] = {"X-Api-Key": "a long key"}
+    constructed = ChatAzurePhi3.model_construct(
+        **{**vars(changed), "credential": SecretStr("key"), "default_headers": None}
+    )
+    for model in (changed, constructed):
+        with pytest.raises(InvalidInputError, match="plain http"):
+            await call_model(model, mode, "Hi")
 
 
 def test_plain_http_needs_no_credential() -> None:

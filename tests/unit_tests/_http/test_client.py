@@ -24,6 +24,7 @@ from langchain_azure_phi3._http.client import (
     close_shared,
 )
 from langchain_azure_phi3.emulator import Emulator
+from tests.integration_tests.call_modes import CALL_MODES, call_model
 
 
 @pytest.fixture(autouse=True)
@@ -201,8 +202,10 @@ async def test_proxies_see_no_call_to_this_machine(
     for host in ("127.0.0.1", "localhost", "0.0.0.0"):  # noqa: S104
         endpoint = phi.endpoint.replace("127.0.0.1", host)
         model = ChatAzurePhi3(endpoint=endpoint, credential=phi.key, max_retries=0)
-        assert model.invoke("Hi").text
-        assert (await model.ainvoke("Hi")).text
+        for mode in CALL_MODES:
+            assert (await call_model(model, mode, "Hi")).text
+        assert model.get_model_info().model_name
+        assert (await model.aget_model_info()).model_name
     assert client._shared.sync is not None
     assert isinstance(client._shared.sync.client, client.ProxyClient)
     model.close()
@@ -212,10 +215,9 @@ async def test_proxies_see_no_call_to_this_machine(
         monkeypatch.setenv(variable, phi.endpoint)
     phi.requests.clear()
     unusual = ChatAzurePhi3(endpoint="http://127.0.0.2:9", credential=phi.key, max_retries=0)
-    with pytest.raises(ConnectionFailedError):
-        unusual.invoke("Hi")
-    with pytest.raises(ConnectionFailedError):
-        await unusual.ainvoke("Hi")
+    for mode in CALL_MODES:
+        with pytest.raises(ConnectionFailedError):
+            await call_model(unusual, mode, "Hi")
     assert phi.requests == []
     unusual.close()
     await unusual.aclose()

@@ -28,6 +28,7 @@ from langchain_azure_phi3._http.routes import route_for
 from langchain_azure_phi3.emulator import Emulator
 
 QUESTION = {"messages": [{"role": "user", "content": "How many languages are in the world?"}]}
+NO_KEEP_ALIVE = httpx.Limits(max_keepalive_connections=0)
 AT_ONCE = RetryPolicy(max_retries=2, jitter=lambda: 0.0)
 
 
@@ -224,13 +225,18 @@ def test_unsendable_headers_are_refused(phi: Emulator) -> None:
 
 
 def test_redirects_are_not_followed(phi: Emulator) -> None:
-    """The credential stays with the host that it was given for."""
+    """The credential stays with its host, also where the user's own client follows redirects."""
+    location = {"location": f"{phi.endpoint}/v1/chat/completions"}
     for ask in BOTH:
-        phi.requests.clear()
-        phi.fail(status=307, body="", headers={"location": f"{phi.endpoint}/v1/chat/completions"})
-        with pytest.raises(InvalidResponseError, match="307"):
-            ask(connection(phi))
-        assert len(phi.requests) == 1
+        for stream in (False, True):
+            for client in (None, ask.client(follow_redirects=True, limits=NO_KEEP_ALIVE)):
+                phi.requests.clear()
+                phi.fail(status=307, body="", headers=location)
+                with pytest.raises(InvalidResponseError, match="307"):
+                    ask(connection(phi), client, stream=stream)
+                assert len(phi.requests) == 1
+                if isinstance(client, httpx.Client):
+                    client.close()
 
 
 # -- failures in the middle of an answer --

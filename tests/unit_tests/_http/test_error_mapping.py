@@ -436,6 +436,22 @@ ROWS = [
         parameter="messages.0.role",
         value="developer",
     ),
+    # The model server writes the `repr` of pydantic's list for extra parameters.
+    Row(
+        400,
+        {"detail": "[{'type': 'extra_forbidden', 'loc': ('body', 'top_k'), 'msg': 'No'}]"},
+        BadRequestError,
+        "400: body.top_k: No",
+        parameter="top_k",
+    ),
+    Row(400, {"message": "[{'type': broken"}, BadRequestError, "400: [{'type': broken"),
+    Row(
+        400,
+        {"message": r"[{'loc': 'a', 'msg': 'Not \d'}]"},
+        BadRequestError,
+        r"400: a: Not \d",
+        parameter="a",
+    ),
     Row(422, {"detail": [{"loc": None, "msg": 1}]}, BadRequestError, "422: 1"),
     Row(422, {"detail": [{"loc": 5, "msg": "m"}]}, BadRequestError, "5: m", parameter="5"),
     Row(422, {"detail": []}, BadRequestError, "detail"),

@@ -27,7 +27,7 @@ from langchain_azure_phi3 import (
     RequestTimeoutError,
     ServerError,
 )
-from langchain_azure_phi3._http import client, transfer
+from langchain_azure_phi3._http import client, endpoint, json_body, transfer
 from tests.integration_tests.call_modes import CALL_MODES, call_model
 from tests.raw_server import answering, serving
 
@@ -224,19 +224,21 @@ async def test_connection_limits_hold(monkeypatch: pytest.MonkeyPatch) -> None:
             await model.aclose()
 
 
+@pytest.mark.usefixtures("each_transport")
 async def test_no_cookies_are_kept() -> None:
     """A load balancer's cookie for one deployment must not follow another's requests."""
     seen: list[bytes] = []
 
     def respond(connection: socket.socket, received: bytes) -> None:
         seen.append(received.lower())
-        connection.sendall(completion("Hi", b"set-cookie: affinity=1"))
+        response = response_for(received)
+        connection.sendall(response.replace(OK, OK + b"\r\nset-cookie: affinity=1", 1))
 
     with answering(respond) as server:
         async with model_for(server.url) as model:
-            for mode in ("invoke", "invoke", "ainvoke", "ainvoke"):
+            for mode in CALL_MODES * 2:
                 await call_model(model, mode, "?")
-    assert 4 == len(seen)
+    assert 8 == len(seen)
     assert not any(b"\r\ncookie:" in received for received in seen)
 
 
@@ -464,7 +466,7 @@ async def test_compression_is_not_requested_but_bounded(own: bool) -> None:
 
         with answering(respond) as server:
             async with model_for(server.url, own=own) as model:
-                for mode in PATHS:
+                for mode in CALL_MODES:
                     if expected is None:
                         assert "Hi" == (await call_model(model, mode, "?")).text
                     else:
@@ -472,6 +474,52 @@ async def test_compression_is_not_requested_but_bounded(own: bool) -> None:
                         assert isinstance(error, expected)
                         assert text in str(error)
     assert all(b"accept-encoding: identity\r\n" in received for received in seen)
+
+
+def test_decompressed_pieces_are_small() -> None:
+    """Whoever counts them stops in time: 1 KB may hold 1 MB."""
+    content = gzip.compress(bytes(10_000_000))
+    response = httpx.Response(200, stream=httpx.ByteStream(content))
+    sizes = list(map(len, transfer.iter_body(response, {"content-encoding": "gzip"})))
+
+    assert 10_000_000 == sum(sizes)
+    assert max(sizes) <= 65_536
+
+
+ENDLESS = {
+    "an event": (b"data: ", b"x" * 65_536),
+    "lines of one event": (b"", b"data: " + b"x" * 1000 + b"\n"),
+    "comments": (b"", b": x\n" * 10_000),
+    "a JSON value": (b'{"a": "', b"x" * 65_536),
+}
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["shared", "own"])
+@pytest.mark.parametrize("mode", CALL_MODES)
+async def test_endless_bodies_are_dropped(
+    mode: str, own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As soon as an event or a response has more bytes than it may have."""
+    monkeypatch.setattr(endpoint, "MAX_BODY_BYTES", 20_000_000)
+    monkeypatch.setattr(json_body, "MAX_BODY_BYTES", 20_000_000)
+    for what, (start, piece) in ENDLESS.items():
+        sent = 0
+
+        def respond(
+            connection: socket.socket, _: bytes, start: bytes = start, piece: bytes = piece
+        ) -> None:
+            nonlocal sent
+            connection.sendall(CHUNKED + chunk(start or piece))
+            while sent < 100_000_000:
+                connection.sendall(chunk(piece))
+                sent += len(piece)
+
+        with answering(respond) as server:
+            async with model_for(server.url, own=own) as model:
+                error = await failure_of(model, mode)
+        assert isinstance(error, InvalidResponseError), what
+        assert "larger than" in str(error)
+        assert 16_000_000 < sent < 40_000_000, what  # some of it waits in the sockets' buffers
 
 
 # -- the end of a stream -------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Settings, messages and a call's arguments become one request."""
 
+import json
 import socket
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -89,7 +90,7 @@ REFUSED_CALLS: dict[str, tuple[Json, Json, str]] = {
     "no model where one is required": (
         {},
         {"endpoint": {"name": "Foundry resource", "model_field": "required"}},
-        "A Foundry resource needs model=",
+        "The Foundry resource needs model=",
     ),
 }
 
@@ -395,6 +396,18 @@ def _agent_conversation() -> list[BaseMessage]:
         AIMessage([use]),
         HumanMessage([result]),
     ]
+
+
+def test_placeholders_in_tools_claim_no_image() -> None:
+    """Neither in the prompt nor in the request's own field; those of text models stay."""
+    function = {"name": "draw", "description": "See <|image_1|>.", "parameters": {}}
+    for model in ("Phi-4-multimodal-instruct", None, "Phi-4"):
+        for tool_calling in ("native", "prompted"):
+            settings = RequestSettings(model=model, tool_calling=tool_calling)
+            call = {"tools": [{"type": "function", "function": function}]}
+            payload = json.dumps(build_request(settings, [HumanMessage("Hi")], call).payload)
+            assert ("<|image_1|>" in payload) == (model == "Phi-4")
+            assert ("<image_1>" in payload) == (model != "Phi-4")
 
 
 def test_building_makes_one_pass_without_side_effects(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,9 +53,11 @@ def test_a_tool_can_be_named_like_a_choice() -> None:
 
 def test_a_tool_that_is_no_function_is_rejected() -> None:
     """Such as the built-in tools of other providers."""
-    for tool in ({"type": "web_search"}, {"function": "f"}, {"function": {}}):
+    for tool in ({"type": "web_search"}, {"function": "f"}, {"function": {"name": 5}}):
         with pytest.raises(InvalidInputError, match="Unsupported tool type"):
             parse_output_spec([tool])
+    with pytest.raises(InvalidInputError, match="A tool has no name"):
+        parse_output_spec([{"function": {}}])
 
 
 def test_none_requests_no_tools() -> None:

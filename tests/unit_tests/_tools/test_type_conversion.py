@@ -1,10 +1,12 @@
 """Python types as JSON schemas and tools."""
 
-from typing import Annotated, Any, NotRequired, Required, TypedDict
+from decimal import Decimal
+from typing import Annotated, Any, Literal, NotRequired, Required, TypedDict
 
 from langchain_core.tools import tool
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
+from typing_extensions import ReadOnly
 
 from langchain_azure_phi3._tools.constraint_schema import constraint_schema, tool_calls_schema
 from langchain_azure_phi3._tools.type_conversion import to_json_schema, to_wire_tool
@@ -115,11 +117,62 @@ def test_typed_dicts_require_what_python_requires() -> None:
         assert ["main"] == schema["required"]
         assert ["name"] == properties["main"]["required"]
         assert "in grams" == properties["main"]["properties"]["weight"]["description"]
-        assert ["name"] == properties["others"]["items"]["required"]
+        assert ["name"] == properties["others"]["anyOf"][0]["items"]["required"]
         assert "in any order" == properties["others"]["description"]
         assert "in years" == properties["age"]["description"]
+
+
+class Undocumented(TypedDict):
+    age: int | None
+    size: Required[ReadOnly[float | None]]
+    level: Literal["low", "high", None]
+    nothing: None
+
+
+def test_typed_dicts_allow_none_where_python_does() -> None:
+    """LangChain's conversion does not; as a description of this one, it uses that of `dict`."""
+    schema = to_json_schema(Undocumented)
+    properties = schema["properties"]
+    null = {"type": "null"}
+
+    assert "" == schema.get("description", "")
+    assert [{"type": "integer"}, null] == properties["age"]["anyOf"]
+    assert [{"type": "number"}, null] == properties["size"]["anyOf"]
+    assert [{"enum": ["low", "high"], "type": "string"}, null] == properties["level"]["anyOf"]
+    assert null == properties["nothing"]
+    assert ["age", "size", "level", "nothing"] == schema["required"]
 
 
 def test_other_typed_dicts_are_converted_as_langchain_does() -> None:
     """With its own form of defaults and descriptions."""
     assert convert_to_json_schema(Plain) == to_json_schema(Plain)
+
+
+class Price(BaseModel):
+    """A price."""
+
+    amount: Decimal = Field(ge=0, decimal_places=2)
+    earlier: list[Decimal] = []
+
+
+@tool
+def pay(amount: Decimal) -> str:
+    """Pay an amount."""
+    return str(amount)
+
+
+def test_texts_of_decimal_numbers_are_numbers() -> None:
+    """In models, tools and nested fields; pydantic's schema allows any text."""
+    in_call = '{"name": "pay", "arguments": {"amount": %s}}'
+    rows = (
+        (constraint_schema(to_json_schema(Price)), '{"amount": %s, "earlier": []}'),
+        (constraint_schema(to_json_schema(Price)), '{"amount": 1, "earlier": [%s]}'),
+        (tool_calls_schema([to_wire_tool(pay)], parallel=False), in_call),
+    )
+    for schema, around in rows:
+        assert schema is not None
+        for text in ("12.5", "-3", '"12.50"', '"-3"', '"0.1"'):
+            assert accepts_with_llguidance(schema, around % text), around
+            assert isinstance(TypeAdapter(Decimal).validate_json(text), Decimal)
+        for text in ('"twelve"', '""', '"."', '"1.2.3"', "null"):
+            assert not accepts_with_llguidance(schema, around % text), around

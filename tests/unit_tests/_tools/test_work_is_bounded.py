@@ -5,19 +5,25 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 from langchain_core.messages import HumanMessage
 
 from langchain_azure_phi3 import ChatAzurePhi3, InvalidInputError
-from langchain_azure_phi3._request.build import EndpointFeatures, RequestSettings, build_request
+from langchain_azure_phi3._request.build import (
+    ChatRequest,
+    EndpointFeatures,
+    RequestSettings,
+    build_request,
+)
+from langchain_azure_phi3._response.stream_assembler import StreamAssembler
 from langchain_azure_phi3._response.text_parser import parse_text
 from langchain_azure_phi3._tools.schema_validation import _compile
 from langchain_azure_phi3._tools.tool_choice import OutputSpec
 from langchain_azure_phi3.emulator import Emulator
-
-Json = dict[str, Any]
+from tests.unit_tests._response.wire import INFO, Json, deltas
 
 # The most CPU time: fixed, and for each character of the answer and of the schema.
 _SECONDS, _SECONDS_PER_CHARACTER = 0.1, 40e-6
@@ -44,6 +50,12 @@ def nested(depth: int, keyword: str, value: Any) -> Any:
 def of(schema: Json) -> Json:
     """An object whose one property has this schema."""
     return {"type": "object", "properties": {"q": schema}}
+
+
+INTEGER_TOOL = {
+    "type": "function",
+    "function": {"name": "t", "parameters": of({"type": "integer"})},
+}
 
 
 def pairs() -> Iterator[tuple[Json, Json]]:
@@ -121,14 +133,68 @@ def test_work_on_an_answer_is_bounded() -> None:
                 raise AssertionError(f"{min(seconds):.2f} s: {str(schema)[:200]} {text[:100]}")
 
 
+DEGENERATE = (
+    *(
+        '{"q" ',
+        "{'",
+        "[",
+        "`",
+        "```json\n",
+        "<think>",
+        "<|tool_call|>",
+        '{"name": "t", "arguments": ',
+    ),
+    *('{"name": "t", "arguments": {"q": 1}}\n', '{"name": "t", "arguments": {"q": "x"}}\n'),
+)
+OUTPUTS: dict[str, Json] = {
+    "nothing": {},
+    "tools": {"tools": [INTEGER_TOOL]},
+    "a call": {"tools": [INTEGER_TOOL], "tool_choice": "any"},
+    "an object": {
+        "tools": [],
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "x", "schema": of({"type": "integer"})},
+        },
+    },
+}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_no_piece_of_a_stream_stalls(output: str) -> None:
+    """Neither one piece, nor the end, nor all pieces together, of one character each."""
+    request = build_request(RequestSettings(), [HumanMessage("Hi")], OUTPUTS[output])
+    for unit in DEGENERATE:
+        text = (unit * _LENGTH)[:_LENGTH]
+        for _ in range(3):
+            longest, total = stalls(request, text)
+            if longest < _SECONDS and total < _SECONDS + _SECONDS_PER_CHARACTER * _LENGTH:
+                break
+        else:
+            raise AssertionError(f"{unit}: {longest:.2f} s for one piece, {total:.2f} s for all")
+
+
+def stalls(request: ChatRequest, text: str) -> tuple[float, float]:
+    """The CPU time of the slowest step of a stream, and that of all steps."""
+    assembler = StreamAssembler(request, corrects=True)
+    steps = [partial(assembler.feed, body, INFO) for body in deltas(*text)]
+    seconds = []
+    with untraced():
+        for step in (*steps, assembler.finish):
+            began = time.thread_time()
+            step()
+            seconds.append(time.thread_time() - began)
+    return max(seconds), sum(seconds)
+
+
 @pytest.mark.parametrize("tool_calling", ["prompted", "native"])
 def test_deep_schemas_and_arguments_are_input_errors(tool_calling: Any) -> None:
-    """Never a `RecursionError`; those of ordinary depth work."""
+    """Never a `RecursionError`, nor the end of the process; those of ordinary depth work."""
     with Emulator(tools="native") as phi:
         model = ChatAzurePhi3(
             endpoint=phi.endpoint, credential=phi.key, tool_calling=tool_calling, max_retries=0
         )
-        for depth in (10, 300, 3000):
+        for depth in (10, 300, 3000, 50_000):
             schema: Json = {"type": "integer"}
             for _ in range(depth):
                 schema = of(schema)
@@ -137,9 +203,10 @@ def test_deep_schemas_and_arguments_are_input_errors(tool_calling: Any) -> None:
                 lambda tool=tool: model.bind_tools([tool]).invoke("Hi"),
                 lambda tool=tool: model.get_num_tokens_from_messages([HumanMessage("a")], [tool]),
                 lambda tool=tool: model.bind_tools([tool], tool_choice="t").invoke("Hi"),
+                lambda tool=tool: model.with_structured_output(tool).invoke("Hi"),
             ):
                 if depth == 10:
                     call()
                     continue
-                with pytest.raises(InvalidInputError, match=r"nested|deep|recursion"):
+                with pytest.raises(InvalidInputError, match=r"nested|deep|depth|recursion"):
                     call()

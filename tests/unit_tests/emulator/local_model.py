@@ -35,6 +35,7 @@ class LocalModel:
         self.event: bytes | None = None
         self.received: list[Json] = []
         self.keys: list[str | None] = []
+        self.headers: list[str] = []
         self.url = ""
 
     def completion(self) -> Json:
@@ -90,6 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         model.received.append(body)
         model.keys.append(self.headers["authorization"])
+        model.headers.append(str(self.headers))
         error, model.error = model.error, None
         if self.path != "/v1/chat/completions":
             error = (404, {}, b"")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from langchain_azure_phi3.emulator.server_types import SERVER_TYPES
+from tests.raw_server import answering
 from tests.unit_tests.emulator.conftest import PASS_THROUGH, Client, MakeClient
 
 START = b'{"messages":[{"role":"user","content":"hi"}],'
@@ -131,6 +132,24 @@ def test_hostile_schemas_take_bounded_time(make_client: MakeClient) -> None:
                 assert seconds < 0.5, str(schema)[:100]
 
 
+def test_schemas_are_never_fetched(make_client: MakeClient) -> None:
+    """Also where the emulator constrains its answers to them."""
+    with answering(lambda *_: None) as server:
+        for server_type in SERVER_TYPES:
+            client = make_client(server_type=server_type, tools="native")
+            for keyword in ("$ref", "$schema", "$id", "$dynamicRef"):
+                schema = {"type": "object", keyword: f"{server.url}/x", "items": {"$ref": "y"}}
+                form = {"name": "f", "schema": schema}
+                for fields in (
+                    {"response_format": {"type": "json_schema", "json_schema": form}},
+                    {"guided_json": schema},
+                    {"structured_outputs": {"json": schema}},
+                ):
+                    response = client.post(**fields, headers=PASS_THROUGH)
+                    assert response.status_code < 500, (server_type, fields)
+        assert [] == server.accepted
+
+
 def test_prompts_full_of_braces_take_bounded_time(client: Client) -> None:
     """Each could be the start of a schema or tool."""
     for text in ("{" * 4_000, "{}" * 2_000, '{"":' * 1_000, '{"a": "b' * 500, "schema {}" * 500):
@@ -190,6 +209,14 @@ def test_the_server_stops_to_read_what_is_too_large(make_client: MakeClient) -> 
         assert status.startswith(b"HTTP/1.1 " + expected), (start, status)
         assert sent < 20_000_000  # most of it waits in the buffers of both sockets
         assert all(len(request.body) < 1_000_000 for request in client.phi.requests)
+
+
+def test_the_usual_limit_is_100_megabytes(socket_client: Client) -> None:
+    """Of which nothing is read if the request announces more."""
+    address = ("127.0.0.1", int(socket_client.phi.endpoint.rsplit(":", 1)[1]))
+    status, _ = send(address, iter([HEAD + b"content-length: 100000001\r\n\r\n"]))
+
+    assert status.startswith(b"HTTP/1.1 413")
 
 
 def test_contradictory_lengths_are_a_400(socket_client: Client) -> None:

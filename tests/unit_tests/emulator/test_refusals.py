@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from langchain_azure_phi3.emulator import Emulator, Headers
+from langchain_azure_phi3.emulator.server_types import SERVER_TYPES
 from tests.unit_tests.emulator.conftest import PASS_THROUGH, Client, MakeClient
 
 
@@ -297,7 +298,15 @@ def test_every_answer_has_request_ids(client: Client) -> None:
     assert len({response.headers[name] for response in (good, bad) for name in names}) == 4
     assert good.headers["x-ms-client-request-id"] == "mine"
     assert "x-ms-client-request-id" not in bad.headers
-    assert client.http.get("/").json() == {"status": "healthy"}
+
+
+def test_health_checks_succeed(make_client: MakeClient) -> None:
+    """On every server type, without a key and an API version, as containers send them."""
+    for name in SERVER_TYPES:
+        client = make_client(server_type=name)
+        root = httpx.URL(client.phi.endpoint).copy_with(path="/")
+        response = client.http.get(root, headers={"authorization": ""})
+        assert (response.status_code, response.json()) == (200, {"status": "healthy"})
 
 
 def test_requests_are_recorded(socket_client: Client) -> None:

@@ -53,6 +53,16 @@ def test_text_and_counts_are_the_models(front: Client) -> None:
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
 
 
+def test_missing_counts_are_estimated(upstream: LocalModel, front: Client) -> None:
+    """As those of scripted answers."""
+    body = {name: value for name, value in upstream.completion().items() if name != "usage"}
+    upstream.error = (200, {}, json.dumps(body).encode())
+
+    usage = front.post("What color is the sky?").json()["usage"]
+    assert usage["prompt_tokens"] > 5
+    assert usage["completion_tokens"] == 5
+
+
 def test_pieces_are_forwarded_as_they_arrive(upstream: LocalModel, front: Client) -> None:
     """The first arrives while the model holds the second back."""
     upstream.hold.clear()
@@ -147,6 +157,30 @@ def test_upstream_model_and_key_are_used(upstream: LocalModel, make_client: Make
 
     assert upstream.received[-1]["model"] == "phi3:mini"
     assert upstream.keys == ["Bearer k2"]
+
+
+def test_keys_of_callers_are_not_forwarded(upstream: LocalModel, make_client: MakeClient) -> None:
+    """Nor their other headers: the emulator's key is not the upstream's."""
+    client = make_client(upstream=upstream.url, key="the-emulators-own-key")
+    for stream in (False, True):
+        client.post("Hi", stream=stream, headers={"x-secret": "of-the-caller"})
+
+    assert upstream.keys == [None, None]
+    sent = "".join(upstream.headers)
+    assert "the-emulators-own-key" not in sent
+    assert "of-the-caller" not in sent
+
+
+def test_proxies_see_no_upstream_of_this_machine(
+    upstream: LocalModel, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They would see its key."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for host in ("127.0.0.1", "localhost"):
+        url = upstream.url.replace("127.0.0.1", host)
+        client = make_client(upstream=url, upstream_key="k2")
+        assert client.text("Hi") == " The sky is blue."
 
 
 def test_log_probabilities_are_not_made_up(upstream: LocalModel, front: Client) -> None:
