@@ -1,7 +1,6 @@
-"""What to use instead of unknown arguments and values."""
+"""What to use instead of unknown arguments."""
 
 import difflib
-import re
 from collections.abc import Iterable, Mapping
 
 # Arguments of langchain-openai, langchain-azure-ai, langchain-ollama and the SDKs under them.
@@ -113,14 +112,6 @@ _ELSEWHERE: Mapping[str, str] = {
 # Parameters of servers that differ little from one of Azure's.
 _OF_SERVERS = frozenset({"top_k", "top_a", "min_tokens"})
 
-_PLACEHOLDER = re.compile(
-    r"<[^<>]*>|\$\{|^(my|your|the)?[-_ ]*(api[-_ ]?key|key[-_ ]?here|token[-_ ]?here)$|^your[-_ ]"
-    r"|^x{3,}$|^\.{3,}$|^change[-_ ]?me$",
-    re.IGNORECASE,
-)
-
-_QUOTES = "\"'`\u201c\u201d\u2018\u2019"
-
 
 def argument_hint(name: str, known: Iterable[str]) -> str:
     """What to use instead of an unknown argument, without the full stop."""
@@ -151,20 +142,3 @@ def call_argument_hint(name: str, parameters: Iterable[str]) -> str | None:
     # The server hardly has a parameter that differs by one letter.
     close = difflib.get_close_matches(lower, parameters, n=1, cutoff=0.92)
     return f"did you mean {close[0]}?" if close else None
-
-
-def is_placeholder(value: str) -> bool:
-    """Whether a value was copied from an example, such as `<key>` or `YOUR_API_KEY`."""
-    return _PLACEHOLDER.search(value) is not None
-
-
-def unquote(value: str) -> str:
-    """A value without the white space and quotes that were copied with it."""
-    return value.strip().strip(_QUOTES).strip()
-
-
-def clean_key(key: str) -> str:
-    """A key without the quotes and the `Bearer` that were copied with it."""
-    key = unquote(key)
-    prefix, _, rest = key.partition(" ")
-    return rest.strip() if prefix.lower() in ("bearer", "bearer:") else key

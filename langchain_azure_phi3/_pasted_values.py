@@ -1,6 +1,6 @@
 """Endpoints and keys as people paste them: what is stripped, and what cannot be one.
 
-No message quotes the value: the key may be where the endpoint belongs.
+The texts here quote no value: the key may be where the endpoint belongs.
 """
 
 import re
@@ -55,7 +55,7 @@ ENDPOINT_MISTAKES = (
             r"https://my[-_]?(?:account|deployment|endpoint|project|resource|workspace)"
             r"(?:[-_]?(?:here|name|url))?/?$",
             anywhere=r"<[^<>]*>|\$\{|\{\{?[\w .-]*\}|%(?:3C|7B)[\w-]*%(?:3E|7D)"
-            rf"|(?://|\.|/projects/|/deployments/)your(?:[-_ ]|{_ADDRESS})"
+            rf"|(?://|\.|/projects/|/deployments/)your(?:[-_ ]|\.?{_ADDRESS})"
             r"|//(?:\[[a-z][\w -]*\]|x{3,}(?:[.:/]|$)|\*|\.{3}|(?:change|replace)[-_]?me\b"
             r"|(?:enter|insert|paste|placeholder|todo)[-_.]"
             rf"|example[-_]{_ADDRESS}|(?:my[-_])?(?:(?:account|azure|deployment|endpoint|foundry"

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from reprlib import repr as shorten
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -63,7 +62,7 @@ class CallParameters(TypedDict, total=False):
     tools: list[Json] | None
     parallel_tool_calls: bool | None
     constrained_schema: Json | None
-    max_corrections: Annotated[int, Field(ge=0)] | None
+    max_corrections: Annotated[Integer, Field(ge=0)] | None
     model_extras: Json | None
     extra_parameters: ExtraParameters | None
 
@@ -110,6 +109,8 @@ def _hint(name: str) -> str | None:
 _UNSHOWN = frozenset(
     {"endpoint", "credential", "api_key", "default_headers", "model_extras", "model_kwargs"}
 )
+_LISTED = 5  # findings, and numbers of a list
+_MOST_BITS = 64  # of a number that is shown
 _SHORTEST_KEY = 16  # characters; longer texts are not shown, whatever they were passed as
 
 # Parts of pydantic's messages, and how they read after the name of an argument.
@@ -134,12 +135,15 @@ def format_validation_error(
         error: The findings.
         describe_unknown: Words the finding for the name of an unknown argument.
     """
-    return "; ".join(
+    found = error.errors(include_url=False, include_context=False)
+    texts = [
         describe_unknown(str(item["loc"][-1]))
         if describe_unknown is not None and item["type"] == "extra_forbidden"
         else _format_finding(item["loc"], item["msg"], item["input"])
-        for item in error.errors(include_url=False, include_context=False)
-    )
+        for item in found[:_LISTED]
+    ]
+    more = len(found) - len(texts)
+    return "; ".join([*texts, f"and {more:,} more"] if more else texts)
 
 
 def _format_finding(location: tuple[int | str, ...], message: str, value: Any) -> str:
@@ -157,11 +161,14 @@ def _format_finding(location: tuple[int | str, ...], message: str, value: Any) -
 
 def _describe_value(value: Any) -> str:
     """A number or a short text as it is; of anything else, which may be or hold a key, its type."""
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+        return f"a number of {value.bit_length():,} bits"
     if value is None or isinstance(value, int | float):
         return repr(value)
     if isinstance(value, str):
         is_short = len(value) < _SHORTEST_KEY
         return repr(value) if is_short else f"a text of {len(value):,} characters"
-    if isinstance(value, list | tuple) and all(isinstance(item, int | float) for item in value):
-        return shorten(value)
+    numbers = list(value) if isinstance(value, list | tuple) else [value]
+    if len(numbers) <= _LISTED and all(isinstance(item, int | float) for item in numbers):
+        return f"({', '.join(map(_describe_value, numbers))})"
     return type(value).__name__

@@ -127,7 +127,7 @@ def test_missing_image_file_is_reported_first(
 ) -> None:
     """Before the first message is typed."""
     assert 1 == chat(monkeypatch, "Hi", options=("--image", "nothing.png"))
-    assert "nothing.png: No such file" in capsys.readouterr().err
+    assert "'nothing.png' cannot be read: No such file" in capsys.readouterr().err
     assert [] == endpoint.requests
 
 
