@@ -41,7 +41,7 @@ from langchain_azure_phi3._request.media_parts import media_part
 from langchain_azure_phi3._request.media_sniffing import audio_format, image_format
 from langchain_azure_phi3._request.text_escaping import escape_parts
 from langchain_azure_phi3._response.model_info import parse_model_info
-from langchain_azure_phi3._response.text_parser import parse_text
+from langchain_azure_phi3._response.text_parser import TextParser, parse_text
 from langchain_azure_phi3._response.turn_end import TurnEndFilter, Unescaper
 from langchain_azure_phi3._tools import control_tokens, schema_validation
 from langchain_azure_phi3._tools.answer_parser import AnswerParser
@@ -182,6 +182,10 @@ def answers(data: bytes) -> None:
         parsed, problem, _ = parse_text(text, output, parses_reasoning=True, truncated=False)
         assert isinstance(parsed.text, str)
         assert problem is None or problem != ""
+        text_parser = TextParser(output, parses_reasoning=True)
+        for piece in _cut(text, size):
+            text_parser.feed(piece)
+        text_parser.finish(truncated=False)
     turns = []
     for pieces in ([text], _cut(text, size)):
         turn = TurnEndFilter(has_tools=True)
