@@ -571,3 +571,32 @@ def test_truncated_objects_are_constrained_and_rejected() -> None:
         assert isinstance(found["parsing_error"], OutputParserException)
         assert "max_tokens" in str(found["parsing_error"])
         assert "response_format" == found["raw"].response_metadata["constrained_by"]
+
+
+async def test_objects_that_a_stop_sequence_cuts_are_rejected() -> None:
+    """Also where what is left fits the schema; calls as well, in every calling mode."""
+
+    class Visit(BaseModel):
+        """A visit to a city."""
+
+        city: str
+        days: int | None = None
+
+    cut = '{"city": "Ulm"'
+    with scripted_server(lambda _: cut) as server:
+        model = model_of(server, max_corrections=0)
+        for structured in (
+            model.with_structured_output(Visit, stop=[","]),
+            model.with_structured_output(Visit).bind(stop=[","]),
+            model.model_copy(update={"stop": [","]}).with_structured_output(Visit),
+        ):
+            with pytest.raises(OutputParserException, match="A stop sequence cut off"):
+                structured.invoke("A visit?")
+        assert Visit(city="Ulm") == model.with_structured_output(Visit).invoke("A visit?")
+
+    with scripted_server(lambda _: f'{{"name": "Visit", "arguments": {cut}') as server:
+        bound = model_of(server, max_corrections=0).bind_tools([Visit], tool_choice="any")
+        for mode in CALL_MODES:
+            stopped = await call_model(bound, mode, "A visit?", stop=[","])
+            assert [] == stopped.tool_calls, mode
+            assert 1 == len((await call_model(bound, mode, "A visit?")).tool_calls), mode

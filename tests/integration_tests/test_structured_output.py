@@ -484,6 +484,9 @@ def test_parameters_of_invoke_are_passed_on(phi: Emulator, model: ChatAzurePhi3)
     first, second = (request.json for request in phi.requests)
     assert 0.5 == first["temperature"]
     assert ["END"] == second["stop"]
+    phi.script(NO_JOKE)
+    with pytest.raises(OutputParserException, match="in 1 responses"):
+        structured.invoke("Tell a joke.", max_corrections=0)
 
 
 def test_structured_output_can_be_pickled(phi: Emulator) -> None:
