@@ -17,10 +17,8 @@ from langchain_core.messages import (
     HumanMessage,
     SystemMessage,
     ToolMessage,
-    convert_to_messages,
 )
 from langchain_core.messages.ai import add_usage
-from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.v1 import BaseModel as BaseModelV1
@@ -370,6 +368,7 @@ class _StructuredOutput(RunnableLambda[LanguageModelInput, Any]):
         self._bound = model.bind(
             **self._strategy.bound, ls_structured_output_format=traced, **kwargs
         )
+        self._model = model
         self._stop = kwargs.get("stop") or getattr(model, "stop", None)
         self._max_corrections = max_corrections
         self._include_raw = include_raw
@@ -412,9 +411,12 @@ class _StructuredOutput(RunnableLambda[LanguageModelInput, Any]):
         return corrector.result(include_raw=self._include_raw)
 
     def _start(self, model_input: LanguageModelInput, call: Json) -> "_Corrector":
-        messages = self._strategy.prepare(_to_messages(model_input))
+        messages = self._model._convert_input(model_input).to_messages()
+        if not messages:  # the instructions alone would be sent
+            raise InvalidInputError("There is no message to send: pass at least one.")
         limit = call.pop("max_corrections", self._max_corrections)  # counted here, not in requests
-        return _Corrector(self._strategy, self._schema, messages, limit)
+        prepared = self._strategy.prepare(messages)
+        return _Corrector(self._strategy, self._schema, prepared, limit)
 
     def _has_stop(self, call: Json) -> bool:
         return bool(self._stop or call.get("stop"))
@@ -551,14 +553,6 @@ class _Corrector:
         ]
         metadata = {**last.response_metadata, "corrections": corrections}
         return last.model_copy(update={"usage_metadata": total, "response_metadata": metadata})
-
-
-def _to_messages(model_input: LanguageModelInput) -> list[BaseMessage]:
-    if isinstance(model_input, PromptValue):
-        return model_input.to_messages()
-    if isinstance(model_input, str):
-        return [HumanMessage(model_input)]
-    return convert_to_messages(model_input)
 
 
 def _is_truncated(response: AIMessage) -> bool:

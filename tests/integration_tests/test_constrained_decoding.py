@@ -192,11 +192,15 @@ def test_json_mode_constrains_to_the_schema() -> None:
         assert {"type": "json_object"} == server.payloads[-1]["response_format"]
 
 
-def test_format_of_a_call_may_be_a_class() -> None:
-    """As with langchain-openai, in `invoke` and `bind`, without tools."""
+def test_format_of_a_call_may_be_a_schema() -> None:
+    """A class, as with langchain-openai, or a JSON schema; in `invoke` and `bind`."""
     with scripted_server(lambda _: OBJECT) as server:
         model = model_of(server)
-        for bound in (model.bind(response_format=City), model.bind_tools([], response_format=City)):
+        for bound in (
+            model.bind(response_format=City),
+            model.bind(response_format=City.model_json_schema()),
+            model.bind_tools([], response_format=City),
+        ):
             assert {"city": "Ulm"} == json.loads(bound.invoke("A city?").text)
             assert ["city"] == list(schema_of(server.payloads[-1])["properties"])
 

@@ -473,6 +473,17 @@ def test_call_parameters_are_passed_on(phi: Emulator, model: ChatAzurePhi3) -> N
     assert 0 == phi.requests[-1].json["temperature"]
 
 
+def test_invalid_input_is_an_error(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """As in `model.invoke`; nothing is sent."""
+    structured = model.with_structured_output(Joke)
+    no_input: Any = {"topic": "cats"}
+    with pytest.raises(ValueError, match="Invalid input type"):
+        structured.invoke(no_input)
+    with pytest.raises(InvalidInputError, match="no message to send"):
+        structured.invoke([])
+    assert [] == phi.requests
+
+
 def test_parameters_of_invoke_are_passed_on(phi: Emulator, model: ChatAzurePhi3) -> None:
     """As by the runnables that LangChain's own implementation returns."""
     structured = model.with_structured_output(Joke, temperature=0)
