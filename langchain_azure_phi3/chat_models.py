@@ -291,7 +291,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
         call = {**kwargs, "stop": stop} if stop is not None else kwargs
         if not _SETTINGS.isdisjoint(call):
             _raise_for_settings(call)
-        if isinstance(call.get("response_format"), type):
+        if "response_format" in call and _is_schema(call["response_format"]):
             from langchain_azure_phi3 import structured_output
 
             format_ = structured_output.to_response_format(call["response_format"])
@@ -628,6 +628,12 @@ class ChatAzurePhi3(BaseAzurePhi3):
     def _combine_llm_outputs(self, llm_outputs: list[Json | None], /) -> Json:
         outputs: list[Json] = list(filter(None, llm_outputs))  # None: streamed
         return reduce(_combine_outputs, outputs) if outputs else {}
+
+
+def _is_schema(response_format: Any) -> bool:
+    """Whether it is a class or a JSON schema, and not a format of the API."""
+    is_json_schema = isinstance(response_format, dict) and response_format.get("type") == "object"
+    return is_json_schema or isinstance(response_format, type)
 
 
 def _raise_for_settings(call: Mapping[str, Any]) -> NoReturn:

@@ -17,10 +17,8 @@ from langchain_core.messages import (
     HumanMessage,
     SystemMessage,
     ToolMessage,
-    convert_to_messages,
 )
 from langchain_core.messages.ai import add_usage
-from langchain_core.prompt_values import PromptValue
 from langchain_core.runnables import Runnable, RunnableConfig, RunnableLambda
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.v1 import BaseModel as BaseModelV1
@@ -35,7 +33,12 @@ from langchain_azure_phi3._response.wire_response import (
 from langchain_azure_phi3._span_events import CORRECTION, add_span_event
 from langchain_azure_phi3._tools import json_extraction
 from langchain_azure_phi3._tools.enum_names import with_enum_names
-from langchain_azure_phi3._tools.json_extraction import TRUNCATED_OBJECT, ObjectExtractor
+from langchain_azure_phi3._tools.json_extraction import (
+    STOPPED_OBJECT,
+    TRUNCATED_OBJECT,
+    ObjectExtractor,
+)
+from langchain_azure_phi3._tools.json_scanner import is_closed_json
 from langchain_azure_phi3._tools.schema_validation import schema_problem
 from langchain_azure_phi3._tools.tool_choice import function_choice
 from langchain_azure_phi3._tools.type_conversion import (
@@ -208,7 +211,7 @@ class _Strategy(Protocol):
     def prepare(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
         """The conversation with the instructions that the model needs."""
 
-    def read(self, response: AIMessage) -> tuple[Json | None, str]:
+    def read(self, response: AIMessage, *, truncated: bool) -> tuple[Json | None, str]:
         """The object, or what is wrong."""
 
     def correction_messages(self, response: AIMessage, problem: str) -> list[BaseMessage]:
@@ -236,10 +239,10 @@ class _PromptStrategy:
             return list(messages)
         return _append_instructions(messages, json_extraction.instructions(self._prompt_schema))
 
-    def read(self, response: AIMessage) -> tuple[Json | None, str]:
+    def read(self, response: AIMessage, *, truncated: bool) -> tuple[Json | None, str]:
         if _ended_in_reasoning(response):
             return None, REASONING_USED_ALL_TOKENS
-        return self._extractor.read(response.text, truncated=_is_truncated(response))
+        return self._extractor.read(response.text, truncated=truncated)
 
     def correction_messages(self, response: AIMessage, problem: str) -> list[BaseMessage]:
         return [response, HumanMessage(json_extraction.correction(problem, response.text))]
@@ -265,11 +268,10 @@ class _ToolStrategy:
     def prepare(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
         return list(messages)
 
-    def read(self, response: AIMessage) -> tuple[Json | None, str]:
+    def read(self, response: AIMessage, *, truncated: bool) -> tuple[Json | None, str]:
         for call in response.tool_calls:
             if call["name"] == self._name:
                 return self._extractor.fit(dict(call["args"]))
-        truncated = _is_truncated(response)
         unmet = response.response_metadata.get("unmet_requirement")
         # The user's model may accept what the JSON schema does not.
         for text in (*(call["args"] for call in response.invalid_tool_calls), response.text):
@@ -368,6 +370,8 @@ class _StructuredOutput(RunnableLambda[LanguageModelInput, Any]):
         self._bound = model.bind(
             **self._strategy.bound, ls_structured_output_format=traced, **kwargs
         )
+        self._model = model
+        self._stop = kwargs.get("stop") or getattr(model, "stop", None)
         self._max_corrections = max_corrections
         self._include_raw = include_raw
         options: Json = {
@@ -391,24 +395,33 @@ class _StructuredOutput(RunnableLambda[LanguageModelInput, Any]):
         return [self._bound]
 
     def _request(self, model_input: LanguageModelInput, config: RunnableConfig, **call: Any) -> Any:
-        corrector = self._start(model_input)
+        corrector = self._start(model_input, call)
         while not corrector.is_done:
             with corrector.catch_refusal():
-                corrector.add(self._bound.invoke(corrector.messages, config, **call))
+                response = self._bound.invoke(corrector.messages, config, **call)
+                corrector.add(response, has_stop=self._has_stop(call))
         return corrector.result(include_raw=self._include_raw)
 
     async def _arequest(
         self, model_input: LanguageModelInput, config: RunnableConfig, **call: Any
     ) -> Any:
-        corrector = self._start(model_input)
+        corrector = self._start(model_input, call)
         while not corrector.is_done:
             with corrector.catch_refusal():
-                corrector.add(await self._bound.ainvoke(corrector.messages, config, **call))
+                response = await self._bound.ainvoke(corrector.messages, config, **call)
+                corrector.add(response, has_stop=self._has_stop(call))
         return corrector.result(include_raw=self._include_raw)
 
-    def _start(self, model_input: LanguageModelInput) -> "_Corrector":
-        messages = self._strategy.prepare(_to_messages(model_input))
-        return _Corrector(self._strategy, self._schema, messages, self._max_corrections)
+    def _start(self, model_input: LanguageModelInput, call: Json) -> "_Corrector":
+        messages = self._model._convert_input(model_input).to_messages()
+        if not messages:  # the instructions alone would be sent
+            raise InvalidInputError("There is no message to send: pass at least one.")
+        limit = call.pop("max_corrections", self._max_corrections)  # counted here, not in requests
+        prepared = self._strategy.prepare(messages)
+        return _Corrector(self._strategy, self._schema, prepared, limit)
+
+    def _has_stop(self, call: Json) -> bool:
+        return bool(self._stop or call.get("stop"))
 
 
 def _make_strategy(
@@ -467,13 +480,18 @@ class _Corrector:
                 raise
             self._refuse(cast("AIMessage", error.raw_message), error)
 
-    def add(self, response: AIMessage) -> None:
-        """Read a response; if it is wrong, add the correction to the conversation."""
+    def add(self, response: AIMessage, *, has_stop: bool) -> None:
+        """Read a response; if it is wrong, add the correction to the conversation.
+
+        Args:
+            response: The response.
+            has_stop: Whether a stop sequence may have cut it off.
+        """
         if (refusal := refusal_error(response)) is not None:
             self._refuse(response, refusal)
             return
         self._responses.append(response)
-        self._parsed, problem = self._parse(response)
+        self._parsed, problem = self._parse(response, has_stop=has_stop)
         if not problem:
             self.is_done = True
             return
@@ -512,10 +530,13 @@ class _Corrector:
             raise error
         return self._parsed
 
-    def _parse(self, response: AIMessage) -> tuple[Any, str]:
-        value, problem = self._strategy.read(response)
+    def _parse(self, response: AIMessage, *, has_stop: bool) -> tuple[Any, str]:
+        is_stopped = has_stop and not is_closed_json(response.text)
+        truncated = _is_truncated(response)
+        value, problem = self._strategy.read(response, truncated=truncated or is_stopped)
         if value is None:
-            return None, problem
+            is_by_stop = problem == TRUNCATED_OBJECT and not truncated
+            return None, STOPPED_OBJECT if is_by_stop else problem
         try:
             return self._schema.parse(value), ""
         except (ValidationError, ValidationErrorV1) as error:
@@ -536,14 +557,6 @@ class _Corrector:
         ]
         metadata = {**last.response_metadata, "corrections": corrections}
         return last.model_copy(update={"usage_metadata": total, "response_metadata": metadata})
-
-
-def _to_messages(model_input: LanguageModelInput) -> list[BaseMessage]:
-    if isinstance(model_input, PromptValue):
-        return model_input.to_messages()
-    if isinstance(model_input, str):
-        return [HumanMessage(model_input)]
-    return convert_to_messages(model_input)
 
 
 def _is_truncated(response: AIMessage) -> bool:

@@ -31,6 +31,7 @@ from langchain_azure_phi3._response.wire_response import (
     str_or_none,
     tool_calls,
 )
+from langchain_azure_phi3._tools.json_scanner import is_closed_json
 from langchain_azure_phi3._tools.tools import Call
 from langchain_azure_phi3._types import Json, ResponseInfo
 from langchain_azure_phi3.errors import InvalidResponseError
@@ -104,6 +105,8 @@ def _parse_choice(
     valid: list[ToolCall] = []
     invalid: list[InvalidToolCall] = []
     output = request.output
+    if output is not None:
+        truncated = truncated or is_stopped_in_json(request, text)
     if message.get("tool_calls"):
         valid, invalid = tool_calls(message, truncated=truncated)
         output = None if request.has_native_output else output
@@ -135,6 +138,11 @@ def _parse_choice(
         generation_info=generation_info,
     )
     return generation, problem, raw
+
+
+def is_stopped_in_json(request: ChatRequest, text: str) -> bool:
+    """Whether a stop sequence cut off the object or the call that the text should be."""
+    return "stop" in request.payload and not is_closed_json(text)
 
 
 def _add_prompted_calls(

@@ -8,7 +8,7 @@ from langchain_core.messages.tool import ToolCallChunk, tool_call_chunk
 from langchain_core.outputs import ChatGenerationChunk
 
 from langchain_azure_phi3._request.build import ChatRequest
-from langchain_azure_phi3._response.complete import requirement_metadata
+from langchain_azure_phi3._response.complete import is_stopped_in_json, requirement_metadata
 from langchain_azure_phi3._response.fast_chunks import text_chunk
 from langchain_azure_phi3._response.metadata import ResponseMetadata
 from langchain_azure_phi3._response.refusal import FILTERED, filtered_error
@@ -138,6 +138,8 @@ class StreamAssembler:
             )
         reason = self._finish.get("finish_reason")
         truncated = is_truncated(reason)
+        if self._request.output is not None:
+            truncated = truncated or is_stopped_in_json(self._request, self.received_text)
         if reason == FILTERED and self._request.on_content_filter == "raise":
             raise filtered_error(self._filtered_message(), self.received_text, None, info)
         parts = [self._parser.finish(truncated=truncated)]

@@ -24,6 +24,7 @@ Check = Callable[[Json], str | None]
 """What is wrong with an object, a sentence without its full stop; `None` if nothing."""
 
 TRUNCATED_OBJECT = "max_tokens cut off the JSON object: it is incomplete."
+STOPPED_OBJECT = "A stop sequence cut off the JSON object: it is incomplete."
 
 _MAX_QUOTED = 600
 # How many characters of candidates are read besides the text itself.

@@ -192,11 +192,15 @@ def test_json_mode_constrains_to_the_schema() -> None:
         assert {"type": "json_object"} == server.payloads[-1]["response_format"]
 
 
-def test_format_of_a_call_may_be_a_class() -> None:
-    """As with langchain-openai, in `invoke` and `bind`, without tools."""
+def test_format_of_a_call_may_be_a_schema() -> None:
+    """A class, as with langchain-openai, or a JSON schema; in `invoke` and `bind`."""
     with scripted_server(lambda _: OBJECT) as server:
         model = model_of(server)
-        for bound in (model.bind(response_format=City), model.bind_tools([], response_format=City)):
+        for bound in (
+            model.bind(response_format=City),
+            model.bind(response_format=City.model_json_schema()),
+            model.bind_tools([], response_format=City),
+        ):
             assert {"city": "Ulm"} == json.loads(bound.invoke("A city?").text)
             assert ["city"] == list(schema_of(server.payloads[-1])["properties"])
 
@@ -571,3 +575,32 @@ def test_truncated_objects_are_constrained_and_rejected() -> None:
         assert isinstance(found["parsing_error"], OutputParserException)
         assert "max_tokens" in str(found["parsing_error"])
         assert "response_format" == found["raw"].response_metadata["constrained_by"]
+
+
+async def test_objects_that_a_stop_sequence_cuts_are_rejected() -> None:
+    """Also where what is left fits the schema; calls as well, in every calling mode."""
+
+    class Visit(BaseModel):
+        """A visit to a city."""
+
+        city: str
+        days: int | None = None
+
+    cut = '{"city": "Ulm"'
+    with scripted_server(lambda _: cut) as server:
+        model = model_of(server, max_corrections=0)
+        for structured in (
+            model.with_structured_output(Visit, stop=[","]),
+            model.with_structured_output(Visit).bind(stop=[","]),
+            model.model_copy(update={"stop": [","]}).with_structured_output(Visit),
+        ):
+            with pytest.raises(OutputParserException, match="A stop sequence cut off"):
+                structured.invoke("A visit?")
+        assert Visit(city="Ulm") == model.with_structured_output(Visit).invoke("A visit?")
+
+    with scripted_server(lambda _: f'{{"name": "Visit", "arguments": {cut}') as server:
+        bound = model_of(server, max_corrections=0).bind_tools([Visit], tool_choice="any")
+        for mode in CALL_MODES:
+            stopped = await call_model(bound, mode, "A visit?", stop=[","])
+            assert [] == stopped.tool_calls, mode
+            assert 1 == len((await call_model(bound, mode, "A visit?")).tool_calls), mode

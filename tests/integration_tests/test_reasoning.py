@@ -105,6 +105,20 @@ def test_reasoning_is_switched_by_the_chat_template() -> None:
             assert "chat_template_kwargs" not in server.payloads[-1]
 
 
+def test_limits_of_reasoning_are_sent_under_the_servers_name() -> None:
+    """That of vLLM and that of llama.cpp, for the model or for one call."""
+    with scripted_server(lambda _: "Blue.") as server:
+        for name in ("thinking_token_budget", "thinking_budget_tokens"):
+            settings = {
+                "endpoint": server.url + "/v1",
+                "credential": "",
+                "model": "Phi-4-reasoning",
+            }
+            ChatAzurePhi3(**settings, model_kwargs={name: 500}).invoke(QUESTION)
+            ChatAzurePhi3(**settings).invoke(QUESTION, **{name: 600})
+            assert [500, 600] == [payload[name] for payload in server.payloads[-2:]]
+
+
 def test_reasoning_vision_is_switched_by_a_token() -> None:
     """At the end of the last user message, on any type of endpoint."""
     parts = [{"type": "text", "text": QUESTION}, {"type": "image_url", "image_url": IMAGE}]

@@ -489,6 +489,17 @@ def test_call_parameters_are_passed_on(phi: Emulator, model: ChatAzurePhi3) -> N
     assert 0 == phi.requests[-1].json["temperature"]
 
 
+def test_invalid_input_is_an_error(phi: Emulator, model: ChatAzurePhi3) -> None:
+    """As in `model.invoke`; nothing is sent."""
+    structured = model.with_structured_output(Joke)
+    no_input: Any = {"topic": "cats"}
+    with pytest.raises(ValueError, match="Invalid input type"):
+        structured.invoke(no_input)
+    with pytest.raises(InvalidInputError, match="no message to send"):
+        structured.invoke([])
+    assert [] == phi.requests
+
+
 def test_parameters_of_invoke_are_passed_on(phi: Emulator, model: ChatAzurePhi3) -> None:
     """As by the runnables that LangChain's own implementation returns."""
     structured = model.with_structured_output(Joke, temperature=0)
@@ -500,6 +511,9 @@ def test_parameters_of_invoke_are_passed_on(phi: Emulator, model: ChatAzurePhi3)
     first, second = (request.json for request in phi.requests)
     assert 0.5 == first["temperature"]
     assert ["END"] == second["stop"]
+    phi.script(NO_JOKE)
+    with pytest.raises(OutputParserException, match="in 1 responses"):
+        structured.invoke("Tell a joke.", max_corrections=0)
 
 
 def test_structured_output_can_be_pickled(phi: Emulator) -> None:

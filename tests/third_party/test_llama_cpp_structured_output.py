@@ -1,19 +1,39 @@
 """Objects from llama.cpp's server, which constrains decoding to their schema."""
 
-from typing import Any
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
+from typing import Any, Literal
 
 import pytest
 from langchain.agents import create_agent
 from langchain.agents.structured_output import ProviderStrategy, ToolStrategy
 from langchain_core.exceptions import OutputParserException
+from pydantic import BaseModel
 
 from langchain_azure_phi3 import ChatAzurePhi3
 from tests.integration_tests.call_modes import CALL_MODES, call_model
-from tests.third_party.cases import ENDLESS, EXPRESSIBLE, INEXPRESSIBLE, Person, Reading, Shoes
+from tests.third_party.cases import (
+    ENDLESS,
+    EXPRESSIBLE,
+    INEXPRESSIBLE,
+    Contact,
+    Person,
+    Reading,
+    Shoes,
+)
 from tests.third_party.conftest import CountingClients
 from tests.third_party.llama_server import LlamaServer
 
 ENOUGH_TOKENS = 300
+METHODS: tuple[Any, ...] = ("json_schema", "function_calling", "json_mode")
+
+
+class Price(BaseModel):
+    """A price."""
+
+    amount: Decimal
+    currency: Literal["EUR", "USD"]
 
 
 @pytest.fixture
@@ -22,7 +42,7 @@ def model(llama: LlamaServer, clients: CountingClients) -> ChatAzurePhi3:
     return ChatAzurePhi3(**llama.settings(max_tokens=ENOUGH_TOKENS, **clients.settings))
 
 
-@pytest.mark.parametrize("method", ["json_schema", "function_calling", "json_mode"])
+@pytest.mark.parametrize("method", METHODS)
 def test_each_schema_takes_one_request(
     method: Any, model: ChatAzurePhi3, clients: CountingClients
 ) -> None:
@@ -113,3 +133,41 @@ async def test_bound_formats_are_constrained_in_each_call_mode(model: ChatAzureP
 
         assert Person.model_validate_json(message.text), mode
         assert "response_format" == message.response_metadata["constrained_by"], mode
+
+
+def test_threads_share_one_runnable(model: ChatAzurePhi3, clients: CountingClients) -> None:
+    """Eight at once, more than the server has slots; each takes one request."""
+    extract = model.with_structured_output(Person)
+    with clients.expecting(8), ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(extract.invoke, ["Ann Lee is 41 years old and married."] * 8))
+
+    assert all(isinstance(person, Person) for person in found)
+
+
+def test_fallbacks_and_pickles_are_constrained(llama: LlamaServer) -> None:
+    """The second model of `with_fallbacks` is, and so is the copy of a runnable."""
+    unreachable = ChatAzurePhi3(**llama.settings(endpoint="http://127.0.0.1:9/v1"))
+    served = ChatAzurePhi3(**llama.settings(max_tokens=ENOUGH_TOKENS))
+    extract = served.with_structured_output(Person)
+    for runnable in (
+        unreachable.with_fallbacks([served]).with_structured_output(Person),
+        pickle.loads(pickle.dumps(extract)),
+    ):
+        assert isinstance(runnable.invoke("Ann Lee is 41 years old and married."), Person)
+
+
+def test_decimal_numbers_take_one_request(model: ChatAzurePhi3, clients: CountingClients) -> None:
+    """As a number or as its text, with every method."""
+    for method in METHODS:
+        extract = model.with_structured_output(Price, method=method)
+        with clients.expecting(1, method):
+            price = extract.invoke("The lamp costs 12.50 euros.")
+
+        assert isinstance(price.amount, Decimal), method
+
+
+def test_objects_that_stop_sequences_cut_are_errors(model: ChatAzurePhi3) -> None:
+    """They are not completed by guesswork either."""
+    extract = model.with_structured_output(Contact, max_corrections=0)
+    with pytest.raises(OutputParserException, match="A stop sequence cut off"):
+        extract.invoke("This is Ann Lee. Write to ann@example.com.", stop=[","])

@@ -1,5 +1,6 @@
 """Schemas for constrained decoding, compiled by the compilers that servers use."""
 
+import dataclasses
 import datetime
 import json
 import time
@@ -14,8 +15,10 @@ from pydantic import TypeAdapter
 from langchain_azure_phi3._tools.answer_parser import AnswerParser
 from langchain_azure_phi3._tools.constraint_schema import constraint_schema, tool_calls_schema
 from langchain_azure_phi3._tools.tools import Tool
+from langchain_azure_phi3._tools.type_conversion import to_json_schema, to_wire_tool
 from langchain_azure_phi3._types import Json
 from tests.grammar_compilers import accepts_with_llguidance, accepts_with_xgrammar
+from tests.third_party.cases import ENDLESS, EXPRESSIBLE, INEXPRESSIBLE, TOOLS
 from tests.unit_tests._tools.constraint_cases import CASES, Case
 
 _COMPILERS = (accepts_with_llguidance, accepts_with_xgrammar)
@@ -45,6 +48,19 @@ def test_compilers_accept_and_reject(case: Case) -> None:
         _assert_accepted(rewritten, value)
     for value in case.rejected:
         _assert_rejected(rewritten, value)
+
+
+def test_schemas_of_the_engine_tests_compile() -> None:
+    """Those of `tests/third_party/cases.py`, with and without calls; none allows everything."""
+    tools = [to_wire_tool(tool) for tool in TOOLS]
+    schemas = [
+        constraint_schema(to_json_schema(case.schema))
+        for case in (*EXPRESSIBLE, INEXPRESSIBLE, ENDLESS)
+        if not dataclasses.is_dataclass(case.schema)
+    ]
+    schemas += [tool_calls_schema(tools, parallel=parallel) for parallel in (True, False)]
+    for schema in schemas:
+        _assert_rejected(schema, {"unknown": 1})
 
 
 def test_accepted_values_are_valid() -> None:
