@@ -53,19 +53,6 @@ _OTHER_NAMES: Mapping[str, str] = {
     "include_usage": "stream_usage",
 }
 
-# The model's own settings: a call cannot change them. Not LangChain's, such as `metadata`, which is
-# a parameter of some servers.
-_OF_CONSTRUCTOR = frozenset(
-    {
-        *("endpoint", "credential", "credential_scopes", "default_headers", "deployment"),
-        *("api", "api_version", "allow_insecure_http", "http_client", "http_async_client"),
-        *("timeout", "max_retries", "max_retry_wait", "rate_limiter"),
-        *("base_model", "tokenizer", "tool_calling", "constrained_decoding", "reasoning"),
-        *("max_image_side", "fit_max_tokens", "system_message_mode", "control_tokens"),
-        *("on_content_filter", "streaming", "stream_usage", "include_response_headers"),
-    }
-)
-
 # Names of what is set in another way, and how.
 _ELSEWHERE: Mapping[str, str] = {
     **dict.fromkeys(
@@ -133,10 +120,10 @@ def call_argument_hint(name: str, parameters: Iterable[str]) -> str | None:
     """
     lower = name.lower()
     meant = _OTHER_NAMES.get(lower, lower)
-    if meant in _OF_CONSTRUCTOR:
-        return f"{meant} is an argument of the constructor"
     if meant in parameters:
         return f"here it is called {meant}"
+    if lower in _OTHER_NAMES:
+        return f"here it is called {meant}, and can only be set on the model"
     if lower in _ELSEWHERE:
         return _ELSEWHERE[lower]
     # The server hardly has a parameter that differs by one letter.

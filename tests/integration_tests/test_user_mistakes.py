@@ -59,10 +59,10 @@ ARGUMENTS = {
 
 # Arguments of a call: those above that no server has as a parameter, and the model's own settings.
 CALL_ARGUMENTS = {
-    "api_key": "credential is an argument of the constructor",
-    "openai_api_key": "credential is an argument of the constructor",
-    "extra_headers": "default_headers is an argument of the constructor",
-    "request_timeout": "timeout is an argument of the constructor",
+    "api_key": "called credential, and can only be set on the model",
+    "openai_api_key": "called credential, and can only be set on the model",
+    "extra_headers": "called default_headers, and can only be set on the model",
+    "request_timeout": "called timeout, and can only be set on the model",
     "max_new_tokens": "called max_tokens",
     "Temperature": "called temperature",
     "extra_body": "called model_extras",
