@@ -53,7 +53,7 @@ def start_service(alias: str, app_name: str) -> LocalService:
 
 
 def _manager(app_name: str) -> Any:
-    """The SDK's manager, which is a singleton."""
+    """Return the SDK's manager, which is a singleton."""
     try:
         sdk: Any = import_module("foundry_local_sdk")
     except ImportError as missing:

@@ -28,7 +28,7 @@ _HEAD_CHARACTERS = 4 * 32_768
 def prompt_image_tokens(
     urls: Sequence[str], model: PhiModel | None, *, at_least: bool = False
 ) -> int:
-    """Tokens of all images of a prompt.
+    """Return tokens of all images of a prompt.
 
     An image in a data URL costs what its size says, if Pillow is installed. An image at another
     URL, or of unknown size, is assumed to cost the maximum.
@@ -81,7 +81,7 @@ def image_tokens(width: int, height: int, crops: int = 16) -> int:
 
 
 def multimodal_image_tokens(width: int, height: int, crops: int = 36) -> int:
-    """Tokens of an image on Phi-4-multimodal, as its image processor counts.
+    """Return tokens of an image on Phi-4-multimodal, as its image processor counts.
 
     The processor lays the image on a grid of 448-pixel squares. Each patch of 28 pixels that the
     image covers is a token, each row of patches one more, and a small copy of the entire image
@@ -113,7 +113,7 @@ def _patches(side: int, covered: int) -> int:
 
 
 def _size_of_url(url: str) -> tuple[int, int] | None:
-    """Width and height of an image in a data URL; `None` if they cannot be determined."""
+    """Return width and height of an image in a data URL; `None` if they cannot be determined."""
     if url[:5].lower() != "data:":
         return None
     start = url.find(",", 0, 256) + 1

@@ -21,7 +21,7 @@ class ListedModel(NamedTuple):
 
 
 def parse_models(body: Json) -> tuple[ListedModel, ...]:
-    """The models of a list in OpenAI's form; entries without a name are skipped.
+    """Return the models of a list in OpenAI's form; entries without a name are skipped.
 
     vLLM adds `root`, the model behind a name of one's own, and `max_model_len`. llama.cpp has its
     numbers in `meta`, of which `n_ctx_train` is not what it runs with.
@@ -47,6 +47,6 @@ def _context(entry: Json) -> int | None:
 
 
 def positive_int(value: Any) -> int | None:
-    """The value, if it is a number of tokens."""
+    """Return the value, if it is a number of tokens."""
     is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
     return value if is_count else None

@@ -122,7 +122,7 @@ class BatchInvoker:
         return {**self.__dict__, "_runnable": None}
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """The table with the columns of the results; errors of single rows do not raise.
+        """Return the table with the columns of the results; errors of single rows do not raise.
 
         Raises:
             InvalidInputError: The table has no column of prompts, or already has a column that the

@@ -220,7 +220,7 @@ def _label_probabilities(tokens: Sequence[Any], labels: Sequence[str]) -> list[f
 
 
 def _read_logprobs(token: Any) -> dict[str, float]:
-    """The log-probabilities of a token and of its alternatives, by text."""
+    """Return the log-probabilities of a token and of its alternatives, by text."""
     alternatives = token.get("top_logprobs") if isinstance(token, dict) else None
     entries = [token, *(alternatives if isinstance(alternatives, list) else ())]
     return {entry["token"]: entry["logprob"] for entry in entries if _is_logprob(entry)}
@@ -234,7 +234,7 @@ def _is_logprob(entry: Any) -> bool:
 
 
 def _word(token: str) -> str:
-    """The letters and digits of a token."""
+    """Return the letters and digits of a token."""
     return "".join(filter(str.isalnum, token))
 
 
@@ -288,7 +288,7 @@ def _build_prompt(name: str, state: State, question: Question) -> _Prompt:
 
 
 def _list_options(question: Noul | Choice | Score) -> list[tuple[str, Any]]:
-    """The options' names, empty for levels of a score, and their descriptions."""
+    """Return the options' names, empty for levels of a score, and their descriptions."""
     if isinstance(question, Score):
         return [("", level) for level in question.criteria]
     if isinstance(question, Choice):
@@ -327,7 +327,7 @@ def _to_answer(question: Noul | Choice | Score, probabilities: list[float]) -> A
 
 
 def _to_text(value: Any, media: list[Json]) -> str:
-    """A value as text; its images and audio are appended to `media`."""
+    """Return a value as text; its images and audio are appended to `media`."""
     plain = _to_json_value(value, media)
     if isinstance(plain, str):
         return plain

@@ -59,7 +59,7 @@ class FailedResponse:
         return self.content.decode("utf-8", errors="replace")
 
     def json(self) -> Any:
-        """The body as JSON; lone surrogates, which text cannot contain, become U+FFFD.
+        """Return the body as JSON; lone surrogates, which text cannot contain, become U+FFFD.
 
         Raises:
             ValueError: The body is not JSON.

@@ -267,7 +267,7 @@ def _to_8_bits(image: "Image.Image") -> "Image.Image":
 
 
 def _without_infinities(image: "Image.Image") -> "Image.Image":
-    """An image of floats with 0 for NaN and infinities, which depth maps have."""
+    """Return an image of floats with 0 for NaN and infinities, which depth maps have."""
     from PIL import Image
 
     low, high = image.getextrema()

@@ -52,7 +52,7 @@ def _key(name: str) -> str:
 
 
 def _candidate_keys(name: str) -> Iterator[str]:
-    """Keys under which the catalog may have a name, the most likely first.
+    """Yield keys under which the catalog may have a name, the most likely first.
 
     Publishers and paths precede the name (`microsoft/Phi-4`), registry versions follow it
     (`.../models/Phi-4/versions/7`), so each part of a path is a candidate, from the right.
@@ -165,12 +165,12 @@ def warn_of_retirement(model: PhiModel) -> None:
 
 
 def list_models() -> tuple[PhiModel, ...]:
-    """All models of the catalog; registered ones come last."""
+    """Return all models of the catalog; registered ones come last."""
     return _catalog.rows
 
 
 def models_accepting(modality: Modality) -> tuple[str, ...]:
-    """Names of the models that accept this modality in prompts."""
+    """Return names of the models that accept this modality in prompts."""
     return tuple(row.name for row in list_models() if modality in row.modalities)
 
 
@@ -213,7 +213,7 @@ def model_profile(model: PhiModel | None) -> dict[str, Any]:
 
 
 def usage_cost(usage: Mapping[str, Any], model: PhiModel | str | None) -> float | None:
-    """The price of the tokens in a message's `usage_metadata` on Azure, in US dollars.
+    """Return the price of the tokens in a message's `usage_metadata` on Azure, in US dollars.
 
     Audio in the prompt has a separate price, if the server counted it. Batch discounts and servers
     of your own are not considered.

@@ -87,7 +87,7 @@ class TokenRateLimiter(BaseRateLimiter):
         self._per_attempt = False
 
     def for_attempts(self) -> "TokenRateLimiter":
-        """A copy for a model that counts its HTTP attempts: its `acquire` does nothing."""
+        """Return a copy for a model that counts its HTTP attempts: its `acquire` does nothing."""
         copied = _restore(type(self), {**self.__getstate__(), "_per_attempt": True})
         copied._quotas = self._quotas
         return copied
@@ -115,13 +115,13 @@ class TokenRateLimiter(BaseRateLimiter):
         return True
 
     def estimate(self, quota: tuple[str, ...], payload: Json) -> "_Demand":
-        """What a request is expected to use, in each of its attempts."""
+        """Return what a request is expected to use, in each of its attempts."""
         # Not the credential: Azure's quota belongs to the deployment.
         name = self.key or sha256("\n".join(quota[:3]).encode()).hexdigest()[:16]
         return _Demand(self.quota(name), payload)
 
     def quota(self, name: str) -> Quota:
-        """The quota of this name in the store."""
+        """Return the quota of this name in the store."""
         found = self._quotas.get(name)
         if found is None:
             found = self._quotas.setdefault(

@@ -45,7 +45,7 @@ Method = Literal["json_schema", "function_calling", "json_mode"]
 
 
 def to_response_format(response_format: Json | type, strict: bool | None = None) -> Json:
-    """The `response_format` to send, from OpenAI's form or from a schema."""
+    """Return the `response_format` to send, from OpenAI's form or from a schema."""
     if isinstance(response_format, dict) and "type" in response_format:
         name = response_format["type"]
         if name in ("text", "json_object", "json_schema"):
@@ -90,7 +90,7 @@ class Schema:
 
 
 def parse_schema(schema: Json | type) -> Schema:
-    """The schema that a pydantic model, TypedDict, dataclass or JSON schema describes.
+    """Return the schema that a pydantic model, TypedDict, dataclass or JSON schema describes.
 
     Raises:
         InvalidInputError: It does not describe an object.
@@ -154,7 +154,7 @@ def _allows_objects(schema: Any) -> bool:
 
 
 def _json_parser(type_: type) -> Callable[[Json], Any]:
-    """What turns an object into an instance of a pydantic model or a dataclass.
+    """Return what turns an object into an instance of a pydantic model or a dataclass.
 
     Values are read as JSON, not as Python's: strict models accept the text of a date only there
     (https://docs.pydantic.dev/latest/concepts/conversion_table/).
@@ -164,7 +164,7 @@ def _json_parser(type_: type) -> Callable[[Json], Any]:
 
 
 def _with_check(name: str, json_schema: Json, schema: Any, parse: Callable[[Json], Any]) -> Schema:
-    """The schema of a type that validates itself."""
+    """Return the schema of a type that validates itself."""
 
     def check(value: Json) -> str | None:
         try:
@@ -200,13 +200,13 @@ class _Strategy(Protocol):
     bound: Json
 
     def prepare(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-        """The conversation with the instructions that the model needs."""
+        """Return the conversation with the instructions that the model needs."""
 
     def read(self, response: AIMessage) -> tuple[Json | None, str]:
-        """The object, or what is wrong."""
+        """Return the object, or what is wrong."""
 
     def correction_messages(self, response: AIMessage, problem: str) -> list[BaseMessage]:
-        """The messages that ask for a corrected object."""
+        """Return the messages that ask for a corrected object."""
 
 
 class _PromptStrategy:
@@ -299,7 +299,7 @@ def with_structured_output(
     max_corrections: int,
     kwargs: Mapping[str, Any],
 ) -> Runnable[LanguageModelInput, Any]:
-    """A runnable that returns objects of `schema`.
+    """Return a runnable that returns objects of `schema`.
 
     Args:
         model: The chat model.
@@ -420,7 +420,7 @@ class _Corrector:
         self._refusal, self.is_done = error, True
 
     def result(self, *, include_raw: bool) -> Any:
-        """What the runnable returns.
+        """Return what the runnable returns.
 
         Raises:
             RefusalError: The model refused, or a content filter blocked the answer, and
@@ -449,7 +449,7 @@ class _Corrector:
             return None, _format_errors(error)
 
     def _raw(self) -> AIMessage:
-        """The last response, with the usage of all and the responses that were corrected."""
+        """Return the last response, with the usage of all and the responses that were corrected."""
         *earlier, last = self._responses
         if not earlier:
             return last

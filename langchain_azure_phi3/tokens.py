@@ -136,13 +136,13 @@ class TokenCounter:
     context: int | None = None
 
     def count_text(self, text: str) -> int:
-        """Tokens of a text alone."""
+        """Return tokens of a text alone."""
         if self.tokenizer is not None:
             return _encoded_length(text, self.tokenizer)
         return estimate_tokens(text, self._family)
 
     def count_prompt(self, payload: Mapping[str, Any]) -> int:
-        """Tokens of a payload's messages and tools; 0 for an empty payload."""
+        """Return tokens of a payload's messages and tools; 0 for an empty payload."""
         if not payload["messages"] and not payload.get("tools"):
             return 0
         return self._count(_Prompt.of(payload)).total
@@ -252,7 +252,7 @@ def estimate_tokens(text: str, family: TokenizerFamily) -> int:
 
 
 def _min_tokens(text: str) -> int:
-    """The minimum number of tokens of a text, with any of the tokenizers.
+    """Return the minimum number of tokens of a text, with any of the tokenizers.
 
     No token spans two words: all of them split texts at white space first.
     """
@@ -263,13 +263,13 @@ def _min_tokens(text: str) -> int:
 
 
 def _count_classes(text: str) -> list[int]:
-    """How many characters a text has of each class of `_TOKENS_PER_CHARACTER`."""
+    """Return how many characters a text has of each class of `_TOKENS_PER_CHARACTER`."""
     classes = text.encode("utf-8", "surrogatepass").translate(_CLASS_OF_BYTE)
     return list(map(classes.count, range(_ASCII_CLASSES if text.isascii() else _CLASSES)))
 
 
 def _encoded_length(text: str, tokenizer: Tokenizer) -> int:
-    """Tokens of a text, without those that a tokenizer adds to each text."""
+    """Return tokens of a text, without those that a tokenizer adds to each text."""
     # tiktoken's `encode` rejects texts that contain a control token.
     encode = getattr(tokenizer, "encode_ordinary", tokenizer.encode)
     return len(encode(text)) - len(encode(""))

@@ -38,7 +38,7 @@ class Checkpoint:
         folder.mkdir(parents=True, exist_ok=True)
 
     def load(self, index: int, batch: pa.Table) -> pa.Table | None:
-        """The results of a batch; `None` if it was not finished.
+        """Return the results of a batch; `None` if it was not finished.
 
         Raises:
             InvalidInputError: The file cannot be read, or belongs to other rows or settings.

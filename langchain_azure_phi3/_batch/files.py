@@ -30,7 +30,7 @@ class TableFile(NamedTuple):
     pieces: Callable[[], Iterator[pa.Table]]
 
     def batches(self, rows: int) -> Iterator[pa.Table]:
-        """The table in pieces of so many rows; the last one may have fewer."""
+        """Yield the table in pieces of so many rows; the last one may have fewer."""
         held, count = [self.schema.empty_table()], 0
         for piece in self.pieces():
             held.append(piece)
@@ -46,7 +46,7 @@ class TableFile(NamedTuple):
 
 
 def open_table(path: Path) -> TableFile:
-    """A table in a file, by the file's suffix.
+    """Return a table in a file, by the file's suffix.
 
     CSV columns are strings, so that ids such as `007` stay as they are.
 

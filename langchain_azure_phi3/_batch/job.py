@@ -39,7 +39,7 @@ def iter_results(
 def _complete(
     batch: pa.Table, saved: pa.Table | None, invoke: Invoke, progress: Progress
 ) -> pa.Table:
-    """The results of a batch, of which some may be saved already."""
+    """Return the results of a batch, of which some may be saved already."""
     if saved is None:
         return invoke(batch, progress.add)
     again = [n for n, is_retryable in enumerate(saved["retryable"].to_pylist()) if is_retryable]

@@ -17,7 +17,7 @@ from langchain_azure_phi3.images import image_block
 
 
 def to_messages(prompt: Any, images: Any = None) -> list[BaseMessage]:
-    """The conversation of one row.
+    """Return the conversation of one row.
 
     Args:
         prompt: A text; a list of `{"role", "content"}`; or LangChain messages, which `dumps` or
@@ -69,7 +69,7 @@ def _parse(prompt: Any) -> list[BaseMessage]:
 
 
 def _decode(text: str) -> Any:
-    """The list of messages in a text; the text itself if it does not contain one."""
+    """Return the list of messages in a text; the text itself if it does not contain one."""
     try:
         found = json.loads(text)
     except ValueError:
@@ -95,7 +95,7 @@ def _from_list(items: Sequence[Any]) -> list[BaseMessage]:
 
 
 def _to_langchain_dict(item: Any) -> dict[str, Any]:
-    """A message in the form of `messages_to_dict`; `dumps` may have written it.
+    """Return a message in the form of `messages_to_dict`; `dumps` may have written it.
 
     LangChain's `load` would create more than messages, which a table must not do.
     """

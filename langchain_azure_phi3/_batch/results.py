@@ -86,7 +86,7 @@ class RowResult:
             self._add_usage(error.usage_metadata)
 
     def shared(self) -> "RowResult":
-        """The result for an equal row, which cost nothing."""
+        """Return the result for an equal row, which cost nothing."""
         return replace(self, input_tokens=0, output_tokens=0, attempts=0, seconds=0.0)
 
     def _add_usage(self, usage: Mapping[str, Any] | None) -> None:
@@ -101,7 +101,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def to_table(results: Sequence[RowResult]) -> pa.Table:
-    """The results as columns."""
+    """Return the results as columns."""
     columns = [
         pa.array([getattr(result, field.name) for result in results], RESULT_SCHEMA.field(n).type)
         for n, field in enumerate(fields(RowResult))
@@ -110,13 +110,13 @@ def to_table(results: Sequence[RowResult]) -> pa.Table:
 
 
 def append_columns(table: pa.Table, results: pa.Table) -> pa.Table:
-    """A table with the results of its rows."""
+    """Return a table with the results of its rows."""
     columns = [*table.itercolumns(), *results.itercolumns()]
     return pa.table(columns, schema=output_schema(table.schema))
 
 
 def output_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema of a table with results.
+    """Return the schema of a table with results.
 
     Raises:
         InvalidInputError: It has a column of the same name already.
@@ -130,7 +130,7 @@ def output_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def answer_of(parsed: Any) -> str:
-    """An object as JSON, be it a dict, a dataclass or a pydantic model."""
+    """Return an object as JSON, be it a dict, a dataclass or a pydantic model."""
     return to_json(parsed).decode()
 
 
@@ -157,7 +157,7 @@ class Totals:
             used["output_tokens"] += tokens_out
 
     def as_dict(self) -> dict[str, Any]:
-        """The totals; `cost` in US dollars only if the price of every token is known."""
+        """Return the totals; `cost` in US dollars only if the price of every token is known."""
         used = sum(self._tokens.values(), Counter())
         totals: dict[str, Any] = {
             "rows": self._rows,
@@ -176,14 +176,14 @@ class Totals:
 
 
 def total_cost(tokens: Iterable[tuple[str | None, Mapping[str, int]]]) -> float | None:
-    """The cost of tokens by model, in US dollars; `None` if a price is not known."""
+    """Return the cost of tokens by model, in US dollars; `None` if a price is not known."""
     costs = [usage_cost(counts, name) for name, counts in tokens]
     known = [cost for cost in costs if cost is not None]
     return sum(known) if known and len(known) == len(costs) else None
 
 
 def describe(totals: Mapping[str, Any]) -> str:
-    """The totals as one or two sentences."""
+    """Return the totals as one or two sentences."""
     errors = ", ".join(f"{count:,} {name}" for name, count in totals["errors"].items())
     text = f"{totals['rows']:,} rows: {totals['answered']:,} answered"
     text += f", {sum(totals['errors'].values()):,} errors ({errors})" if errors else ""

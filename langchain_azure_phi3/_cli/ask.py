@@ -36,7 +36,7 @@ def ask(options: argparse.Namespace) -> int:
 
 
 def _prompt(argument: str | None) -> str:
-    """The argument followed by standard input, if that is a pipe or a file."""
+    """Return the argument followed by standard input, if that is a pipe or a file."""
     if argument in (None, "-"):
         return sys.stdin.read()
     piped = _piped_text()

@@ -75,7 +75,7 @@ def _answer(
 
 
 def _joined(table: TableFile, checkpoint: Checkpoint) -> Iterator[pa.Table]:
-    """The rows with their results, which the checkpoint now contains."""
+    """Yield the rows with their results, which the checkpoint now contains."""
     for index, batch in enumerate(table.batches(ROWS_PER_BATCH)):
         results = checkpoint.load(index, batch)
         if results is None:

@@ -113,7 +113,7 @@ class _Conversation:
                 self._history += [question, AIMessage(answer)]
 
     def _print_answer(self, messages: list[BaseMessage]) -> str:
-        """The text of the answer; after Ctrl-C, the text received so far."""
+        """Return the text of the answer; after Ctrl-C, the text received so far."""
         answer = ""
         self._usage = None
         try:

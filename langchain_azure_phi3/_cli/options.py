@@ -20,13 +20,13 @@ _DEPLOYMENT_ARGUMENTS = ("endpoint", "model", "base_model", "api", "deployment")
 
 
 def make_model(options: argparse.Namespace) -> ChatAzurePhi3:
-    """The model that the options describe; the environment supplies the rest."""
+    """Return the model that the options describe; the environment supplies the rest."""
     sampling = _given(options, ("temperature", "max_tokens"))
     return ChatAzurePhi3(**deployment_arguments(options), **sampling)
 
 
 def deployment_arguments(options: argparse.Namespace) -> Json:
-    """Which deployment to call and how to sign in, as arguments of `ChatAzurePhi3`."""
+    """Return which deployment to call and how to sign in, as arguments of `ChatAzurePhi3`."""
     arguments = _given(options, _DEPLOYMENT_ARGUMENTS)
     if options.entra:
         arguments["credential"] = entra_credential()
@@ -41,7 +41,7 @@ def _given(options: argparse.Namespace, names: Iterable[str]) -> Json:
 
 
 def read_schema(path: str) -> Json:
-    """The JSON schema in a file.
+    """Return the JSON schema in a file.
 
     Raises:
         InvalidInputError: The file contains no JSON object.
@@ -58,7 +58,7 @@ def read_schema(path: str) -> Json:
 
 
 def entra_credential() -> object:
-    """The credential of `az login`, the environment or a managed identity.
+    """Return the credential of `az login`, the environment or a managed identity.
 
     Raises:
         InvalidInputError: azure-identity is not installed.
@@ -73,7 +73,7 @@ def entra_credential() -> object:
 
 
 def user_message(text: str, images: list[str]) -> HumanMessage:
-    """A question, and images given as paths or URLs.
+    """Return a question, and images given as paths or URLs.
 
     Raises:
         InvalidInputError: A file is not an image that Phi's servers decode.
@@ -92,7 +92,7 @@ def _image_block(source: str) -> Any:
 
 
 def format_usage(usage: Any) -> str:
-    """Token counts as one line."""
+    """Return token counts as one line."""
     if usage is None:
         return "The server reported no token counts."
     return (

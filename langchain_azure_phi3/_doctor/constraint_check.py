@@ -20,7 +20,7 @@ _PROMPTED = "with_structured_output() describes schemas in the prompt and valida
 def find_form(
     invoke: Callable[[Json], AIMessage | AzurePhi3Error],
 ) -> tuple[ConstraintForm | None, Finding]:
-    """The form that the server enforces, if it enforces one, and what to report.
+    """Return the form that the server enforces, if it enforces one, and what to report.
 
     It is tried out with a word that a model which is not constrained would never write.
 

@@ -123,7 +123,7 @@ class Doctor:
         )
 
     def _redact(self, finding: Finding) -> Finding:
-        """The finding without keys, in case the server repeats one or a URL has one."""
+        """Return the finding without keys, in case the server repeats one or a URL has one."""
         detail, advice = finding.detail, finding.advice
         for secret in self._secrets:
             detail, advice = detail.replace(secret, REDACTED), advice.replace(secret, REDACTED)
@@ -277,7 +277,7 @@ class Doctor:
         return Finding("/info", "ok", f"{info.model_name} ({details})", advice)
 
     def _describe_listed(self, info: ModelInfo) -> Finding:
-        """What /v1/models says, and llama.cpp's /props, which has the context."""
+        """Return what /v1/models says, and llama.cpp's /props, which has the context."""
         if self._kwargs.get("model") is None:
             self._recommended["model"] = info.model_name
         if info.context is None:
@@ -446,7 +446,7 @@ class Doctor:
         self._requested_urls.append(mask_query(str(request.url)))
 
     def _with_query(self, url: str) -> SecretUrl:
-        """Another URL of the endpoint, with the query that the user gave."""
+        """Return another URL of the endpoint, with the query that the user gave."""
         query = urlsplit(self._kwargs["endpoint"]).query
         return SecretUrl(f"{url}?{query}" if query else url)
 

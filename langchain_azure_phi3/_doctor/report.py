@@ -52,7 +52,7 @@ class Finding:
     advice: str = ""
 
     def as_text(self, columns: int) -> str:
-        """The finding in lines of 40 to 100 columns; URLs are not broken."""
+        """Return the finding in lines of 40 to 100 columns; URLs are not broken."""
         return "\n".join(_lines(self, _clamp(columns)))
 
 
@@ -86,7 +86,7 @@ class DoctorReport:
         return "\n".join(["model = ChatAzurePhi3(", *arguments, ")"])
 
     def as_json(self) -> str:
-        """The attributes, `usable` and `call`, as a JSON object."""
+        """Return the attributes, `usable` and `call`, as a JSON object."""
         call = self.call if self.usable else None
         fields = asdict(self) | {"usable": self.usable, "call": call}
         return json.dumps(fields, ensure_ascii=False, indent=2)
@@ -136,17 +136,17 @@ def _lines(finding: Finding, columns: int) -> Iterable[str]:
 
 
 def skipped(step: str, reason: str) -> Finding:
-    """A step that was not checked."""
+    """Return a step that was not checked."""
     return Finding(step, "skipped", reason)
 
 
 def inconclusive(step: str, error: AzurePhi3Error) -> Finding:
-    """A step without a result, because something else went wrong."""
+    """Return a step without a result, because something else went wrong."""
     return Finding(step, "failed", one_line(error), advice(error))
 
 
 def one_line(error: AzurePhi3Error) -> str:
-    """An error's message on one line."""
+    """Return an error's message on one line."""
     return " ".join(str(error).split())
 
 
@@ -201,14 +201,14 @@ _ADVICE: Mapping[type[AzurePhi3Error], str] = {
 
 
 def failed_step(error: AzurePhi3Error) -> str:
-    """The step that a failed request belongs to: route, sign-in or completion."""
+    """Return the step that a failed request belongs to: route, sign-in or completion."""
     if _is_missing_credential(error):
         return "sign-in"
     return _find(_FAILED_STEPS, error, "completion")
 
 
 def advice(error: AzurePhi3Error) -> str:
-    """What a failed request means, and what to do."""
+    """Return what a failed request means, and what to do."""
     if _is_missing_credential(error):
         return _ADVICE[AuthenticationError]
     if error.code == _NO_MODEL_CODE:
@@ -217,7 +217,7 @@ def advice(error: AzurePhi3Error) -> str:
 
 
 def _find(table: Mapping[type[AzurePhi3Error], str], error: AzurePhi3Error, default: str) -> str:
-    """The text for the class of an error, or else for the class that it derives from."""
+    """Return the text for the class of an error, or else for the class that it derives from."""
     return next((table[each] for each in type(error).__mro__ if each in table), default)
 
 
@@ -230,7 +230,7 @@ def _is_missing_credential(error: AzurePhi3Error) -> bool:
 
 
 def check_model(phi: PhiModel | None, context: int | None, *, retires: bool) -> Finding:
-    """Which Phi the deployment is, and until when.
+    """Return which Phi the deployment is, and until when.
 
     Args:
         phi: The model, as far as it is known.
@@ -254,7 +254,7 @@ def _retirement(phi: PhiModel) -> str:
 
 
 def props_context(body: Json) -> int | None:
-    """The context in llama.cpp's `/props`."""
+    """Return the context in llama.cpp's `/props`."""
     settings = body.get("default_generation_settings")
     return positive_int(settings.get("n_ctx")) if isinstance(settings, dict) else None
 
@@ -403,7 +403,7 @@ def check_score_image(error: AzurePhi3Error | None) -> Finding:
 
 
 def check_model_name(given: str | None, reported: str | None, known: str | None) -> str:
-    """Advice on the name of the model.
+    """Return advice on the name of the model.
 
     Args:
         given: The name that the user gave.
@@ -422,7 +422,7 @@ def check_model_name(given: str | None, reported: str | None, known: str | None)
 
 
 def describe_certificate(certificate: Mapping[str, Any]) -> str:
-    """The issuer and the last day of a certificate, from `SSLSocket.getpeercert`."""
+    """Return the issuer and the last day of a certificate, from `SSLSocket.getpeercert`."""
     issuer = dict(pair for group in certificate.get("issuer", ()) for pair in group)
     name = issuer.get("organizationName") or issuer.get("commonName") or "an unnamed authority"
     return f"certificate of {name}, valid until {certificate.get('notAfter', 'an unknown date')}"

@@ -229,7 +229,7 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _upload(content: bytes, writing: asyncio.Timeout, seconds: float | None) -> Any:
-    """What aiohttp sends as `content`: a large one in pieces, each within the write timeout.
+    """Return what aiohttp sends as `content`: a large one in pieces, each within the write timeout.
 
     aiohttp has no write timeout, and a read timeout only once the request is sent.
     """

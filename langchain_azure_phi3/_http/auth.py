@@ -51,11 +51,11 @@ class Auth:
         self.sign(request, claims)
 
     def claims_challenge(self, response: httpx.Response) -> str | None:
-        """The claims that a challenge requires of another token, if one can be fetched."""
+        """Return the claims that a challenge requires of another token, if one can be fetched."""
         return None
 
     def describe(self) -> str:
-        """What was sent to identify the caller, for error messages; not a secret."""
+        """Return what was sent to identify the caller, for error messages; not a secret."""
         return "No credential was sent; pass one as credential=, or set AZURE_INFERENCE_CREDENTIAL."
 
     @property
@@ -69,7 +69,7 @@ def auth_for(
     route: Route,
     scopes: Sequence[str] | None = None,
 ) -> Auth:
-    """What signs the requests to one endpoint.
+    """Return what signs the requests to one endpoint.
 
     Raises:
         InvalidInputError: The credential's type is unknown, or it may not be sent to this endpoint.
@@ -129,7 +129,7 @@ class KeyAuth(Auth):
             request.headers[name] = value
 
     def describe(self) -> str:
-        """The headers by name."""
+        """Return the headers by name."""
         return f"A key was sent, in the header {' and in '.join(self._signed)}."
 
     @property
@@ -154,7 +154,7 @@ class _TokenCache:
         _caches.add(self)
 
     def fresh(self, refused: str | None) -> str | None:
-        """The token, unless it expires soon or is the one that was rejected."""
+        """Return the token, unless it expires soon or is the one that was rejected."""
         fresh = self.token != refused and time.time() < self._expires - _EARLY
         return self.token if fresh else None
 
@@ -171,7 +171,7 @@ class _TokenCache:
         self._expires = 0.0
 
     def refresh_lock(self) -> asyncio.Lock:
-        """The lock of the running loop: a lock cannot outlive its loop."""
+        """Return the lock of the running loop: a lock cannot outlive its loop."""
         loop = asyncio.get_running_loop()
         held = self._loop_lock
         if held is None or held[0] is not loop:
@@ -238,7 +238,7 @@ class TokenAuth(Auth):
         request.headers["authorization"] = f"Bearer {token}"
 
     def claims_challenge(self, response: httpx.Response) -> str | None:
-        """The claims that a challenge requires; a rejected token is not used again."""
+        """Return the claims that a challenge requires; a rejected token is not used again."""
         if response.status_code != 401:
             return None
         if self._cache.token == _refused(response.request, ""):
@@ -248,7 +248,7 @@ class TokenAuth(Auth):
         return entra.parse_claims(response.headers.get_list("www-authenticate"))
 
     def describe(self) -> str:
-        """The audience that was requested; of a callable's token, the one that it names."""
+        """Return the audience that was requested; of a callable's token, the one that it names."""
         audiences = [scope.removesuffix("/.default") for scope in self._scopes]
         found = audiences or [entra.audience(self._cache.token or "") or "that your callable chose"]
         return (
@@ -285,14 +285,14 @@ class TokenAuth(Auth):
 
 
 def _refused(request: httpx.Request, claims: str | None) -> str | None:
-    """The token that a request was signed with, if a challenge rejected it."""
+    """Return the token that a request was signed with, if a challenge rejected it."""
     if claims is None:
         return None
     return str(request.headers.get("authorization", "")).removeprefix("Bearer ")
 
 
 def _sendable(secret: str) -> str:
-    """The secret without surrounding white space, for use in a header."""
+    """Return the secret without surrounding white space, for use in a header."""
     secret = secret.strip()
     if not (secret.isascii() and secret.isprintable()):
         raise InvalidInputError(

@@ -43,7 +43,7 @@ def build_request(
     content: bytes,
     timeout: httpx.Timeout = DEFAULT_TIMEOUT,
 ) -> httpx.Request:
-    """A request of these parts and nothing else."""
+    """Return a request of these parts and nothing else."""
     return httpx.Request(
         method,
         _url(url),
@@ -67,7 +67,7 @@ class LeanClient:
     build_request = staticmethod(build_request)
 
     def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
-        """The open response to a signed request."""
+        """Return the open response to a signed request."""
         response = self._transport.handle_request(request)
         response.request = request
         if logger.isEnabledFor(logging.DEBUG):
@@ -88,7 +88,7 @@ class AsyncLeanClient:
     build_request = staticmethod(build_request)
 
     async def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
-        """The open response to a signed request."""
+        """Return the open response to a signed request."""
         response = await self._transport.handle_async_request(request)
         response.request = request
         if logger.isEnabledFor(logging.DEBUG):
@@ -118,7 +118,7 @@ class ProxyClient:
     build_request = staticmethod(build_request)
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """The open response to a signed request."""
+        """Return the open response to a signed request."""
         client = self._direct if is_loopback(request.url.host) else self._client
         return client.send(request, **options)
 
@@ -138,7 +138,7 @@ class AsyncProxyClient:
     build_request = staticmethod(build_request)
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """The open response to a signed request."""
+        """Return the open response to a signed request."""
         client = self._direct if is_loopback(request.url.host) else self._client
         return await client.send(request, **options)
 

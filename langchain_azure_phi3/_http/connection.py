@@ -71,7 +71,7 @@ class HttpRequest:
     demand: Demand | None = None
 
     def build_args(self, url: str) -> Json:
-        """The arguments of a client's `build_request`, for one of the two URLs."""
+        """Return the arguments of a client's `build_request`, for one of the two URLs."""
         if not self.alternate_headers or url != self.alternate_url:
             return {"url": url, **self.parts}
         headers = httpx.Headers(list(self.alternate_headers))
@@ -127,7 +127,7 @@ class Connection:
         )
 
     def info_request(self, model: str | None, headers: Mapping[str, str]) -> HttpRequest:
-        """The request for information on a model."""
+        """Return the request for information on a model."""
         endpoint_type = self.route.endpoint_type
         if not endpoint_type.has_info_route and self.route.models_url is not None:
             return self.get_request(self.route.models_url, headers)
@@ -141,7 +141,7 @@ class Connection:
     def get_request(
         self, url: str, headers: Mapping[str, str], model: str | None = None
     ) -> HttpRequest:
-        """The request for the JSON at a URL of this server."""
+        """Return the request for the JSON at a URL of this server."""
         merged = httpx.Headers(self._json_headers)
         merged.update(headers)
         quota = (url, "", model or "", self.auth.identity)
@@ -149,7 +149,7 @@ class Connection:
         return HttpRequest(parts, quota)
 
     def models_request(self, request: HttpRequest, failure: AzurePhi3Error) -> HttpRequest | None:
-        """The request for the list of models, if the failure is that of a model's name."""
+        """Return the request for the list of models, if the failure is that of a model's name."""
         if self.route.models_url is None or request.payload is None or request.is_listed:
             return None
         if "model" in request.payload:
@@ -162,7 +162,7 @@ class Connection:
     def with_listed_model(
         self, request: HttpRequest, failure: AzurePhi3Error, body: Json
     ) -> HttpRequest:
-        """The request for the only model that a server lists.
+        """Return the request for the only model that a server lists.
 
         Raises:
             AzurePhi3Error: The failure, with the names that the server lists: there are several, or
@@ -235,7 +235,7 @@ class Connection:
         return {"timeout": httpx.Timeout(read, connect=connect, pool=None)}
 
     def failure(self, info: ResponseInfo, content: bytes) -> AzurePhi3Error:
-        """The exception for a response that is not a success."""
+        """Return the exception for a response that is not a success."""
         return map_error_response(info, content, advice=self._advice())
 
     @cached_property
@@ -249,7 +249,7 @@ class Connection:
         return find_secrets(self.auth.secrets, (*self.headers.items(), *self.route.query))
 
     def _advice(self) -> Mapping[int, str]:
-        """What to check, by status: for this type of endpoint, and with what was sent."""
+        """Return what to check, by status: for this type of endpoint, and with what was sent."""
         advice = dict(self.route.endpoint_type.advice)
         if type(self.auth) is Auth and not self.route.endpoint_type.self_hosted:
             # Azure's gateways answer 400 where the key is missing.

@@ -15,7 +15,7 @@ _known: dict[tuple[str, str, str], DeploymentFacts] = {}
 
 
 def find_facts(route: Route, deployment: str | None, model: str | None) -> DeploymentFacts:
-    """The facts of one deployment, to be read and filled in.
+    """Return the facts of one deployment, to be read and filled in.
 
     Args:
         route: Where its requests go.

@@ -73,7 +73,7 @@ class Endpoint:
         self.own = client
 
     def complete(self, payload: Json, headers: Mapping[str, str]) -> JsonResponse:
-        """A complete response.
+        """Return a complete response.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
@@ -83,7 +83,7 @@ class Endpoint:
     def info(
         self, model: str | None = None, headers: Mapping[str, str] = _NO_HEADERS
     ) -> JsonResponse:
-        """The deployment's information on its model.
+        """Return the deployment's information on its model.
 
         Args:
             model: The deployment's name, for endpoints that have several.
@@ -95,7 +95,7 @@ class Endpoint:
         return self._read_json(self._connection.info_request(model, headers))
 
     def get_json(self, url: str) -> JsonResponse:
-        """The JSON at another URL of the server.
+        """Return the JSON at another URL of the server.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
@@ -162,7 +162,7 @@ class Endpoint:
     def _send_reserved(
         self, client: Client, request: HttpRequest, demand: Demand, state: RetryState
     ) -> tuple[httpx.Response, ResponseInfo]:
-        """One attempt, when the quota has room for it."""
+        """Return one attempt, when the quota has room for it."""
         state.reservation = demand.reserve()
         try:
             return self._send_once(client, request, state.url)
@@ -230,7 +230,7 @@ class Stream:
         self._is_complete = False
 
     def __iter__(self) -> Generator[StreamItem]:
-        """The objects.
+        """Yield the objects.
 
         Raises:
             AzurePhi3Error: Whatever went wrong; once an object was given, nothing is retried.
@@ -283,7 +283,7 @@ class AsyncEndpoint:
         self.own = client
 
     async def complete(self, payload: Json, headers: Mapping[str, str]) -> JsonResponse:
-        """A complete response.
+        """Return a complete response.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
@@ -293,7 +293,7 @@ class AsyncEndpoint:
     async def info(
         self, model: str | None = None, headers: Mapping[str, str] = _NO_HEADERS
     ) -> JsonResponse:
-        """The deployment's information on its model.
+        """Return the deployment's information on its model.
 
         Args:
             model: The deployment's name, for endpoints that have several.
@@ -305,7 +305,7 @@ class AsyncEndpoint:
         return await self._read_json(self._connection.info_request(model, headers))
 
     async def get_json(self, url: str) -> JsonResponse:
-        """The JSON at another URL of the server.
+        """Return the JSON at another URL of the server.
 
         Raises:
             AzurePhi3Error: Whatever went wrong, after the retries that it allows.
@@ -372,7 +372,7 @@ class AsyncEndpoint:
     async def _send_reserved(
         self, client: AsyncClient, request: HttpRequest, demand: Demand, state: RetryState
     ) -> tuple[httpx.Response, ResponseInfo]:
-        """One attempt, when the quota has room for it."""
+        """Return one attempt, when the quota has room for it."""
         state.reservation = await demand.areserve()
         try:
             return await self._send_once(client, request, state.url)
@@ -446,7 +446,7 @@ class AsyncStream:
         self._is_complete = False
 
     def __aiter__(self) -> AsyncGenerator[StreamItem]:
-        """The objects.
+        """Yield the objects.
 
         Raises:
             AzurePhi3Error: Whatever went wrong; once an object was given, nothing is retried.

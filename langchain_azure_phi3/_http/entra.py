@@ -35,7 +35,7 @@ class TokenFetcher:
         self.is_async = is_async
 
     def __call__(self, claims: str | None) -> Any:
-        """A token, or an awaitable of one.
+        """Return a token, or an awaitable of one.
 
         Raises:
             AuthenticationError: Entra ID, or a server on the way to it, rejects the request.
@@ -51,7 +51,7 @@ class TokenFetcher:
 
 
 def make_fetcher(credential: Any, scopes: Sequence[str]) -> TokenFetcher:
-    """What fetches tokens from a credential of azure-identity, or from a callable."""
+    """Return what fetches tokens from a credential of azure-identity, or from a callable."""
     get = getattr(credential, "get_token", None)
     if get is None:
         is_async = inspect.iscoroutinefunction(credential)
@@ -70,7 +70,7 @@ def make_fetcher(credential: Any, scopes: Sequence[str]) -> TokenFetcher:
 
 
 async def await_token(token: Awaitable[Any]) -> Any:
-    """The token, awaited.
+    """Return the token, awaited.
 
     Raises:
         AuthenticationError: Entra ID, or a server on the way to it, rejects the request.
@@ -86,7 +86,7 @@ async def await_token(token: Awaitable[Any]) -> Any:
 
 
 def parse_claims(challenges: Sequence[str]) -> str | None:
-    """The claims that a `WWW-Authenticate` header demands, as JSON; `None` if it has none.
+    """Return the claims that a `WWW-Authenticate` header demands, as JSON; `None` if it has none.
 
     (Microsoft identity platform, "Claims challenges, claims requests and client capabilities".)
     """
@@ -101,7 +101,7 @@ def parse_claims(challenges: Sequence[str]) -> str | None:
 
 
 def audience(token: str) -> str | None:
-    """The audience that a token names, unverified; `None` where it cannot be read."""
+    """Return the audience that a token names, unverified; `None` where it cannot be read."""
     parts = token.split(".")
     if len(parts) != 3:
         return None
@@ -114,7 +114,7 @@ def audience(token: str) -> str | None:
 
 
 def read_token(token: Any) -> tuple[str, float]:
-    """A token as text, and when it expires; a callable keeps its own, which expires at once.
+    """Return a token as text, and when it expires; a callable keeps its own, which expires at once.
 
     Raises:
         InvalidInputError: It is not a token.
@@ -133,7 +133,7 @@ def read_token(token: Any) -> tuple[str, float]:
 
 
 def _to_phi_error(problem: Exception) -> AzurePhi3Error:
-    """The error for azure-core's exception, without its request, which contains secrets."""
+    """Return the error for azure-core's exception, without its request, which contains secrets."""
     # Imported when it can be raised: azure.core takes a tenth of a second.
     from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
 

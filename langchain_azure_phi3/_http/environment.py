@@ -15,7 +15,7 @@ _PROXIED_SCHEMES = ("all", "http", "https")
 
 @cache
 def ssl_context() -> ssl.SSLContext:
-    """The certificates that httpx trusts, read once: they take longer than a connection.
+    """Return the certificates that httpx trusts, read once: they take longer than a connection.
 
     Raises:
         InvalidInputError: A variable of the environment names what does not exist.
@@ -31,7 +31,7 @@ def ssl_context() -> ssl.SSLContext:
 
 
 def find_missing_certificates(*names: str) -> InvalidInputError | None:
-    """The error for the first of these environment variables that names what does not exist.
+    """Return the error for the first of these environment variables that names what does not exist.
 
     Python's own error does not say which file it misses, or why it looks for it.
     """
@@ -46,7 +46,7 @@ def find_missing_certificates(*names: str) -> InvalidInputError | None:
 
 
 def certificate_error(problem: OSError) -> InvalidInputError:
-    """The error for one that Python raises when it sets up TLS."""
+    """Return the error for one that Python raises when it sets up TLS."""
     names = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
     known = [f"{name}={os.environ[name]!r}" for name in names if os.environ.get(name)]
     return InvalidInputError(

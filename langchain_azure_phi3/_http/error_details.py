@@ -30,7 +30,7 @@ class ErrorDetails:
 
 
 def parse_details(body: Any) -> ErrorDetails:
-    """What a failure's body says, in whichever shape it says it."""
+    """Return what a failure's body says, in whichever shape it says it."""
     if isinstance(body, list):
         body = next((item for item in body if isinstance(item, dict)), body)
     if isinstance(body, str):
@@ -71,7 +71,7 @@ def _message(source: dict[str, Any], error: Any) -> str | None:
 
 
 def _format_field_errors(source: dict[str, Any]) -> str:
-    """The wrong fields as one line."""
+    """Return the wrong fields as one line."""
     return "; ".join(
         ": ".join(filter(None, (".".join(_loc(item)), _text(item.get("msg")) or "invalid")))
         for item in _field_errors(source)
@@ -146,7 +146,7 @@ def _with_nested(details: ErrorDetails, message: str) -> ErrorDetails:
 
 
 def _nested_error(message: str) -> tuple[str, Json | None]:
-    """The words before the JSON in a message, and the error in the JSON."""
+    """Return the words before the JSON in a message, and the error in the JSON."""
     before, brace, after = message.partition("{")
     if not brace or len(message) > _LONGEST:
         return message, None
@@ -176,7 +176,7 @@ def _first_status(*values: Any) -> int | None:
 
 
 def to_json(body: Any) -> str:
-    """JSON for people."""
+    """Return JSON for people."""
     try:
         return json.dumps(body)
     except RecursionError:

@@ -65,7 +65,7 @@ _NOT_STREAMED = "If it happens again, ask without streaming: disable_streaming=T
 def map_error_response(
     info: ResponseInfo, content: bytes, *, advice: Mapping[int, str]
 ) -> AzurePhi3Error:
-    """The exception for a response that is not a success.
+    """Return the exception for a response that is not a success.
 
     Args:
         info: The response.
@@ -91,7 +91,7 @@ def map_error_response(
 def map_error_body(
     content: bytes, info: ResponseInfo, *, what: str, error: Any = None
 ) -> AzurePhi3Error:
-    """The exception for a failure that came under a status of success.
+    """Return the exception for a failure that came under a status of success.
 
     Args:
         content: The event's data, or the complete body.
@@ -120,7 +120,7 @@ def map_error_body(
 
 
 def parse_completion(content: bytes, info: ResponseInfo) -> Json:
-    """The JSON object of a successful response.
+    """Return the JSON object of a successful response.
 
     Raises:
         InterruptedStreamError: The end of the object is missing.
@@ -165,7 +165,7 @@ def is_error(body: Any) -> bool:
 
 
 def find_choice_error(body: Json) -> Any:
-    """The error that a choice contains instead of a response; `None` without one.
+    """Return the error that a choice contains instead of a response; `None` without one.
 
     Gateways report the failure of a provider behind them so, as `error` or only as the
     `finish_reason` "error" (OpenRouter, "Errors and debugging").
@@ -184,7 +184,7 @@ def find_choice_error(body: Json) -> Any:
 
 
 def _reported_reason(choice: Json) -> Any:
-    """What a choice says about its failure, in the order of places."""
+    """Return what a choice says about its failure, in the order of places."""
     places = (choice, choice.get("message"), choice.get("delta"))
     for place in (place for place in places if isinstance(place, dict)):
         for name in ("error", "error_message", "error_details", "finish_details", "details"):
@@ -194,7 +194,7 @@ def _reported_reason(choice: Json) -> Any:
 
 
 def without_choice_errors(body: Json) -> Json:
-    """An event with the text of its failed choices, as if they went on."""
+    """Return an event with the text of its failed choices, as if they went on."""
     hidden = ("error", "finish_reason")
     choices = [
         {key: value for key, value in choice.items() if key not in hidden}
@@ -220,7 +220,7 @@ def _unwrap_status(info: ResponseInfo, details: ErrorDetails) -> int:
 
 
 def _assumed_status(status: int | None, details: ErrorDetails) -> int:
-    """The status that a failure without one would have had."""
+    """Return the status that a failure without one would have had."""
     if status is not None:
         return status
     return 400 if details.code in FILTER_CODES or _is_overflow(details) else 500

@@ -25,7 +25,7 @@ class JsonBody:
         self._is_decided = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The lines that `chunk` completes; none if the body is not JSON lines.
+        """Return the lines that `chunk` completes; none if the body is not JSON lines.
 
         Raises:
             InvalidResponseError: The value or the line is larger than the bound.

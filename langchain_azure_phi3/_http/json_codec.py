@@ -20,7 +20,7 @@ _BEGINNING = re.compile(r"\s*[{\[]")
 
 
 def encode(payload: Json) -> bytes:
-    """The payload as the bytes of a request.
+    """Return the payload as the bytes of a request.
 
     Raises:
         InvalidInputError: Something in it is not JSON, such as NaN or half of a surrogate pair.
@@ -46,7 +46,7 @@ def _is_finite(value: Any) -> bool:
 
 
 def decode(content: bytes) -> Any:
-    """The JSON value that `content` is, after a byte order mark if there is one.
+    """Return the JSON value that `content` is, after a byte order mark if there is one.
 
     Bytes that are not UTF-8, and halves of surrogate pairs, become U+FFFD, as in the WHATWG's
     decoder, instead of costing the complete response.
@@ -81,7 +81,7 @@ def _decode_with(join: Callable[[Any], Any], content: bytes) -> Any:
 
 
 def decode_lenient(content: bytes) -> Any:
-    """The first JSON value in `content`, or its text where there is none.
+    """Return the first JSON value in `content`, or its text where there is none.
 
     AML's front ends append a sentence with a link after the JSON of an error.
     """
@@ -93,7 +93,7 @@ def decode_lenient(content: bytes) -> Any:
 
 
 def iter_values(text: str) -> Iterator[Any]:
-    """The JSON objects and lists with which a text begins, one after the other."""
+    """Yield the JSON objects and lists with which a text begins, one after the other."""
     decoder = json.JSONDecoder()
     position = 0
     while (begun := _BEGINNING.match(text, position)) is not None:
@@ -124,7 +124,7 @@ class EventDecoder:
         self._joiner = SurrogateJoiner()
 
     def decode(self, content: bytes) -> Any:
-        """The JSON value of an event, as `decode` gives it.
+        """Return the JSON value of an event, as `decode` gives it.
 
         Raises:
             ValueError: It is not JSON.

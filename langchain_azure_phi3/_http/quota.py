@@ -38,7 +38,7 @@ class AttemptLimiter(Protocol):
     """A limiter that counts every attempt at a request."""
 
     def estimate(self, quota: tuple[str, ...], payload: Json) -> Demand:
-        """What a request is expected to use.
+        """Return what a request is expected to use.
 
         Args:
             quota: What shares a rate limit: URL, deployment, model and the credential's identity.

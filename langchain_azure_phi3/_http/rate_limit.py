@@ -11,7 +11,7 @@ _HEADER = re.compile(r"x-rate-?limit-(limit|remaining|reset)-(requests|tokens)")
 
 
 def parse_rate_limit(headers: Mapping[str, str]) -> Json | None:
-    """The requests and tokens of a quota; `None` if the server reports none.
+    """Return the requests and tokens of a quota; `None` if the server reports none.
 
     The keys are `limit_requests`, `limit_tokens`, `remaining_requests`, `remaining_tokens` (whole
     numbers), `reset_requests` and `reset_tokens` (seconds), as far as the server sends them. What

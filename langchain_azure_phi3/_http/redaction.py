@@ -23,7 +23,7 @@ _KEPT = frozenset({"partial", "usage_metadata"})
 
 
 def find_secrets(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """What no error may show: credentials, and values with a name such as `api-key`.
+    """Return what no error may show: credentials, and values with a name such as `api-key`.
 
     Args:
         signed: Keys and tokens.
@@ -38,7 +38,7 @@ def find_secrets(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tup
 
 
 def shown_headers(headers: Mapping[str, str], secrets: tuple[str, ...]) -> dict[str, str]:
-    """The headers of a response without those that carry secrets, such as `set-cookie`.
+    """Return the headers of a response without those that carry secrets, such as `set-cookie`.
 
     Args:
         headers: By name in lower case.

@@ -35,7 +35,7 @@ _SECONDS = {"m": 60.0, "h": 3600.0, "s": 1.0, "ms": 0.001}
 def parse_retry_after(
     status: int, headers: Mapping[str, str], message: str, now: float
 ) -> float | None:
-    """Seconds that a server asks to wait, from its headers or else from its message.
+    """Return seconds that a server asks to wait, from its headers or else from its message.
 
     Quota headers and messages count for a rate limit (429) only: Azure sends its quota with
     every response, and "timed out after 60 seconds" asks for nothing.
@@ -67,7 +67,7 @@ def _quota_renewed(headers: Mapping[str, str], message: str) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    """A finite number that is not negative, or `None`."""
+    """Return a finite number that is not negative, or `None`."""
     try:
         value = float(text) if text is not None else -1.0
     except ValueError:
@@ -106,7 +106,7 @@ class RetryPolicy:
     jitter: Callable[[], float] = random.random
 
     def pause_after(self, attempt: int, failure: AzurePhi3Error) -> float | None:
-        """Seconds to wait after `attempt` (1, 2, ...) failed; `None` means give up."""
+        """Return seconds to wait after `attempt` (1, 2, ...) failed; `None` means give up."""
         if attempt > self.max_retries or not is_transient(failure):
             return None
         if failure.retry_after is not None:

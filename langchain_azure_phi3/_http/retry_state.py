@@ -52,7 +52,7 @@ class RetryState:
         self.resends = 0
 
     def delay(self) -> float | None:
-        """Seconds to wait before the request is sent; `None` to send it at once."""
+        """Return seconds to wait before the request is sent; `None` to send it at once."""
         if not _cooldowns or self._policy.max_retries == 0:
             return self._own_delay
         left = cooldown_remaining(self._quota, time.monotonic())
@@ -117,7 +117,7 @@ def start_cooldown(quota: Quota, seconds: float, now: float) -> None:
 
 
 def cooldown_remaining(quota: Quota, now: float) -> float:
-    """Seconds until the cool-down of `quota` ends; 0 without one."""
+    """Return seconds until the cool-down of `quota` ends; 0 without one."""
     return max(0.0, _cooldowns.get(quota, 0.0) - now)
 
 

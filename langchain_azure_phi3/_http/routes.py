@@ -120,7 +120,7 @@ class Route:
 
 @lru_cache(maxsize=256)
 def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") -> Route:
-    """The route of an endpoint as users paste it.
+    """Return the route of an endpoint as users paste it.
 
     Args:
         endpoint: A URL: bare host, base, or with a route and query pasted along.
@@ -178,7 +178,7 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
 def _older_foundry_url(
     origin: str, host: str, query: list[tuple[str, str]], version: str | None
 ) -> str | None:
-    """Foundry's /models route, on resources that have no other yet."""
+    """Return Foundry's /models route, on resources that have no other yet."""
     if not host.endswith(_FOUNDRY_HOST):
         return None
     query = _with_version(query, version or INFERENCE_VERSION)
@@ -186,7 +186,7 @@ def _older_foundry_url(
 
 
 def _with_version(query: list[tuple[str, str]], version: str) -> list[tuple[str, str]]:
-    """The parameters with one `api-version`, in its place or at the end."""
+    """Return the parameters with one `api-version`, in its place or at the end."""
     names = [name for name, _ in query]
     place = names.index("api-version") if "api-version" in names else len(names)
     before, after = query[:place], query[place:]
@@ -213,7 +213,7 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
 
 
 def _reachable(host: str) -> str:
-    """The host, with this machine's address for `0.0.0.0` and `::`.
+    """Return the host, with this machine's address for `0.0.0.0` and `::`.
 
     Servers print these for "all my addresses"; Windows cannot connect to them.
     """
@@ -307,7 +307,7 @@ def _base_path(path: str) -> str:
 
 
 def _find_type(host: str, path: str, api: Api) -> tuple[EndpointType, str, str | None]:
-    """The endpoint's type, the path of its routes, and the token scope of its host."""
+    """Return the endpoint's type, the path of its routes, and the token scope of its host."""
     endpoint_type, scope = next(
         (
             (endpoint_type, scope)
@@ -334,7 +334,7 @@ def _find_type(host: str, path: str, api: Api) -> tuple[EndpointType, str, str |
 
 
 def _complete_path(endpoint_type: EndpointType, path: str) -> str:
-    """The path, or the default of this type where there is none."""
+    """Return the path, or the default of this type where there is none."""
     if endpoint_type in (FOUNDRY, OPENAI_V1) and path.lower().startswith(_PROJECTS):
         path = ""
     return path or _DEFAULT_PATHS.get(endpoint_type.name, "")

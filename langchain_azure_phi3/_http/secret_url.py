@@ -22,7 +22,7 @@ def is_masked(url: str) -> bool:
 
 
 def mask_query(url: str) -> str:
-    """A URL with `***` for everything in its query except the API version.
+    """Return a URL with `***` for everything in its query except the API version.
 
     A parameter without a value may be a key, too.
     """

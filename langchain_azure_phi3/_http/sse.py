@@ -34,7 +34,7 @@ class EventParser:
         self._start: bytes | None = b""
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """The events that `chunk` completes, to be taken before the next piece is fed.
+        """Yield the events that `chunk` completes, to be taken before the next piece is fed.
 
         Raises:
             InvalidResponseError: An event is larger than the bound; nothing of it is kept.
@@ -53,7 +53,7 @@ class EventParser:
                 yield event
 
     def finish(self) -> list[Event]:
-        """The event that the end of the stream completes, if any."""
+        """Return the event that the end of the stream completes, if any."""
         rest = [self._start] if self._start else self._line
         if line := b"".join(rest):
             self._field(line)
@@ -90,7 +90,7 @@ class EventParser:
         return content
 
     def _too_large(self) -> InvalidResponseError:
-        """What to raise; nothing of the event is kept."""
+        """Return what to raise; nothing of the event is kept."""
         self._line.clear()
         self._data.clear()
         return InvalidResponseError(

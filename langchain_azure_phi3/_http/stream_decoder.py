@@ -45,7 +45,7 @@ class StreamDecoder:
         return self._reader.done
 
     def feed(self, chunk: bytes) -> Iterator[Json]:
-        """The objects that `chunk` completes; what came before a failure is given first.
+        """Yield the objects that `chunk` completes; what came before a failure is given first.
 
         Raises:
             AzurePhi3Error: The stream reports a failure, or contains something that is not a JSON
@@ -61,7 +61,7 @@ class StreamDecoder:
             yield from self._lines(filter(bytes.strip, self._body.feed(chunk)))
 
     def finish(self) -> Iterator[Json]:
-        """What the end of the bytes completes.
+        """Yield what the end of the bytes completes.
 
         Raises:
             InterruptedStreamError: The stream gave neither a `finish_reason` nor `[DONE]`.
@@ -85,7 +85,7 @@ class StreamDecoder:
             raise self._incomplete()
 
     def _lines(self, lines: Iterable[bytes]) -> Iterator[Json]:
-        """The objects of JSON lines, or of the one line of a complete response."""
+        """Yield the objects of JSON lines, or of the one line of a complete response."""
         for line in lines:
             if not self._reader.has_begun:
                 self._is_chunked = _is_chunk(parse_completion(line, self._info))
@@ -96,7 +96,7 @@ class StreamDecoder:
             yield from self._reader.objects([Event(line)])
 
     def _values(self, content: bytes) -> Iterator[Json]:
-        """The objects of a body that is not divided into lines."""
+        """Yield the objects of a body that is not divided into lines."""
         lines = [content]
         if not _is_readable(content):
             values = iter_values(content.decode("utf-8", errors="replace"))
@@ -104,7 +104,7 @@ class StreamDecoder:
         yield from self._lines(lines)
 
     def _decided(self, start: bytes) -> bytes:
-        """The bytes to read now, once it is clear whether they are an event stream."""
+        """Return the bytes to read now, once it is clear whether they are an event stream."""
         # No more than this is looked at, so that it does not matter where the network cuts.
         significant = start[:_LEADING_SPACE].removeprefix(BOM_UTF8).lstrip()[:1]
         undecided = not significant or BOM_UTF8.startswith(start)
@@ -152,7 +152,7 @@ class _EventReader:
         self._failure: AzurePhi3Error | None = None
 
     def objects(self, events: Iterable[Event]) -> Iterator[Json]:
-        """The objects of events, up to `[DONE]`.
+        """Yield the objects of events, up to `[DONE]`.
 
         Raises:
             AzurePhi3Error: An event reports a failure, or contains something that is not a JSON
@@ -168,7 +168,7 @@ class _EventReader:
                 return
 
     def _object(self, event: Event) -> Json | None:
-        """The object in an event; `None` if there is none, as in the last one."""
+        """Return the object in an event; `None` if there is none, as in the last one."""
         self.has_begun = True
         data = event.data.strip()
         if data == _DONE:

@@ -21,7 +21,7 @@ class SurrogateJoiner:
         return bool(self._held)
 
     def join(self, value: Any, path: _Path = (), *, hold: bool = False) -> Any:
-        """A JSON value with joined halves.
+        """Return a JSON value with joined halves.
 
         Args:
             value: Any JSON value.
@@ -37,7 +37,7 @@ class SurrogateJoiner:
         return value
 
     def join_event(self, event: Any) -> Any:
-        """An event of a stream, its deltas joined with those of the events before."""
+        """Return an event of a stream, its deltas joined with those of the events before."""
         choices = event.get("choices") if isinstance(event, dict) else None
         if not isinstance(choices, list):
             return self.join(event)
@@ -64,7 +64,7 @@ class SurrogateJoiner:
 
 
 def _key(item: Any, position: int) -> str | int:
-    """What identifies an item of a list in all events of a stream."""
+    """Return what identifies an item of a list in all events of a stream."""
     index = item.get("index") if isinstance(item, dict) else None
     return index if isinstance(index, str | int) else position
 

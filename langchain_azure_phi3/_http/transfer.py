@@ -41,7 +41,7 @@ _REQUEST_IDS = (
 
 
 def response_info(response: httpx.Response) -> ResponseInfo:
-    """The facts about a response besides its body."""
+    """Return the facts about a response besides its body."""
     # A plain dict: httpx's own headers take ten times as long to look one up.
     headers = {}
     has_quota = False
@@ -57,7 +57,7 @@ def response_info(response: httpx.Response) -> ResponseInfo:
 
 
 def iter_body(response: httpx.Response, headers: Mapping[str, str]) -> Iterator[bytes]:
-    """The body as it arrives; httpx's own iterators add two generators to each piece.
+    """Return the body as it arrives; httpx's own iterators add two generators to each piece.
 
     Args:
         response: An open response.
@@ -204,7 +204,7 @@ def _is_clean(response: httpx.Response) -> bool:
 
 
 def _http11_parser(response: httpx.Response) -> Any:
-    """The `h11.Connection` beneath a response of httpx's own transports, or `None`."""
+    """Return the `h11.Connection` beneath a response of httpx's own transports, or `None`."""
     stream: Any = response.stream
     while stream is not None and not hasattr(stream, "_connection"):
         stream = getattr(stream, "_httpcore_stream", None) or getattr(stream, "_stream", None)

@@ -50,7 +50,7 @@ class FifoLock:
             self._held = False
 
     def _join(self, *, wait: bool = True) -> "Future[None] | None":
-        """`None` if the lock is taken; otherwise what to wait for."""
+        """Return `None` if the lock is taken; otherwise what to wait for."""
         with self._mutex:
             if not self._held:
                 self._held = True

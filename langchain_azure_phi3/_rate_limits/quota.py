@@ -166,7 +166,7 @@ class Quota:
             self._turn.release()
 
     def _delays(self, tokens: int) -> Iterator[float]:
-        """The seconds to wait, one after the other, until a request may be sent.
+        """Yield the seconds to wait, one after the other, until a request may be sent.
 
         An iterator that is abandoned gives back what it claimed.
         """

@@ -71,7 +71,7 @@ class Store:
         self._call(extend)
 
     def blocked_seconds(self, key: str) -> float:
-        """Seconds until a key is no longer blocked; 0 if it is not."""
+        """Return seconds until a key is no longer blocked; 0 if it is not."""
         return max(0.0, self._call(lambda storage: storage.get_expiry(key)) - time.time())
 
     def _call(self, operation: Callable[["Storage"], _T]) -> _T:
@@ -102,12 +102,12 @@ class Store:
 
 @lru_cache(maxsize=64)
 def open_store(uri: str) -> Store:
-    """The store of this process for an address, which all limiters share."""
+    """Return the store of this process for an address, which all limiters share."""
     return Store(uri)
 
 
 def without_password(uri: str) -> str:
-    """The address of a store, without the credentials that it may contain."""
+    """Return the address of a store, without the credentials that it may contain."""
     parts = urlsplit(uri)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 

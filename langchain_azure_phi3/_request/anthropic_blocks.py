@@ -33,7 +33,7 @@ _CALL_FIELDS = {
 
 
 def from_anthropic_blocks(message: BaseMessage) -> Iterator[BaseMessage]:
-    """The message with the calls and results among its blocks as calls and tool messages.
+    """Yield the message with the calls and results among its blocks as calls and tool messages.
 
     Raises:
         InvalidInputError: A result does not name its call.

@@ -122,7 +122,7 @@ class RequestSettings:
     show_headers: ShowHeaders | None = None
 
     def find_phi(self, name: str | None) -> PhiModel | None:
-        """The Phi that a name stands for; `None` for an unknown one."""
+        """Return the Phi that a name stands for; `None` for an unknown one."""
         known = self.base_model if self.base_model is not None and name == self.model else name
         return find_model(known) or find_model(self.find_facts(name).model)
 
@@ -196,14 +196,14 @@ class ChatRequest:
         return self.phi is None or self.phi.reasoning
 
     def escape_answer(self, text: str) -> str:
-        """What the model wrote, in a message: it may have repeated a document."""
+        """Return what the model wrote, in a message: it may have repeated a document."""
         if self.control_tokens == "escape":
             text = escape_answer(text)
         takes_media = self.phi is not None and self.phi.modalities != ("text",)
         return str(escape_placeholders(text)) if takes_media else text
 
     def wire_payload(self, payload: Json) -> Json:
-        """A payload in the form that the route expects."""
+        """Return a payload in the form that the route expects."""
         return to_score_request(payload) if self.is_score_route else payload
 
 
@@ -214,7 +214,7 @@ def build_request(
     *,
     stream: bool = False,
 ) -> ChatRequest:
-    """The request for a conversation.
+    """Return the request for a conversation.
 
     Args:
         settings: The model's settings.
@@ -372,7 +372,7 @@ def _switch_reasoning(payload: Json, settings: RequestSettings, model: PhiModel 
 
 
 def _parsed_output(output: OutputSpec, *, is_native: bool) -> OutputSpec | None:
-    """What to look for in the response's text.
+    """Return what to look for in the response's text.
 
     Servers that take tools on the wire leave calls in the text all the same: Foundry Local in
     streams and with `tool_choice="auto"` (foundry-local#874), vLLM where its parser misses them.
@@ -440,7 +440,7 @@ def _stream_fields(settings: RequestSettings, payload: Json) -> Json:
 
 
 def payload_fields(defaults: Mapping[str, Any], call: Mapping[str, Any]) -> Json:
-    """The payload's fields besides messages: the call's before the model's, without nulls.
+    """Return the payload's fields besides messages: the call's before the model's, without nulls.
 
     Raises:
         InvalidInputError: Two of them contradict each other, or `model_extras` sets a reserved one.
@@ -462,7 +462,7 @@ def payload_fields(defaults: Mapping[str, Any], call: Mapping[str, Any]) -> Json
 
 
 def merge_stops(of_model: Sequence[str] | None, of_call: Sequence[str] | None) -> list[str]:
-    """The stop sequences of the model and of the call together, each once.
+    """Return the stop sequences of the model and of the call together, each once.
 
     An empty list in the call switches the model's off.
     """
@@ -474,7 +474,7 @@ def merge_stops(of_model: Sequence[str] | None, of_call: Sequence[str] | None) -
 def request_headers(
     payload: Json, native: frozenset[str], extra_parameters: str | None, deployment: str | None
 ) -> dict[str, str]:
-    """The headers that follow from a payload.
+    """Return the headers that follow from a payload.
 
     Args:
         payload: The request's JSON.

@@ -38,7 +38,7 @@ class Constraint:
 
 
 def constraint_fields(forms: Forms, schema: Json) -> Json:
-    """The payload's fields that constrain a response to a schema."""
+    """Return the payload's fields that constrain a response to a schema."""
     return {form: _field(form, schema) for form in forms}
 
 
@@ -54,14 +54,14 @@ def _field(form: ConstraintForm, schema: Json) -> Json:
 
 
 def constraint_headers(forms: Forms) -> dict[str, str]:
-    """The headers without which Azure's servers reject these forms."""
+    """Return the headers without which Azure's servers reject these forms."""
     return {} if set(forms) <= {"response_format"} else {"extra-parameters": "pass-through"}
 
 
 def find_attempts(
     setting: ConstrainedDecoding, endpoint_forms: Forms, *, is_reasoning: bool
 ) -> tuple[Forms, ...]:
-    """The forms to try, in order.
+    """Return the forms to try, in order.
 
     Args:
         setting: The constructor's `constrained_decoding`.
@@ -88,7 +88,7 @@ def find_constraint(
     tool_format: str,
     takes_json_object: bool,
 ) -> Constraint | None:
-    """The constraint of one request; `None` without one.
+    """Return the constraint of one request; `None` without one.
 
     Args:
         attempts: The forms to try.
@@ -109,7 +109,7 @@ def find_constraint(
 
 
 def _schema_of(output: OutputSpec, requested: Json | None, tool_format: str) -> Json | None:
-    """What every acceptable response fits; `None` where free text is acceptable."""
+    """Return what every acceptable response fits; `None` where free text is acceptable."""
     wanted = output.schema if requested is None else requested
     if not output.tools:
         return constraint_schema(wanted) if wanted else wanted

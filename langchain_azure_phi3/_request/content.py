@@ -18,7 +18,7 @@ _TEXT_TYPES = ("text", "text-plain", "input_text", "output_text")
 
 
 def text_content(message: BaseMessage) -> str:
-    """The text of a message whose wire content can only be a string.
+    """Return the text of a message whose wire content can only be a string.
 
     Raises:
         InvalidInputError: The message contains a block that is not text.
@@ -35,7 +35,7 @@ def text_content(message: BaseMessage) -> str:
 
 
 def assistant_text(message: BaseMessage) -> str:
-    """The text of an assistant message, without all else that another provider put into it.
+    """Return the text of an assistant message, without all else that another provider put into it.
 
     Reasoning, citations, searches and code that ran on a provider's servers mean nothing to a Phi,
     and tool calls have a field of their own.
@@ -51,7 +51,7 @@ def assistant_text(message: BaseMessage) -> str:
 def split_media(
     message: BaseMessage, is_accepted: Callable[[Json], bool] = lambda _: True
 ) -> tuple[str, list[Json]]:
-    """The text of a tool's result, and its images and audio as wire parts.
+    """Return the text of a tool's result, and its images and audio as wire parts.
 
     What cannot be sent becomes readable text: an agent cannot change what its tools return.
 
@@ -142,7 +142,7 @@ def message_tool_calls(message: AIMessage) -> list[tuple[str | None, str, str]]:
 
 
 def unsupported_block(block: str | dict[Any, Any]) -> InvalidInputError:
-    """The error for a content block that has no place in its message."""
+    """Return the error for a content block that has no place in its message."""
     name = block.get("type") if isinstance(block, dict) else type(block).__name__
     if is_media_block(block):
         return InvalidInputError(
@@ -179,7 +179,7 @@ def _block_parts(block: str | dict[Any, Any]) -> Iterator[Json]:
 
 
 def _block_text(block: str | dict[Any, Any]) -> str | None:
-    """The text of a text block, or `None` for any other block."""
+    """Return the text of a text block, or `None` for any other block."""
     if isinstance(block, str):
         return block
     text = block.get("text")
@@ -212,7 +212,7 @@ def _is_file(block: str | dict[Any, Any]) -> bool:
 
 
 def _result_block(block: str | Json) -> str | Json:
-    """A block of a tool's result as a text block or a wire part."""
+    """Return a block of a tool's result as a text block or a wire part."""
     part = _result_media(block)
     if part is not None or _block_text(block) is not None:
         return part or block
@@ -253,7 +253,7 @@ def _without_surrogates(text: str) -> str:
 
 
 def _plain_json(text: str) -> str:
-    """JSON with its characters as they are; a text that is not JSON stays.
+    """Return JSON with its characters as they are; a text that is not JSON stays.
 
     Chat templates parse arguments, so that an escaped control token would become one there.
     """

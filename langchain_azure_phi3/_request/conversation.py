@@ -95,7 +95,7 @@ class WireConversation(NamedTuple):
 def to_wire_messages(
     messages: Sequence[BaseMessage], options: ConversationOptions
 ) -> WireConversation:
-    """The wire's `messages` for a conversation.
+    """Return the wire's `messages` for a conversation.
 
     Consecutive messages of one role stay apart. Images and audio that tools return go into user
     messages after their results, because tool messages contain only text.
@@ -132,7 +132,7 @@ class _ConversationWriter:
                 self._add(each)
 
     def finish(self) -> WireConversation:
-        """The conversation of all that was added."""
+        """Return the conversation of all that was added."""
         if self._result_texts or self._result_media:
             self._flush_results()
         if self._system_texts:
@@ -238,7 +238,7 @@ class _ConversationWriter:
         return model is None or _MODALITIES[part["type"]] in model.modalities
 
     def _media_messages(self, text: str, media: list[Json]) -> Iterator[Json]:
-        """User messages with a text and media, each with as many as the model accepts."""
+        """Yield user messages with a text and media, each with as many as the model accepts."""
         model = self._options.model
         limit = (None if model is None else model.images_per_message) or len(media)
         yield {"role": "user", "content": [_text_part(text), *media[:limit]]}
@@ -360,7 +360,7 @@ class _CallIds:
         self._generated: list[str] = []  # ids of calls whose result has not come
 
     def add(self, call_id: str | None, name: str) -> str:
-        """The id of a call: its own, or a generated one, unique within the conversation."""
+        """Return the id of a call: its own, or a generated one, unique within the conversation."""
         if call_id:
             self.names[call_id] = name
             return call_id
@@ -372,7 +372,7 @@ class _CallIds:
         return generated
 
     def match(self, name: str | None) -> str:
-        """The id generated for the oldest call of a tool that still lacks its result."""
+        """Return the id generated for the oldest call of a tool that still lacks its result."""
         for call_id in self._generated:
             if self.names[call_id] == name:
                 self._generated.remove(call_id)

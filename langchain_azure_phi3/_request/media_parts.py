@@ -59,7 +59,7 @@ def is_media_block(block: Any) -> bool:
 
 
 def media_part(block: Mapping[str, Any]) -> Json | None:
-    """A content block as the wire's part for an image or audio; `None` for any other block.
+    """Return a content block as the wire's part for an image or audio; `None` for any other block.
 
     Raises:
         InvalidInputError: The block's image or audio cannot be sent.
@@ -69,7 +69,7 @@ def media_part(block: Mapping[str, Any]) -> Json | None:
 
 
 def image_part(block: Mapping[str, Any]) -> Json | None:
-    """A content block as the wire's `image_url` part; `None` if it is not an image block.
+    """Return a content block as the wire's `image_url` part; `None` if it is not an image block.
 
     Accepts OpenAI's `image_url` and `input_image`, LangChain's standard blocks of both
     generations, Anthropic's blocks, MCP's, and files of a type `image/...`.
@@ -215,7 +215,7 @@ def _image_mime(text: str, start: int) -> str:
 
 
 def describe_format(head: bytes) -> str:
-    """What the data is instead of an image, judging by its first bytes."""
+    """Return what the data is instead of an image, judging by its first bytes."""
     known: Iterable[tuple[bool, str]] = (
         (head == b"", "empty"),
         (head.startswith(b"%PDF"), "a PDF"),
@@ -238,7 +238,7 @@ def _audio_url(url: str) -> str:
 
 
 def _inline_audio(data: str | bytes, mime: str | None) -> tuple[str, str]:
-    """Base64 and format of audio; the given type counts only where the bytes do not tell."""
+    """Return Base64 and format of audio; the given type counts only where the bytes do not tell."""
     text = (
         base64.b64encode(data).decode("ascii")
         if isinstance(data, bytes)
@@ -277,7 +277,7 @@ def _check_remote_url(url: str, what: str) -> str:
 
 
 def _normalize_base64(text: str, start: int) -> str:
-    """Base64 from `start` on in its standard form; the text itself if it already is.
+    """Return Base64 from `start` on in its standard form; the text itself if it already is.
 
     Raises:
         InvalidInputError: It is not base64, even without line breaks and of the URL alphabet.

@@ -62,7 +62,7 @@ _adapter = TypeAdapter(CallParameters)
 
 
 def validate_call(call: Mapping[str, Any]) -> Json:
-    """The arguments of a call, converted to the types that the wire has.
+    """Return the arguments of a call, converted to the types that the wire has.
 
     `model_kwargs`, LangChain's name for `model_extras`, is accepted as well.
 
@@ -89,7 +89,7 @@ def validate_call(call: Mapping[str, Any]) -> Json:
 
 @lru_cache(maxsize=256)  # bound parameters come with each call
 def _misspelled_parameter(name: str) -> str | None:
-    """The parameter that a name is a misspelling of.
+    """Return the parameter that a name is a misspelling of.
 
     The server may have any parameter, but hardly one that differs by one letter.
     """

@@ -103,7 +103,7 @@ def _merge_nested(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _describe_file(fields: Mapping[str, Any]) -> str:
-    """A file's text, else its link, else what it is; empty if the fields tell nothing."""
+    """Return a file's text, else its link, else what it is; empty if the fields tell nothing."""
     name, mime, url = _first(fields, _NAME), _first(fields, _MIME), _first(fields, _URL)
     heading, text = _heading(fields), fields.get("text")
     data = next((fields[key] for key in _DATA if isinstance(fields.get(key), str | bytes)), None)
@@ -149,7 +149,7 @@ def _decode(data: str | bytes) -> bytes | None:
 
 
 def _decode_text(content: bytes, *, strict: bool) -> str | None:
-    """The text of a file; strictly only what is certainly text."""
+    """Return the text of a file; strictly only what is certainly text."""
     if not strict:
         return content.decode("utf-8-sig", errors="replace")
     try:
@@ -164,7 +164,7 @@ def _source_id(fields: Mapping[str, Any]) -> str:
 
 
 def _heading(fields: Mapping[str, Any]) -> str:
-    """The name of a file or search result, and where it is from."""
+    """Return the name of a file or search result, and where it is from."""
     name = _first(fields, _NAME)
     origin = _first(fields, _URL) or _first(fields, ("source",))
     if origin[:5].lower() == "data:" or origin == name:
@@ -181,7 +181,7 @@ def _first(fields: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 
 def _json_text(value: Any) -> str:
-    """JSON without long binary data; of what is not JSON, the text that Python writes."""
+    """Return JSON without long binary data; of what is not JSON, the text that Python writes."""
     shown = _without_binary(value, ())
     try:
         return to_json(shown, fallback=str, inf_nan_mode="constants").decode()
@@ -190,7 +190,7 @@ def _json_text(value: Any) -> str:
 
 
 def _without_binary(value: Any, outer: tuple[int, ...]) -> Any:
-    """The value with encoded data replaced by its size, and without cycles.
+    """Return the value with encoded data replaced by its size, and without cycles.
 
     `outer` are the ids of the objects around it.
     """

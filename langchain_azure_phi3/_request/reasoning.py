@@ -18,7 +18,7 @@ def will_reason(setting: Reasoning, model: PhiModel | None) -> bool:
 def reasoning_fields(
     setting: Reasoning, model: PhiModel | None, *, endpoint: str, has_switch: bool
 ) -> Json:
-    """The payload's fields that switch reasoning on or off.
+    """Return the payload's fields that switch reasoning on or off.
 
     Args:
         setting: The constructor's `reasoning`.

@@ -17,7 +17,7 @@ _REFUSED = frozenset({"tools", "tool_choice", "response_format"})
 
 
 def to_score_request(payload: Mapping[str, Any]) -> Json:
-    """A chat payload in the form of the route, which drops parameters that it does not know.
+    """Return a chat payload in the form of the route, which drops parameters that it does not know.
 
     Raises:
         InvalidInputError: The payload requests what the route does not offer.

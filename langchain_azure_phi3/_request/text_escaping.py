@@ -25,7 +25,7 @@ def escape_parts(parts: list[Json]) -> list[Json]:
 
 
 def escape_placeholders(content: str | list[Json]) -> Any:
-    """The content of a message with `<|image_1|>` in its texts as `<image_1>`."""
+    """Return the content of a message with `<|image_1|>` in its texts as `<image_1>`."""
     if isinstance(content, str):
         return _PLACEHOLDER.sub(r"<\1>", content)
     return [

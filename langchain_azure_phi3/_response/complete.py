@@ -53,7 +53,7 @@ class Completion(NamedTuple):
 
 
 def parse_completion(body: Json, info: ResponseInfo, request: ChatRequest) -> Completion:
-    """The generations of a complete response.
+    """Return the generations of a complete response.
 
     Raises:
         FilteredCompletionError: A choice was filtered and `on_content_filter` is `"raise"`.
@@ -154,7 +154,7 @@ def _add_prompted_calls(
 
 
 def requirement_metadata(request: ChatRequest, unmet: str | None, errors: dict[str, str]) -> Json:
-    """Metadata on what was required and did not come, and on why calls are invalid."""
+    """Return metadata on what was required and did not come, and on why calls are invalid."""
     found: Json = {}
     output = request.output
     is_required = output is not None and (output.requires_tool_call or output.requires_json)

@@ -123,7 +123,7 @@ class ConstraintNegotiation:
 
 
 def find_rejection(error: AzurePhi3Error, forms: Forms) -> Rejection | None:
-    """What of a constraint a server rejected; `None` if the error has another reason.
+    """Return what of a constraint a server rejected; `None` if the error has another reason.
 
     llama-cpp-python answers 500 to a `response_format` that it does not know. Managed compute's
     server 0.1.8 answers every error of its engine with an empty, filtered choice.

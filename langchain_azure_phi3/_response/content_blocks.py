@@ -12,7 +12,7 @@ PROVIDER = "azure_phi3"
 
 
 def message_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
-    """The blocks of a complete message."""
+    """Return the blocks of a complete message."""
     return [*_text_blocks(message), *_tool_call_blocks(message), *_refusal_blocks(message)]
 
 

@@ -78,7 +78,7 @@ class CorrectionLoop:
         return True
 
     def read(self, body: Json, info: ResponseInfo) -> ChatResult | None:
-        """The result of a complete response; `None` where the request is to be repeated.
+        """Return the result of a complete response; `None` where the request is to be repeated.
 
         Raises:
             FilteredCompletionError: A choice was filtered and `on_content_filter` is `"raise"`.
@@ -124,7 +124,7 @@ class CorrectionLoop:
             raise
 
     def feed(self, body: Json, info: ResponseInfo) -> list[ChatGenerationChunk]:
-        """The chunks to emit for one JSON object of the stream.
+        """Return the chunks to emit for one JSON object of the stream.
 
         Chunks are held back while a correction could still take them back.
         """
@@ -140,7 +140,7 @@ class CorrectionLoop:
         return held
 
     def finish_stream(self) -> list[ChatGenerationChunk]:
-        """The last chunks of the stream; none where the request is to be repeated.
+        """Return the last chunks of the stream; none where the request is to be repeated.
 
         Raises:
             FilteredCompletionError: It was filtered and `on_content_filter` is `"raise"`.

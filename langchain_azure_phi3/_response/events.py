@@ -58,7 +58,7 @@ class EventWriter:
         self._usage: Json = {}
 
     def feed(self, chunk: ChatGenerationChunk) -> Sequence[Json]:
-        """The events of one chunk."""
+        """Return the events of one chunk."""
         message = cast("AIMessageChunk", chunk.message)
         if chunk.generation_info:
             self._metadata.update(chunk.generation_info)
@@ -79,7 +79,7 @@ class EventWriter:
         return ({"event": "content-block-delta", "index": block.index, "delta": delta},)
 
     def finish(self) -> Sequence[Json]:
-        """The end of each block and of the message; nothing if there was no chunk."""
+        """Return the end of each block and of the message; nothing if there was no chunk."""
         if not self._has_begun:
             return ()
         events = [
@@ -94,7 +94,7 @@ class EventWriter:
         return [*events, {"event": "message-finish", **given}]
 
     def _message_events(self, message: AIMessageChunk) -> list[Json]:
-        """The events of a chunk with any content."""
+        """Return the events of a chunk with any content."""
         events = [] if self._has_begun else [self._start_event(message)]
         self._has_begun = True
         for key, value in message.additional_kwargs.items():
@@ -114,7 +114,7 @@ class EventWriter:
         return {**event, "metadata": found} if found else event
 
     def _block_events(self, position: int, block: Json) -> list[Json]:
-        """The start of a new block, and the piece that is added to it."""
+        """Return the start of a new block, and the piece that is added to it."""
         block_type = block["type"]
         growing, delta_type = _DELTAS.get(block_type, (None, ""))
         key = block.get("index", (block_type, position))

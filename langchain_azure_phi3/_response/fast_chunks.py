@@ -15,7 +15,7 @@ _CHUNK = dict(vars(ChatGenerationChunk(message=AIMessageChunk(content=""))))
 
 
 def text_chunk(text: str, metadata: Json) -> ChatGenerationChunk:
-    """A chunk with text and metadata, and nothing else.
+    """Return a chunk with text and metadata, and nothing else.
 
     It equals what LangChain's constructors return for them, in half their time: they would check
     types that are known here. Mutable values are new for each chunk.

@@ -49,7 +49,7 @@ class ResponseMetadata:
             self.all.setdefault(key, value)
 
     def take(self) -> Json:
-        """The metadata of the next chunk: the provider, and what was not emitted yet."""
+        """Return the metadata of the next chunk: the provider, and what was not emitted yet."""
         if not self._pending:
             return {"model_provider": PROVIDER}
         pending, self._pending = self._pending, {}

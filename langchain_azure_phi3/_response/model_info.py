@@ -29,7 +29,7 @@ class ModelInfo:
 
 
 def parse_model_info(body: Json, info: ResponseInfo, model: str | None = None) -> ModelInfo:
-    """The typed form of a response of `/info`, or of one entry of `/v1/models`.
+    """Return the typed form of a response of `/info`, or of one entry of `/v1/models`.
 
     Args:
         body: The response.

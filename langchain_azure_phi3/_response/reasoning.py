@@ -16,7 +16,7 @@ _LONE_CLOSE = re.compile(r"(?:^|\n)[ \t]*</think>|</think>[ \t]*(?:\r?\n|\Z)")
 
 
 def split_reasoning(text: str) -> tuple[str, str]:
-    """The reasoning before a `</think>` that nothing opened, and the text after it.
+    """Return the reasoning before a `</think>` that nothing opened, and the text after it.
 
     The tag counts at the beginning or the end of a line. In a stream it comes too late: the text
     before it has already been emitted, unless a required call or object holds it back.
@@ -108,6 +108,6 @@ class ReasoningParser:
 
 
 def _overlap(text: str, tag: str) -> int:
-    """How many of the last characters may begin the tag."""
+    """Return how many of the last characters may begin the tag."""
     longest = min(len(text), len(tag) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(tag[:n])), 0)

@@ -10,7 +10,7 @@ _COPIED = ("id", "model", "created", "usage", "system_fingerprint")
 
 
 def from_score_response(body: Json, info: ResponseInfo) -> Json:
-    """A response of the route as a chat completion.
+    """Return a response of the route as a chat completion.
 
     Raises:
         ServerError: It is one of the forms in which the route fails with status 200.

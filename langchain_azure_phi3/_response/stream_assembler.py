@@ -106,7 +106,7 @@ class StreamAssembler:
         return self._parser.raw_text
 
     def feed(self, body: Json, info: ResponseInfo) -> list[ChatGenerationChunk]:
-        """The chunks that one JSON object of the stream adds."""
+        """Return the chunks that one JSON object of the stream adds."""
         if self._request.is_score_route:
             body = from_score_response(body, info)
         if body.get("usage") is not None and (usage := parse_usage(body)) is not None:
@@ -119,7 +119,7 @@ class StreamAssembler:
         return [] if chunk is None else [chunk]
 
     def finish(self, previous_usage: UsageMetadata | None = None) -> list[ChatGenerationChunk]:
-        """The chunks at the end of the stream.
+        """Return the chunks at the end of the stream.
 
         Args:
             previous_usage: The tokens of the attempts that this one corrects.
@@ -212,7 +212,7 @@ class StreamAssembler:
         )
 
     def _filtered_message(self) -> AIMessage:
-        """The message as far as it was received."""
+        """Return the message as far as it was received."""
         self._metadata.set_default("model_name", self._request.model)
         return AIMessage(
             content=self.received_text,
@@ -277,7 +277,7 @@ class _StreamedCalls:
         return bool(self._native)
 
     def feed(self, pieces: list[ToolCallChunk]) -> list[ToolCallChunk]:
-        """The chunks that open new native calls, among pieces of native calls.
+        """Return the chunks that open new native calls, among pieces of native calls.
 
         A server that repeats a text's calls as native ones makes them once.
         """
@@ -296,7 +296,7 @@ class _StreamedCalls:
         return opened
 
     def add(self, call: Call) -> ToolCallChunk:
-        """A call found in the text, as a chunk."""
+        """Return a call found in the text, as a chunk."""
         index, self._prompted = self._prompted, self._prompted + 1
         call_id = new_tool_call_id()
         if call.error is None:
@@ -307,7 +307,7 @@ class _StreamedCalls:
         return tool_call_chunk(name=call.name, args=args, id=call_id, index=index)
 
     def finish(self, *, truncated: bool) -> list[ToolCallChunk]:
-        """The arguments of the native calls."""
+        """Return the arguments of the native calls."""
         chunks = []
         last = next(reversed(self._native), None)
         for index, call in self._native.items():
@@ -323,7 +323,7 @@ class _StreamedCalls:
 
 
 def _only_choice(choices: list[Json]) -> Json | None:
-    """The choice of a stream, whatever its index: some servers count up, or write strings.
+    """Return the choice of a stream, whatever its index: some servers count up, or write strings.
 
     Of several choices it is the first one: requests for more than one are not streamed.
     """
@@ -331,7 +331,7 @@ def _only_choice(choices: list[Json]) -> Json | None:
 
 
 def _choice_delta(choice: Json, body: Json, info: ResponseInfo) -> Json:
-    """What a choice adds.
+    """Return what a choice adds.
 
     A complete `message`, from a server that ignores `stream`, is taken as one delta. Where both
     are present, the one that holds something is used.

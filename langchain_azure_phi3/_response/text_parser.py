@@ -119,7 +119,7 @@ class TextParser:
         return passed._replace(text=passed.text + self._unescaper.finish())
 
     def flush(self) -> ParsedText:
-        """What is still held back after `finish`."""
+        """Return what is still held back after `finish`."""
         held = self._release("")
         calls = tuple(map(_unescape_call, held.calls))
         return ParsedText("", unescape_control_tokens(held.text), calls)
@@ -203,7 +203,7 @@ class TextParser:
 
 
 def join_errors(calls: Iterable[Call]) -> str:
-    """What is wrong with invalid calls, a sentence for the model."""
+    """Return what is wrong with invalid calls, a sentence for the model."""
     return "; ".join(dict.fromkeys(call.error or "" for call in calls))
 
 
@@ -217,7 +217,7 @@ def _unescape_call(call: Call) -> Call:
 def parse_text(
     text: str, output: OutputSpec | None, *, parses_reasoning: bool, truncated: bool
 ) -> tuple[ParsedText, str | None, str]:
-    """A complete response's text, parsed.
+    """Return a complete response's text, parsed.
 
     Returns:
         What it holds; what is wrong or missing, if anything; and the text to quote to the model in

@@ -42,14 +42,14 @@ class TurnEndFilter:
         self._ticks = ""  # backticks at the end of the text, which may go on
 
     def feed(self, text: str) -> str:
-        """The part of a piece that belongs to the turn, as far as that is known."""
+        """Return the part of a piece that belongs to the turn, as far as that is known."""
         is_plain = "<" not in text and "`" not in text and "\n" not in text
         if is_plain and not (self._held or self._ticks or self._is_at_start or self.has_ended):
             return text
         return self._read(self._held + text, is_end=False)
 
     def finish(self) -> str:
-        """What was held back."""
+        """Return what was held back."""
         return self._read(self._held, is_end=True)
 
     def _read(self, text: str, *, is_end: bool) -> str:
@@ -149,7 +149,7 @@ class Unescaper:
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """The text, without what may become an escaped token."""
+        """Return the text, without what may become an escaped token."""
         if not self._held and "<" not in text:
             return text
         text, self._held = self._held + text, ""
@@ -159,12 +159,12 @@ class Unescaper:
         return unescape_control_tokens(text)
 
     def finish(self) -> str:
-        """What was held back."""
+        """Return what was held back."""
         held, self._held = self._held, ""
         return held
 
 
 def _overlap(text: str) -> int:
-    """How many of the last characters may begin a token."""
+    """Return how many of the last characters may begin a token."""
     start = text.rfind("<", -_LONGEST)
     return len(text) - start if start >= 0 and text[start:] in _BEGINNINGS else 0

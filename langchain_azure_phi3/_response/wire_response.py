@@ -50,7 +50,7 @@ _OUTPUT_DETAILS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio"}
 
 
 def parse_usage(body: Json) -> UsageMetadata | None:
-    """LangChain's token counts of a response or chunk; `None` where the server gave none."""
+    """Return LangChain's token counts of a response or chunk; `None` where the server gave none."""
     counts = body.get("usage")
     if not isinstance(counts, dict):
         return None
@@ -96,14 +96,14 @@ def to_token_usage(usage: UsageMetadata) -> Json:
 def total_usage(
     previous: UsageMetadata | None, usage: UsageMetadata | None
 ) -> UsageMetadata | None:
-    """The tokens of an attempt together with those of the attempts before it."""
+    """Return the tokens of an attempt together with those of the attempts before it."""
     if previous is None or usage is None:
         return usage if previous is None else previous
     return add_usage(previous, usage)
 
 
 def sorted_choices(body: Json) -> list[Json]:
-    """The response's choices, in the order of their indexes.
+    """Return the response's choices, in the order of their indexes.
 
     Raises:
         InvalidResponseError: There are more than can be requested.
@@ -124,7 +124,7 @@ def sorted_choices(body: Json) -> list[Json]:
 
 
 def choice_message(choice: Json, body: Json, info: ResponseInfo) -> Json:
-    """The message of a choice in a complete response.
+    """Return the message of a choice in a complete response.
 
     Raises:
         InvalidResponseError: The choice has no message.
@@ -144,7 +144,7 @@ def choice_message(choice: Json, body: Json, info: ResponseInfo) -> Json:
 
 
 def content_text(message: Json) -> str:
-    """The text of a message or delta.
+    """Return the text of a message or delta.
 
     Some gateways send parts, and some decode JSON that the model wrote: none of it is lost.
     """
@@ -159,7 +159,7 @@ def content_text(message: Json) -> str:
 
 
 def reasoning_content(message: Json) -> str:
-    """Reasoning that a server gives apart from the text.
+    """Return reasoning that a server gives apart from the text.
 
     `reasoning_content` is the field of Azure (api-version 2025-04-01) and of vLLM before 0.11,
     `reasoning` that of later ones and of Ollama.
@@ -186,14 +186,14 @@ def is_truncated(finish_reason: Any) -> bool:
 
 
 def explain_unmet(problem: str | None, *, truncated: bool, reasoning: bool, raw: str) -> str | None:
-    """What a response lacks, with the reason if it ended within the reasoning."""
+    """Return what a response lacks, with the reason if it ended within the reasoning."""
     if problem is not None and truncated and reasoning and not raw.strip():
         return REASONING_USED_ALL_TOKENS
     return problem
 
 
 def choice_logprobs(choice: Json) -> Json:
-    """The log probabilities of a choice, as a field of metadata."""
+    """Return the log probabilities of a choice, as a field of metadata."""
     found = choice.get("logprobs")
     return {"logprobs": found} if isinstance(found, dict) else {}
 
@@ -237,7 +237,7 @@ def excess_error(limit: str) -> InvalidResponseError:
 def tool_calls(
     message: Json, *, truncated: bool = False
 ) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    """The native calls of a complete message: valid ones, and invalid ones with the reason.
+    """Return the native calls of a complete message: valid ones, and invalid ones with the reason.
 
     Args:
         message: The message.
@@ -280,7 +280,7 @@ def parse_arguments(raw: str, *, truncated: bool) -> tuple[Json | None, str | No
 
 
 def tool_call_chunks(delta: Json) -> list[ToolCallChunk]:
-    """The pieces of native calls in a delta."""
+    """Return the pieces of native calls in a delta."""
     return [
         tool_call_chunk(
             name=str_or_none(call["function"].get("name")),
@@ -293,12 +293,12 @@ def tool_call_chunks(delta: Json) -> list[ToolCallChunk]:
 
 
 def new_tool_call_id() -> str:
-    """An id for a call that the server gave none, unique across responses."""
+    """Return an id for a call that the server gave none, unique across responses."""
     return f"call_{uuid.uuid4().hex[:24]}"
 
 
 def invalid_arguments_text(arguments: Json | None, raw: str) -> str:
-    """The arguments of an invalid call, as text that does not parse as an object.
+    """Return the arguments of an invalid call, as text that does not parse as an object.
 
     LangChain parses the arguments of a merged stream again, and considers a call valid when they
     are an object, whatever is wrong with it. An object is therefore written as a JSON string.
@@ -312,7 +312,7 @@ def invalid_arguments_text(arguments: Json | None, raw: str) -> str:
 
 
 def str_or_none(value: Any) -> str | None:
-    """A field's string; `None` if it is empty or not a string."""
+    """Return a field's string; `None` if it is empty or not a string."""
     return value if isinstance(value, str) and value else None
 
 
@@ -338,7 +338,7 @@ def _wire_details(details: Mapping[str, Any], names: dict[str, str]) -> dict[str
 
 
 def _int_or_none(value: Any) -> int | None:
-    """A count that servers write as a number, a numeric string, or null."""
+    """Return a count that servers write as a number, a numeric string, or null."""
     try:
         return int(value) if value is not None else None
     except (TypeError, ValueError, OverflowError):

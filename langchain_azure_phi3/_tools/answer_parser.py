@@ -90,7 +90,7 @@ class AnswerParser:
 
 
 def exact_calls(text: str, tools: Toolbox) -> tuple[Call, ...]:
-    """The calls that an answer consists of, in either form; else none."""
+    """Return the calls that an answer consists of, in either form; else none."""
     text = text[_end_of_tags(text) :]
     end = _CLOSING_TAGS.search(text)
     text = text if end is None else text[: end.start()]
@@ -159,7 +159,7 @@ def _keyword(word: ast.keyword) -> str:
 
 
 def _literal(node: ast.expr) -> Any:
-    """The JSON value of a literal.
+    """Return the JSON value of a literal.
 
     Raises:
         ValueError: It is no literal, or none that JSON has.

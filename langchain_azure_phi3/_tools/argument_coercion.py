@@ -58,7 +58,7 @@ class ArgumentCoercer:
         self._budgets = Budgets() if budgets is None else budgets
 
     def coerce(self, arguments: Json, *, keep_unknown: bool = False) -> Json:
-        """The arguments, coerced where that is unambiguous, without invented ones.
+        """Return the arguments, coerced where that is unambiguous, without invented ones.
 
         With `keep_unknown`, properties that the schema does not list stay.
         """
@@ -80,7 +80,7 @@ class ArgumentCoercer:
         return bool(arguments and properties_of(self._schema)) and not coerced
 
     def unknown_names(self, arguments: Json) -> str:
-        """A sentence about arguments of which none is known, without its full stop."""
+        """Return a sentence about arguments of which none is known, without its full stop."""
         known = ", ".join(properties_of(self._schema))
         return f"There is no {', '.join(map(repr, arguments))}, only: {known}"
 
@@ -111,7 +111,7 @@ class _CompiledBranches:
         self._compiled: dict[int, CompiledSchema | None] = {}
 
     def get(self, schema: Json) -> CompiledSchema | None:
-        """A part, compiled; `None` if it is not valid.
+        """Return a part, compiled; `None` if it is not valid.
 
         Raises:
             OverBudgetError: Too much was compiled for this response.
@@ -139,7 +139,7 @@ class _Coercion:
         self._branches: dict[tuple[int, int], tuple[Any, Any]] = {}
 
     def coerce(self, value: Any, schema: Any, depth: int) -> Any:
-        """The value as a schema has it, as far as that is unambiguous."""
+        """Return the value as a schema has it, as far as that is unambiguous."""
         schema = resolve_reference(schema, self._root)
         if not isinstance(schema, dict) or depth > _MAX_DEPTH:
             return value
@@ -164,7 +164,7 @@ class _Coercion:
         return self._branches[key][1]
 
     def _best_fitting(self, value: Any, schema: Json, branches: list[Any], depth: int) -> Any:
-        """The value coerced to the branch that keeps most of it; unchanged if it can stay.
+        """Return the value coerced to the branch that keeps most of it; unchanged if it can stay.
 
         Of branches that keep as much, it is one that changes nothing, else the first one.
         """
@@ -255,7 +255,7 @@ def _allows_more(schema: Json) -> bool:
 
 
 def match_keys(value: Json, properties: Json) -> Json:
-    """The object with its keys spelled as in the schema, where that is unambiguous."""
+    """Return the object with its keys spelled as in the schema, where that is unambiguous."""
     spellings: dict[str, list[str]] = {}
     for name in properties:
         spellings.setdefault(_normalize_key(name), []).append(name)
@@ -273,7 +273,7 @@ def _normalize_key(name: str) -> str:
 
 
 def _count_values(value: Any) -> int:
-    """How many strings, numbers and booleans a value holds."""
+    """Return how many strings, numbers and booleans a value holds."""
     if isinstance(value, dict):
         return sum(map(_count_values, value.values()))
     if isinstance(value, list):
@@ -282,7 +282,7 @@ def _count_values(value: Any) -> int:
 
 
 def _without_duplicates(items: list[Any]) -> list[Any]:
-    """The items of a set, each once."""
+    """Return the items of a set, each once."""
     texts = [json.dumps(item, sort_keys=True) for item in items]
     return list(dict(zip(reversed(texts), reversed(items), strict=True)).values())[::-1]
 
@@ -302,7 +302,7 @@ def _types(schema: Json) -> tuple[str, ...]:
 
 
 def _coerce_type(value: Any, schema: Json) -> Any:
-    """The value as the schema's type, if it can only mean that."""
+    """Return the value as the schema's type, if it can only mean that."""
     choices = schema.get("enum")
     if isinstance(choices, list):
         return _match_enum(value, choices, schema.get(ENUM_NAMES, {}))
@@ -337,7 +337,7 @@ def _match_enum(value: Any, choices: list[Any], names: Json) -> Any:
 
 
 def _text_of(value: Any) -> str:
-    """A string, or a number as the model wrote it."""
+    """Return a string, or a number as the model wrote it."""
     return value.text if isinstance(value, WrittenInt | WrittenFloat) else str(value)
 
 

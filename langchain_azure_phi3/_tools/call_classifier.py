@@ -36,7 +36,7 @@ class CallKeys:
 
     @classmethod
     def of(cls, tools: Toolbox, only_tool: Tool | None) -> Self:
-        """The keys for these tools; `only_tool`: whose arguments may stand alone."""
+        """Return the keys for these tools; `only_tool`: whose arguments may stand alone."""
         arguments = frozenset(() if only_tool is None else properties_of(only_tool.parameters))
         names = frozenset(tool.name for tool in tools.tools) - _CALL_KEYS
         return cls(tools, arguments, names, _CALL_KEYS | names | arguments)

@@ -32,7 +32,7 @@ class _UnsupportedError(ValueError):
 
 
 def translate_pattern(pattern: str) -> str | None:
-    """The pattern for all grammar compilers; `None` if one of them cannot express it.
+    """Return the pattern for all grammar compilers; `None` if one of them cannot express it.
 
     Not expressible are lookarounds, backreferences, word boundaries, flags, Unicode properties,
     and strings that cannot be written without an escape.
@@ -52,7 +52,7 @@ class _Translator:
         self._depth = 0
 
     def translate(self) -> str:
-        """The translated pattern, with its anchors.
+        """Return the translated pattern, with its anchors.
 
         Raises:
             _UnsupportedError: It cannot be expressed.
@@ -82,7 +82,7 @@ class _Translator:
         return self._pattern[self._position - 1]
 
     def _sequence(self) -> tuple[str, int]:
-        """The atoms up to `|`, `)`, `$` or the end, and how many they are written out."""
+        """Return the atoms up to `|`, `)`, `$` or the end, and how many they are written out."""
         parts, cost = [], 0
         while self._pattern[self._position : self._position + 1] not in ("", "|", ")", "$"):
             atom, atom_cost = self._atom()
@@ -130,7 +130,7 @@ class _Translator:
             pass
 
     def _quantifier(self) -> tuple[str, int]:
-        """The quantifier that follows, made greedy, and how often it writes its atom out."""
+        """Return the quantifier that follows, made greedy, and how often it writes its atom out."""
         found = next((mark for mark in _SIMPLE_QUANTIFIERS if self._take(mark)), None)
         if found is not None:
             least, most = _SIMPLE_QUANTIFIERS[found]
@@ -217,7 +217,7 @@ def _range(low: Ranges, high: Ranges) -> tuple[int, int]:
 
 
 def _complement(ranges: Ranges) -> Ranges:
-    """All characters that are in none of the ranges."""
+    """Return all characters that are in none of the ranges."""
     found, start = [], 0
     for low, high in sorted(ranges):
         if low > start:
@@ -227,7 +227,7 @@ def _complement(ranges: Ranges) -> Ranges:
 
 
 def _write_class(ranges: Ranges) -> str:
-    """A class, or a literal for a single character."""
+    """Return a class, or a literal for a single character."""
     allowed = _complement(_complement(ranges) + _NEEDS_ESCAPE)
     if not allowed:
         raise _UnsupportedError

@@ -129,7 +129,7 @@ class _Definitions:
             raise _TooLargeError
 
     def reference(self, document: object, pointer: str, rewrite: Callable[[], Json]) -> Json:
-        """A reference to the definition that a pointer names, which is rewritten later.
+        """Return a reference to the definition that a pointer names, which is rewritten later.
 
         Args:
             document: What tells documents apart.
@@ -146,7 +146,7 @@ class _Definitions:
         return {"$ref": f"#/$defs/{self._names[key]}"}
 
     def finish(self, root: Json) -> Json | None:
-        """The schema with the definitions that it uses; `None` if it restricts nothing."""
+        """Return the schema with the definitions that it uses; `None` if it restricts nothing."""
         while self._waiting:
             name, rewrite = self._waiting.pop()
             self._rewritten[name] = rewrite() or _ANY_REFERENCE
@@ -181,7 +181,7 @@ class _Document:
         self._definitions = definitions
 
     def rewrite_root(self, expected: Json | None = None) -> Json:
-        """The rewritten schema; empty if it restricts nothing.
+        """Return the rewritten schema; empty if it restricts nothing.
 
         Args:
             expected: A schema that has to hold as well.
@@ -190,7 +190,7 @@ class _Document:
         return self._rewrite(schema, 0, frozenset())
 
     def _rewrite(self, schema: Any, depth: int, inlined: frozenset[str]) -> Json:
-        """A part of the schema; empty if it restricts nothing.
+        """Return a part of the schema; empty if it restricts nothing.
 
         Args:
             schema: The part.
@@ -215,7 +215,7 @@ class _Document:
     def _flatten(
         self, schema: Any, depth: int, inlined: frozenset[str]
     ) -> tuple[Json, frozenset[str]]:
-        """The keywords of a schema and of all that has to hold with it.
+        """Return the keywords of a schema and of all that has to hold with it.
 
         A lone reference stays one, with its pointer in place of its URI; so does a reference to a
         definition that is being expanded, without the keywords next to it.
@@ -255,7 +255,7 @@ class _Document:
         return unquote(reference[1:]) if is_local else None
 
     def _resolve(self, pointer: str) -> Any:
-        """What a pointer points to; `True`, the schema of anything, if there is nothing."""
+        """Return what a pointer points to; `True`, the schema of anything, if there is nothing."""
         found = self._root
         for token in pointer.split("/")[1:]:
             key = token.replace("~1", "/").replace("~0", "~")
@@ -294,7 +294,7 @@ class _Document:
 
 
 def _own_keywords(schema: Json) -> Json:
-    """The keywords that can be rewritten, `const` and `oneOf` as what they are forms of."""
+    """Return the keywords that can be rewritten, `const` and `oneOf` as what they are forms of."""
     node = {key: value for key, value in schema.items() if key in _KEYWORDS}
     if "const" in schema:
         node["enum"] = [schema["const"]]
@@ -304,7 +304,7 @@ def _own_keywords(schema: Json) -> Json:
 
 
 def _type_names(node: Json) -> list[str]:
-    """The types that a schema names or implies; empty for any type."""
+    """Return the types that a schema names or implies; empty for any type."""
     found = node.get("type")
     if found is None:
         implied = {_IMPLIED_TYPES[key] for key in node if key in _IMPLIED_TYPES}
@@ -376,7 +376,7 @@ def _name(reference: Json) -> str:
 
 
 def _references(value: Any) -> Iterator[str]:
-    """The names of the definitions to which a rewritten schema refers."""
+    """Yield the names of the definitions to which a rewritten schema refers."""
     if isinstance(value, dict):
         if isinstance(value.get("$ref"), str):
             yield _name(value)

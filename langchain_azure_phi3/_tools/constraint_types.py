@@ -22,7 +22,7 @@ _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 
 
 def _amounts(units: list[str], digits: int) -> str:
-    """The pattern of numbers with units: at least one of these units, in order."""
+    """Return the pattern of numbers with units: at least one of these units, in order."""
     amount = f"[0-9]{{1,{digits}}}"
     return "|".join(
         f"{amount}{unit}" + "".join(f"({amount}{later})?" for later in units[index + 1 :])
@@ -65,7 +65,7 @@ _FORMATS = {
 
 
 def closed_object(properties: Json, required: list[str]) -> Json:
-    """The schema of an object with these properties and no others."""
+    """Return the schema of an object with these properties and no others."""
     schema: Json = {"type": "object", "properties": properties}
     if required:
         schema["required"] = required
@@ -73,7 +73,7 @@ def closed_object(properties: Json, required: list[str]) -> Json:
 
 
 def rewrite_object(node: Json, child: Child) -> Json:
-    """An object; closed if it declares properties and does not allow others explicitly."""
+    """Return an object; closed if it declares properties and does not allow others explicitly."""
     declared = node.get("properties")
     others = _additional_properties(node, is_declared=isinstance(declared, dict))
     schemas = {
@@ -97,7 +97,7 @@ def rewrite_object(node: Json, child: Child) -> Json:
 
 
 def _additional_properties(node: Json, *, is_declared: bool) -> Any:
-    """The schema of properties that are not declared; `False` if there are none."""
+    """Return the schema of properties that are not declared; `False` if there are none."""
     others = node.get("additionalProperties")
     patterns = node.get("patternProperties")
     if isinstance(patterns, dict) and patterns:
@@ -122,7 +122,7 @@ def rewrite_array(node: Json, child: Child) -> Json:
 
 
 def _prefix_and_rest(node: Json) -> tuple[list[Any], Any]:
-    """The schemas of the first items, and that of the others."""
+    """Return the schemas of the first items, and that of the others."""
     prefix, items = node.get("prefixItems"), node.get("items", True)
     if isinstance(items, list):  # before draft 2020-12
         return items, node.get("additionalItems", True)
@@ -148,7 +148,7 @@ def rewrite_string(node: Json, child: Child) -> Json:
 
 
 def rewrite_integer(node: Json, child: Child) -> Json:
-    """An integer with its bounds, both inclusive."""
+    """Return an integer with its bounds, both inclusive."""
     lowest = [math.ceil(bound) for bound in _numbers(node, "minimum")]
     highest = [math.floor(bound) for bound in _numbers(node, "maximum")]
     lowest += [math.floor(bound) + 1 for bound in _exclusive(node, "Minimum")]
@@ -176,13 +176,13 @@ def _exclusive(node: Json, side: str) -> list[float | int]:
 
 
 def _size(value: Any) -> int | None:
-    """A length or a number of items, at least 0."""
+    """Return a length or a number of items, at least 0."""
     number = number_or_none(value)
     return int(number) if number is not None and number >= 0 and number == int(number) else None
 
 
 def _bounds(fewest: int | None, most: int | None, name: str, limit: int) -> Json:
-    """The bounds that a grammar can write out; none if they contradict each other."""
+    """Return the bounds that a grammar can write out; none if they contradict each other."""
     if fewest is not None and most is not None and fewest > most:
         return {}
     bounds = {f"min{name}": fewest or None, f"max{name}": most}
@@ -190,7 +190,7 @@ def _bounds(fewest: int | None, most: int | None, name: str, limit: int) -> Json
 
 
 def rewrite_simple(node: Json, child: Child) -> Json:
-    """A number, whose bounds grammars cannot write exactly, a boolean or null."""
+    """Return a number, whose bounds grammars cannot write exactly, a boolean or null."""
     return {"type": node["type"]}
 
 

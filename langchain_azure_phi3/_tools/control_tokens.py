@@ -44,12 +44,12 @@ def escape_answer(text: str) -> str:
 
 
 def unescape_control_tokens(text: str) -> str:
-    """The text as it was before `escape_control_tokens`: `< |user|>` as `<|user|>`."""
+    """Return the text as it was before `escape_control_tokens`: `< |user|>` as `<|user|>`."""
     return _ESCAPED.sub("<", text) if "|>" in text else text
 
 
 def escape_split_token(text: str) -> str:
-    """The text without the start of a control token at its end.
+    """Return the text without the start of a control token at its end.
 
     Servers join the parts of a message, so that two parts could form a token between them.
     """
@@ -57,7 +57,7 @@ def escape_split_token(text: str) -> str:
 
 
 def escape_strings(value: Any, escape: Escape = escape_control_tokens) -> Any:
-    """A JSON value with all its strings escaped, keys included."""
+    """Return a JSON value with all its strings escaped, keys included."""
     if isinstance(value, str):
         return escape(value)
     if isinstance(value, list):

@@ -15,7 +15,7 @@ ENUM_NAMES = "x-enum-names"
 
 
 def with_enum_names(json_schema: Json, type_: type) -> Json:
-    """The JSON schema of a type, with the names of the enums that it defines."""
+    """Return the JSON schema of a type, with the names of the enums that it defines."""
     enums = {enum.__name__: enum for enum in _enums(type_, set())}
     found = dict(json_schema)
     for key in ("$defs", "definitions"):

@@ -39,7 +39,7 @@ _WRAPPER_NAMES = frozenset(
 
 
 def instructions(schema: Json) -> str:
-    """The text that requests an object which fits `schema`; `{}` requests any object."""
+    """Return the text that requests an object which fits `schema`; `{}` requests any object."""
     request = "Answer with one JSON object only, without any other words."
     if not schema:
         return request
@@ -47,7 +47,7 @@ def instructions(schema: Json) -> str:
 
 
 def correction(problem: str, wrote: str) -> str:
-    """The user turn that asks for a corrected object."""
+    """Return the user turn that asks for a corrected object."""
     quoted = quote_rejected(wrote, _MAX_QUOTED)
     return f"{quoted}\n{problem}\nWrite the corrected JSON object only."
 
@@ -68,7 +68,7 @@ class ObjectExtractor:
         self._check = check
 
     def read(self, text: str, *, truncated: bool = False) -> tuple[Json | None, str]:
-        """The object and an empty string; or `None` and what is wrong, for the model.
+        """Return the object and an empty string; or `None` and what is wrong, for the model.
 
         Args:
             text: The answer.
@@ -84,7 +84,7 @@ class ObjectExtractor:
         return None, problem
 
     def fit(self, value: Json, coercer: ArgumentCoercer | None = None) -> tuple[Json | None, str]:
-        """An object as the schema has it, and an empty string; or `None` and what is wrong.
+        """Return an object as the schema has it, and an empty string; or `None` and what is wrong.
 
         Args:
             value: The object.
@@ -104,7 +104,7 @@ class ObjectExtractor:
         return None, problem
 
     def _readings(self, value: Json) -> Iterator[Json]:
-        """What an object may stand for, the most likely first: itself, or one within it."""
+        """Yield what an object may stand for, the most likely first: itself, or one within it."""
         inner = value.get("properties")
         if isinstance(inner, dict) and "properties" not in properties_of(self._schema):
             # Some models repeat the schema and put the values in place of its properties.
@@ -122,7 +122,7 @@ class ObjectExtractor:
         yield value
 
     def _arguments(self, value: Json) -> Json | None:
-        """The object where it is written as the arguments of a call of the schema."""
+        """Return the object where it is written as the arguments of a call of the schema."""
         name = next((value[key] for key in NAME_KEYS if isinstance(value.get(key), str)), None)
         if name is None or normalize_name(name) != self._title:
             return None
@@ -130,7 +130,7 @@ class ObjectExtractor:
         return next(given, None)
 
     def _unwrapped(self, value: Any, depth: int = 0) -> Iterator[Json]:
-        """Objects within an object of which no key is known, in lists of one, too."""
+        """Yield objects within an object of which no key is known, in lists of one, too."""
         if depth > _MAX_UNWRAPPED:
             return
         if isinstance(value, list):
@@ -171,7 +171,7 @@ class ObjectExtractor:
 
 
 def _objects(text: str, *, strict: bool) -> Iterator[Json]:
-    """The objects in a text: first those at the beginning of fenced blocks, then all others.
+    """Yield the objects in a text: first those at the beginning of fenced blocks, then all others.
 
     Args:
         text: An answer.
@@ -194,7 +194,7 @@ def _objects(text: str, *, strict: bool) -> Iterator[Json]:
 
 
 def _parse_object(text: str, start: int, *, strict: bool) -> tuple[Any, int]:
-    """The object at an index, and where it ends; `None` and how far it was read."""
+    """Return the object at an index, and where it ends; `None` and how far it was read."""
     reached = start
     for parse in (parse_strict_prefix,) if strict else (parse_strict_prefix, parse_prefix):
         try:

@@ -39,7 +39,7 @@ class WrittenInt(int):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The number that a text writes."""
+        """Return the number that a text writes."""
         number = cls(text)
         number.text = text
         return number
@@ -52,14 +52,14 @@ class WrittenFloat(float):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The number that a text writes."""
+        """Return the number that a text writes."""
         number = cls(text)
         number.text = text
         return number
 
 
 def parse_lenient_json(text: str, *, keep_number_text: bool = False) -> Any:
-    """The JSON value of a text that is JSON or nearly so; `None` if it is neither.
+    """Return the JSON value of a text that is JSON or nearly so; `None` if it is neither.
 
     With `keep_number_text`, numbers are of `WrittenInt` and `WrittenFloat`; see `to_plain`.
     """
@@ -73,7 +73,7 @@ def parse_lenient_json(text: str, *, keep_number_text: bool = False) -> Any:
 
 
 def parse_strict_json(text: str) -> Any:
-    """The value of a text that is JSON, apart from line breaks in strings; else `None`."""
+    """Return the value of a text that is JSON, apart from line breaks in strings; else `None`."""
     try:
         value = _DECODER.decode(text)
     except (ValueError, RecursionError):
@@ -82,7 +82,7 @@ def parse_strict_json(text: str) -> Any:
 
 
 def parse_strict_prefix(text: str, at: int) -> tuple[Any, int]:
-    """The JSON value that starts at an index, and the index after it.
+    """Return the JSON value that starts at an index, and the index after it.
 
     Raises:
         ValueError: There is none, or it is nested too deeply.
@@ -97,7 +97,7 @@ def parse_strict_prefix(text: str, at: int) -> tuple[Any, int]:
 
 
 def parse_prefix(text: str, at: int) -> tuple[Any, int]:
-    """The value that starts at an index, which may be nearly JSON, and the index after it.
+    """Return the value that starts at an index, which may be nearly JSON, and the index after it.
 
     Raises:
         ValueError: There is none.
@@ -107,7 +107,7 @@ def parse_prefix(text: str, at: int) -> tuple[Any, int]:
 
 
 def to_plain(value: Any) -> Any:
-    """A value with ordinary numbers."""
+    """Return a value with ordinary numbers."""
     if isinstance(value, dict):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -145,7 +145,7 @@ class _Parser:
         self._open: list[str] = []
 
     def value(self, depth: int) -> Any:
-        """The next value."""
+        """Return the next value."""
         if depth > _MAX_DEPTH:
             raise ValueError("The value is nested too deeply.")
         char = self._skip_space()
@@ -158,7 +158,7 @@ class _Parser:
         return self._bare()
 
     def _nested(self, opening: str, closing: str, read: Any, depth: int) -> Any:
-        """An object or array, up to its end or that of what is around it."""
+        """Return an object or array, up to its end or that of what is around it."""
         self.at += 1
         self._open.append(closing)
         found = read(depth)
@@ -230,7 +230,7 @@ class _Parser:
         return (WrittenFloat if is_float or word[:1] == "." else WrittenInt).parse(word)
 
     def _quoted(self, quote: str, *, is_key: bool) -> str:
-        """A string, up to the quote after which JSON goes on."""
+        """Return a string, up to the quote after which JSON goes on."""
         triple = _TRIPLE_QUOTED.match(self._text, self.at)
         if triple is not None:
             self.at = triple.end()
@@ -256,7 +256,7 @@ class _Parser:
         return "".join(pieces)
 
     def _escape(self, at: int) -> tuple[str, int]:
-        """The character that a backslash writes, and the index after it."""
+        """Return the character that a backslash writes, and the index after it."""
         found = _UNICODE.match(self._text, at)
         if found is not None and found[2] is not None and "d8" <= found[1][:2].lower() <= "db":
             return json.loads(f'"{found[0]}"'), found.end()

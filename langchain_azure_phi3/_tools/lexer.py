@@ -141,7 +141,7 @@ class Lexer:
         return True
 
     def text(self) -> Token | None:
-        """Ordinary text, up to what may begin a call, or that."""
+        """Return ordinary text, up to what may begin a call, or that."""
         text, at = self._text, self._at
         found = _MAY_BEGIN_CALL.search(text, at)
         if found is None:
@@ -177,7 +177,7 @@ class Lexer:
         return self._take(TokenType.LANGUAGE, end)
 
     def code(self) -> Token | None:
-        """The inside of a fenced block, or the fence after it."""
+        """Return the inside of a fenced block, or the fence after it."""
         text, at = self._text, self._at
         if text.startswith(self._fence, at):
             return self._take(TokenType.FENCE, at + len(self._fence))
@@ -196,7 +196,7 @@ class Lexer:
         return self._mark(TokenType.CHARACTER)
 
     def _mark(self, otherwise: TokenType) -> Token | None:
-        """The marker or bracket at the current place, or one character of another type."""
+        """Return the marker or bracket at the current place, or one character of another type."""
         text, at = self._text, self._at
         char = text[at]
         if char == "{":

@@ -15,12 +15,12 @@ _HEADING = re.compile(
 
 
 def quote_headings(text: str) -> str:
-    """The text with `> ` before lines that read like the heading of a tool's result."""
+    """Return the text with `> ` before lines that read like the heading of a tool's result."""
     return _HEADING.sub("> ", text)
 
 
 def quote_rejected(text: str, max_length: int) -> str:
-    """The beginning of a correction, with at most so many characters of the answer."""
+    """Return the beginning of a correction, with at most so many characters of the answer."""
     quoted = text.strip()
     if quoted == "":
         return "That cannot be used."

@@ -17,7 +17,7 @@ _MAX_REACHED = 100
 
 
 def compact_schema(schema: Json) -> Json:
-    """The schema without what a model does not need, and with small definitions inlined.
+    """Return the schema without what a model does not need, and with small definitions inlined.
 
     Types, descriptions, enums, formats, bounds and required names stay. Definitions that are long
     or recursive stay definitions.
@@ -43,7 +43,7 @@ def is_recursive(schema: Json) -> bool:
 
 
 def to_compact_json(value: Any) -> str:
-    """JSON without white space and without escapes for letters.
+    """Return JSON without white space and without escapes for letters.
 
     Raises:
         InvalidInputError: The schema holds a value that JSON cannot represent.
@@ -64,7 +64,7 @@ class _Definitions:
         self._direct: dict[str, set[str]] = {}
 
     def compact(self, schema: Any) -> Any:
-        """A part of the schema, with small definitions in place of references."""
+        """Return a part of the schema, with small definitions in place of references."""
         if not isinstance(schema, dict):
             return schema
         reference = schema.get("$ref")
@@ -78,7 +78,7 @@ class _Definitions:
         return _unwrap(kept)
 
     def used_by(self, schema: Json) -> Json:
-        """The definitions to which a compacted schema still refers."""
+        """Return the definitions to which a compacted schema still refers."""
         used: Json = {}
         waiting = list(_references(schema))
         while waiting:

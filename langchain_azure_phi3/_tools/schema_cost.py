@@ -95,7 +95,7 @@ class SchemaCost:
         self._is_plain = _COUNTED.isdisjoint(keywords)
 
     def spend_visits(self, value: Any, budget: Budget, *, all_errors: bool = False) -> int:
-        """How often a check visits parts of the value, after the budget has paid for that.
+        """Return how often a check visits parts of the value, after the budget has paid for that.
 
         Args:
             value: The value.
@@ -121,7 +121,7 @@ class SchemaCost:
 
 
 def resolve_reference(schema: Any, root: Json) -> Any:
-    """The schema that a local reference names; the reference itself if it names none."""
+    """Return the schema that a local reference names; the reference itself if it names none."""
     for _ in range(_MAX_REFERENCES):
         reference = schema.get("$ref") if isinstance(schema, dict) else None
         if not isinstance(reference, str):
@@ -191,7 +191,7 @@ class _Visits:
         return visits
 
     def _count_referenced(self, value: Any, schema: Json) -> int:
-        """The visits of what is referred to, next to which other keywords may stand."""
+        """Return the visits of what is referred to, next to which other keywords may stand."""
         visits = 0
         for keyword in ("$ref", *_DYNAMIC):
             reference = schema.get(keyword)
@@ -215,7 +215,7 @@ def _own_work(value: Any, schema: Json) -> int:
 
 
 def _pattern_work(value: Any, schema: Json, *, large: bool) -> int:
-    """The visits for patterns of a text, or of the names in an object."""
+    """Return the visits for patterns of a text, or of the names in an object."""
     if isinstance(value, dict):
         texts, patterns = list(value), list(_dict(schema, "patternProperties"))
     elif isinstance(value, str) and isinstance(schema.get("pattern"), str):
@@ -255,7 +255,7 @@ def _is_other(value: Any, schema: Any) -> bool:
 
 
 def _parts_in_place(value: Any, schema: Json) -> Iterator[Any]:
-    """The schemas within a schema that apply to the value itself."""
+    """Yield the schemas within a schema that apply to the value itself."""
     for keyword in _LISTS:
         yield from _list(schema, keyword)
     yield from (schema[keyword] for keyword in _SINGLE if keyword in schema)
@@ -265,7 +265,7 @@ def _parts_in_place(value: Any, schema: Json) -> Iterator[Any]:
 
 
 def _pairs(value: Any, schema: Json, *, all_errors: bool) -> Iterator[tuple[Any, Any]]:
-    """Which schemas within a schema apply to which parts of a value, in order.
+    """Yield which schemas within a schema apply to which parts of a value, in order.
 
     Unless all errors are listed, they end with a property that is not the constant it has to be.
     """
@@ -298,7 +298,7 @@ def _dict(schema: Json, keyword: str) -> Json:
 
 
 def count_parts(value: Any) -> int:
-    """How many values a value consists of, itself included."""
+    """Return how many values a value consists of, itself included."""
     count, level = 0, [value]
     while level:
         count += len(level)

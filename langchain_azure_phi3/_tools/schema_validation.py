@@ -45,7 +45,7 @@ _MAX_QUOTED = 2_000_000  # characters
 
 
 def compile_schema(schema: Json, root: Json) -> "CompiledSchema | None":
-    """A schema ready for use; `None` if it is not valid, or refers to one that is not there.
+    """Return a schema ready for use; `None` if it is not valid, or refers to one that is not there.
 
     Args:
         schema: The schema; may be a part of another one.
@@ -114,7 +114,7 @@ class CompiledSchema:
         return self.validator.is_valid(_without_surrogates(value))
 
     def errors(self, value: Any, limit: int, budget: Budget | None = None) -> list[str]:
-        """The first errors of a value, each with its place; none where it is valid."""
+        """Return the first errors of a value, each with its place; none where it is valid."""
         if _is_too_deep(value):
             return ["This is nested too deeply"]
         budget = Budget() if budget is None else budget
@@ -175,7 +175,7 @@ def _refuse_to_fetch(uri: str) -> Any:
 
 
 def _branches(keyword: str, document: Json, size: int, budget: Budget) -> type:
-    """The keyword `anyOf` or `oneOf`, which says whether its branches fit, and not why not.
+    """Return the keyword `anyOf` or `oneOf`, which says whether its branches fit, and not why not.
 
     Those that the budget does not allow to compile are taken to fit.
     """

@@ -50,7 +50,7 @@ class CallNormalizer:
         self._budgets = Budgets()
 
     def calls(self, raw: str, *, marked: bool, in_array: bool = False) -> tuple[Call, ...]:
-        """The calls in a JSON object; none when it is only data.
+        """Return the calls in a JSON object; none when it is only data.
 
         Args:
             raw: The object's text, which may be nearly JSON.
@@ -84,7 +84,7 @@ class CallNormalizer:
         return call if is_meant or (properties and value.keys() <= properties.keys()) else None
 
     def _pairs(self, value: Any, *, marked: bool, depth: int) -> Iterator[tuple[str, Any]]:
-        """Every (name, arguments) in a value, also inside wrappers."""
+        """Yield every (name, arguments) in a value, also inside wrappers."""
         if depth > _MAX_WRAPPERS:
             return
         if isinstance(value, list):
@@ -143,7 +143,7 @@ class CallNormalizer:
             yield from value.items()
 
     def build_call(self, name: str, arguments: Any, raw: str) -> Call:
-        """The call of a tool with arguments in any form; `raw`: its text."""
+        """Return the call of a tool with arguments in any form; `raw`: its text."""
         tool = self._tools.find(name)
         if tool is None:
             names = ", ".join(tool.name for tool in self._tools.tools)
@@ -213,7 +213,7 @@ def is_schema_of_properties(properties: Json) -> bool:
 
 
 def to_object(arguments: Any) -> Json | None:
-    """Arguments as an object, also from a JSON string, from null and from a list of one."""
+    """Return arguments as an object, also from a JSON string, from null and from a list of one."""
     written = _to_written_object(arguments)
     return None if written is None else to_plain(written)
 

@@ -93,12 +93,12 @@ _WIRE_CHOICES: Mapping[str, str] = {NONE: "none", AUTO: "auto", ANY: "required"}
 
 
 def tool_choice_field(choice: str) -> str | Json:
-    """The payload's `tool_choice` for a result of `parse_tool_choice`."""
+    """Return the payload's `tool_choice` for a result of `parse_tool_choice`."""
     return _WIRE_CHOICES.get(choice) or function_choice(choice)
 
 
 def function_choice(name: str) -> Json:
-    """The `tool_choice` that requires one tool."""
+    """Return the `tool_choice` that requires one tool."""
     return {"type": "function", "function": {"name": name}}
 
 
@@ -108,7 +108,7 @@ def parse_output_spec(
     response_format: Json | None = None,
     parallel: bool | None = None,
 ) -> OutputSpec:
-    """The tools and the format that a call's keyword arguments request.
+    """Return the tools and the format that a call's keyword arguments request.
 
     Raises:
         InvalidInputError: `tool_choice` names an unknown tool, or requires one where there is none.
@@ -148,7 +148,7 @@ def _function_name(tool: Json) -> str:
 
 
 def check_tools(tools: Sequence[Json]) -> list[str]:
-    """The names of tools in the form of the API.
+    """Return the names of tools in the form of the API.
 
     Raises:
         InvalidInputError: One is not a tool that Phi models can call.
@@ -157,7 +157,7 @@ def check_tools(tools: Sequence[Json]) -> list[str]:
 
 
 def parse_tool_choice(tool_choice: Any, names: Sequence[str]) -> str:
-    """A `tool_choice` as one of `"none"`, `"auto"`, `"any"` and the tools' names.
+    """Return a `tool_choice` as one of `"none"`, `"auto"`, `"any"` and the tools' names.
 
     Args:
         tool_choice: As LangChain and OpenAI write it: a word, a name, an object or a bool.

@@ -40,7 +40,7 @@ def instructions(
     tool_format: str,
     escape: Escape = escape_control_tokens,
 ) -> str:
-    """The end of the system prompt: the tools, and how to call one.
+    """Return the end of the system prompt: the tools, and how to call one.
 
     Args:
         tools: The tools that may be called.
@@ -84,7 +84,7 @@ def format_tool_calls(
 
 
 def format_tool_result(name: str, content: str, *, is_error: bool = False) -> str:
-    """A tool's result for a user turn, which can hold several.
+    """Return a tool's result for a user turn, which can hold several.
 
     Lines of the content that read like the heading of a result are quoted with `> `, so that no
     tool can write the result of another one.
@@ -97,7 +97,7 @@ def format_tool_result(name: str, content: str, *, is_error: bool = False) -> st
 
 
 def correction(problem: str, *, wrote: str = "", choice: str, tool_format: str) -> str:
-    """The user turn that asks for a corrected call.
+    """Return the user turn that asks for a corrected call.
 
     Args:
         problem: What was wrong, a sentence.
@@ -130,7 +130,7 @@ def _describe_calls(choice: str, tool_format: str) -> str:
 
 
 def _call_form(choice: str, tool_format: str) -> str:
-    """How to write a call; without real values, which small models copy."""
+    """Return how to write a call; without real values, which small models copy."""
     name = "TOOL" if choice in (AUTO, ANY) else choice
     return format_tool_calls([(name, {"ARGUMENT": "VALUE"})], tool_format)
 

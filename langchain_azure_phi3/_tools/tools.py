@@ -26,7 +26,7 @@ class Tool:
 
     @classmethod
     def from_wire(cls, openai_tool: Json) -> Self:
-        """The tool of OpenAI's form, `{"type": "function", "function": {...}}`."""
+        """Return the tool of OpenAI's form, `{"type": "function", "function": {...}}`."""
         function = openai_tool["function"]
         return cls(
             name=function["name"],
@@ -87,7 +87,7 @@ def properties_of(schema: Json) -> Json:
 
 
 def normalize_name(name: str) -> str:
-    """A name without what models get wrong: case, dashes and OpenAI's namespace."""
+    """Return a name without what models get wrong: case, dashes and OpenAI's namespace."""
     plain = name.strip().casefold()
     for namespace in _NAMESPACES:
         plain = plain.removeprefix(namespace)

@@ -19,7 +19,7 @@ from langchain_azure_phi3.errors import InvalidInputError
 
 
 def to_json_schema(schema: Json | type) -> Json:
-    """The JSON schema of a pydantic model or TypedDict; a JSON schema stays as it is.
+    """Return the JSON schema of a pydantic model or TypedDict; a JSON schema stays as it is.
 
     Raises:
         ValueError: It is none of these, or has no title.
@@ -28,7 +28,7 @@ def to_json_schema(schema: Json | type) -> Json:
 
 
 def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
-    """The tool in OpenAI's form, `{"type": "function", "function": {...}}`.
+    """Return the tool in OpenAI's form, `{"type": "function", "function": {...}}`.
 
     Raises:
         InvalidInputError: It cannot be used as a tool.
@@ -64,7 +64,7 @@ def _recursive_schema(model: Any) -> Json | None:
 
 
 def _with_defaults(hint: Any, converted: dict[Any, Any] | None = None) -> Any:
-    """A type in which the keys of TypedDicts that may be absent have a default.
+    """Return a type in which the keys of TypedDicts that may be absent have a default.
 
     LangChain's conversion requires all keys of `total=False`, and raises errors for `NotRequired`
     and `Required`.
@@ -104,7 +104,7 @@ def _convert_typed_dict(typed_dict: Any, converted: dict[Any, Any]) -> Any:
 
 
 def _with_default(hint: Any) -> Any:
-    """The type with a default and its description, as `Annotated[int, None, "in years"]`."""
+    """Return the type with a default and its description, as `Annotated[int, None, "in years"]`."""
     type_, *metadata = get_args(hint) if get_origin(hint) is Annotated else [hint]
     texts = [getattr(item, "description", item) for item in metadata]
     return Annotated[(type_, None, *[text for text in texts if isinstance(text, str)][-1:])]

@@ -165,7 +165,7 @@ class Completion:
         yield from last
 
     def _completion_tokens(self, deltas: int) -> int:
-        """Tokens of all choices: as the model reported, or one for each delta."""
+        """Return tokens of all choices: as the model reported, or one for each delta."""
         reported = [c.completion_tokens for c in self.choices if c.completion_tokens is not None]
         return sum(reported) if len(reported) == len(self.choices) else deltas
 

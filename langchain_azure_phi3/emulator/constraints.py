@@ -113,7 +113,7 @@ def _parse_format(response_format: Any, modes: ConstraintModes) -> Constraint | 
 
 
 def _parse_schema(value: Any) -> Any:
-    """A schema, which may be written as a string."""
+    """Return a schema, which may be written as a string."""
     try:
         return json.loads(value) if isinstance(value, str) else value
     except ValueError as error:

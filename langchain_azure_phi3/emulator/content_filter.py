@@ -61,7 +61,7 @@ def prompt_filter_results(findings: Findings) -> Json:
 
 
 def prompt_filtered(findings: Findings, error_format: FilterErrorFormat) -> ApiError:
-    """The error for a filtered prompt."""
+    """Return the error for a filtered prompt."""
     nested: Json = {"message": _MESSAGE, "type": None, "param": "prompt"}
     nested |= {"code": "content_filter", "status": 400}
     details = {"content_filter_result": content_filter_results(findings)}

@@ -202,7 +202,7 @@ class Deployment:
         return json_reply(200, body, completion.headers)
 
     def _complete(self, request: Request, path: ChatPath) -> tuple[Completion, bool]:
-        """The completion, and whether it is streamed."""
+        """Return the completion, and whether it is streamed."""
         native = self.behavior.tools == "native"
         chat, engine = parse_chat_request(request, path, native=native)
         model = self._find_model(chat.model)
@@ -325,7 +325,7 @@ class Deployment:
 
 
 def _end_with_error(chunks: Iterator[Json]) -> Iterator[Json]:
-    """The chunks; an error in the middle becomes the last chunk, as in vLLM."""
+    """Yield the chunks; an error in the middle becomes the last chunk, as in vLLM."""
     try:
         yield from chunks
     except ApiError as error:
@@ -333,7 +333,7 @@ def _end_with_error(chunks: Iterator[Json]) -> Iterator[Json]:
 
 
 def _model_parameters(chat: ChatRequest, engine: EngineParameters) -> Json:
-    """The fields of the request that reach the model."""
+    """Return the fields of the request that reach the model."""
     names = chat.model_fields_set & {*ChatRequest.model_fields, *_TOOL_FIELDS}
     fields = chat.model_dump(include=names - {"messages"}, exclude_unset=True)
     return fields | engine.model_dump(exclude_unset=True)
@@ -348,7 +348,7 @@ def _pop(queue: deque[_Item]) -> _Item | None:
 
 
 def _token_limit(model: Model, prompt: int, max_tokens: int | None, engine: Engine | None) -> int:
-    """How many tokens the answer may have."""
+    """Return how many tokens the answer may have."""
     least = 1 if max_tokens is None else max_tokens
     if engine == "llama.cpp":
         if prompt >= model.context:

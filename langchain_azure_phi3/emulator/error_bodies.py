@@ -88,7 +88,7 @@ _FIXED: Mapping[str, tuple[int, Json] | tuple[int, Json, dict[str, str]]] = {
 
 
 def fixed_error(name: str) -> ApiError:
-    """An error whose body is always the same."""
+    """Return an error whose body is always the same."""
     return ApiError(*_FIXED[name])
 
 

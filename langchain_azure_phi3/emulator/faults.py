@@ -118,7 +118,7 @@ def _interrupt(fault: Fault, reply: Reply) -> Reply:
 
 
 def _sent_before(fault: Fault, reply: Reply) -> Iterator[BodyPart]:
-    """What is sent before the failure."""
+    """Return what is sent before the failure."""
     if fault.after_bytes is None and fault.fraction is None:
         return islice(iter(reply.parts), fault.after)
     body = _join(reply.parts)

@@ -26,7 +26,7 @@ def encode_events(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[b
 
 
 def split_bytes(parts: Iterable[BodyPart]) -> Iterator[BodyPart]:
-    """The same parts, with each byte in a part of its own."""
+    """Yield the same parts, with each byte in a part of its own."""
     for part in parts:
         if isinstance(part, bytes):
             yield from (part[index : index + 1] for index in range(len(part)))

@@ -36,7 +36,7 @@ def _repeat(value: Any) -> str:
 
 
 def _choose(items: Any) -> str:
-    """A character of a set: its first one, unless the set is negated."""
+    """Return a character of a set: its first one, unless the set is negated."""
     name, value = items[0]
     first = {"LITERAL": lambda: chr(value), "RANGE": lambda: chr(value[0])}.get(str(name))
     return next(c for c in _CANDIDATES if _contains(items, c)) if first is None else first()

@@ -35,5 +35,5 @@ class RequestLog:
 
 
 def _printable(text: str) -> str:
-    """The text without characters that could move the cursor or begin another line."""
+    """Return the text without characters that could move the cursor or begin another line."""
     return "".join(c if c.isprintable() else "?" for c in text[:_MAX_LENGTH])

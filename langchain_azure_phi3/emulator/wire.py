@@ -111,23 +111,23 @@ def _parse_float(text: str) -> float:
 
 
 def to_json_bytes(value: Any) -> bytes:
-    """JSON as the services write it: compact UTF-8 without escaped non-ASCII characters."""
+    """Return JSON as the services write it: compact UTF-8 without escaped non-ASCII characters."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def to_json(value: Any) -> str:
-    """JSON as models write it: with spaces, and without escaped characters."""
+    """Return JSON as models write it: with spaces, and without escaped characters."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def json_reply(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Reply:
-    """A complete answer with a JSON body."""
+    """Return a complete answer with a JSON body."""
     return complete_reply(status, to_json_bytes(value), "application/json", headers)
 
 
 def complete_reply(
     status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None
 ) -> Reply:
-    """A complete answer with a `content-length`."""
+    """Return a complete answer with a `content-length`."""
     fixed = {"content-type": content_type, "content-length": str(len(body))}
     return Reply(status, fixed | dict(headers or {}), (body,))
