@@ -47,7 +47,7 @@ class Auth:
         """Add the credential's headers; `claims` are those that a challenge requires."""
 
     async def sign_async(self, request: httpx.Request, claims: str | None = None) -> None:
-        """The same without blocking the event loop."""
+        """Do the same without blocking the event loop."""
         self.sign(request, claims)
 
     def claims_challenge(self, response: httpx.Response) -> str | None:

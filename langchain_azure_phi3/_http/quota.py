@@ -21,7 +21,7 @@ class Reservation(Protocol):
         """Give back what the server does not count for a failed attempt."""
 
     async def acancel(self, failure: AzurePhi3Error) -> None:
-        """The same in an event loop."""
+        """Do the same in an event loop."""
 
 
 class Demand(Protocol):
@@ -31,7 +31,7 @@ class Demand(Protocol):
         """Wait until the quota has room for an attempt, and take it."""
 
     async def areserve(self) -> Reservation:
-        """The same in an event loop."""
+        """Do the same in an event loop."""
 
 
 class AttemptLimiter(Protocol):

@@ -71,7 +71,7 @@ def iter_body(response: httpx.Response, headers: Mapping[str, str]) -> Iterator[
 
 
 def aiter_body(response: httpx.Response, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
-    """The same in an event loop."""
+    """Do the same in an event loop."""
     chunks = aiter(response.stream)  # type: ignore[arg-type]
     if "content-encoding" not in headers:
         return chunks
@@ -117,7 +117,7 @@ def read_error(response: httpx.Response, headers: Mapping[str, str]) -> bytes:
 
 
 async def aread_error(response: httpx.Response, headers: Mapping[str, str]) -> bytes:
-    """The same in an event loop."""
+    """Do the same in an event loop."""
     content = bytearray()
     with suppress(httpx.DecodingError):
         async for piece in aiter_body(response, headers):
@@ -142,7 +142,7 @@ def close(response: httpx.Response, chunks: Iterator[bytes] | None = None) -> No
 
 
 async def aclose(response: httpx.Response, chunks: AsyncIterator[bytes] | None = None) -> None:
-    """The same in an event loop."""
+    """Do the same in an event loop."""
     if not _is_clean(response):
         await response.extensions["network_stream"].aclose()
     if isinstance(chunks, AsyncGenerator):
@@ -183,7 +183,7 @@ def _drain(parser: Any, network: Any) -> None:
 
 
 async def afinish(response: httpx.Response, chunks: AsyncIterator[bytes]) -> None:
-    """The same in an event loop, where a timeout can end any wait."""
+    """Do the same in an event loop, where a timeout can end any wait."""
     size = 0
     with suppress(TimeoutError, httpx.TransportError):
         async with asyncio.timeout(DRAIN_SECONDS):

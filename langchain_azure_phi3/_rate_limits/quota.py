@@ -142,7 +142,7 @@ class Quota:
             self._turn.release()
 
     async def atake(self, tokens: int) -> None:
-        """The same in an event loop."""
+        """Do the same in an event loop."""
         await self._turn.aacquire()
         try:
             delays = self._delays(tokens)
@@ -208,7 +208,7 @@ class Quota:
         self._store.block(self._cooldown, min(seconds, MAX_COOLDOWN))
 
     async def acool_down(self, seconds: float) -> None:
-        """The same in an event loop."""
+        """Do the same in an event loop."""
         if self._store.is_local:
             self.cool_down(seconds)
         else:

@@ -1,8 +1,8 @@
-"""Python types and functions as JSON schemas and as tools of the API.
+"""Converts Python types and functions to JSON schemas and to the API's tools.
 
-LangChain's conversion puts definitions in place of references to them. Where a model refers to
-itself, `{}` stays, which allows anything. Here recursive models keep their definitions. It also
-does not know which keys of a TypedDict may be absent; here they get a default, which it knows.
+LangChain's conversion replaces references by their definitions. If a model refers to itself, it
+leaves `{}`, which allows anything; here, recursive models keep their definitions. It also ignores
+which keys of a TypedDict may be absent; here, they get a default, which it supports.
 """
 
 from types import UnionType
@@ -19,10 +19,10 @@ from langchain_azure_phi3.errors import InvalidInputError
 
 
 def to_json_schema(schema: Json | type) -> Json:
-    """Return the JSON schema of a pydantic model or TypedDict; a JSON schema stays as it is.
+    """Return the JSON schema of a pydantic model or TypedDict; leave a JSON schema unchanged.
 
     Raises:
-        ValueError: It is none of these, or has no title.
+        ValueError: It is not one of these, or has no title.
     """
     return _recursive_schema(schema) or convert_to_json_schema(_with_defaults(schema))
 
@@ -37,7 +37,7 @@ def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
         converted = convert_to_openai_tool(_with_defaults(tool), strict=strict)
         arguments = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
         parameters = None if strict else _recursive_schema(arguments)
-    # Pydantic's own errors are RuntimeErrors; LangChain looks into the tool before it checks it.
+    # Pydantic's own errors are RuntimeErrors; LangChain reads the tool before it checks it.
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         name = getattr(tool, "__name__", None) or repr(tool)
         raise InvalidInputError(
@@ -51,7 +51,7 @@ def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
 
 
 def _recursive_schema(model: Any) -> Json | None:
-    """The schema of a pydantic model with references; `None` of all that is not recursive."""
+    """Return the schema of a recursive pydantic model with references; else `None`."""
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return None
     schema = model.model_json_schema()
@@ -64,19 +64,19 @@ def _recursive_schema(model: Any) -> Json | None:
 
 
 def _with_defaults(hint: Any, converted: dict[Any, Any] | None = None) -> Any:
-    """Return a type in which the keys of TypedDicts that may be absent have a default.
+    """Give the keys of TypedDicts that may be absent a default.
 
     LangChain's conversion requires all keys of `total=False`, and raises errors for `NotRequired`
     and `Required`.
 
     Args:
-        hint: The type; values of other types stay as they are.
+        hint: The type; other values are returned unchanged.
         converted: The TypedDicts that were already converted.
     """
     converted = {} if converted is None else converted
     if is_typeddict(hint):
         if hint not in converted:
-            converted[hint] = hint  # where it refers to itself
+            converted[hint] = hint  # for references to itself
             converted[hint] = _convert_typed_dict(hint, converted)
         return converted[hint]
     arguments = tuple(_with_defaults(argument, converted) for argument in get_args(hint))
@@ -93,7 +93,7 @@ def _convert_typed_dict(typed_dict: Any, converted: dict[Any, Any]) -> Any:
     keys = {name: _with_defaults(hint, converted) for name, hint in hints.items()}
     for name, hint in hints.items():
         mark: Any = get_origin(hint)
-        # Python before 3.14 does not see marks in annotations that are strings.
+        # Before 3.14, Python does not see `NotRequired` in annotations that are strings.
         if mark is NotRequired or (mark is not Required and name in typed_dict.__optional_keys__):
             keys[name] = _with_default(keys[name])
     if keys == hints:
