@@ -274,7 +274,7 @@ class _ToolStrategy:
             return None, REASONING_USED_ALL_TOKENS
         if truncated:
             return None, TRUNCATED_OBJECT
-        return None, unmet or f"There was no call of {self._name}."
+        return None, unmet or f"There is no call of {self._name}."
 
     def correction_messages(self, response: AIMessage, problem: str) -> list[BaseMessage]:
         if not response.tool_calls:

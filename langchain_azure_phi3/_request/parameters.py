@@ -1,4 +1,4 @@
-"""The parameters of a call: their types and their validation."""
+"""Defines and validates the parameters of a call."""
 
 import difflib
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ def _to_list(value: Any) -> Any:
 
 
 def _normalize_spelling(value: Any) -> Any:
-    # Servers accept exactly three spellings; documents show others.
+    # Servers accept exactly three spellings; documentation shows others.
     return _HEADER_SPELLINGS.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
@@ -62,7 +62,7 @@ _adapter = TypeAdapter(CallParameters)
 
 
 def validate_call(call: Mapping[str, Any]) -> Json:
-    """Return the arguments of a call, converted to the types that the wire has.
+    """Validate the arguments of a call, and convert them to the wire's types.
 
     `model_kwargs`, LangChain's name for `model_extras`, is accepted as well.
 
@@ -76,7 +76,7 @@ def validate_call(call: Mapping[str, Any]) -> Json:
     for name in given.keys() - _KNOWN:
         if (meant := _misspelled_parameter(name)) is not None:
             raise InvalidInputError(
-                f"Invalid arguments of the call: there is no {name}; did you mean {meant}? If "
+                f"Invalid arguments of the call: there is no {name}. Did you mean {meant}? If "
                 "the server has this parameter, pass it in model_extras."
             )
     try:
@@ -87,11 +87,11 @@ def validate_call(call: Mapping[str, Any]) -> Json:
         ) from None
 
 
-@lru_cache(maxsize=256)  # bound parameters come with each call
+@lru_cache(maxsize=256)  # bound parameters are validated in each call
 def _misspelled_parameter(name: str) -> str | None:
-    """Return the parameter that a name is a misspelling of.
+    """Return the parameter that a name misspells.
 
-    The server may have any parameter, but hardly one that differs by one letter.
+    The server may have any parameter, but probably not one that differs by one letter.
     """
     return next(iter(difflib.get_close_matches(name, _KNOWN, n=1, cutoff=0.92)), None)
 
@@ -99,11 +99,11 @@ def _misspelled_parameter(name: str) -> str | None:
 def format_validation_error(
     error: ValidationError, describe_unknown: Callable[[str], str] | None = None
 ) -> str:
-    """Pydantic's findings in one line, without the values: one may be a key.
+    """Format pydantic's errors in one line, without the values, because one may be a key.
 
     Args:
-        error: The findings.
-        describe_unknown: Words the finding for the name of an unknown argument.
+        error: Pydantic's error.
+        describe_unknown: Describes an unknown argument, given its name.
     """
     found = error.errors(include_url=False, include_input=False, include_context=False)
     return "; ".join(

@@ -42,8 +42,8 @@ class Completion(NamedTuple):
     Attributes:
         generations: One for each choice.
         usage: The tokens of this request.
-        unmet_requirement: What the first choice that misses it lacks of what was required.
-        raw_text: The text of that choice.
+        unmet_requirement: The requirement that a choice does not meet, of the first such choice.
+        raw_text: The text of this choice.
     """
 
     generations: list[ChatGeneration]
@@ -154,7 +154,7 @@ def _add_prompted_calls(
 
 
 def requirement_metadata(request: ChatRequest, unmet: str | None, errors: dict[str, str]) -> Json:
-    """Return metadata on what was required and did not come, and on why calls are invalid."""
+    """Return metadata on an unmet requirement and on the errors of invalid calls."""
     found: Json = {}
     output = request.output
     is_required = output is not None and (output.requires_tool_call or output.requires_json)

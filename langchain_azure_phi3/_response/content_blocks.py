@@ -17,7 +17,7 @@ def message_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
 
 
 def chunk_blocks(chunk: AIMessageChunk) -> list[blocks.ContentBlock]:
-    """The blocks of a chunk; tool calls are in pieces until the last chunk completes them."""
+    """Return the blocks of a chunk; its tool calls are in pieces until the last chunk."""
     if chunk.chunk_position == "last":
         return message_blocks(chunk)
     found = _text_blocks(chunk)

@@ -1,4 +1,4 @@
-"""Refusals: in the field `refusal` of OpenAI's API, and completions that a content filter ended."""
+"""Finds refusals: OpenAI's field `refusal`, and completions that a content filter ended."""
 
 from typing import Any
 
