@@ -1,4 +1,4 @@
-"""Entra ID tokens, fetched from credentials and callables."""
+"""Fetches Entra ID tokens from credentials and callables."""
 
 import base64
 import binascii
@@ -16,17 +16,17 @@ from langchain_azure_phi3.errors import (
     InvalidInputError,
 )
 
-# Those of requests, which azure-identity uses, and those of Python.
+# Variables of requests, which azure-identity uses, and of Python.
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _CLAIMS = re.compile(r"""\bclaims="([A-Za-z0-9+/_=-]+)\"""")
 
 
 class TokenFetcher:
-    """Fetches a token: called with the claims that it must have, or `None`.
+    """Fetches a token; call it with the claims that the token must have, or `None`.
 
     Attributes:
         is_async: Whether it always returns an awaitable.
-        answers_claims: Whether it can fetch a token with claims at all.
+        answers_claims: Whether it can fetch a token with claims.
     """
 
     def __init__(self, fetch: Callable[..., Any], *, answers_claims: bool, is_async: bool) -> None:
@@ -47,11 +47,11 @@ class TokenFetcher:
             raise
         except Exception as problem:  # whatever a user's credential raises
             refusal = _to_phi_error(problem)
-        raise refusal  # here, where azure-core's exception is no longer its context
+        raise refusal  # outside of `except`, so that azure-core's exception is not its context
 
 
 def make_fetcher(credential: Any, scopes: Sequence[str]) -> TokenFetcher:
-    """Return what fetches tokens from a credential of azure-identity, or from a callable."""
+    """Create a fetcher for a credential of azure-identity, or for a callable."""
     get = getattr(credential, "get_token", None)
     if get is None:
         is_async = inspect.iscoroutinefunction(credential)
@@ -70,7 +70,7 @@ def make_fetcher(credential: Any, scopes: Sequence[str]) -> TokenFetcher:
 
 
 async def await_token(token: Awaitable[Any]) -> Any:
-    """Return the token, awaited.
+    """Await the token.
 
     Raises:
         AuthenticationError: Entra ID, or a server on the way to it, rejects the request.
@@ -86,7 +86,7 @@ async def await_token(token: Awaitable[Any]) -> Any:
 
 
 def parse_claims(challenges: Sequence[str]) -> str | None:
-    """Return the claims that a `WWW-Authenticate` header demands, as JSON; `None` if it has none.
+    """Return the claims that a `WWW-Authenticate` header requires, as JSON; `None` without any.
 
     (Microsoft identity platform, "Claims challenges, claims requests and client capabilities".)
     """
@@ -101,7 +101,7 @@ def parse_claims(challenges: Sequence[str]) -> str | None:
 
 
 def audience(token: str) -> str | None:
-    """Return the audience that a token names, unverified; `None` where it cannot be read."""
+    """Return the unverified audience in a token; `None` if it cannot be read."""
     parts = token.split(".")
     if len(parts) != 3:
         return None
@@ -114,7 +114,7 @@ def audience(token: str) -> str | None:
 
 
 def read_token(token: Any) -> tuple[str, float]:
-    """Return a token as text, and when it expires; a callable keeps its own, which expires at once.
+    """Return a token as text, and when it expires: for plain text, which is not cached, at once.
 
     Raises:
         InvalidInputError: It is not a token.
@@ -139,8 +139,8 @@ def _to_phi_error(problem: Exception) -> AzurePhi3Error:
 
     if not isinstance(problem, AzureError):
         return AuthenticationError(
-            f"The credential raised {type(problem).__name__}: {str(problem).rstrip('.')}. It gave "
-            "no token, so nothing was sent to the model."
+            f"The credential raised {type(problem).__name__}: {str(problem).rstrip('.')}. It "
+            "returned no token, so nothing was sent to the model."
         )
     message = " ".join(str(getattr(problem, "message", "") or type(problem).__name__).split())
     message = message.rstrip(".")
@@ -149,9 +149,9 @@ def _to_phi_error(problem: Exception) -> AzurePhi3Error:
         if missing is not None:
             return missing
     unreached = ServiceRequestError, ServiceResponseError
-    # MSAL's credentials call a failed connection a failed authentication, and keep its cause.
+    # MSAL's credentials report a failed connection as a failed authentication with a cause.
     if isinstance(problem, unreached) or isinstance(problem.__cause__, unreached):
-        return ConnectionFailedError(f"Entra ID was not reached, so there is no token: {message}.")
+        return ConnectionFailedError(f"Could not reach Entra ID for a token: {message}.")
     return AuthenticationError(
         f"Could not get an Entra ID token: {message}. Check the credential's tenant, client and "
         "secret, or that you are signed in; nothing was sent to the model."
