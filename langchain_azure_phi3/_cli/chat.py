@@ -15,19 +15,19 @@ from langchain_azure_phi3.errors import AzurePhi3Error, ContextLengthError
 _HELP = """\
 /image PATH    add an image (a file or a URL) to the next message
 /system TEXT   set the system message; without TEXT, remove it
-/reset         forget the conversation; the system message stays
-/usage         print the token counts of the last answer
+/reset         forget the conversation, but not the system message
+/usage         print the token counts of the last response
 /help          print this help
-/exit          leave, as Ctrl-D does
-Ctrl-C stops an answer; the text received so far stays in the conversation."""
+/exit          exit, like Ctrl-D
+Ctrl-C stops a response; the conversation keeps the text received so far."""
 
 
 def chat(options: argparse.Namespace) -> int:
-    """Read messages until the end of the input, and print each answer as it arrives."""
+    """Read messages until the end of the input, and print each response as it arrives."""
     _enable_line_editing()
     conversation = _Conversation(make_model(options), options.system, options.image)
     if sys.stdin.isatty():
-        print("Type a message, /help for commands, or Ctrl-D to leave.")
+        print("Type a message, /help for commands, or Ctrl-D to exit.")
     while True:
         try:
             line = input("> " if sys.stdin.isatty() else "").strip()
@@ -35,7 +35,7 @@ def chat(options: argparse.Namespace) -> int:
             print()
             return 0
         except KeyboardInterrupt:
-            print("\nPress Ctrl-D or type /exit to leave.")
+            print("\nPress Ctrl-D or type /exit to exit.")
             continue
         if line in ("/exit", "/quit"):
             return 0
@@ -44,13 +44,13 @@ def chat(options: argparse.Namespace) -> int:
 
 
 def _enable_line_editing() -> None:
-    # Importing it is enough: input() then has history and editing. Windows has its own.
+    # Importing it gives input() history and editing. Windows has its own.
     with suppress(ImportError):
         import readline  # noqa: F401
 
 
 class _Conversation:
-    """The messages so far, and what goes into the next one."""
+    """The messages so far, and the images for the next one."""
 
     def __init__(self, model: ChatAzurePhi3, system: str | None, images: list[str]) -> None:
         self._model = model
@@ -82,7 +82,7 @@ class _Conversation:
         if not source:
             return "Which image? Write /image PATH."
         try:
-            user_message("", [source])  # reports a wrong file now
+            user_message("", [source])  # reports a wrong file immediately
         except (AzurePhi3Error, OSError, ImportError) as error:
             return f"The image was not added: {error}"
         self._images.append(source)
@@ -108,12 +108,12 @@ class _Conversation:
             print_error(f"{type(error).__name__}: {error}")
         else:
             self._images.clear()
-            # A turn without text would be rejected by the server.
+            # The server would reject an assistant message without text.
             if answer:
                 self._history += [question, AIMessage(answer)]
 
     def _print_answer(self, messages: list[BaseMessage]) -> str:
-        """Return the text of the answer; after Ctrl-C, the text received so far."""
+        """Print a response, and return its text; after Ctrl-C, the text received so far."""
         answer = ""
         self._usage = None
         try:

@@ -1,4 +1,4 @@
-"""`langchain-azure-phi3 serve`: the emulator, until Ctrl-C."""
+"""`langchain-azure-phi3 serve`: runs the emulator until Ctrl-C."""
 
 import argparse
 import sys
@@ -7,14 +7,14 @@ from functools import partial
 from langchain_azure_phi3._cli import print_error
 from langchain_azure_phi3.emulator import Emulator
 
-# Not every client can connect to "all addresses of this machine".
+# Not every client can connect to the address for "all addresses of this machine".
 _UNSPECIFIED = {"//0.0.0.0:": "//127.0.0.1:", "//[::]:": "//[::1]:"}
 _LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Run the emulator that the options describe, and print what to export."""
-    # The deprecated option warns as the deprecated parameter does.
+    """Run the emulator with these options, and print the variables to export."""
+    # The deprecated option emits the same warning as the deprecated parameter.
     server_type = {"server_type": options.server_type}
     if hasattr(options, "dialect"):
         server_type = {"dialect": options.dialect}
