@@ -1,7 +1,7 @@
 """A content filter with a list of phrases instead of a model, and Azure's formats for its results.
 
-A prompt is filtered if any message contains one of `PROMPT_TRIGGERS`, an answer if the last user
-message contains one of `ANSWER_TRIGGERS`. Case does not matter.
+A prompt is filtered if any message contains one of `PROMPT_TRIGGERS`, and a response if the last
+user message contains one of `ANSWER_TRIGGERS`. Case does not matter.
 """
 
 from collections.abc import Iterable, Mapping

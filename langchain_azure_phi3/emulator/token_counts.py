@@ -1,4 +1,4 @@
-"""Token counts: exact for images, and for text a regular expression instead of a tokenizer.
+"""Counts tokens: exactly for images, and with a regular expression for text.
 
 Both reproduce the counts in Azure's how-tos (19 tokens for their question, 2,380 for their image).
 """
