@@ -142,7 +142,7 @@ def test_wrong_usage_is_explained(
     good = str(tmp_path / "in.csv")
     for source, target, options, message in [
         (str(tmp_path / "none.csv"), "out.csv", [], "none.csv: No such file or directory."),
-        (good, "out.xlsx", [], "format of .*out.xlsx is unknown: use a name that ends in .parquet"),
+        (good, "out.xlsx", [], "format of .*out.xlsx is unknown. Use a name that ends in .parquet"),
         (
             good,
             "out.csv",
