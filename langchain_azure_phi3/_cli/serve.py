@@ -52,7 +52,7 @@ def _announce(options: argparse.Namespace, key: str, endpoint: str) -> None:
     answers = "scripted" if options.upstream is None else f"from {options.upstream}"
     name = "" if options.deployment is None else f" as {options.deployment}"
     context = "" if options.context is None else f" with a context of {options.context:,} tokens"
-    print(f"Emulating {options.model}{name}{context} (answers are {answers}). Ctrl-C stops it.")
+    print(f"Emulating {options.model}{name}{context} (responses are {answers}). Ctrl-C stops it.")
     for unspecified, loopback in _UNSPECIFIED.items():
         endpoint = endpoint.replace(unspecified, loopback, 1)
     print(f"export AZURE_INFERENCE_ENDPOINT={endpoint}")

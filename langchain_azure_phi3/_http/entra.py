@@ -45,7 +45,7 @@ class TokenFetcher:
             return self._fetch(claims)
         except AzurePhi3Error:
             raise
-        except Exception as problem:  # whatever a user's credential raises
+        except Exception as problem:  # a user's credential may raise any exception
             refusal = _to_phi_error(problem)
         raise refusal  # outside of `except`, so that azure-core's exception is not its context
 
@@ -80,7 +80,7 @@ async def await_token(token: Awaitable[Any]) -> Any:
         return await token
     except AzurePhi3Error:
         raise
-    except Exception as problem:  # whatever a user's credential raises
+    except Exception as problem:  # a user's credential may raise any exception
         refusal = _to_phi_error(problem)
     raise refusal
 

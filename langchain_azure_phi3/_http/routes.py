@@ -1,4 +1,4 @@
-"""Finds the URLs of an endpoint, in whatever form its URL was pasted."""
+"""Finds the URLs of an endpoint, in any form in which its URL was pasted."""
 
 import ipaddress
 import re

@@ -168,7 +168,7 @@ class Quota:
     def _delays(self, tokens: int) -> Iterator[float]:
         """Yield the seconds to wait, one after the other, until a request may be sent.
 
-        An iterator that is abandoned gives back what it claimed.
+        An abandoned iterator returns its claim.
         """
         yield from self._cooldowns()
         now = time.time()
@@ -189,7 +189,7 @@ class Quota:
             yield left
 
     def give_back(self, *, requests: int = 0, tokens: int = 0) -> None:
-        """Return what was taken and not used; a negative number takes what was used on top."""
+        """Return unused quota; a negative number takes the quota that was used in addition."""
         now = time.time()
         if requests:
             self._requests.give_back(requests, now)
@@ -197,7 +197,7 @@ class Quota:
             self._tokens.give_back(tokens, now)
 
     def lower(self, remaining_requests: int | None, remaining_tokens: int | None) -> None:
-        """Take over the remaining requests and tokens that a server reports."""
+        """Lower the rest of the quota to the numbers that a server reports."""
         if remaining_requests is not None:
             self._requests.lower(remaining_requests)
         if remaining_tokens is not None:

@@ -120,7 +120,7 @@ class _ConversationWriter:
         self._result_texts: list[str] = []  # prompted results, for one user message
         self._result_media: list[Json] = []  # user messages with media from native tools
         self._calls = _CallIds()
-        self._images_at: list[int] = []  # which wire messages hold images
+        self._images_at: list[int] = []  # indexes of wire messages with images
         self._max_tokens: int | None = _MAX_TEMPLATE_TOKENS
 
     def add(self, message: BaseMessage) -> None:

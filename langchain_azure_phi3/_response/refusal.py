@@ -39,10 +39,10 @@ def filtered_error(
 
     Args:
         message: The response; its `response_metadata` names the filters.
-        partial: Its text as it was received.
-        usage: Its tokens; `None` to leave them to the caller.
-        info: The HTTP response that it came in, where known.
-        body: Its JSON, where known.
+        partial: Its text, as received.
+        usage: Its tokens; `None` if the caller adds them.
+        info: The HTTP response, if known.
+        body: Its JSON, if known.
     """
     error = FilteredCompletionError(
         "The completion was filtered by the service's content management policy. "

@@ -49,7 +49,7 @@ class TurnEndFilter:
         return self._read(self._held + text, is_end=False)
 
     def finish(self) -> str:
-        """Return what was held back."""
+        """Return the text that was held back."""
         return self._read(self._held, is_end=True)
 
     def _read(self, text: str, *, is_end: bool) -> str:
@@ -159,7 +159,7 @@ class Unescaper:
         return unescape_control_tokens(text)
 
     def finish(self) -> str:
-        """Return what was held back."""
+        """Return the text that was held back."""
         held, self._held = self._held, ""
         return held
 

@@ -187,7 +187,7 @@ class Lexer:
         return self._take(TokenType.TEXT, end) if end > at else None
 
     def json(self, reader: JsonReader) -> Token | None:
-        """Return what the reader read, or what stopped it: a marker, `]`, or a character."""
+        """Return the text that the reader accepted, or the marker or character that stopped it."""
         end = reader.read(self._text, self._at)
         if end > self._at or reader.is_settled:
             return self._take(TokenType.JSON, end)

@@ -100,7 +100,7 @@ def correction(problem: str, *, wrote: str = "", choice: str, tool_format: str) 
     """Return the user message that asks for a corrected call.
 
     Args:
-        problem: What was wrong, a sentence.
+        problem: A sentence about the error.
         wrote: The rejected text to quote; shortened if it is long.
         choice: As for `instructions`.
         tool_format: As for `instructions`.
@@ -130,7 +130,7 @@ def _describe_calls(choice: str, tool_format: str) -> str:
 
 
 def _call_form(choice: str, tool_format: str) -> str:
-    """Return how to write a call; without real values, which small models copy."""
+    """Return the form of a call, without real values, which small models would copy."""
     name = "TOOL" if choice in (AUTO, ANY) else choice
     return format_tool_calls([(name, {"ARGUMENT": "VALUE"})], tool_format)
 

@@ -99,7 +99,7 @@ class Emulator:
         chunk_delay: Seconds between two events of a stream.
         faults: Rates of random failures by status or name of a fault, such as
             `{"429": 0.05, "cut": 0.02}`. `fail(rate=...)` has more options.
-        seed: Chooses the requests that fail, in whatever order they arrive.
+        seed: Chooses the requests that fail, independently of their order.
         log: Called with one line for each request that came over a socket: method, path, model,
             status, tokens and milliseconds, with `-` for unknown values. For example, `print`.
 

@@ -1,4 +1,4 @@
-"""What self-hosted servers report about their models and their work.
+"""The reports of self-hosted servers about their models and their work.
 
 Sources: llama.cpp's server (October 2026), which was run for this, and vLLM's and Ollama's code.
 """

@@ -25,7 +25,7 @@ _NO_TOOL_PARSER = (
 )
 _EXTRA_PARAMETER_MODES = ("error", "drop", "pass-through")
 
-# What the engine (vLLM 0.5) accepts besides the API's own fields.
+# Fields that the engine (vLLM 0.5) accepts besides the API's own.
 _ENGINE_PARAMETERS = frozenset(
     {
         *("best_of", "echo", "ignore_eos", "length_penalty", "logit_bias", "logprobs"),
