@@ -76,7 +76,7 @@ def validate_call(call: Mapping[str, Any]) -> Json:
     for name in given.keys() - _KNOWN:
         if (meant := _misspelled_parameter(name)) is not None:
             raise InvalidInputError(
-                f"Invalid arguments of the call: there is no {name}. Did you mean {meant}? If "
+                f"Invalid arguments of the call: there is no {name}; did you mean {meant}? If "
                 "the server has this parameter, pass it in model_extras."
             )
     try:

@@ -123,7 +123,7 @@ def test_rows_left_over_are_repeated_by_the_same_command(
     endpoint.fail(status=500, times=6)  # two rows, three attempts each
 
     assert main(arguments) == 1
-    assert "2 rows failed with a temporary error: run the same command" in capsys.readouterr().err
+    assert "2 rows failed with a temporary error. Run the same command" in capsys.readouterr().err
     endpoint.requests.clear()
 
     assert main(arguments) == 0
