@@ -1,6 +1,6 @@
 """LangChain chat model for Microsoft's Phi family, wherever it is deployed.
 
-Names are imported on first use: pytest imports this package at each start, because of its plugin,
+Names are imported on first use, because pytest imports this package at each start for its plugin,
 and should not have to import LangChain.
 """
 
@@ -78,7 +78,7 @@ __all__ = [
 ]
 
 # The modules of all names that are not in `errors`. `PhiDecisions` is not in `__all__`: it raises
-# with langchain-core before 1.8, where `from langchain_azure_phi3 import *` has to work, too.
+# with langchain-core before 1.8, where `from langchain_azure_phi3 import *` must work too.
 _MODULES = {
     "ChatAzurePhi3": "chat_models",
     "DoctorReport": "_doctor.report",
@@ -96,12 +96,12 @@ _MODULES = {
 
 install_old_modules()
 
-if not TYPE_CHECKING:  # type checkers know the names above and no others
+if not TYPE_CHECKING:  # so that type checkers only accept the names above
 
     def __getattr__(name: str) -> object:
         if name not in __all__ and name not in _MODULES:
             if name == "__version__":
-                from importlib.metadata import version  # not every program reads it
+                from importlib.metadata import version  # imported here: few programs need it
 
                 return version("langchain-azure-phi3")
             if (module := old_module(name)) is not None:

@@ -1,4 +1,4 @@
-"""Old public names: they still work, and warn with the new ones."""
+"""Old public names, which still work and emit a warning with the new ones."""
 
 import functools
 import sys
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 _PACKAGE = __package__
 _T = TypeVar("_T")
 
-# Modules that no longer exist: where each of their public names is now, within the package.
+# Removed modules, with the new location of each of their public names.
 _OLD_MODULES: Mapping[str, Mapping[str, str]] = {
     "catalogue": {
         "Modality": "models.Modality",
@@ -29,12 +29,12 @@ _OLD_MODULES: Mapping[str, Mapping[str, str]] = {
 
 
 def warn_renamed(old: str, new: str) -> None:
-    """Warn, in the name of the caller's caller, that something has a new name."""
+    """Warn the caller's caller that `old` is now called `new`."""
     warnings.warn(f"{old} is deprecated; use {new} instead.", DeprecationWarning, stacklevel=3)
 
 
 class _OldModule(ModuleType):
-    """A module whose names are imported from where they are now."""
+    """A module whose names are imported from their new locations."""
 
     def __init__(self, name: str, new_names: Mapping[str, str]) -> None:
         super().__init__(f"{_PACKAGE}.{name}", "Deprecated: its names have moved.")
@@ -66,18 +66,18 @@ _modules = {name: _OldModule(name, new_names) for name, new_names in _OLD_MODULE
 
 
 def install_old_modules() -> None:
-    """Make modules that no longer exist importable."""
+    """Make removed modules importable."""
     for module in _modules.values():
         sys.modules.setdefault(module.__name__, module)
 
 
 def old_module(name: str) -> ModuleType | None:
-    """A module that no longer exists, for the package's `__getattr__`."""
+    """Return a removed module, for the package's `__getattr__`."""
     return _modules.get(name)
 
 
 def renamed_names(module: str, new_names: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module's `__getattr__` for functions and classes that have new names there."""
+    """Return a module's `__getattr__` for its renamed functions and classes."""
 
     def get_renamed(name: str) -> Any:
         if name not in new_names:
@@ -91,7 +91,7 @@ def renamed_names(module: str, new_names: Mapping[str, str]) -> Callable[[str], 
 def accept_old_fields(
     new_names: Mapping[str, str], new_values: Mapping[str, Mapping[Any, Any]]
 ) -> Callable[[type[_T]], type[_T]]:
-    """Make the fields of a dataclass available under their old names, too.
+    """Make the fields of a dataclass available under their old names too.
 
     Args:
         new_names: The new name of each old field.

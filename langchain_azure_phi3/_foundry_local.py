@@ -1,4 +1,4 @@
-"""Starts Foundry Local on this machine, through its SDK (2.x, which runs in this process)."""
+"""Starts Foundry Local on this machine with its SDK (2.x, which runs in this process)."""
 
 from importlib import import_module
 from typing import Any, NamedTuple
@@ -12,9 +12,9 @@ class LocalService(NamedTuple):
     Attributes:
         endpoint: The base URL of its web service.
         model: The id of the build that suits this machine.
-        context: The limit on the tokens of prompt and answer together; `None` if the SDK does not
-            say.
-        has_tools: Whether it accepts `tools`; `None` if the SDK does not say.
+        context: The limit on the tokens of prompt and response together; `None` if the SDK does
+            not report it.
+        has_tools: Whether it accepts `tools`; `None` if the SDK does not report it.
     """
 
     endpoint: str
@@ -32,7 +32,7 @@ def start_service(alias: str, app_name: str) -> LocalService:
 
     Raises:
         ImportError: The SDK is missing; install the extra `foundry-local`.
-        InvalidInputError: Foundry Local has no such model.
+        InvalidInputError: Foundry Local does not have this model.
     """
     manager = _manager(app_name)
     model = manager.catalog.get_model(alias) or manager.catalog.get_model_variant(alias)
@@ -40,7 +40,7 @@ def start_service(alias: str, app_name: str) -> LocalService:
         known = ", ".join(sorted({model.alias for model in manager.catalog.list_models()}))
         raise InvalidInputError(
             f"Foundry Local has no model {alias!r}. It has: {known or 'none'}. Without a network, "
-            "it has those that were downloaded before."
+            "it only has downloaded models."
         )
     if not model.is_cached:
         model.download()
@@ -53,7 +53,7 @@ def start_service(alias: str, app_name: str) -> LocalService:
 
 
 def _manager(app_name: str) -> Any:
-    """The SDK's manager, which is a singleton."""
+    """Return the SDK's manager, which is a singleton."""
     try:
         sdk: Any = import_module("foundry_local_sdk")
     except ImportError as missing:

@@ -1,4 +1,4 @@
-"""Tokens of images, computed as the image processors of the Phi models do."""
+"""Computes the tokens of images as the image processors of the Phi models do."""
 
 import base64
 import math
@@ -8,30 +8,30 @@ from io import BytesIO
 from langchain_azure_phi3.models import PhiModel
 
 MAX_IMAGE_TOKENS = 2_509
-"""The most that an image can cost on Phi-3-vision; assumed for an image of unknown size."""
+"""The maximum tokens of an image on Phi-3-vision, assumed for an image of unknown size."""
 
 MAX_MULTIMODAL_IMAGE_TOKENS = 9_585
-"""The same for Phi-4-multimodal: a large square image that fills all crops."""
+"""The maximum on Phi-4-multimodal: a large square image that fills all crops."""
 
 _MIN_CROPS = 4
-"""What Phi-3.5-vision's model card recommends for several images: the fewest crops in use."""
+"""The recommendation of Phi-3.5-vision's model card for several images: the fewest crops used."""
 
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 """Pillow's names of the formats that Phi's servers decode; Pillow must not try others."""
 
-# How base64 of JPEG and TIFF begins: long metadata may precede the size, or it is at the end.
+# The start of JPEG and TIFF in base64: their size may follow long metadata, or be at the end.
 _LATE_SIZES = ("/9j/", "SUkq", "TU0A")
 _HEAD_CHARACTERS = 4 * 32_768
-"""The start of a base64 image in which most formats state the size: 96 KiB, decoded."""
+"""The length of base64 in which most formats contain the size: 96 KiB, decoded."""
 
 
 def prompt_image_tokens(
     urls: Sequence[str], model: PhiModel | None, *, at_least: bool = False
 ) -> int:
-    """Tokens of all images of a prompt.
+    """Count the tokens of all images of a prompt.
 
-    An image in a data URL costs what its size says, if Pillow is installed. An image at another
-    URL, or of unknown size, is assumed to cost the maximum.
+    An image in a data URL is counted by its size, if Pillow is installed. An image at another URL,
+    or of unknown size, is counted at the maximum.
 
     Args:
         urls: URLs of the images, as sent.
@@ -62,7 +62,7 @@ def prompt_image_tokens(
 
 
 def image_tokens(width: int, height: int, crops: int = 16) -> int:
-    """Tokens of an image on Phi-3-vision and Phi-3.5-vision, as their image processor counts.
+    """Count the tokens of an image as the image processor of Phi-3-vision and Phi-3.5-vision does.
 
     The processor scales the image, up or down, to the largest grid of 336-pixel squares of its
     proportions that has at most `crops` squares. Each square is 144 tokens, and so is a small copy
@@ -81,7 +81,7 @@ def image_tokens(width: int, height: int, crops: int = 16) -> int:
 
 
 def multimodal_image_tokens(width: int, height: int, crops: int = 36) -> int:
-    """Tokens of an image on Phi-4-multimodal, as its image processor counts.
+    """Count the tokens of an image as the image processor of Phi-4-multimodal does.
 
     The processor lays the image on a grid of 448-pixel squares. Each patch of 28 pixels that the
     image covers is a token, each row of patches one more, and a small copy of the entire image
@@ -102,18 +102,18 @@ def multimodal_image_tokens(width: int, height: int, crops: int = 36) -> int:
 
 
 def _nearest_grid(ratio: float, crops: int) -> tuple[int, int]:
-    """The grid whose proportions are nearest to `ratio`; the largest of equally near ones."""
+    """Return the grid with the proportions nearest to `ratio`; the largest of equally near ones."""
     grids = ((w, h) for w in range(1, crops + 1) for h in range(1, crops // w + 1))
     return min(grids, key=lambda grid: (abs(ratio - grid[0] / grid[1]), -grid[0] * grid[1]))
 
 
 def _patches(side: int, covered: int) -> int:
-    """Patches of 28 pixels along a side: every second one of 14 pixels, without blank ones."""
+    """Count patches of 28 pixels on a side: every second one of 14 pixels, without blank ones."""
     return math.ceil((side // 14 - (side - covered) // 14) / 2)
 
 
 def _size_of_url(url: str) -> tuple[int, int] | None:
-    """Width and height of an image in a data URL; `None` if they cannot be determined."""
+    """Return width and height of an image in a data URL; `None` if they cannot be determined."""
     if url[:5].lower() != "data:":
         return None
     start = url.find(",", 0, 256) + 1
@@ -129,7 +129,7 @@ def _size_of_base64(text: str) -> tuple[int, int] | None:
     except ImportError:
         return None
     try:
-        # Opening reads the header only; pixels are decoded by load(), which nobody calls.
+        # Opening only reads the header; load(), which would decode pixels, is not called.
         with Image.open(BytesIO(base64.b64decode(text)), formats=_FORMATS) as image:
             width, height = image.size
     except Exception:

@@ -1,4 +1,4 @@
-"""What servers list about their models under `/v1/models`."""
+"""Parses the list of models under `/v1/models`."""
 
 from typing import Any, NamedTuple
 
@@ -10,9 +10,9 @@ class ListedModel(NamedTuple):
     """One entry of the list.
 
     Attributes:
-        name: What requests call it.
-        base: The model that has this name, as far as the server reports it; else the name.
-        context: Tokens that prompt and answer share, as the server runs it; `None` if not listed.
+        name: The name to use in requests.
+        base: The model behind this name, if the server reports it; else the name.
+        context: The tokens that prompt and response share on this server; `None` if not listed.
     """
 
     name: str
@@ -21,10 +21,10 @@ class ListedModel(NamedTuple):
 
 
 def parse_models(body: Json) -> tuple[ListedModel, ...]:
-    """The models of a list in OpenAI's form; entries without a name are skipped.
+    """Parse a list in OpenAI's form; skip entries without a name.
 
-    vLLM adds `root`, the model behind a name of one's own, and `max_model_len`. llama.cpp has its
-    numbers in `meta`, of which `n_ctx_train` is not what it runs with.
+    vLLM adds `root`, the model behind a custom name, and `max_model_len`. llama.cpp has its numbers
+    in `meta`, where `n_ctx_train` is not the context that it runs with.
     """
     entries = body.get("data")
     found = entries if isinstance(entries, list) else []
@@ -47,6 +47,6 @@ def _context(entry: Json) -> int | None:
 
 
 def positive_int(value: Any) -> int | None:
-    """The value, if it is a number of tokens."""
+    """Return the value if it is a positive integer."""
     is_count = isinstance(value, int) and not isinstance(value, bool) and value > 0
     return value if is_count else None

@@ -1,4 +1,4 @@
-"""The Phi models and their properties: the data of the catalog, with the source of each entry."""
+"""The data of the catalog: the Phi models and their properties, with the source of each entry."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,13 +11,13 @@ TokenizerFamily = Literal["llama-32k", "cl100k", "o200k"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
-    """What a service bills, in US dollars per million tokens.
+    """The price of tokens, in US dollars per million.
 
     Attributes:
         input: Tokens of the prompt, except audio.
-        output: Tokens of the answer.
+        output: Tokens of the response.
         audio_input: Tokens of audio in the prompt; `None` if there is no such price.
-        source: Where the price comes from.
+        source: The source of the price.
         date: When it was looked up (ISO 8601).
     """
 
@@ -43,36 +43,36 @@ class PhiModel:
 
     Attributes:
         name: The name in Azure's model catalog.
-        context: Tokens that prompt and answer share.
+        context: The tokens that prompt and response share.
         tokenizer: The family of its vocabulary.
-        source: Where the facts of this entry come from.
+        source: The source of the facts.
         aliases: Other names of the model.
-        max_output: The most tokens of one answer; `None` if not published.
+        max_output: The maximum number of tokens of one response; `None` if not published.
         modalities: Types of content that a prompt may contain.
-        images_per_message: The most images in one message; `None` if no limit is known.
-        images_per_conversation: The most images in a conversation; `None` likewise.
-        image_tokens: The fewest and the most tokens of an image, where its size does not say more.
-        image_crops: The most squares into which the model's processor cuts an image, from which
-            the image's tokens follow; `None` for a model without image input.
-        native_tools: Whether every service accepts `tools`. None is known to for a Phi model.
-        native_tools_on: Names of the endpoint types that accept `tools` for this model, where not
+        images_per_message: The maximum number in one message; `None` if no limit is known.
+        images_per_conversation: The maximum number in a conversation; `None` if no limit is known.
+        image_tokens: The fewest and the most tokens of an image of unknown size.
+        image_crops: The maximum number of squares into which the model's processor cuts an image,
+            which determines the image's tokens; `None` for a model without image input.
+        native_tools: Whether every service accepts `tools`; not known for any Phi model.
+        native_tools_on: Names of the endpoint types that accept `tools` for this model, if not
             every one does.
         tool_prompt: The format of tool descriptions that the model was trained on, if any.
         response_formats: Accepted values of `response_format.type`.
         system_message_support: What the chat template does with a system message:
             `"supported"`, `"dropped"` (silently), or `"verbatim"`, like a message of any role.
         extra_parameters: Parameters outside the service's schema that the model accepts.
-        reasoning: Whether the model writes its reasoning before the answer.
-        reasoning_tokens: What to append to the prompt so that the model reasons, or does not;
-            `None` for a model that decides by its chat template, or not at all.
+        reasoning: Whether the model writes its reasoning before the response.
+        reasoning_tokens: Tokens to append to the prompt so that the model reasons, or does not;
+            `None` if its chat template has the switch, or if there is none.
         license: License of the weights.
         open_weights: Whether the weights can be downloaded.
         released: Date of publication (ISO 8601).
         retired: Date on which serverless deployments were retired (ISO 8601).
-        retires: Date on which Azure is to retire it, as `retires_source` says (ISO 8601).
-        retires_source: Where that date comes from, and how certain it is.
+        retires: Date on which Azure will retire it, according to `retires_source` (ISO 8601).
+        retires_source: The source of that date, and how certain it is.
         replacement: Catalog name of the recommended replacement.
-        price: What Azure bills for its tokens; `None` if not known.
+        price: Azure's price of its tokens; `None` if not known.
     """
 
     name: str
@@ -304,7 +304,7 @@ ROWS = (
         context=_K32,
         max_output=32_768,
         tokenizer="cl100k",
-        # The template has a system message of its own, and prints user and assistant messages only.
+        # The template has its own system message, and only prints user and assistant messages.
         system_message_support="dropped",
         reasoning=True,
         price=_price(0.125, 0.50),
@@ -317,7 +317,7 @@ ROWS = (
         aliases=("phi4-reasoning:14b-plus",),
         context=_K32,
         tokenizer="cl100k",
-        # The template has a system message of its own, and prints user and assistant messages only.
+        # The template has its own system message, and only prints user and assistant messages.
         system_message_support="dropped",
         reasoning=True,
         released="2025-04-30",
@@ -338,7 +338,7 @@ ROWS = (
         tokenizer="cl100k",
         modalities=("text", "image"),
         image_tokens=(256, 3_600),
-        # As Phi-4-reasoning: a system message of its own.
+        # Its own system message, as in Phi-4-reasoning.
         system_message_support="dropped",
         reasoning=True,
         reasoning_tokens=("<think>", "<nothink>"),

@@ -6,10 +6,9 @@ from langchain_azure_phi3._response.content_blocks import PROVIDER
 def register_provider() -> None:
     """Add the provider `azure_phi3` to langchain's `init_chat_model`, in this process.
 
-    Everything that takes a name of that form then accepts it, such as `create_agent`. LangChain
-    has no public way to add a provider: this function adds a row to its table of providers, which
-    is private. If a release of langchain has another table, the function raises an error and
-    changes nothing.
+    Functions that accept such names, such as `create_agent`, then accept it too. LangChain has no
+    public API for this: the function adds a row to a private table of providers. If a release of
+    langchain has a different table, it raises an error and changes nothing.
 
     Raises:
         ImportError: The package langchain is missing, or has no table of the known form.
@@ -23,5 +22,5 @@ def register_provider() -> None:
             "This release of langchain has no table of providers that azure_phi3 can be added to. "
             "Create the model with ChatAzurePhi3(model=...) instead."
         )
-    # The rest of the row says that the class is called with the model's name and the arguments.
+    # The rest of the row makes LangChain call the class with the model's name and the arguments.
     table[PROVIDER] = ("langchain_azure_phi3", "ChatAzurePhi3", *row[2:])

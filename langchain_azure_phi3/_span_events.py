@@ -1,6 +1,6 @@
-"""Events on OpenTelemetry's current span: a retry, a wait, a correction, a rejected constraint.
+"""Adds events to OpenTelemetry's current span: retries, waits, corrections, rejected constraints.
 
-They contain no text of prompts and responses: a trace may be read by more people than these.
+They contain no text of prompts and responses, because more people may read a trace than these.
 """
 
 import sys
@@ -15,7 +15,7 @@ CONSTRAINT_REJECTED = "azure_phi3.constraint_rejected"
 def add_span_event(name: str, attributes: Mapping[str, str | int | float]) -> None:
     """Add an event to the current span, if one is recording.
 
-    It is not imported for this: as long as nobody has imported it, there is no span.
+    OpenTelemetry is not imported for this: if no other code has imported it, there is no span.
     """
     if "opentelemetry.trace" not in sys.modules:
         return

@@ -9,7 +9,7 @@ Json = dict[str, Any]
 """A JSON object, decoded."""
 
 ConstraintForm = Literal["response_format", "guided_json", "structured_outputs"]
-"""A parameter that carries a schema: OpenAI's, that of vLLM before 0.12, and that of later ones."""
+"""A parameter that carries a schema: of OpenAI, of vLLM before 0.12, and of later versions."""
 
 Method = Literal["json_schema", "function_calling", "json_mode"]
 """How `with_structured_output` requests an object."""
@@ -20,15 +20,15 @@ ShowHeaders = Callable[[Mapping[str, str]], dict[str, str]]
 
 @dataclass(slots=True)
 class DeploymentFacts:
-    """What the server of one deployment reported about it; it is filled in as reports come.
+    """The facts that a server reported about a deployment; it is filled in as they arrive.
 
     Attributes:
-        model: A name of its model that the catalog knows.
-        context: Tokens that prompt and answer share on this server.
-        served_name: The name to request where the user gave none: the only one that is listed.
+        model: The name of its model in the catalog.
+        context: The tokens that prompt and response share on this server.
+        served_name: The name to request if the user gives none: the only one that is listed.
         rejected_constraints: Combinations of forms that it rejected; together with a schema, if the
-            server cannot compile that schema. To add one is one operation, so that no lock is
-            needed, which a fork could leave held.
+            server cannot compile that schema. Adding one is a single operation, so that no lock is
+            needed, which could remain locked after a fork.
     """
 
     model: str | None = None
@@ -46,7 +46,7 @@ class ResponseInfo(NamedTuple):
         status_code: The HTTP status.
         request_id: The server's id of the request, if it sent one.
         headers: By name in lower case.
-        rate_limit: What the response reports about the quota, such as `remaining_tokens`.
+        rate_limit: The quota in the response's headers, such as `remaining_tokens`.
     """
 
     status_code: int = 200

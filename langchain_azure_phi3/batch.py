@@ -83,18 +83,18 @@ class BatchInvoker:
 
     | column | type | |
     |---|---|---|
-    | `answer` | string | the text, or with `schema` the object as JSON |
+    | `answer` | string | the text, or the object as JSON with `schema` |
     | `error`, `error_type` | string | what went wrong, and the name of the exception |
     | `retryable` | bool | whether a later run should call the model again for this row |
     | `input_tokens`, `output_tokens` | int64 | of all calls for this row |
     | `finish_reason`, `model`, `request_id` | string | as in `response_metadata` |
-    | `attempts` | int32 | calls of the model; 0 if an equal row was answered |
-    | `seconds` | float32 | how long they took |
+    | `attempts` | int32 | calls of the model; 0 if the row shares the answer of an equal row |
+    | `seconds` | float32 | the time of these calls |
 
     Args:
         model: The model; its `max_retries` apply to each call.
         prompt_column: The column of the prompts.
-        schema: What each answer must be: a pydantic model, TypedDict, dataclass or JSON schema.
+        schema: The type of each answer: a pydantic model, TypedDict, dataclass or JSON schema.
         max_concurrency: The maximum number of concurrent calls.
         max_row_retries: How often to call the model again for a row with a temporary error, at the
             end of its batch.
@@ -122,7 +122,7 @@ class BatchInvoker:
         return {**self.__dict__, "_runnable": None}
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """The table with the columns of the results; errors of single rows do not raise.
+        """Append the columns of the results to a table; errors of single rows do not raise.
 
         Raises:
             InvalidInputError: The table has no column of prompts, or already has a column that the
@@ -134,7 +134,7 @@ class BatchInvoker:
     def results(
         self, table: pa.Table, on_result: Callable[[RowResult], None] = _ignore
     ) -> pa.Table:
-        """Only the columns of the results.
+        """Return only the columns of the results.
 
         Args:
             table: The prompts.
@@ -192,7 +192,7 @@ class BatchInvoker:
         return sorted(again)
 
     def _first_of_equals(self, rows: list[tuple[Any, Any]]) -> list[int]:
-        """For each row the first one that must have the same answer."""
+        """Return for each row the index of the first row that must have the same answer."""
         if self.model.temperature != 0:
             return list(range(len(rows)))
         first: dict[str, int] = {}
@@ -230,7 +230,7 @@ class BatchInvoker:
 
     @property
     def fingerprint(self) -> str:
-        """What must not change between two runs with the same checkpoint."""
+        """The settings that must not change between two runs with the same checkpoint."""
         schema = None if self.schema is None else parse_schema(self.schema).json_schema
         return json.dumps([self.prompt_column, schema], sort_keys=True)
 
@@ -280,7 +280,7 @@ def invoke_table(
 def open_checkpoint(
     folder: str | os.PathLike[str], invoker: BatchInvoker, table: Any, id_column: str | None
 ) -> Checkpoint:
-    """Create the checkpoint of a table, or of anything else that has a schema.
+    """Create the checkpoint of a table, or of any other object with a schema.
 
     Raises:
         InvalidInputError: The table has no such column.
@@ -337,7 +337,8 @@ def invoke_dataset(
         id_column: The column whose values identify the rows; `checkpoint` needs it, and Ray needs
             it in the source that the dataset is read from.
         checkpoint: A folder, on storage that all workers can reach, for the ids of written rows.
-        workers: Actors that call the model; each makes up to `max_concurrency` concurrent calls.
+        workers: The number of actors that call the model, each with up to `max_concurrency`
+            concurrent calls.
         rows_per_block: Rows per batch, and between two entries of the checkpoint.
         options: Those of `BatchInvoker`.
 
@@ -358,7 +359,7 @@ def invoke_dataset(
             checkpoint_path=checkpoint,
             delete_checkpoint_on_success=False,  # rows may be left for the next run
         )
-    # A small dataset would otherwise be one block, and nothing saved until it is complete.
+    # Otherwise a small dataset would be one block, and nothing would be saved until it is complete.
     blocks = dataset.repartition(target_num_rows_per_block=rows_per_block)
     return blocks.map_batches(
         BatchInvoker if checkpoint is None else _FinishedRows,
@@ -367,8 +368,8 @@ def invoke_dataset(
         batch_format="pyarrow",
         batch_size=rows_per_block,
         compute=ActorPoolStrategy(size=workers),
-        # The workers wait for the network. Next to Ray's checkpoint filter, which takes one CPU,
-        # any fraction would leave less than the CPU that Ray's tasks need on a small machine.
+        # The workers wait for the network. Next to Ray's checkpoint filter, which reserves one CPU,
+        # any fraction would leave too little for Ray's own tasks on a machine with two CPUs.
         num_cpus=0,
     )
 

@@ -268,7 +268,7 @@ def _add_serve(commands: Any) -> None:
         "serve",
         help="run a local emulator of a Phi endpoint",
         description="Run a local server that behaves like Azure's Phi deployments, until Ctrl-C. "
-        "Its answers are scripted, unless --upstream names a server with a real model.",
+        "Its responses are scripted, unless --upstream names a server with a real model.",
         epilog=f"Server types: {', '.join(_SERVER_TYPES)}.",
     )
     serve.add_argument(

@@ -4,9 +4,9 @@
 AzurePhi3Error                ModelError
 ├── InvalidInputError         ModelInvalidRequestError, ValueError   rejected before sending
 ├── BadRequestError           ModelInvalidRequestError               400, 405, 413, 415, 422
-├── ContentFilterError        ModelInvalidRequestError               prompt or answer filtered
+├── ContentFilterError        ModelInvalidRequestError               prompt or response filtered
 ├── RefusalError              ModelRefusalError                      the model refuses to answer
-│   └── FilteredCompletionError   (also a ContentFilterError)        answer filtered
+│   └── FilteredCompletionError   (also a ContentFilterError)        response filtered
 ├── ContextLengthError        ContextOverflowError                   conversation too long
 ├── AuthenticationError       ModelAuthenticationError               401
 ├── PermissionDeniedError     ModelPermissionDeniedError             403
@@ -59,7 +59,7 @@ class FailedResponse:
         return self.content.decode("utf-8", errors="replace")
 
     def json(self) -> Any:
-        """The body as JSON; lone surrogates, which text cannot contain, become U+FFFD.
+        """Return the body as JSON; lone surrogates, which text cannot contain, become U+FFFD.
 
         Raises:
             ValueError: The body is not JSON.
@@ -116,7 +116,7 @@ class FilterResult:
         )
 
 
-# What Azure reports in place of the results if its filters could not run.
+# The code that Azure reports instead of results if its filters could not run.
 _NOT_RUN = frozenset({"error", "content_filter_error"})
 
 
@@ -138,7 +138,7 @@ class AzurePhi3Error(langchain.ModelError):
         request_id (str | None): The server's ID of the request, for support tickets.
         response (FailedResponse | None): The response; `None` if there was none.
         body (Any): The response's JSON, or its text if it is not JSON.
-        retry_after (float | None): Seconds that the server asks to wait before the next attempt.
+        retry_after (float | None): Seconds to wait before the next attempt, as the server requests.
         partial (str | None): The text received before the error.
         usage_metadata (Mapping[str, Any] | None): LangChain's token counts, if the server reported
             them before the error.
@@ -168,7 +168,7 @@ class AzurePhi3Error(langchain.ModelError):
         self.usage_metadata = usage_metadata
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # BaseException pickles `args` only, which loses keyword arguments.
+        # BaseException only pickles `args`, which loses keyword arguments.
         return _restore, (type(self), self.args, self.__dict__.copy())
 
 
@@ -198,7 +198,7 @@ class BadRequestError(AzurePhi3Error, langchain.ModelInvalidRequestError):
 
 
 class ContentFilterError(AzurePhi3Error, langchain.ModelInvalidRequestError):
-    """Azure AI Content Safety blocked the prompt or the answer.
+    """Azure AI Content Safety blocked the prompt or the response.
 
     Attributes:
         stage: `"prompt"` or `"completion"`.
@@ -228,23 +228,22 @@ class RefusalError(AzurePhi3Error, ModelRefusalError):
 
 
 class FilteredCompletionError(ContentFilterError, RefusalError):
-    """Azure AI Content Safety blocked the answer.
+    """Azure AI Content Safety blocked the response.
 
     Attributes:
-        raw_message: The response as far as it was received; its `content_blocks` contain the
-            refusal.
+        raw_message: The response received so far; its `content_blocks` contain the refusal.
     """
 
     stage: Literal["prompt", "completion"] = "completion"
 
 
 class ContextLengthError(AzurePhi3Error, langchain.ContextOverflowError):
-    """The conversation and the requested answer exceed the model's context.
+    """The conversation and the requested response exceed the model's context.
 
     Attributes:
         prompt_tokens: Tokens of the prompt, as reported by the server, or estimated if the
             error was raised before sending; `None` if unknown.
-        context: The limit on the tokens of prompt and answer together; `None` if unknown.
+        context: The limit on the tokens of prompt and response together; `None` if unknown.
     """
 
     prompt_tokens: int | None = None

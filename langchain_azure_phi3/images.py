@@ -1,4 +1,4 @@
-"""Image files, bytes and PIL images as content blocks, and images reduced in size.
+"""Converts image files, bytes and PIL images to content blocks, and reduces their size.
 
 ```python
 from langchain_core.messages import HumanMessage
@@ -91,8 +91,8 @@ def image_block(
 
     Args:
         source: A path (`~` is the home directory), the bytes of a file, a file opened in binary
-            mode, or a PIL image. A PIL image is rotated as its EXIF orientation says, and images
-            of 16 or 32 bits per pixel and channel are scaled to 8 bits.
+            mode, or a PIL image. A PIL image is rotated according to its EXIF orientation, and
+            images of 16 or 32 bits per pixel and channel are scaled to 8 bits.
         detail: Sent to the server; Phi's servers accept and ignore it.
         max_side: Reduce the image so that neither side is longer than this, in pixels. For images
             of ordinary proportions, Phi-3-vision uses 1,344 to 1,680 pixels; more only costs time.
@@ -115,7 +115,7 @@ def image_block(
     }
     if detail is not None:
         block["extras"] = {"detail": detail}
-    # Raise here, where the traceback shows which file it is.
+    # Raise here, so that the traceback shows which file it is.
     image_part(block)
     return block
 
@@ -156,7 +156,7 @@ def resize_image(data: bytes, max_side: int) -> bytes:
 
 
 def resize_image_part(part: Json, max_side: int) -> Json:
-    """A wire image part of at most `max_side` pixels per side; an image at a URL is left unchanged.
+    """Resize a wire image part to at most `max_side` pixels per side; URLs are unchanged.
 
     Raises:
         InvalidInputError: Pillow cannot read the image.
@@ -196,12 +196,12 @@ def _read_pil_image(image: "Image.Image") -> bytes:
     _check_pixels(image)
     try:
         return _encode(ImageOps.exif_transpose(image), jpeg=image.format in _JPEG_FORMATS)
-    except _unreadable() as error:  # a file may be open that is not decoded yet
+    except _unreadable() as error:  # the file may not be decoded yet
         raise InvalidInputError(f"The image cannot be read: {error}.") from error
 
 
 def _unreadable() -> tuple[type[Exception], ...]:
-    """What Pillow raises: SyntaxError for a broken PNG, its own types for a billion pixels."""
+    """Return Pillow's errors: SyntaxError for a broken PNG, its own for a billion pixels."""
     from PIL import Image
 
     bombs = (Image.DecompressionBombError, Image.DecompressionBombWarning)
@@ -236,7 +236,7 @@ def _read_regular_file(path: Path) -> bytes:
     with open(path, "rb", opener=_open_without_waiting) as file:
         size = os.fstat(file.fileno()).st_size
         if size <= _MAX_FILE_BYTES:
-            data = file.read(_MAX_FILE_BYTES + 1) or b""  # it may be growing
+            data = file.read(_MAX_FILE_BYTES + 1) or b""  # the file may be growing
     if max(size, len(data)) > _MAX_FILE_BYTES:
         raise InvalidInputError(
             f"{str(path)!r} has more than {_MAX_FILE_BYTES:,} bytes. Reduce the image first."
@@ -245,7 +245,7 @@ def _read_regular_file(path: Path) -> bytes:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    """For files such as `/proc/kmsg`: regular by their mode, and yet reading waits for events."""
+    """Open files such as `/proc/kmsg`, which are regular but block until there are events."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no such flag
 
 
@@ -260,7 +260,7 @@ def _read_stream(file: Any) -> bytes:
 
 
 def _refuse_device(file: Any) -> None:
-    """Reject files such as `/dev/zero`, which have no end."""
+    """Reject files without an end, such as `/dev/zero`."""
     try:
         mode = os.fstat(file.fileno()).st_mode
     except (AttributeError, UnsupportedOperation, OSError, TypeError):
@@ -279,15 +279,15 @@ def _check_pixels(image: "Image.Image") -> None:
 
 
 def _has_many_bits(image: "Image.Image") -> bool:
-    """Whether it is a gray image of 16 or 32 bits, which servers show as white or reject."""
+    """Whether it is a gray image of 16 or 32 bits, which servers clip to white or reject."""
     return image.mode in ("I", "F") or image.mode.startswith("I;")
 
 
 def _to_8_bits(image: "Image.Image") -> "Image.Image":
     """Convert a gray image of 16 or 32 bits to 8 bits.
 
-    16 bits are scaled by their full range; integers and floats of 32 bits by the smallest usual
-    range that includes them (0 to 1, 255 or 65,535), or else by their own range.
+    Values of 16 bits are scaled by their full range; integers and floats of 32 bits by the smallest
+    usual range that includes them (0 to 1, 255 or 65,535), or else by their own range.
     """
     is_16_bit = image.mode.startswith("I;")
     gray = image.convert("I") if is_16_bit else image
@@ -305,7 +305,7 @@ def _to_8_bits(image: "Image.Image") -> "Image.Image":
 
 
 def _without_infinities(image: "Image.Image") -> "Image.Image":
-    """An image of floats with 0 for NaN and infinities, which depth maps have."""
+    """Replace NaN and infinities, which depth maps contain, by 0 in an image of floats."""
     from PIL import Image
 
     low, high = image.getextrema()

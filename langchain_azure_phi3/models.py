@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 
-# What builds append to a model's name: the hardware, the runtime, the quantization.
+# Suffixes that builds append to a model's name: the hardware, the runtime, the quantization.
 _BUILD_WORD = re.compile(
     r"cuda|generic|openvino|qnn|trtrtx|vitis|vitisai|webgpu|cpu|gpu|npu|onnx|gguf|web|unsloth|"
     r"latest|awq|gptq|bnb|mlx|directml|mobile|rtn|block|acc|level|\d+bit|[km]|[sml]|[iq]\w?\d|"
@@ -52,7 +52,7 @@ def _key(name: str) -> str:
 
 
 def _candidate_keys(name: str) -> Iterator[str]:
-    """Keys under which the catalog may have a name, the most likely first.
+    """Yield the keys that a name may have in the catalog, most likely first.
 
     Publishers and paths precede the name (`microsoft/Phi-4`), registry versions follow it
     (`.../models/Phi-4/versions/7`), so each part of a path is a candidate, from the right.
@@ -94,18 +94,18 @@ _warned: set[str] = set()  # names
 def find_model(name: str | None) -> PhiModel | None:
     """Look up a model by any of its names; `None` for an unknown name.
 
-    Case, dashes, dots, spaces and the word "instruct" do not matter, nor does a publisher before
-    the name or the name of a build after it (`Phi-4-mini-instruct-cuda-gpu`).
+    Case, dashes, dots, spaces and the word "instruct" are ignored, and so are a publisher before
+    the name and the name of a build after it (`Phi-4-mini-instruct-cuda-gpu`).
     """
     return None if name is None else _catalog.find(name)
 
 
 def learn_model(facts: DeploymentFacts, name: Any, *, replaces: bool = False) -> None:
-    """Remember which Phi a deployment is, if the name that a server reports says so.
+    """Remember which Phi a deployment is, if the catalog contains the name that a server reports.
 
     Args:
-        facts: What the process knows about the deployment.
-        name: What the server reports; anything.
+        facts: The facts about the deployment.
+        name: The name that the server reports, of any type.
         replaces: Whether this report takes precedence over earlier ones.
     """
     if (replaces or facts.model is None) and isinstance(name, str) and find_model(name) is not None:
@@ -158,19 +158,19 @@ def warn_of_retirement(model: PhiModel) -> None:
     _warned.add(model.name)
     warnings.warn(
         f"Azure retired its deployments of {model.name} on {model.retired}. Its replacement is "
-        f"{model.replacement}; managed compute and servers of your own still run it.",
+        f"{model.replacement}; managed compute and your own servers still run it.",
         RetiredModelWarning,
         stacklevel=4,
     )
 
 
 def list_models() -> tuple[PhiModel, ...]:
-    """All models of the catalog; registered ones come last."""
+    """Return all models of the catalog, registered ones last."""
     return _catalog.rows
 
 
 def models_accepting(modality: Modality) -> tuple[str, ...]:
-    """Names of the models that accept this modality in prompts."""
+    """Return the names of the models that accept this modality in prompts."""
     return tuple(row.name for row in list_models() if modality in row.modalities)
 
 
@@ -187,7 +187,7 @@ _EVERY_PHI = {
 
 
 def model_profile(model: PhiModel | None) -> dict[str, Any]:
-    """LangChain's `ModelProfile` of a model, as a new dict; `None` stands for an unknown Phi.
+    """Return LangChain's `ModelProfile` of a model as a new dict; `None` is an unknown Phi.
 
     Unknown values are left out, and so are capabilities that the chat model adds to each Phi: tool
     calling and structured output.
@@ -213,10 +213,10 @@ def model_profile(model: PhiModel | None) -> dict[str, Any]:
 
 
 def usage_cost(usage: Mapping[str, Any], model: PhiModel | str | None) -> float | None:
-    """The price of the tokens in a message's `usage_metadata` on Azure, in US dollars.
+    """Return the price of the tokens in a message's `usage_metadata` on Azure, in US dollars.
 
-    Audio in the prompt has a separate price, if the server counted it. Batch discounts and servers
-    of your own are not considered.
+    Audio in the prompt has a separate price, if the server counted it. Batch discounts and your own
+    servers are not considered.
 
     Args:
         usage: LangChain's token counts.

@@ -31,15 +31,15 @@ from langchain_azure_phi3.tokens import TokenCounter
 
 __all__ = ["TokenRateLimiter"]
 
-_DEFAULT_COOLDOWN = 1.0  # seconds after a 429 that does not say how long to wait
+_DEFAULT_COOLDOWN = 1.0  # seconds after a 429 without a requested wait
 
 
 class TokenRateLimiter(BaseRateLimiter):
-    """Limits requests and tokens per minute, for all processes that name the same store and key.
+    """Limits requests and tokens per minute, for all processes that use the same store and key.
 
     `ChatAzurePhi3(rate_limiter=...)` counts every HTTP attempt, retries included: it reserves the
     estimate of the prompt plus `max_tokens` (or the mean of the responses so far), and replaces it
-    with the usage that the server reports. After a 429 all processes wait. Requests are spread
+    with the usage that the server reports. After a 429, all processes wait. Requests are spread
     evenly and sent in order of arrival, and no minute exceeds the quota.
 
     With other chat models, it counts one request per call and no tokens, because LangChain does not
@@ -51,14 +51,14 @@ class TokenRateLimiter(BaseRateLimiter):
     Args:
         requests_per_minute: The deployment's quota of requests.
         tokens_per_minute: The deployment's quota of tokens, of prompts and responses.
-        store: `"memory://"` for this process; `"redis://host:6379"`, or another address that the
-            package `limits` knows, for all processes that use it. If it cannot be reached later,
-            a warning is logged and each process limits itself until it can.
-        key: Names the quota in the store. Default: the URL, deployment and model of each request,
-            so that one limiter serves several deployments, each with this quota.
+        store: `"memory://"` for this process; `"redis://host:6379"`, or another URL that the
+            package `limits` supports, for all processes that use it. If it cannot be reached
+            later, a warning is logged and each process limits itself until it can.
+        key: The name of the quota in the store. Default: the URL, deployment and model of each
+            request, so that one limiter serves several deployments, each with this quota.
 
     Raises:
-        InvalidInputError: A quota is not positive, or `store` is not an address.
+        InvalidInputError: A quota is not positive, or `store` is not a supported URL.
         ConnectionFailedError: The store cannot be reached.
         ImportError: The package `limits` is missing (extra `rate-limits`).
     """
@@ -87,14 +87,14 @@ class TokenRateLimiter(BaseRateLimiter):
         self._per_attempt = False
 
     def for_attempts(self) -> "TokenRateLimiter":
-        """A copy for a model that counts its HTTP attempts: its `acquire` does nothing."""
+        """Return a copy for a model that counts its HTTP attempts: its `acquire` does nothing."""
         copied = _restore(type(self), {**self.__getstate__(), "_per_attempt": True})
         copied._quotas = self._quotas
         return copied
 
     @override
     def acquire(self, *, blocking: bool = True) -> bool:
-        """Wait for one request; with `blocking=False`, return whether there is room at once."""
+        """Wait for the quota of one request; with `blocking=False`, return whether it is free."""
         if self._per_attempt:
             return True
         quota = self.quota(self._own_key)
@@ -105,7 +105,7 @@ class TokenRateLimiter(BaseRateLimiter):
 
     @override
     async def aacquire(self, *, blocking: bool = True) -> bool:
-        """Wait for one request; with `blocking=False`, return whether there is room at once."""
+        """Wait for the quota of one request; with `blocking=False`, return whether it is free."""
         if self._per_attempt:
             return True
         quota = self.quota(self._own_key)
@@ -115,13 +115,13 @@ class TokenRateLimiter(BaseRateLimiter):
         return True
 
     def estimate(self, quota: tuple[str, ...], payload: Json) -> "_Demand":
-        """What a request is expected to use, in each of its attempts."""
+        """Estimate the usage of a request in each of its attempts."""
         # Not the credential: Azure's quota belongs to the deployment.
         name = self.key or sha256("\n".join(quota[:3]).encode()).hexdigest()[:16]
         return _Demand(self.quota(name), payload)
 
     def quota(self, name: str) -> Quota:
-        """The quota of this name in the store."""
+        """Return the quota with this name in the store."""
         found = self._quotas.get(name)
         if found is None:
             found = self._quotas.setdefault(
@@ -152,14 +152,14 @@ class TokenRateLimiter(BaseRateLimiter):
 
 
 def _restore(cls: type[TokenRateLimiter], state: Json) -> TokenRateLimiter:
-    """A limiter without the constructor's check: the store may be down while workers start."""
+    """Restore a limiter without checking the store, which may be down when workers start."""
     limiter = cls.__new__(cls)
     limiter.__dict__.update(state, _quotas={})
     return limiter
 
 
 class _Demand:
-    """What one request is expected to use, in each of its attempts."""
+    """The expected usage of one request in each of its attempts."""
 
     def __init__(self, quota: Quota, payload: Json) -> None:
         self._quota = quota
@@ -208,7 +208,7 @@ class _Reservation:
             await self._quota.acool_down(failure.retry_after or _DEFAULT_COOLDOWN)
 
     def _give_back(self, failure: AzurePhi3Error) -> None:
-        """Return what a failed attempt did not use.
+        """Return the quota that a failed attempt did not use.
 
         A rejected request counts as a request but uses no tokens. A request that was interrupted or
         timed out may have used all of them.

@@ -1,4 +1,4 @@
-"""Structured output: an object that fits a schema, or the reason why there is none."""
+"""Requests objects that fit a schema, and has them corrected."""
 
 import dataclasses
 import json
@@ -51,7 +51,7 @@ from langchain_azure_phi3.errors import InvalidInputError, RefusalError
 
 
 def to_response_format(response_format: Json | type, strict: bool | None = None) -> Json:
-    """The `response_format` to send, from OpenAI's form or from a schema."""
+    """Convert a schema, or OpenAI's form of it, to the `response_format` to send."""
     if isinstance(response_format, dict) and "type" in response_format:
         name = response_format["type"]
         if name in ("text", "json_object", "json_schema"):
@@ -63,7 +63,7 @@ def to_response_format(response_format: Json | type, strict: bool | None = None)
     return {"type": "json_schema", "json_schema": field}
 
 
-# What OpenAI's API does not allow in names of tools and schemas.
+# Characters that OpenAI's API does not allow in names of tools and schemas.
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]", re.ASCII)
 _SCHEMA_KEYWORDS = frozenset(
     {"type", "parameters", "properties", "$ref", "anyOf", "oneOf", "allOf", "additionalProperties"}
@@ -72,14 +72,14 @@ _SCHEMA_KEYWORDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """What an object must look like.
+    """The schema of an object, with the functions to parse and check it.
 
     Attributes:
         name: The schema's name, for the wire.
         json_schema: The JSON schema.
-        parse: Turns an object that fits the schema into an instance of the user's type.
-        check: What is wrong with an object by the user's type; `None` where only the JSON schema
-            says what is valid.
+        parse: Converts an object that fits the schema to an instance of the user's type.
+        check: Returns the error of an object according to the user's type; `None` if only the
+            JSON schema decides.
         enum_schema: The JSON schema with the names of enum members, for parsing objects.
     """
 
@@ -91,12 +91,12 @@ class Schema:
 
     @property
     def extractor(self) -> ObjectExtractor:
-        """What finds objects of this schema in answers."""
+        """The extractor of objects of this schema from responses."""
         return ObjectExtractor(self.enum_schema or self.json_schema, self.check)
 
 
 def parse_schema(schema: Json | type) -> Schema:
-    """The schema that a pydantic model, TypedDict, dataclass or JSON schema describes.
+    """Parse the schema of a pydantic model, TypedDict, dataclass or JSON schema.
 
     Raises:
         InvalidInputError: It does not describe an object.
@@ -120,14 +120,14 @@ def _parse_schema(schema: Json | type) -> Schema:
         json_schema = {"title": schema.__name__, **generated}
         return _with_check(schema.__name__, json_schema, schema, _json_parser(schema))
     if isinstance(schema, dict):
-        _check_allows_objects(schema)  # LangChain drops the type of one without properties
+        _check_allows_objects(schema)  # LangChain drops its type if it has no properties
     json_schema = to_json_schema(schema)
     if isinstance(schema, dict):
         _check_json_schema(schema, json_schema)
     _check_allows_objects(json_schema)
     name = str(json_schema.get("title") or "Answer")
     if isinstance(schema, type):
-        name = _NOT_IN_NAMES.sub("_", name)  # such as the brackets of a generic model
+        name = _NOT_IN_NAMES.sub("_", name)  # for example, the brackets of a generic model
     if isinstance(schema, type) and issubclass(schema, BaseModel):
         return _with_check(name, json_schema, schema, _json_parser(schema))
     if isinstance(schema, type) and issubclass(schema, BaseModelV1):
@@ -157,15 +157,15 @@ def _allows_objects(schema: Any) -> bool:
     declared = schema.get("type")
     if declared is not None:
         types = declared if isinstance(declared, list) else [declared]
-        return "object" in types or "function" in types  # the latter is OpenAI's form of a tool
+        return "object" in types or "function" in types  # "function" is OpenAI's form of a tool
     branches = schema.get("anyOf")
     return not isinstance(branches, list) or any(map(_allows_objects, branches))
 
 
 def _json_parser(type_: type) -> Callable[[Json], Any]:
-    """What turns an object into an instance of a pydantic model or a dataclass.
+    """Return a function that converts an object to an instance of a pydantic model or dataclass.
 
-    Values are read as JSON, not as Python's: strict models accept the text of a date only there
+    Values are parsed as JSON, because strict models only accept the text of a date there
     (https://docs.pydantic.dev/latest/concepts/conversion_table/).
     """
     adapter: TypeAdapter[Any] = TypeAdapter(type_)
@@ -173,7 +173,7 @@ def _json_parser(type_: type) -> Callable[[Json], Any]:
 
 
 def _with_check(name: str, json_schema: Json, schema: Any, parse: Callable[[Json], Any]) -> Schema:
-    """The schema of a type that validates itself."""
+    """Create the schema of a type that validates itself."""
 
     def check(value: Json) -> str | None:
         try:
@@ -188,7 +188,7 @@ def _with_check(name: str, json_schema: Json, schema: Any, parse: Callable[[Json
 
 
 def _uses_any(value: Json, instance: Any) -> bool:
-    """Whether at least one key of an object became a field: models ignore unknown keys."""
+    """Whether at least one key of an object became a field, because models ignore unknown keys."""
     if isinstance(instance, BaseModelV1):
         fields, given = set(instance.__fields__), instance.__fields_set__
     elif isinstance(instance, BaseModel):
@@ -204,28 +204,28 @@ def _format_errors(error: ValidationError | ValidationErrorV1) -> str:
 
 
 class _Strategy(Protocol):
-    """One way to request an object: what is bound, what is prompted, and how it is read."""
+    """One way to request an object: with bound arguments, a prompt, and a parser."""
 
     bound: Json
 
     def prepare(self, messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-        """The conversation with the instructions that the model needs."""
+        """Add the instructions that the model needs to the conversation."""
 
     def read(self, response: AIMessage, *, truncated: bool) -> tuple[Json | None, str]:
         """The object, or what is wrong."""
 
     def correction_messages(self, response: AIMessage, problem: str) -> list[BaseMessage]:
-        """The messages that ask for a corrected object."""
+        """Return the messages that ask for a corrected object."""
 
 
 class _PromptStrategy:
-    """The object is the response's text; the schema is in the prompt, or is sent natively."""
+    """Requests the object as the response's text; the schema is in the prompt or sent natively."""
 
     def __init__(self, schema: Schema, *, prompt_schema: Json | None, bound: Json) -> None:
         """Request objects of a schema.
 
         Args:
-            schema: What the object must look like.
+            schema: The schema of the objects.
             prompt_schema: The schema to describe in the prompt; `{}` for any object, `None` for no
                 instructions.
             bound: Arguments of the calls.
@@ -249,7 +249,7 @@ class _PromptStrategy:
 
 
 class _ToolStrategy:
-    """The object is the arguments of a tool that must be called."""
+    """Requests the object as the arguments of a required tool call."""
 
     def __init__(self, given: Json | type, schema: Schema, *, strict: bool | None) -> None:
         tool = to_wire_tool(
@@ -258,7 +258,7 @@ class _ToolStrategy:
         self._name = schema.name
         tool = {**tool, "function": {**tool["function"], "name": schema.name}}
         self._extractor = schema.extractor
-        # Corrections are made here, where each is a run of its own.
+        # Corrections are made here, so that each is a separate run.
         self.bound: Json = {
             "tools": [tool],
             "tool_choice": function_choice(self._name),
@@ -273,7 +273,7 @@ class _ToolStrategy:
             if call["name"] == self._name:
                 return self._extractor.fit(dict(call["args"]))
         unmet = response.response_metadata.get("unmet_requirement")
-        # The user's model may accept what the JSON schema does not.
+        # The user's model may accept objects that the JSON schema does not.
         for text in (*(call["args"] for call in response.invalid_tool_calls), response.text):
             value, _ = self._extractor.read(text or "", truncated=truncated)
             if value is not None:
@@ -282,7 +282,7 @@ class _ToolStrategy:
             return None, REASONING_USED_ALL_TOKENS
         if truncated:
             return None, TRUNCATED_OBJECT
-        return None, unmet or f"There was no call of {self._name}."
+        return None, unmet or f"There is no call of {self._name}."
 
     def correction_messages(self, response: AIMessage, problem: str) -> list[BaseMessage]:
         if not response.tool_calls:
@@ -307,14 +307,14 @@ def with_structured_output(
     max_corrections: int,
     kwargs: Mapping[str, Any],
 ) -> Runnable[LanguageModelInput, Any]:
-    """A runnable that returns objects of `schema`.
+    """Return a runnable that returns objects of `schema`.
 
     Args:
         model: The chat model.
         schema: A pydantic model (v2 or v1), TypedDict, dataclass or JSON schema.
         method: `"json_schema"`, `"function_calling"` or `"json_mode"`.
         include_raw: Whether to return `{"raw", "parsed", "parsing_error"}`.
-        strict: Passed on where the schema is sent natively.
+        strict: Passed on if the schema is sent natively.
         is_native: Whether the schema is sent natively.
         max_corrections: How often the model is asked to correct its response.
         kwargs: Any other parameters of the calls.
@@ -441,12 +441,12 @@ def _make_strategy(
         fields = {"response_format": {"type": "json_object"}}
         return _PromptStrategy(schema, prompt_schema=None, bound=fields)
     raise InvalidInputError(
-        f"method={method!r} is unknown: use 'json_schema', 'function_calling' or 'json_mode'."
+        f"method={method!r} is unknown. Use 'json_schema', 'function_calling' or 'json_mode'."
     )
 
 
 class _Corrector:
-    """Decides after each response whether to return it or to have it corrected.
+    """Decides after each response whether to return it or to request a correction.
 
     Attributes:
         messages: The conversation to send next.
@@ -472,7 +472,7 @@ class _Corrector:
 
     @contextmanager
     def catch_refusal(self) -> Iterator[None]:
-        """Use a filtered response as the result: `parsing_error` is the error that it raised."""
+        """Use a filtered response as the result, with its error as `parsing_error`."""
         try:
             yield
         except RefusalError as error:
@@ -509,10 +509,10 @@ class _Corrector:
         self._refusal, self.is_done = error, True
 
     def result(self, *, include_raw: bool) -> Any:
-        """What the runnable returns.
+        """Return the result of the runnable.
 
         Raises:
-            RefusalError: The model refused, or a content filter blocked the answer, and
+            RefusalError: The model refused, or a content filter blocked the response, and
                 `include_raw` is off.
             OutputParserException: There is no object, and `include_raw` is off.
         """
@@ -543,7 +543,7 @@ class _Corrector:
             return None, _format_errors(error)
 
     def _raw(self) -> AIMessage:
-        """The last response, with the usage of all and the responses that were corrected."""
+        """Return the last response, with the total usage and the corrected responses."""
         *earlier, last = self._responses
         if not earlier:
             return last
@@ -564,14 +564,14 @@ def _is_truncated(response: AIMessage) -> bool:
 
 
 def _ended_in_reasoning(response: AIMessage) -> bool:
-    """Whether `max_tokens` cut the reasoning, so that there is no answer."""
+    """Whether `max_tokens` cut off the reasoning, so that there is no text."""
     has_answer = response.text.strip() or response.tool_calls or response.invalid_tool_calls
     has_reasoning = bool(response.additional_kwargs.get("reasoning_content"))
     return _is_truncated(response) and has_reasoning and not has_answer
 
 
 def _append_instructions(messages: Sequence[BaseMessage], text: str) -> list[BaseMessage]:
-    """The conversation with instructions at the end of its first system message, or as one."""
+    """Append instructions to the first system message, or add them as one."""
     first = messages[0] if messages else None
     if isinstance(first, SystemMessage):
         given = text_content(first)

@@ -1,4 +1,4 @@
-"""Token counts of conversations, offline, and whether a conversation fits a model's context.
+"""Counts the tokens of conversations offline, and checks whether they fit a model's context.
 
 The tokenizers of the Phi models are downloads of several megabytes, so token counts are estimated
 from the number of characters, by script. On held-out texts the estimate is off by 10 to 11 % on
@@ -51,7 +51,7 @@ MAX_ERROR = 0.35
 _FAMILIES: tuple[TokenizerFamily, ...] = ("llama-32k", "cl100k", "o200k")
 
 # Tokens per character, by the character's first UTF-8 byte: one column for each tokenizer family.
-# `python -m tests.calibration.fit` computes the numbers. Spaces belong to the word that follows.
+# `python -m tests.calibration.fit` computes the numbers. A space belongs to the next word.
 _TOKENS_PER_CHARACTER: tuple[tuple[bytes, tuple[float, float, float]], ...] = (
     (string.ascii_letters.encode(), (0.25, 0.25, 0.25)),
     (string.digits.encode(), (1.55, 1.05, 1.0)),
@@ -83,10 +83,10 @@ _CLASS_OF_BYTE = bytes(
 _MAX_CJK_CHARACTERS_PER_TOKEN = 4
 """Vocabularies contain few tokens of more Chinese, Japanese or Korean characters."""
 
-# Control tokens of the chat template: around each message, and at the start of the answer. The
+# Control tokens of the chat template: around each message, and at the start of the response. The
 # Llama vocabulary's control tokens include the line break after them, so `<|user|>...<|end|>` is
 # two, and the documented 19 tokens of Azure's sample conversation are 6 + 8 + 2 * 2 + 1.
-# Phi-3-small counts the breaks and a first `<|endoftext|>`; Phi-4 has
+# Phi-3-small also counts the line breaks and a first `<|endoftext|>`; Phi-4 has
 # `<|im_start|>role<|im_sep|>...<|im_end|>`.
 _CONTROL_TOKENS: Mapping[TokenizerFamily, tuple[int, int]] = MappingProxyType(
     {"llama-32k": (2, 1), "cl100k": (4, 3), "o200k": (2, 1)}
@@ -128,7 +128,7 @@ class TokenCounter:
         model: The deployed model. For an unknown one (`None`), the counter assumes the vocabulary
             that needs the most tokens, and no limit.
         tokenizer: Counts texts exactly, instead of the estimate.
-        context: The limit on the tokens of prompt and answer together on this server; `None` for
+        context: The limit on the tokens of prompt and response together on this server; `None` for
             the model's own.
     """
 
@@ -137,13 +137,13 @@ class TokenCounter:
     context: int | None = None
 
     def count_text(self, text: str) -> int:
-        """Tokens of a text alone."""
+        """Count the tokens of a text, without a chat template."""
         if self.tokenizer is not None:
             return _encoded_length(text, self.tokenizer)
         return estimate_tokens(text, self._family)
 
     def count_prompt(self, payload: Mapping[str, Any]) -> int:
-        """Tokens of a payload's messages and tools; 0 for an empty payload."""
+        """Count the tokens of a payload's messages and tools; 0 for an empty payload."""
         if not payload["messages"] and not payload.get("tools"):
             return 0
         return self._count(_Prompt.of(payload)).total
@@ -153,7 +153,7 @@ class TokenCounter:
 
         Args:
             payload: A request for chat completions.
-            lower: Whether to lower `max_tokens` to what the prompt leaves of the context.
+            lower: Whether to lower `max_tokens` to the context that the prompt leaves.
 
         Raises:
             ContextLengthError: The prompt's lower bound exceeds the context.
@@ -236,7 +236,7 @@ class _Prompt(NamedTuple):
 
     def is_shorter_than(self, tokens: int) -> bool:
         """Whether the prompt certainly needs fewer tokens, at one token per character."""
-        control = 4 * self.messages + 3  # the most of all families
+        control = 4 * self.messages + 3  # the maximum of all families
         images = MAX_MULTIMODAL_IMAGE_TOKENS * len(self.image_urls)
         return control + images + sum(map(len, self.texts)) < tokens
 
@@ -253,7 +253,7 @@ def estimate_tokens(text: str, family: TokenizerFamily) -> int:
 
 
 def _min_tokens(text: str) -> int:
-    """The minimum number of tokens of a text, with any of the tokenizers.
+    """Return the minimum number of tokens of a text, with any of the tokenizers.
 
     No token spans two words: all of them split texts at white space first.
     """
@@ -264,13 +264,13 @@ def _min_tokens(text: str) -> int:
 
 
 def _count_classes(text: str) -> list[int]:
-    """How many characters a text has of each class of `_TOKENS_PER_CHARACTER`."""
+    """Count the characters of a text in each class of `_TOKENS_PER_CHARACTER`."""
     classes = text.encode("utf-8", "surrogatepass").translate(_CLASS_OF_BYTE)
     return list(map(classes.count, range(_ASCII_CLASSES if text.isascii() else _CLASSES)))
 
 
 def _encoded_length(text: str, tokenizer: Tokenizer) -> int:
-    """Tokens of a text, without those that a tokenizer adds to each text."""
+    """Count the tokens of a text, without those that a tokenizer adds to each text."""
     # tiktoken's `encode` rejects texts that contain a control token.
     encode = getattr(tokenizer, "encode_ordinary", tokenizer.encode)
     return len(encode(text)) - len(encode(""))

@@ -1,8 +1,8 @@
 """Classify 1,000 rows with the command `batch`: progress, resume, objects, totals and cost.
 
-The program writes a prompt for each ticket, and the command answers them. If it stops or crashes,
-start it again: it continues where it was. A row that content safety blocks is marked. Rows that
-fail with a temporary error are left for the next run.
+The program writes a prompt for each ticket, and the command calls the model for each. If it stops
+or crashes, start it again: it continues where it stopped. A row that content safety blocks is
+marked. Rows that fail with a temporary error are left for the next run.
 
 ```bash
 pip install "langchain-azure-phi3[emulator,batch]"
@@ -76,7 +76,7 @@ def write_prompts(source: Path, prompts: Path) -> None:
 
 
 def labels_of(path: Path) -> Iterator[str]:
-    """The label of each row, or what happened to it."""
+    """Yield the label of each row, or its error."""
     with path.open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             label = json.loads(row["answer"])["label"] if row["answer"] else row["error_type"]

@@ -1,1 +1,1 @@
-"""Rows as calls, results as columns, and the files and checkpoints around them."""
+"""Converts rows to calls and results to columns, and reads and writes files and checkpoints."""

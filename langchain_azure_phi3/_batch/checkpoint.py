@@ -1,4 +1,4 @@
-"""Results on disk, batch by batch, so that a job that was stopped continues where it was."""
+"""Saves results batch by batch, so that a stopped job can continue."""
 
 import hashlib
 import os
@@ -18,16 +18,16 @@ _DIGEST = b"langchain-azure-phi3 digest"
 class Checkpoint:
     """A folder with one Parquet file for each batch of results.
 
-    A file appears when all rows of its batch have results, and it is complete when it appears.
+    A file is created when all rows of its batch have results, and is always complete.
     """
 
     def __init__(self, folder: Path, columns: Sequence[str], settings: str) -> None:
         """Create the folder if necessary.
 
         Args:
-            folder: Where the files are.
+            folder: The folder of the files.
             columns: The columns that identify the rows.
-            settings: What else must not change between two runs.
+            settings: Other values that must not change between two runs.
 
         Raises:
             OSError: The folder cannot be created.
@@ -38,7 +38,7 @@ class Checkpoint:
         folder.mkdir(parents=True, exist_ok=True)
 
     def load(self, index: int, batch: pa.Table) -> pa.Table | None:
-        """The results of a batch; `None` if it was not finished.
+        """Read the results of a batch; return `None` if it was not finished.
 
         Raises:
             InvalidInputError: The file cannot be read, or belongs to other rows or settings.
@@ -51,7 +51,7 @@ class Checkpoint:
         except (pa.ArrowException, OSError) as error:
             raise InvalidInputError(
                 f"The checkpoint {path} cannot be read: {error}. Delete this file to call the "
-                "model again for its rows; all other files stay valid."
+                "model again for its rows; all other files remain valid."
             ) from error
         if (results.schema.metadata or {}).get(_DIGEST) != self._digest(batch):
             raise InvalidInputError(
@@ -64,12 +64,12 @@ class Checkpoint:
         """Write the results of a batch.
 
         Raises:
-            OSError: The file cannot be written; those of other batches are not affected.
+            OSError: The file cannot be written; the files of other batches are not affected.
         """
         path = self._path(index)
         draft = path.with_suffix(".draft")
         try:
-            # The digest is how `load` notices another table.
+            # The digest lets `load` detect another table.
             metadata = {_DIGEST: self._digest(batch)}
             with draft.open("wb") as file:
                 pq.write_table(results.replace_schema_metadata(metadata), file)
@@ -81,7 +81,7 @@ class Checkpoint:
             raise OSError(
                 error.errno,
                 f"The checkpoint cannot be written ({error.strerror or error}). The batches "
-                "before it are saved: solve the problem, and run the same again",
+                "before it are saved. Solve the problem, and run the same program again",
                 str(path),
             ) from error
 

@@ -1,4 +1,4 @@
-"""The event loop that all batches of a process share, so that they share connections as well."""
+"""Provides one event loop for all batches of a process, so that they share connections."""
 
 import asyncio
 import atexit
@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 
 
 def run(work: Coroutine[Any, Any, _T]) -> _T:
-    """The result of a coroutine, also in a thread whose own event loop is running.
+    """Run a coroutine, also in a thread with a running event loop, and return its result.
 
     Ctrl-C cancels the coroutine.
     """
@@ -26,7 +26,7 @@ def run(work: Coroutine[Any, Any, _T]) -> _T:
 
 @lru_cache(maxsize=1)
 def _loop_of(_pid: int) -> asyncio.AbstractEventLoop:
-    """A running loop; a forked process gets one of its own."""
+    """Return a running loop; each forked process has its own."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=_run_forever, args=(loop,), name="phi-batch", daemon=True)
     thread.start()

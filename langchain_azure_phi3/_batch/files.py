@@ -1,4 +1,4 @@
-"""Tables in files: Parquet, CSV and JSON lines, read and written in pieces."""
+"""Reads and writes tables in pieces: Parquet, CSV and JSON lines."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ class TableFile(NamedTuple):
 
     Attributes:
         schema: Its columns.
-        num_rows: How many rows it has.
+        num_rows: The number of its rows.
         pieces: Reads it from the start, in pieces of any size.
     """
 
@@ -30,7 +30,7 @@ class TableFile(NamedTuple):
     pieces: Callable[[], Iterator[pa.Table]]
 
     def batches(self, rows: int) -> Iterator[pa.Table]:
-        """The table in pieces of so many rows; the last one may have fewer."""
+        """Yield the table in batches of `rows` rows; the last one may have fewer."""
         held, count = [self.schema.empty_table()], 0
         for piece in self.pieces():
             held.append(piece)
@@ -39,23 +39,23 @@ class TableFile(NamedTuple):
                 joined = pa.concat_tables(held)
                 yield joined.slice(0, rows)
                 count -= rows
-                # A slice without rows would keep what it was cut from in memory.
+                # An empty slice would keep its table in memory.
                 held = [joined.slice(rows) if count else self.schema.empty_table()]
         if count:
             yield pa.concat_tables(held)
 
 
 def open_table(path: Path) -> TableFile:
-    """A table in a file, by the file's suffix.
+    """Open a table in a file, in the format of the file's suffix.
 
-    CSV columns are strings, so that ids such as `007` stay as they are.
+    CSV columns are strings, so that ids such as `007` are not changed.
 
     Raises:
         InvalidInputError: The suffix is unknown, or the file is not a table.
         OSError: The file cannot be read.
     """
     reader: Callable[[Path], TableFile] = _by_suffix(path, _READERS)
-    path.open("rb").close()  # Arrow's errors have no file name
+    path.open("rb").close()  # because Arrow's errors do not name the file
     try:
         return reader(path)
     except (pa.ArrowException, ValueError) as error:
@@ -63,7 +63,7 @@ def open_table(path: Path) -> TableFile:
 
 
 def write_table(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> None:
-    """Write a table to a file, by the file's suffix; the file appears when it is complete.
+    """Write a table to a file, in the format of its suffix; the file is created when complete.
 
     Raises:
         InvalidInputError: The suffix is unknown, or the format cannot represent a column.
@@ -84,7 +84,7 @@ def write_table(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> No
 
 
 def check_suffix(path: Path) -> None:
-    """Make sure that a file of this name can be written.
+    """Check that a file with this name can be written.
 
     Raises:
         InvalidInputError: The suffix is unknown.
@@ -96,7 +96,7 @@ def _by_suffix(path: Path, table: dict[str, Any]) -> Any:
     found = table.get(path.suffix.lower())
     if found is None:
         raise InvalidInputError(
-            f"The format of {path} is unknown: use a name that ends in {', '.join(table)}."
+            f"The format of {path} is unknown. Use a name that ends in {', '.join(table)}."
         )
     return found
 
@@ -154,7 +154,7 @@ def _json_objects(path: Path) -> Iterator[list[dict[str, Any]]]:
 
 
 def _merge_schemas(schema: pa.Schema, objects: list[dict[str, Any]]) -> pa.Schema:
-    """The columns of all objects; what is not always of one simple type becomes JSON text."""
+    """Return the columns of all objects; columns without one simple type become JSON text."""
     types = {field.name: field.type for field in schema}
     for name in dict.fromkeys(name for item in objects for name in item):
         try:
@@ -188,7 +188,7 @@ def _write_csv(path: Path, schema: pa.Schema, pieces: Iterable[pa.Table]) -> Non
     with pc.CSVWriter(path, schema) as writer:
         for piece in pieces:
             for batch in piece.to_batches():
-                if batch.num_rows:  # pyarrow before 21 writes the one before it again
+                if batch.num_rows:  # for an empty batch, pyarrow before 21 repeats the previous one
                     writer.write_batch(batch)
 
 

@@ -1,4 +1,4 @@
-"""A table answered batch by batch, with a checkpoint."""
+"""Calls the model for a table batch by batch, with a checkpoint."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -10,7 +10,7 @@ from langchain_azure_phi3._batch.progress import Progress
 from langchain_azure_phi3._batch.results import SETUP_ERRORS, RowResult
 
 ROWS_PER_BATCH = 256
-"""Rows that are in memory, and between two files of a checkpoint."""
+"""The number of rows in memory, and in one file of a checkpoint."""
 
 Invoke = Callable[[pa.Table, Callable[[RowResult], None]], pa.Table]
 """Calls the model for the rows of a table, reports each result, and returns all as columns."""
@@ -19,7 +19,7 @@ Invoke = Callable[[pa.Table, Callable[[RowResult], None]], pa.Table]
 def iter_results(
     batches: Iterable[pa.Table], invoke: Invoke, checkpoint: Checkpoint | None, progress: Progress
 ) -> Iterator[pa.Table]:
-    """The results of each batch, in order; those that the checkpoint has are not computed again.
+    """Yield the results of each batch, in order; reuse those in the checkpoint.
 
     Raises:
         AzurePhi3Error: All rows of a batch failed because of the settings, such as a wrong key.
@@ -39,7 +39,7 @@ def iter_results(
 def _complete(
     batch: pa.Table, saved: pa.Table | None, invoke: Invoke, progress: Progress
 ) -> pa.Table:
-    """The results of a batch, of which some may be saved already."""
+    """Return the results of a batch, some of which may already be saved."""
     if saved is None:
         return invoke(batch, progress.add)
     again = [n for n, is_retryable in enumerate(saved["retryable"].to_pylist()) if is_retryable]
@@ -56,7 +56,7 @@ def _complete(
 
 
 def _raise_for_setup(results: pa.Table) -> None:
-    """Stop where going on would fail for every row."""
+    """Raise an error that would fail every row."""
     names = set(results["error_type"].to_pylist())
     if len(names) == 1 and (name := names.pop()) in {error.__name__ for error in SETUP_ERRORS}:
         raise getattr(errors, name)(results["error"][0].as_py())

@@ -1,4 +1,4 @@
-"""A progress bar with rows per second, remaining time, tokens and errors."""
+"""Shows a progress bar with rows per second, remaining time, tokens and errors."""
 
 import sys
 from typing import Any, Self
@@ -29,13 +29,13 @@ class Progress:
             self._bar.update()
 
     def skip(self, rows: int) -> None:
-        """Leave out rows that an earlier run has finished, also from the speed."""
+        """Leave out rows that an earlier run finished, so that they do not affect the speed."""
         if self._bar is not None and rows:
             self._bar.initial += rows
             self._bar.update(rows)
 
     def print(self, text: str) -> None:
-        """Print a line that the bar does not overwrite."""
+        """Print a line above the bar."""
         if self._bar is not None:
             self._bar.clear()
             self._bar.close()

@@ -1,4 +1,4 @@
-"""The prompts of a table, in every form that they may have, as LangChain messages."""
+"""Converts all forms of prompts in a table to LangChain messages."""
 
 import hashlib
 import json
@@ -17,11 +17,11 @@ from langchain_azure_phi3.images import image_block
 
 
 def to_messages(prompt: Any, images: Any = None) -> list[BaseMessage]:
-    """The conversation of one row.
+    """Convert one row to a conversation.
 
     Args:
-        prompt: A text; a list of `{"role", "content"}`; or LangChain messages, which `dumps` or
-            `messages_to_dict` wrote. The lists may be JSON as well.
+        prompt: A text; a list of `{"role", "content"}`; or LangChain messages in the form of
+            `dumps` or `messages_to_dict`. The lists may be JSON as well.
         images: `None`, or the bytes or the path of an image, or a list of them. They become part
             of the last user message.
 
@@ -46,7 +46,7 @@ def to_messages(prompt: Any, images: Any = None) -> list[BaseMessage]:
 
 
 def prompt_digest(prompt: Any, images: Any) -> str:
-    """Equal for equal rows, short for large images."""
+    """Return a text that is equal for equal rows, and short for large images."""
     text = json.dumps([prompt, images], default=_bytes_digest, sort_keys=True)
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -69,7 +69,7 @@ def _parse(prompt: Any) -> list[BaseMessage]:
 
 
 def _decode(text: str) -> Any:
-    """The list of messages in a text; the text itself if it does not contain one."""
+    """Decode a list of messages from a text; return the text itself if it is not one."""
     try:
         found = json.loads(text)
     except ValueError:
@@ -85,7 +85,7 @@ def _is_message(item: Any) -> bool:
 
 def _from_list(items: Sequence[Any]) -> list[BaseMessage]:
     if all(isinstance(item, dict) and "role" in item for item in items):
-        # Arrow fills up structures with nulls.
+        # Arrow fills missing fields with nulls.
         given = [{key: value for key, value in item.items() if value is not None} for item in items]
         return convert_to_messages(given)
     try:
@@ -95,9 +95,9 @@ def _from_list(items: Sequence[Any]) -> list[BaseMessage]:
 
 
 def _to_langchain_dict(item: Any) -> dict[str, Any]:
-    """A message in the form of `messages_to_dict`; `dumps` may have written it.
+    """Convert a message in the form of `dumps` to that of `messages_to_dict`.
 
-    LangChain's `load` would create more than messages, which a table must not do.
+    LangChain's `load` would create other objects than messages, which a table must not do.
     """
     if item.get("lc") == 1:
         return {"type": item["kwargs"]["type"], "data": item["kwargs"]}

@@ -1,4 +1,4 @@
-"""The results of calls for rows, and their columns."""
+"""Collects the results of rows, and converts them to columns."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ from langchain_azure_phi3.errors import (
 from langchain_azure_phi3.models import usage_cost
 
 SETUP_ERRORS = (AuthenticationError, NotFoundError, PermissionDeniedError)
-"""Errors of the settings, not of the row: the model is called again for the row when they are
+"""Errors of the settings, not of the row: the model is called again for the row once they are
 corrected."""
 
 RESULT_SCHEMA = pa.schema(
@@ -40,7 +40,7 @@ RESULT_SCHEMA = pa.schema(
     }
 )
 """The columns that are added to each table. Their types are fixed, because files with different
-types could not be read together."""
+types cannot be read together."""
 
 
 @dataclass(slots=True)
@@ -48,10 +48,10 @@ class RowResult:
     """The result of one row; the fields are the columns.
 
     Attributes:
-        answer: The text, or with a schema the object as JSON; `None` for a failed row.
+        answer: The text, or the object as JSON if there is a schema; `None` for a failed row.
         retryable: Whether a later run should call the model again for this row.
-        attempts: Calls of the model; 0 for a row that shares the answer of an equal one.
-        seconds: How long they took together.
+        attempts: Calls of the model; 0 for a row that shares the answer of an equal row.
+        seconds: The total time of the calls.
     """
 
     answer: str | None = None
@@ -67,7 +67,7 @@ class RowResult:
     seconds: float = 0.0
 
     def record_answer(self, message: AIMessage, answer: str | None) -> None:
-        """Keep what the model returned."""
+        """Record the model's response."""
         self.answer, self.error, self.error_type, self.retryable = answer, None, None, False
         metadata = message.response_metadata
         self.finish_reason = metadata.get("finish_reason")
@@ -76,7 +76,7 @@ class RowResult:
         self._add_usage(message.usage_metadata)
 
     def record_failure(self, error: Exception) -> None:
-        """Keep what went wrong."""
+        """Record an error."""
         self.error, self.error_type = str(error), type(error).__name__
         self.retryable = is_transient(error) or isinstance(error, SETUP_ERRORS)
         if isinstance(error, ContentFilterError):
@@ -86,7 +86,7 @@ class RowResult:
             self._add_usage(error.usage_metadata)
 
     def shared(self) -> "RowResult":
-        """The result for an equal row, which cost nothing."""
+        """Return the result for an equal row, without usage."""
         return replace(self, input_tokens=0, output_tokens=0, attempts=0, seconds=0.0)
 
     def _add_usage(self, usage: Mapping[str, Any] | None) -> None:
@@ -101,7 +101,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def to_table(results: Sequence[RowResult]) -> pa.Table:
-    """The results as columns."""
+    """Convert the results to columns."""
     columns = [
         pa.array([getattr(result, field.name) for result in results], RESULT_SCHEMA.field(n).type)
         for n, field in enumerate(fields(RowResult))
@@ -110,16 +110,16 @@ def to_table(results: Sequence[RowResult]) -> pa.Table:
 
 
 def append_columns(table: pa.Table, results: pa.Table) -> pa.Table:
-    """A table with the results of its rows."""
+    """Append the results of its rows to a table."""
     columns = [*table.itercolumns(), *results.itercolumns()]
     return pa.table(columns, schema=output_schema(table.schema))
 
 
 def output_schema(schema: pa.Schema) -> pa.Schema:
-    """The schema of a table with results.
+    """Return the schema of a table with results.
 
     Raises:
-        InvalidInputError: It has a column of the same name already.
+        InvalidInputError: It already has a column of the same name.
     """
     if taken := sorted(set(schema.names) & set(RESULT_SCHEMA.names)):
         raise InvalidInputError(
@@ -130,12 +130,12 @@ def output_schema(schema: pa.Schema) -> pa.Schema:
 
 
 def answer_of(parsed: Any) -> str:
-    """An object as JSON, be it a dict, a dataclass or a pydantic model."""
+    """Convert a dict, a dataclass or a pydantic model to JSON."""
     return to_json(parsed).decode()
 
 
 class Totals:
-    """What the rows of a table used, and what failed; tables are added one by one."""
+    """The usage and errors of a table's rows; tables are added one by one."""
 
     def __init__(self) -> None:
         self._rows = self._answered = self._retryable = 0
@@ -157,7 +157,7 @@ class Totals:
             used["output_tokens"] += tokens_out
 
     def as_dict(self) -> dict[str, Any]:
-        """The totals; `cost` in US dollars only if the price of every token is known."""
+        """Return the totals, with `cost` in US dollars if all prices are known."""
         used = sum(self._tokens.values(), Counter())
         totals: dict[str, Any] = {
             "rows": self._rows,
@@ -176,14 +176,14 @@ class Totals:
 
 
 def total_cost(tokens: Iterable[tuple[str | None, Mapping[str, int]]]) -> float | None:
-    """The cost of tokens by model, in US dollars; `None` if a price is not known."""
+    """Return the total cost of tokens, given by model, in US dollars; `None` without a price."""
     costs = [usage_cost(counts, name) for name, counts in tokens]
     known = [cost for cost in costs if cost is not None]
     return sum(known) if known and len(known) == len(costs) else None
 
 
 def describe(totals: Mapping[str, Any]) -> str:
-    """The totals as one or two sentences."""
+    """Describe the totals in one or two sentences."""
     errors = ", ".join(f"{count:,} {name}" for name, count in totals["errors"].items())
     text = f"{totals['rows']:,} rows: {totals['answered']:,} answered"
     text += f", {sum(totals['errors'].values()):,} errors ({errors})" if errors else ""

@@ -1,4 +1,4 @@
-"""The commands that talk to a model, and how commands report errors and warnings."""
+"""The commands that call a model, and the way in which commands report errors and warnings."""
 
 import sys
 from typing import Any

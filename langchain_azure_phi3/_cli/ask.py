@@ -1,4 +1,4 @@
-"""`langchain-azure-phi3 ask`: one question, one answer."""
+"""`langchain-azure-phi3 ask`: sends one prompt."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ from langchain_azure_phi3.chat_models import ChatAzurePhi3
 
 
 def ask(options: argparse.Namespace) -> int:
-    """Print the answer as it arrives, or as JSON with `--schema` and `--json`."""
+    """Print the response as it arrives, or as JSON with `--schema` and `--json`."""
     prompt = _prompt(options.prompt)
     if not prompt.strip():
         return print_error("There is no question. Pass it as an argument or on standard input.")
@@ -36,7 +36,7 @@ def ask(options: argparse.Namespace) -> int:
 
 
 def _prompt(argument: str | None) -> str:
-    """The argument followed by standard input, if that is a pipe or a file."""
+    """Return the argument, followed by standard input if that is a pipe or a file."""
     if argument in (None, "-"):
         if sys.stdin.isatty():
             print("Type a question, then press Ctrl-D.", file=sys.stderr)
@@ -46,7 +46,7 @@ def _prompt(argument: str | None) -> str:
 
 
 def _piped_text() -> str:
-    # Not a terminal, /dev/null or the socket of a service, which may never end.
+    # Not a terminal, /dev/null, or a service's socket, which may never end.
     try:
         mode = os.fstat(sys.stdin.fileno()).st_mode
     except (AttributeError, OSError, ValueError):  # no standard input

@@ -1,4 +1,4 @@
-"""The command `batch`: a file of prompts in, a file with answers out."""
+"""`langchain-azure-phi3 batch`: calls the model for each row of a file, and writes the results."""
 
 import argparse
 import sys
@@ -22,7 +22,7 @@ INTERRUPTED = 130
 
 
 def run_batch(options: argparse.Namespace) -> int:
-    """Run the command, and return its exit status: 0; 1 for rows to repeat; 130 for Ctrl-C.
+    """Run the command, and return its exit status: 0, 1 for rows to repeat, or 130 for Ctrl-C.
 
     Raises:
         AzurePhi3Error: All rows of a batch failed because of the settings, such as a wrong key.
@@ -52,12 +52,12 @@ def run_batch(options: argparse.Namespace) -> int:
     try:
         write_table(target, schema, _joined(table, checkpoint))
     except OSError:
-        _print(f"All results are saved in {folder}: run the same command again to write them.")
+        _print(f"All results are saved in {folder}. Run the same command again to write them.")
         raise
     _print(describe(totals))
     if totals["retryable"]:
         _print(
-            f"{totals['retryable']:,} rows failed with a temporary error: run the same command "
+            f"{totals['retryable']:,} rows failed with a temporary error. Run the same command "
             "again to repeat only them."
         )
     return 1 if totals["retryable"] else 0
@@ -75,12 +75,12 @@ def _answer(
 
 
 def _joined(table: TableFile, checkpoint: Checkpoint) -> Iterator[pa.Table]:
-    """The rows with their results, which the checkpoint now contains."""
+    """Yield the rows with their results from the checkpoint."""
     for index, batch in enumerate(table.batches(ROWS_PER_BATCH)):
         results = checkpoint.load(index, batch)
         if results is None:
             raise InvalidInputError(
-                f"The checkpoint {checkpoint.folder} has lost rows while the command ran. Run the "
+                f"The checkpoint {checkpoint.folder} lost rows while the command ran. Run the "
                 "same command again to call the model for them."
             )
         yield append_columns(batch, results.replace_schema_metadata())

@@ -15,15 +15,15 @@ from langchain_azure_phi3.errors import AzurePhi3Error, ContextLengthError
 _HELP = """\
 /image PATH    add an image (a file or a URL) to the next message; without PATH, remove all
 /system TEXT   set the system message; without TEXT, remove it
-/reset         forget the conversation; the system message stays
-/usage         print the token counts of the last answer
+/reset         forget the conversation, but not the system message
+/usage         print the token counts of the last response
 /help          print this help
-/exit          leave, as Ctrl-D does
-Ctrl-C stops an answer; the text received so far stays in the conversation."""
+/exit          exit, like Ctrl-D
+Ctrl-C stops a response; the conversation keeps the text received so far."""
 
 
 def chat(options: argparse.Namespace) -> int:
-    """Read messages until the end of the input, and print each answer as it arrives.
+    """Read messages until the end of the input, and print each response as it arrives.
 
     Raises:
         AzurePhi3Error: The options are not valid.
@@ -33,7 +33,7 @@ def chat(options: argparse.Namespace) -> int:
     user_message("", options.image)  # reports a wrong file now
     conversation = _Conversation(make_model(options), options.system, options.image)
     if sys.stdin.isatty():
-        print("Type a message, /help for commands, or Ctrl-D to leave.")
+        print("Type a message, /help for commands, or Ctrl-D to exit.")
     while True:
         try:
             line = input("> " if sys.stdin.isatty() else "").strip()
@@ -41,7 +41,7 @@ def chat(options: argparse.Namespace) -> int:
             print()
             return 0
         except KeyboardInterrupt:
-            print("\nPress Ctrl-D or type /exit to leave.")
+            print("\nPress Ctrl-D or type /exit to exit.")
             continue
         if line in ("/exit", "/quit"):
             return 0
@@ -50,13 +50,13 @@ def chat(options: argparse.Namespace) -> int:
 
 
 def _enable_line_editing() -> None:
-    # Importing it is enough: input() then has history and editing. Windows has its own.
+    # Importing it gives input() history and editing. Windows has its own.
     with suppress(ImportError):
         import readline  # noqa: F401
 
 
 class _Conversation:
-    """The messages so far, and what goes into the next one."""
+    """The messages so far, and the images for the next one."""
 
     def __init__(self, model: ChatAzurePhi3, system: str | None, images: list[str]) -> None:
         self._model = model
@@ -89,7 +89,7 @@ class _Conversation:
             self._images.clear()
             return "The next message has no image. Add one with /image PATH."
         try:
-            user_message("", [source])  # reports a wrong file now
+            user_message("", [source])  # reports a wrong file immediately
         except (AzurePhi3Error, OSError, ImportError) as error:
             return f"The image was not added: {error}"
         self._images.append(source)
@@ -116,12 +116,12 @@ class _Conversation:
             print_error(f"{type(error).__name__}: {error}{images}")
         else:
             self._images.clear()
-            # A turn without text would be rejected by the server.
+            # The server would reject an assistant message without text.
             if answer:
                 self._history += [question, AIMessage(answer)]
 
     def _print_answer(self, messages: list[BaseMessage]) -> str:
-        """The text of the answer; after Ctrl-C, the text received so far."""
+        """Print a response, and return its text; after Ctrl-C, the text received so far."""
         answer = ""
         self._usage = None
         try:

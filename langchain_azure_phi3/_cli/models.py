@@ -1,4 +1,4 @@
-"""`langchain-azure-phi3 models`: the catalog as a table that fits the terminal, or as JSON."""
+"""`langchain-azure-phi3 models`: prints the catalog as a table for the terminal, or as JSON."""
 
 import json
 import shutil
@@ -8,23 +8,23 @@ from dataclasses import asdict
 
 from langchain_azure_phi3.models import PhiModel, list_models
 
-# The columns, and what their headings mean.
+# The columns, and the meanings of their headings.
 _LEGEND: Mapping[str, str] = {
     "MODEL": "",
-    "CONTEXT": "maximum tokens of prompt and answer together.",
-    "OUTPUT": "maximum length of an answer, in tokens.",
+    "CONTEXT": "maximum tokens of prompt and response together.",
+    "OUTPUT": "maximum length of a response, in tokens.",
     "MEDIA": "accepted besides text.",
     "IMAGES": "maximum number per conversation.",
     "SYSTEM": "what the model's template does with system messages.",
-    "REASONS": "the model reasons before it answers.",
+    "REASONS": "the model reasons before it responds.",
     "RETIRED": 'when Azure retired serverless deployments; with "?": the date that one source '
     "gives.",
 }
 _NUMBERS = ("CONTEXT", "OUTPUT")
 _GAP = "  "
-# The first to leave out where the terminal is narrow.
+# The columns to leave out first if the terminal is narrow.
 _LEAST_IMPORTANT = ("IMAGES", "SYSTEM", "REASONS", "RETIRED", "MEDIA", "OUTPUT")
-# For output that is not a terminal: one line for each model, for `grep` and `awk`.
+# Output that is not a terminal has one line for each model, for `grep` and `awk`.
 _UNLIMITED = 10_000
 _MAX_LEGEND_COLUMNS = 100
 
@@ -40,7 +40,7 @@ def print_models(*, as_json: bool) -> int:
 
 
 def format_table(rows: Sequence[PhiModel], columns: int) -> str:
-    """The table and its legend, without the columns that do not fit, which the legend names."""
+    """Format the table and its legend, which names the columns that do not fit."""
     table = {
         heading: (heading, *cells)
         for heading, cells in zip(_LEGEND, zip(*map(_cells, rows), strict=True), strict=True)

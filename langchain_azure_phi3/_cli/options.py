@@ -1,4 +1,4 @@
-"""What options on the command line mean: arguments of the model, and messages."""
+"""Converts options of the command line to the model's arguments and to messages."""
 
 import argparse
 import json
@@ -20,13 +20,13 @@ _DEPLOYMENT_ARGUMENTS = ("endpoint", "model", "base_model", "api", "deployment")
 
 
 def make_model(options: argparse.Namespace) -> ChatAzurePhi3:
-    """The model that the options describe; the environment supplies the rest."""
+    """Create the model from the options and the environment."""
     sampling = _given(options, ("temperature", "max_tokens"))
     return ChatAzurePhi3(**deployment_arguments(options), **sampling)
 
 
 def deployment_arguments(options: argparse.Namespace) -> Json:
-    """Which deployment to call and how to sign in, as arguments of `ChatAzurePhi3`."""
+    """Return the arguments of `ChatAzurePhi3` for the deployment and the credential."""
     arguments = _given(options, _DEPLOYMENT_ARGUMENTS)
     if options.entra:
         arguments["credential"] = entra_credential()
@@ -41,24 +41,24 @@ def _given(options: argparse.Namespace, names: Iterable[str]) -> Json:
 
 
 def read_schema(path: str) -> Json:
-    """The JSON schema in a file.
+    """Read a JSON schema from a file.
 
     Raises:
-        InvalidInputError: The file contains no JSON object.
+        InvalidInputError: The file does not contain a JSON object.
         OSError: The file cannot be read.
     """
     try:
         schema = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(schema, dict):
-            raise ValueError("the file contains no JSON object")
+            raise ValueError("the file does not contain a JSON object")
     except ValueError as error:
         raise InvalidInputError(f"{path} is not a JSON schema: {error}.") from None
-    # LangChain wants a name for every schema.
+    # LangChain requires a title in every schema.
     return {"title": "Answer", **schema}
 
 
 def entra_credential() -> object:
-    """The credential of `az login`, the environment or a managed identity.
+    """Create a credential from `az login`, the environment or a managed identity.
 
     Raises:
         InvalidInputError: azure-identity is not installed.
@@ -73,7 +73,7 @@ def entra_credential() -> object:
 
 
 def user_message(text: str, images: list[str]) -> HumanMessage:
-    """A question, and images given as paths or URLs.
+    """Create a message from a text, and from images given as paths or URLs.
 
     Raises:
         InvalidInputError: A file is not an image that Phi's servers decode.
@@ -92,7 +92,7 @@ def _image_block(source: str) -> Any:
 
 
 def format_usage(usage: Any) -> str:
-    """Token counts as one line."""
+    """Format token counts as one line."""
     if usage is None:
         return "The server reported no token counts."
     return (

@@ -1,4 +1,4 @@
-"""`langchain-azure-phi3 serve`: the emulator, until Ctrl-C."""
+"""`langchain-azure-phi3 serve`: runs the emulator until Ctrl-C."""
 
 import argparse
 import shutil
@@ -10,14 +10,14 @@ from functools import partial
 from langchain_azure_phi3._cli import print_error
 from langchain_azure_phi3.emulator import Emulator
 
-# Not every client can connect to "all addresses of this machine".
+# Not every client can connect to the address for "all addresses of this machine".
 _LOOPBACK = {"//0.0.0.0:": "//127.0.0.1:", "//[::]:": "//[::1]:"}
 _LOCAL_HOSTS = ("127.0.0.1", "::1", "localhost")
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Run the emulator that the options describe, and print what to export."""
-    # The deprecated option warns as the deprecated parameter does.
+    """Run the emulator with these options, and print the variables to export."""
+    # The deprecated option emits the same warning as the deprecated parameter.
     server_type = {"server_type": options.server_type}
     if hasattr(options, "dialect"):
         server_type = {"dialect": options.dialect}
@@ -55,7 +55,7 @@ def _announce(options: argparse.Namespace, key: str, endpoint: str) -> None:
     answers = "scripted" if options.upstream is None else f"from {options.upstream}"
     name = "" if options.deployment is None else f" as {options.deployment}"
     context = "" if options.context is None else f" with a context of {options.context:,} tokens"
-    print(f"Emulating {options.model}{name}{context} (answers are {answers}). Ctrl-C stops it.")
+    print(f"Emulating {options.model}{name}{context} (responses are {answers}). Ctrl-C stops it.")
     local = remote = endpoint
     for unspecified, loopback in _LOOPBACK.items():
         local = local.replace(unspecified, loopback, 1)

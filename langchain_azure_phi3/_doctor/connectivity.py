@@ -1,4 +1,4 @@
-"""Connectivity to an endpoint below HTTP: name resolution, connection and certificate."""
+"""Checks the connectivity to an endpoint: name resolution, connection and certificate."""
 
 import socket
 import ssl
@@ -14,7 +14,7 @@ from langchain_azure_phi3._http.routes import Route
 
 _UNTRUSTED = (
     "If your own proxy or gateway decrypts the connection, set SSL_CERT_FILE to its authority's "
-    "certificate, or pass http_client=httpx.Client(verify=...). Otherwise another server answers "
+    "certificate, or pass http_client=httpx.Client(verify=...). Otherwise another server responds "
     "for this host: do not disable certificate verification."
 )
 _OUT_OF_DATE = (
@@ -79,7 +79,7 @@ def _connect(host: str, port: int, secure: bool, timeout: float) -> Iterator[Fin
 
 
 def _secure(raw: socket.socket, host: str) -> Finding:
-    # It trusts the same certificates as the chat model's client.
+    # This context trusts the same certificates as the chat model's client.
     try:
         with ssl_context().wrap_socket(raw, server_hostname=host) as secured:
             certificate: Mapping[str, Any] = secured.getpeercert() or {}

@@ -14,18 +14,18 @@ from langchain_azure_phi3.errors import AzurePhi3Error, RequestTimeoutError
 STEP = "constraints"
 
 _FORMS: tuple[ConstraintForm, ...] = ("response_format", "structured_outputs", "guided_json")
-_PROMPTED = "with_structured_output() describes schemas in the prompt and validates the answer."
+_PROMPTED = "with_structured_output() describes schemas in the prompt and validates the response."
 
 
 def find_form(
     invoke: Callable[[Json], AIMessage | AzurePhi3Error],
 ) -> tuple[ConstraintForm | None, Finding]:
-    """The form that the server enforces, if it enforces one, and what to report.
+    """Return the form that the server enforces, if any, and the finding.
 
-    It is tried out with a word that a model which is not constrained would never write.
+    The test uses a word that a model would never write without a constraint.
 
     Args:
-        invoke: Asks the model anything, with these fields in the payload.
+        invoke: Sends a question to the model, with these fields in the payload.
     """
     word = f"q{secrets.token_hex(4)}"
     properties: Json = {"word": {"type": "string", "enum": [word]}}
@@ -39,14 +39,14 @@ def find_form(
     for form in _FORMS:
         answer = invoke(constraint_fields((form,), schema))
         if isinstance(answer, RequestTimeoutError):
-            found[form] = "no answer in time"
+            found[form] = "no response in time"
             break
         if isinstance(answer, AzurePhi3Error):
             if not is_refusal(answer):
                 return None, inconclusive(STEP, answer)
             found[form] = f"rejected ({one_line(answer)})"
         elif _holds(answer.text, word):
-            return form, Finding(STEP, "ok", f"{form} restricts answers to a JSON schema")
+            return form, Finding(STEP, "ok", f"{form} restricts responses to a JSON schema")
         else:
             found[form] = "ignored"
     return None, Finding(STEP, "no", _describe(found), _PROMPTED)

@@ -1,7 +1,7 @@
 """Checks an endpoint step by step, from name resolution to an image in the prompt.
 
 The doctor sends about a dozen short requests through the chat model that users have. `report`
-decides what the answers mean.
+interprets the responses.
 """
 
 import json
@@ -79,7 +79,7 @@ def diagnose(
 
     Args:
         kwargs: Arguments of `ChatAzurePhi3`; missing ones come from the environment.
-        timeout: Seconds to wait for each answer.
+        timeout: Seconds to wait for each response.
         on_finding: Called with each finding as soon as it is available.
 
     Raises:
@@ -93,7 +93,7 @@ def diagnose(
 
 
 class Doctor:
-    """Checks one endpoint; keeps the arguments that the findings recommend."""
+    """Checks one endpoint, and collects the arguments that the findings recommend."""
 
     def __init__(self, kwargs: Mapping[str, Any], timeout: float, client: httpx.Client) -> None:
         self._kwargs = dict(kwargs)
@@ -105,7 +105,7 @@ class Doctor:
         self._reports_usage = False  # in responses that are not streamed
         model = self._model()
         self._kwargs["endpoint"] = model.endpoint
-        if model.model is not None:  # perhaps from the environment
+        if model.model is not None:  # may come from the environment
             self._kwargs["model"] = model.model
         self._credential = model.credential
         self._secrets = model._endpoints.connection.secrets
@@ -127,7 +127,7 @@ class Doctor:
         )
 
     def _redact(self, finding: Finding) -> Finding:
-        """The finding without keys, in case the server repeats one or a URL has one."""
+        """Redact keys in a finding, in case the server repeats one or a URL contains one."""
         detail, advice = finding.detail, finding.advice
         for secret in self._secrets:
             detail, advice = detail.replace(secret, REDACTED), advice.replace(secret, REDACTED)
@@ -211,7 +211,7 @@ class Doctor:
         return answer
 
     def _try_other_paths(self, error: AzurePhi3Error) -> tuple[AIMessage, float] | AzurePhi3Error:
-        """Try other paths of a host that was given without one."""
+        """Try other paths on a host that was given without one."""
         if self._route.endpoint_type.name != "endpoint" or urlsplit(self._route.base).path != "":
             return error
         for path in _OTHER_PATHS:
@@ -237,7 +237,7 @@ class Doctor:
         expected = urlsplit(self._route.chat_url).path
         if not self._completion_urls or urlsplit(self._completion_urls[-1]).path == expected:
             return ""
-        return f"{expected} does not exist: the package tries both, and remembers which one works."
+        return f"{expected} does not exist. The package tries both, and remembers which one works."
 
     def _describe_answer(self, answer: AIMessage, seconds: float) -> Finding:
         text = " ".join(answer.text.split())
@@ -281,7 +281,7 @@ class Doctor:
         return Finding("/info", "ok", f"{info.model_name} ({details})", advice)
 
     def _describe_listed(self, info: ModelInfo) -> Finding:
-        """What /v1/models says, and llama.cpp's /props, which has the context."""
+        """Return the finding for /v1/models, with the context from llama.cpp's /props."""
         if self._kwargs.get("model") is None:
             self._recommended["model"] = info.model_name
         if info.context is None:
@@ -322,8 +322,8 @@ class Doctor:
             return Finding("stream", "failed", report.one_line(error), advice)
         if chunks > 1:
             return Finding("stream", "ok", f"{chunks} chunks, the first after {first:.1f} s")
-        advice = "stream() yields the complete answer in one chunk here."
-        return Finding("stream", "no", "the answer arrives in one chunk", advice)
+        advice = "stream() yields the complete response in one chunk here."
+        return Finding("stream", "no", "the response arrives in one chunk", advice)
 
     def _check_usage(self) -> Finding:
         if "disable_streaming" in self._recommended:
@@ -451,7 +451,7 @@ class Doctor:
             self._completion_urls.append(mask_query(str(request.url)))
 
     def _with_query(self, url: str) -> SecretUrl:
-        """Another URL of the endpoint, with the query that the user gave."""
+        """Add the user's query to another URL of the endpoint."""
         query = urlsplit(self._kwargs["endpoint"]).query
         return SecretUrl(f"{url}?{query}" if query else url)
 

@@ -1,6 +1,6 @@
-"""What the doctor found, what it means for the user, and both as text and as JSON.
+"""Interprets the doctor's results, and writes the report as text and as JSON.
 
-The `check_*` functions turn what a server answered into findings. They send nothing.
+The `check_*` functions convert a server's responses to findings. They send nothing.
 """
 
 import json
@@ -30,7 +30,7 @@ from langchain_azure_phi3.models import PhiModel, find_model
 Outcome = Literal["ok", "no", "failed", "skipped"]
 
 _MARKS: Mapping[Outcome, str] = {"ok": "ok", "no": "no", "failed": "FAIL", "skipped": "-"}
-_GENERIC_TYPE = "endpoint"  # the endpoint type of a host that looks like none of the known ones
+_GENERIC_TYPE = "endpoint"  # the endpoint type of an unknown host
 _MIN_COLUMNS, _MAX_COLUMNS = 40, 100
 
 
@@ -39,11 +39,11 @@ class Finding:
     """The result of one step of the diagnosis.
 
     Attributes:
-        step: What was checked, such as `"TLS"`.
+        step: The step, such as `"TLS"`.
         outcome: `"ok"`; `"no"`: not available, and the package works around it; `"failed"`; or
             `"skipped"`: not checked, for the reason in `detail`.
-        detail: What the server answered, or why the step was skipped.
-        advice: What to do, or what the package does about it.
+        detail: The server's response, or why the step was skipped.
+        advice: What to do, or how the package handles it.
     """
 
     step: str
@@ -52,7 +52,7 @@ class Finding:
     advice: str = ""
 
     def as_text(self, columns: int) -> str:
-        """The finding in lines of 40 to 100 columns; URLs are not broken."""
+        """Format the finding in lines of 40 to 100 columns, without breaking URLs."""
         return "\n".join(_lines(self, _clamp(columns)))
 
 
@@ -65,7 +65,7 @@ class DoctorReport:
         endpoint_type: The type of endpoint, as inferred from the URL.
         findings: One for each step, in order.
         constructor: Arguments for `ChatAzurePhi3` that fit the endpoint, as Python expressions.
-        notes: Where the other arguments come from.
+        notes: The sources of the other arguments.
     """
 
     endpoint: str
@@ -76,7 +76,7 @@ class DoctorReport:
 
     @property
     def usable(self) -> bool:
-        """Whether the deployment answered a request."""
+        """Whether the deployment returned a completion."""
         return any(f.step == "completion" and f.outcome == "ok" for f in self.findings)
 
     @property
@@ -86,18 +86,18 @@ class DoctorReport:
         return "\n".join(["model = ChatAzurePhi3(", *arguments, ")"])
 
     def as_json(self) -> str:
-        """The attributes, `usable` and `call`, as a JSON object."""
+        """Return the attributes, `usable` and `call`, as a JSON object."""
         call = self.call if self.usable else None
         fields = asdict(self) | {"usable": self.usable, "call": call}
         return json.dumps(fields, ensure_ascii=False, indent=2)
 
     def as_text(self, columns: int) -> str:
-        """All findings and the summary, in lines of 40 to 100 columns; URLs are not broken."""
+        """Format the complete report in lines of 40 to 100 columns, without breaking URLs."""
         findings = [finding.as_text(columns) for finding in self.findings]
         return "\n".join([*findings, "", self.summary(columns)])
 
     def summary(self, columns: int) -> str:
-        """Whether the endpoint is usable, and the constructor call to use."""
+        """Format whether the endpoint is usable, and the constructor call to use."""
         return "\n".join(self._summary_lines(_clamp(columns)))
 
     def _summary_lines(self, columns: int) -> list[str]:
@@ -136,22 +136,22 @@ def _lines(finding: Finding, columns: int) -> Iterable[str]:
 
 
 def skipped(step: str, reason: str) -> Finding:
-    """A step that was not checked."""
+    """Return the finding for a step that was not checked."""
     return Finding(step, "skipped", reason)
 
 
 def inconclusive(step: str, error: AzurePhi3Error) -> Finding:
-    """A step without a result, because something else went wrong."""
+    """Return the finding for a step without a result, because of another error."""
     return Finding(step, "failed", one_line(error), advice(error))
 
 
 def one_line(error: AzurePhi3Error) -> str:
-    """An error's message on one line."""
+    """Return an error's message on one line."""
     return " ".join(str(error).split())
 
 
 def is_refusal(error: AzurePhi3Error) -> bool:
-    """Whether the server rejected the request, rather than being slow, busy or broken."""
+    """Whether the server rejected the request, rather than being slow, busy or faulty."""
     return isinstance(error, BadRequestError | NotFoundError | ContentFilterError)
 
 
@@ -166,13 +166,13 @@ _FAILED_STEPS: Mapping[type[AzurePhi3Error], str] = {
     ConnectionFailedError: "route",
 }
 
-_NO_MODEL_CODE = "no_model_name"  # Foundry's
+_NO_MODEL_CODE = "no_model_name"  # from Foundry
 NO_CREDENTIAL = (
-    "The endpoint requires a credential, and none was given: set AZURE_INFERENCE_CREDENTIAL to its "
+    "The endpoint requires a credential, and none was given. Set AZURE_INFERENCE_CREDENTIAL to its "
     "key, or sign in with --entra."
 )
 RETIRED = (
-    "Serverless deployments of Phi-3 and Phi-3.5 were retired on 2025-08-30: deploy Phi-4, or the "
+    "Serverless deployments of Phi-3 and Phi-3.5 were retired on 2025-08-30. Deploy Phi-4, or the "
     "same model on managed compute or on your own server."
 )
 
@@ -183,13 +183,13 @@ MODELS_ROUTE = (
 _ADVICE: Mapping[type[AzurePhi3Error], str] = {
     AuthenticationError: "The endpoint exists, but does not accept this credential.",
     PermissionDeniedError: "The credential is valid, but has no permission for this deployment.",
-    NotFoundError: "The host answers, but has no such deployment or path.",
-    InvalidResponseError: "The address does not answer as a model does: it may be a web page, a "
-    "sign-in page or a proxy.",
-    ConnectionFailedError: "The host is reachable, but closes the connection without an answer.",
-    RateLimitError: "The deployment works, but is at its rate limit. The package waits as long as "
-    "the server asks, up to max_retry_wait, and retries.",
-    RequestTimeoutError: "The deployment exists, but did not answer in time: try again with a "
+    NotFoundError: "The host responds, but has no such deployment or path.",
+    InvalidResponseError: "The URL does not respond like a model: it may be a web page, a sign-in "
+    "page or a proxy.",
+    ConnectionFailedError: "The host is reachable, but closes the connection without a response.",
+    RateLimitError: "The deployment works, but has reached its rate limit. The package waits as "
+    "long as the server requests, up to max_retry_wait, and retries.",
+    RequestTimeoutError: "The deployment exists, but did not respond in time: try again with a "
     "larger --timeout.",
     ServerError: "The deployment exists, but reports an internal error: check its logs. The "
     "package retries max_retries times.",
@@ -201,28 +201,28 @@ _ADVICE: Mapping[type[AzurePhi3Error], str] = {
 
 
 def failed_step(error: AzurePhi3Error) -> str:
-    """The step that a failed request belongs to: route, sign-in or completion."""
+    """Return the step in which a request failed: route, sign-in or completion."""
     if _is_missing_credential(error):
         return "sign-in"
     return _find(_FAILED_STEPS, error, "completion")
 
 
 def advice(error: AzurePhi3Error) -> str:
-    """What a failed request means, and what to do."""
+    """Explain a failed request, and what to do."""
     if _is_missing_credential(error):
         return _ADVICE[AuthenticationError]
     if error.code == _NO_MODEL_CODE:
-        return "This endpoint serves several models: choose one with --model."
+        return "This endpoint serves several models. Choose one with --model."
     return _find(_ADVICE, error, "The deployment exists, but rejects a plain question.")
 
 
 def _find(table: Mapping[type[AzurePhi3Error], str], error: AzurePhi3Error, default: str) -> str:
-    """The text for the class of an error, or else for the class that it derives from."""
+    """Return the text for the class of an error, or for its base class."""
     return next((table[each] for each in type(error).__mro__ if each in table), default)
 
 
 def _is_missing_credential(error: AzurePhi3Error) -> bool:
-    # Serverless endpoints answer 400 to a missing header (big-AGI#608, semantic-kernel#8624).
+    # Serverless endpoints return 400 for a missing header (big-AGI#608, semantic-kernel#8624).
     return isinstance(error, BadRequestError) and "authorization" in str(error).lower()
 
 
@@ -230,16 +230,16 @@ def _is_missing_credential(error: AzurePhi3Error) -> bool:
 
 
 def check_model(phi: PhiModel | None, context: int | None, *, retires: bool) -> Finding:
-    """Which Phi the deployment is, and until when.
+    """Report which Phi the deployment is, and when it retires.
 
     Args:
-        phi: The model, as far as it is known.
+        phi: The model, if it is known.
         context: Its context, if the server reports it.
-        retires: Whether Azure serves it, and retires it.
+        retires: Whether Azure serves it, so that it can be retired.
     """
     reported = "" if context is None else f", a context of {context:,} tokens on this server"
     if phi is None:
-        detail = f"no name that the catalog knows{reported}"
+        detail = f"the name is not in the catalog{reported}"
         return Finding("model", "no", detail, "Pass base_model=, so that its limits are known.")
     known = reported or f", a context of {phi.context:,} tokens"
     return Finding("model", "ok", f"{phi.name}{known}", _retirement(phi) if retires else "")
@@ -249,23 +249,23 @@ def _retirement(phi: PhiModel) -> str:
     if phi.retired is not None:
         return f"Azure retired its deployments on {phi.retired}: use {phi.replacement}."
     if phi.retires is not None:
-        return f"Azure retires it on {phi.retires}, says {phi.retires_source}."
+        return f"Azure retires it on {phi.retires}, according to {phi.retires_source}."
     return ""
 
 
 def props_context(body: Json) -> int | None:
-    """The context in llama.cpp's `/props`."""
+    """Return the context in llama.cpp's `/props`."""
     settings = body.get("default_generation_settings")
     return positive_int(settings.get("n_ctx")) if isinstance(settings, dict) else None
 
 
 def check_usage(by_default: bool, on_request: bool | None, *, in_responses: bool) -> Finding:
-    """Whether streams report token counts.
+    """Report whether streams contain token counts.
 
     Args:
         by_default: Whether they do with the package's default settings.
         on_request: Whether they do with `stream_usage=True`; `None` if the server rejects it.
-        in_responses: Whether responses that are not streamed do.
+        in_responses: Whether complete responses do.
     """
     if by_default:
         return Finding("usage in streams", "ok", "streams report token counts")
@@ -287,7 +287,7 @@ def check_usage(by_default: bool, on_request: bool | None, *, in_responses: bool
 
 
 def check_extra_parameters(logprobs: bool | AzurePhi3Error) -> Finding:
-    """Whether the server accepts a parameter outside the API's schema, and returns its result."""
+    """Report whether the server accepts a parameter outside the API's schema."""
     if isinstance(logprobs, AzurePhi3Error):
         if not is_refusal(logprobs):
             return inconclusive("extra parameters", logprobs)
@@ -308,7 +308,7 @@ def check_extra_parameters(logprobs: bool | AzurePhi3Error) -> Finding:
 
 
 def check_tools(prompted: bool | AzurePhi3Error, native: bool | AzurePhi3Error) -> Finding:
-    """Whether the model calls tools that the prompt describes, and tools in the request.
+    """Report whether the model calls tools in the prompt, and tools in the request.
 
     Each argument is whether the model called the tool, or the error.
     """
@@ -324,9 +324,7 @@ def check_tools(prompted: bool | AzurePhi3Error, native: bool | AzurePhi3Error) 
             "the tools."
         )
     elif isinstance(prompted, AzurePhi3Error):
-        text = (
-            f"Described in the prompt, as bind_tools() does, they failed too: {one_line(prompted)}"
-        )
+        text = f"In the prompt, where bind_tools() puts them, they failed too: {one_line(prompted)}"
     else:
         result = "the model called one" if prompted else "the model called none this time"
         text = f"bind_tools() describes them in the prompt and parses the calls: {result}."
@@ -334,26 +332,26 @@ def check_tools(prompted: bool | AzurePhi3Error, native: bool | AzurePhi3Error) 
 
 
 _STRUCTURED_OUTPUT = (
-    "with_structured_output() describes the schema in the prompt and validates the answer."
+    "with_structured_output() describes the schema in the prompt and validates the response."
 )
 
 
 def check_json_mode(answer: str | AzurePhi3Error, finish_reason: str | None) -> Finding:
-    """Whether `response_format` makes the model answer with a JSON object."""
+    """Report whether `response_format` makes the model write a JSON object."""
     if isinstance(answer, RequestTimeoutError):
         return Finding(
-            "JSON mode", "no", "no answer in time: the request hangs", _STRUCTURED_OUTPUT
+            "JSON mode", "no", "no response in time: the request hangs", _STRUCTURED_OUTPUT
         )
     if isinstance(answer, AzurePhi3Error):
         if not is_refusal(answer):
             return inconclusive("JSON mode", answer)
         return Finding("JSON mode", "no", one_line(answer), _STRUCTURED_OUTPUT)
     if answer.strip() == "":
-        detail = f"the answer is only white space (finish_reason {finish_reason})"
+        detail = f"the response is only white space (finish_reason {finish_reason})"
         return Finding("JSON mode", "no", detail, _STRUCTURED_OUTPUT)
     if _is_object(answer):
-        return Finding("JSON mode", "ok", "the answer is a JSON object", _STRUCTURED_OUTPUT)
-    detail = "accepted, but the answer is not a JSON object"
+        return Finding("JSON mode", "ok", "the response is a JSON object", _STRUCTURED_OUTPUT)
+    detail = "accepted, but the response is not a JSON object"
     return Finding("JSON mode", "no", detail, _STRUCTURED_OUTPUT)
 
 
@@ -365,7 +363,7 @@ def _is_object(text: str) -> bool:
 
 
 def check_image(answer: int | AzurePhi3Error | None, model: str | None) -> Finding:
-    """Whether the model accepts an image.
+    """Report whether the model accepts an image.
 
     Args:
         answer: Tokens of the prompt with the image, if reported; or the error.
@@ -390,7 +388,7 @@ def check_image(answer: int | AzurePhi3Error | None, model: str | None) -> Findi
 
 
 def check_score_image(error: AzurePhi3Error | None) -> Finding:
-    """Whether `/score` accepts an image; the route does not say why a request fails."""
+    """Report whether `/score` accepts an image; the route does not say why a request fails."""
     if error is None:
         return Finding("image", "ok", "accepted")
     if not isinstance(error, InvalidResponseError | ServerError):
@@ -399,16 +397,16 @@ def check_score_image(error: AzurePhi3Error | None) -> Finding:
         "Text-only models behave like this. Pass model=, and the package rejects images before "
         "sending."
     )
-    return Finding("image", "no", "/score does not answer a prompt with an image", text)
+    return Finding("image", "no", "/score fails for a prompt with an image", text)
 
 
 def check_model_name(given: str | None, reported: str | None, known: str | None) -> str:
-    """Advice on the name of the model.
+    """Advise on the name of the model.
 
     Args:
-        given: The name that the user gave.
+        given: The user's name for it.
         reported: The name that the deployment reports.
-        known: The catalog's name of the reported model, if the catalog has it.
+        known: The catalog's name of the reported model, if the catalog contains it.
     """
     if known is None:
         return f"{reported} is not in the catalog: its limits are not checked before sending."
@@ -417,12 +415,12 @@ def check_model_name(given: str | None, reported: str | None, known: str | None)
     if find_model(given) is None:
         return f"Pass base_model={known!r} too, so that the package knows its limits."
     if given.lower() not in (known.lower(), str(reported).lower()):
-        return f"This is not {given}: check which of the two you want."
+        return f"This is not {given}. Check which of the two you want."
     return ""
 
 
 def describe_certificate(certificate: Mapping[str, Any]) -> str:
-    """The issuer and the last day of a certificate, from `SSLSocket.getpeercert`."""
+    """Describe the issuer and the last day of a certificate from `SSLSocket.getpeercert`."""
     issuer = dict(pair for group in certificate.get("issuer", ()) for pair in group)
     name = issuer.get("organizationName") or issuer.get("commonName") or "an unnamed authority"
     return f"certificate of {name}, valid until {certificate.get('notAfter', 'an unknown date')}"

@@ -1,1 +1,1 @@
-"""Wire JSON to the network and back. Nothing here knows LangChain's messages."""
+"""Sends and receives the wire's JSON, independently of LangChain's messages."""

@@ -1,4 +1,4 @@
-"""aiohttp as a transport of httpx: it parses HTTP in C, and its pool does not slow down.
+"""A transport for httpx that uses aiohttp: it parses HTTP in C, and its pool does not slow down.
 
 httpx's own pool scans all connections and all waiting requests at each request. The package
 `httpx-aiohttp` keeps cookies, reports connect timeouts as read timeouts, has no write timeout and
@@ -24,14 +24,14 @@ from yarl import URL
 
 from langchain_azure_phi3._http.environment import ssl_context
 
-_HEAD_BYTES = 102_400  # the most of a response before its body, as in h11
+_HEAD_BYTES = 102_400  # the limit for a response's head, as in h11
 _UPLOAD_BYTES = 65_536
-_QUOTES = re.compile(r":?\s*\n|: b'")  # before what a message quotes: a header, or the URL
+_QUOTES = re.compile(r":?\s*\n|: b'")  # precedes a quoted header or URL in a message
 
 
 def _not_http(problem: Exception) -> str:
     reason = _QUOTES.split(getattr(problem, "message", ""), maxsplit=1)[0]
-    return f"the server does not speak HTTP/1.1 ({reason})"
+    return f"the server does not use HTTP/1.1 ({reason})"
 
 
 def _refusal(problem: Exception) -> str:
@@ -43,8 +43,8 @@ def _system_error(problem: Exception) -> str:
     return "the connection broke" if number is None else os.strerror(number)
 
 
-# What aiohttp raises, what httpx would raise, and the message: the first that matches. aiohttp's
-# own messages contain the URL, and with it perhaps a gateway's key.
+# aiohttp's exception, the equivalent of httpx, and the message; the first match counts. aiohttp's
+# own messages contain the URL, which may contain a gateway's key.
 _Error = tuple[type[Exception], type[httpx.TransportError], str | Callable[[Exception], str]]
 _ERRORS: tuple[_Error, ...] = (
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout, "timed out"),
@@ -60,7 +60,7 @@ _ERRORS: tuple[_Error, ...] = (
     (aiohttp.InvalidURL, httpx.UnsupportedProtocol, "the URL is invalid"),
     (ValueError, httpx.LocalProtocolError, "a header cannot be sent"),
 )
-# They are raised without their cause, which contains the request and with it the credential.
+# Raised without their cause, because it contains the request and so the credential.
 _RAISED = tuple(theirs for theirs, _, _ in _ERRORS)
 
 
@@ -70,7 +70,7 @@ def _as_httpx(problem: Exception) -> httpx.TransportError:
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """For the running event loop."""
+    """A transport for the running event loop."""
 
     def __init__(self, limits: httpx.Limits) -> None:
         self._session = aiohttp.ClientSession(
@@ -87,7 +87,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; the response's body is still to be read."""
+        """Send one request and return the response before its body is read."""
         seconds = request.extensions["timeout"]
         context = ssl_context() if request.url.scheme == "https" else True
         try:
@@ -109,7 +109,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             raise _as_httpx(problem) from None
         return httpx.Response(
             response.status,
-            # Responses that vcrpy plays have no raw headers.
+            # Responses that vcrpy replays have no raw headers.
             headers=response.raw_headers or tuple(response.headers.items()),
             stream=_Body(response),
         )
@@ -119,14 +119,14 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         await self._session.close()
 
     def abandon(self) -> None:
-        """Let go of the session of a loop that runs no more, or aiohttp would log an error."""
+        """Detach the session of a loop that has ended, or aiohttp would log an error."""
         with suppress(StopIteration):
             self._session.close().send(None)
         self._session.detach()
 
 
 class _Socket(socket.socket):
-    """Reports no failed write while there is a response to read.
+    """Does not report a failed write while there is a response to read.
 
     A server that rejects an upload may respond and close the connection before it has read all of
     it. asyncio stops reading when a write fails, and the response would be lost.
@@ -163,9 +163,9 @@ _used: weakref.WeakSet[ResponseHandler] = weakref.WeakSet()
 
 
 class _Connector(aiohttp.TCPConnector):
-    """Reuses no connection that received anything between two requests.
+    """Does not reuse connections that received anything between two requests.
 
-    aiohttp looks at this when a connection is released, but not when it is used again.
+    aiohttp checks this when a connection is released, but not when it is reused.
     """
 
     async def connect(self, *args: Any, **kwargs: Any) -> Any:
@@ -184,10 +184,10 @@ class _Connector(aiohttp.TCPConnector):
 
 def _has_received(protocol: ResponseHandler) -> bool:
     """Whether anything arrived since the last response, or the connection ended."""
-    # The handle: any byte that is read starts the timeout of a read anew.
+    # The handle exists if any byte was read, because a byte restarts the read timeout.
     if protocol.should_close or getattr(protocol, "_read_timeout_handle", None) is not None:
         return True
-    # What the loop has not read yet.
+    # Bytes that the loop has not read yet.
     sock = None if protocol.transport is None else protocol.transport.get_extra_info("socket")
     if sock is None:
         return True
@@ -201,7 +201,7 @@ def _has_received(protocol: ResponseHandler) -> bool:
 class _Body(httpx.AsyncByteStream):
     def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
-        # aiohttp 3.14 closes a connection on which a body's framing breaks, and does not tell the
+        # aiohttp 3.14 closes a connection if a body's framing is broken, but does not notify the
         # response: the reader would wait forever, whatever the timeout.
         connection = response.connection
         protocol = connection.protocol if connection is not None else None
@@ -217,7 +217,7 @@ class _Body(httpx.AsyncByteStream):
             raise _as_httpx(problem) from None
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it where the body has not been read."""
+        """Release the connection, or close it if the body has not been read."""
         if self._closed is not None:
             self._closed.remove_done_callback(self._end)
         self._response.close()
@@ -229,19 +229,19 @@ class _Body(httpx.AsyncByteStream):
 
 
 def _upload(content: bytes, writing: asyncio.Timeout, seconds: float | None) -> Any:
-    """What aiohttp sends as `content`: a large one in pieces, each within the write timeout.
+    """Return the content for aiohttp to send, in pieces if large, each within the write timeout.
 
-    aiohttp has no write timeout, and a read timeout only once the request is sent.
+    aiohttp has no write timeout, and its read timeout only starts when the request is sent.
     """
 
     async def pieces() -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
         for start in range(0, len(content), _UPLOAD_BYTES):
-            # Once the server has responded, nobody waits for the rest.
+            # Once the server has responded, the rest is not needed.
             with suppress(RuntimeError):
                 writing.reschedule(None if seconds is None else loop.time() + seconds)
             yield content[start : start + _UPLOAD_BYTES]
-            await asyncio.sleep(0)  # images are large: let others run in between
+            await asyncio.sleep(0)  # images are large: let other tasks run in between
         with suppress(RuntimeError):
             writing.reschedule(None)
 
@@ -254,6 +254,6 @@ def _url(text: str) -> URL:
 
 
 def _retrieve(closed: asyncio.Future[None]) -> None:
-    """Look at why a connection ended, or asyncio logs that nobody did."""
+    """Retrieve the exception of a closed connection, or asyncio logs that it was not retrieved."""
     if not closed.cancelled():
         closed.exception()

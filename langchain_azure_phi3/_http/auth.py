@@ -1,4 +1,4 @@
-"""Credentials on every request: keys as they are, Entra ID tokens while they are fresh."""
+"""Adds credentials to every request: keys, or Entra ID tokens, which it refreshes."""
 
 import asyncio
 import hashlib
@@ -18,16 +18,16 @@ from langchain_azure_phi3._http import entra
 from langchain_azure_phi3._http.routes import Route
 from langchain_azure_phi3.errors import InvalidInputError
 
-# A token is replaced this many seconds before it expires, so that none expires under way.
+# A token is replaced this many seconds before it expires, so that none expires during a request.
 _EARLY = 300.0
 
 
 @runtime_checkable
 class TokenCredential(Protocol):
-    """What azure-identity's credentials offer, sync or async (`azure.core.credentials`)."""
+    """The interface of azure-identity's credentials, sync or async (`azure.core.credentials`)."""
 
     def get_token(self, *scopes: str, **kwargs: Any) -> Any:
-        """A token with `token` and `expires_on` (seconds since the epoch), or an awaitable."""
+        """Return a token with `token` and `expires_on` (epoch seconds), or an awaitable of one."""
         ...
 
 
@@ -35,7 +35,7 @@ TokenProvider = Callable[[], str | Awaitable[str]]
 
 
 class Auth:
-    """Signs requests, and describes with what; this one signs nothing.
+    """Signs requests, and describes the credential; this class adds none.
 
     Attributes:
         identity: Identifies the credential without revealing it.
@@ -44,23 +44,23 @@ class Auth:
     identity = ""
 
     def sign(self, request: httpx.Request, claims: str | None = None) -> None:
-        """Add the credential's headers; `claims` are those that a challenge requires."""
+        """Add the credential's headers; `claims` are required by a challenge."""
 
     async def sign_async(self, request: httpx.Request, claims: str | None = None) -> None:
-        """The same without blocking the event loop."""
+        """Do the same without blocking the event loop."""
         self.sign(request, claims)
 
     def claims_challenge(self, response: httpx.Response) -> str | None:
-        """The claims that a challenge requires of another token, if one can be fetched."""
+        """Return the claims that a challenge requires, if a new token can be fetched with them."""
         return None
 
     def describe(self) -> str:
-        """What was sent to identify the caller, for error messages; not a secret."""
+        """Describe the credential that was sent, for error messages, without secrets."""
         return "No credential was sent; pass one as credential=, or set AZURE_INFERENCE_CREDENTIAL."
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no error may show."""
+        """Values that must not appear in errors."""
         return ()
 
 
@@ -69,7 +69,7 @@ def auth_for(
     route: Route,
     scopes: Sequence[str] | None = None,
 ) -> Auth:
-    """What signs the requests to one endpoint.
+    """Return the `Auth` for the requests to one endpoint.
 
     Raises:
         InvalidInputError: The credential's type is unknown, or it may not be sent to this endpoint.
@@ -100,8 +100,8 @@ def _scopes(route: Route, given: Sequence[str] | None) -> list[str]:
         return [route.scope]
     if route.endpoint_type.scope is not None:
         raise InvalidInputError(
-            f"{route.base} is not a known Azure host, so it gets no Entra ID token by default. If "
-            "it may have one, name the scope: credential_scopes=[...]."
+            f"{route.base} is not a known Azure host, so no Entra ID token is sent by default. To "
+            "send one, pass its scope: credential_scopes=[...]."
         )
     raise InvalidInputError(
         f"The {route.endpoint_type.name} {route.base} accepts a key, not Entra ID tokens. "
@@ -125,11 +125,11 @@ class KeyAuth(Auth):
 
     def sign(self, request: httpx.Request, claims: str | None = None) -> None:
         """Add the key."""
-        for name, value in self._signed.items():  # half the work of update()
+        for name, value in self._signed.items():  # takes half the time of update()
             request.headers[name] = value
 
     def describe(self) -> str:
-        """The headers by name."""
+        """Name the headers that contain the key."""
         return f"A key was sent, in the header {' and in '.join(self._signed)}."
 
     @property
@@ -142,7 +142,7 @@ _NUMBERS = itertools.count(1)
 
 
 class _TokenCache:
-    """The token of one credential for some scopes, and the locks under which it is fetched."""
+    """The token of one credential for some scopes, and the locks for fetching it."""
 
     def __init__(self) -> None:
         self.identity = f"credential {next(_NUMBERS)}"
@@ -154,12 +154,12 @@ class _TokenCache:
         _caches.add(self)
 
     def fresh(self, refused: str | None) -> str | None:
-        """The token, unless it expires soon or is the one that was rejected."""
+        """Return the token, unless it expires soon or is the one that was rejected."""
         fresh = self.token != refused and time.time() < self._expires - _EARLY
         return self.token if fresh else None
 
     def store(self, token: Any) -> str:
-        """Keep a token of a credential; a callable keeps its own and gives a plain string."""
+        """Store a credential's token; callables return plain strings and do their own caching."""
         text, self._expires = entra.read_token(token)
         text = _sendable(text)
         if text != self.token:
@@ -167,11 +167,11 @@ class _TokenCache:
         return text
 
     def expire(self) -> None:
-        """Fetch another token next time, whatever this one's date says."""
+        """Fetch another token next time, even if this one has not expired."""
         self._expires = 0.0
 
     def refresh_lock(self) -> asyncio.Lock:
-        """The lock of the running loop: a lock cannot outlive its loop."""
+        """Return the lock of the running loop: a lock cannot outlive its loop."""
         loop = asyncio.get_running_loop()
         held = self._loop_lock
         if held is None or held[0] is not loop:
@@ -179,8 +179,8 @@ class _TokenCache:
         return held[1]
 
 
-# Caches by the credential's id and scopes: models that share a credential share its tokens. An
-# entry ends with its credential, which it does not keep alive.
+# Caches by the credential's id and scopes, so that models with the same credential share its
+# tokens. An entry is removed with its credential, which it does not keep alive.
 _shared: dict[int, dict[tuple[str, ...], _TokenCache]] = {}
 _caches: weakref.WeakSet[_TokenCache] = weakref.WeakSet()
 
@@ -188,7 +188,7 @@ _caches: weakref.WeakSet[_TokenCache] = weakref.WeakSet()
 def _cache_of(credential: Any, scopes: tuple[str, ...]) -> _TokenCache:
     key = id(credential)
     if key not in _shared:
-        with suppress(TypeError):  # no weak reference is possible
+        with suppress(TypeError):  # the object does not support weak references
             weakref.finalize(credential, _shared.pop, key, None).atexit = False
             _shared[key] = {}
     by_scopes = _shared.get(key, {})
@@ -196,7 +196,7 @@ def _cache_of(credential: Any, scopes: tuple[str, ...]) -> _TokenCache:
 
 
 def _reset_after_fork() -> None:
-    """Replace the locks that a thread of the parent may hold: that thread does not exist here."""
+    """Replace the locks: a thread that holds one does not exist in the forked process."""
     for cache in list(_caches):
         cache.lock = threading.Lock()
 
@@ -206,10 +206,10 @@ if hasattr(os, "register_at_fork"):
 
 
 class TokenAuth(Auth):
-    """A bearer token, fetched when needed and kept until shortly before it expires.
+    """Adds a bearer token, which is fetched when needed and cached until shortly before it expires.
 
     A token that is rejected with a challenge (continuous access evaluation: the session was
-    revoked, or the network changed) is replaced once by one that answers it.
+    revoked, or the network changed) is replaced once by one with the required claims.
     """
 
     def __init__(
@@ -227,8 +227,8 @@ class TokenAuth(Auth):
             if inspect.iscoroutine(token):
                 token.close()
             raise InvalidInputError(
-                "An async credential cannot sign on the sync path. Use ainvoke and astream, or a "
-                "sync credential, which works on both."
+                "An async credential does not work with sync methods. Use ainvoke and astream, or "
+                "a sync credential, which works with both."
             )
         request.headers["authorization"] = f"Bearer {token}"
 
@@ -238,7 +238,7 @@ class TokenAuth(Auth):
         request.headers["authorization"] = f"Bearer {token}"
 
     def claims_challenge(self, response: httpx.Response) -> str | None:
-        """The claims that a challenge requires; a rejected token is not used again."""
+        """Return the claims that a challenge requires; a rejected token is not used again."""
         if response.status_code != 401:
             return None
         if self._cache.token == _refused(response.request, ""):
@@ -248,7 +248,7 @@ class TokenAuth(Auth):
         return entra.parse_claims(response.headers.get_list("www-authenticate"))
 
     def describe(self) -> str:
-        """The audience that was requested; of a callable's token, the one that it names."""
+        """Name the audience of the token: the requested one, or the one in a callable's token."""
         audiences = [scope.removesuffix("/.default") for scope in self._scopes]
         found = audiences or [entra.audience(self._cache.token or "") or "that your callable chose"]
         return (
@@ -258,7 +258,7 @@ class TokenAuth(Auth):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The token, and the one before it: a request under way may have been signed with that."""
+        """The current token and the previous one, which a running request may have used."""
         held = (self._cache.token, self._cache.previous)
         return tuple(token for token in held if token is not None)
 
@@ -285,14 +285,14 @@ class TokenAuth(Auth):
 
 
 def _refused(request: httpx.Request, claims: str | None) -> str | None:
-    """The token that a request was signed with, if a challenge rejected it."""
+    """Return the token that a request was signed with, if a challenge rejected it."""
     if claims is None:
         return None
     return str(request.headers.get("authorization", "")).removeprefix("Bearer ")
 
 
 def _sendable(secret: str) -> str:
-    """The secret without surrounding white space, for use in a header."""
+    """Strip a secret, and check that a header can contain it."""
     secret = secret.strip()
     if not (secret.isascii() and secret.isprintable()):
         raise InvalidInputError(

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 LIMITS = httpx.Limits(max_connections=1000, max_keepalive_connections=1000, keepalive_expiry=30.0)
 
 CONNECT_SECONDS = 10.0
-READ_SECONDS = 180.0  # the longest that managed compute lets a request take
+READ_SECONDS = 180.0  # the time limit of managed compute for a request
 DEFAULT_TIMEOUT = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS, pool=None)
 
 _url = lru_cache(maxsize=256)(httpx.URL)
@@ -43,12 +43,12 @@ def build_request(
     content: bytes,
     timeout: httpx.Timeout = DEFAULT_TIMEOUT,
 ) -> httpx.Request:
-    """A request of these parts and nothing else."""
+    """Build a request from exactly these parts."""
     return httpx.Request(
         method,
         _url(url),
         headers=headers,
-        stream=httpx.ByteStream(content),  # httpx would look again for headers that are missing
+        stream=httpx.ByteStream(content),  # `content=` would make httpx check the headers again
         extensions={"timeout": timeout.as_dict()},
     )
 
@@ -56,9 +56,9 @@ def build_request(
 class LeanClient:
     """Sends requests over one transport.
 
-    It leaves out what `httpx.Client` adds to each request: cookies, redirects, event hooks, and
-    the merging of URLs, parameters and headers. That takes a third of a call. Tools that watch or
-    replace `httpx.HTTPTransport` or httpcore still see every request.
+    It leaves out the steps that `httpx.Client` adds to each request: cookies, redirects, event
+    hooks, and the merging of URLs, parameters and headers. They take a third of a call. Tools that
+    observe or replace `httpx.HTTPTransport` or httpcore still see every request.
     """
 
     def __init__(self, transport: httpx.BaseTransport) -> None:
@@ -67,7 +67,7 @@ class LeanClient:
     build_request = staticmethod(build_request)
 
     def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
-        """The open response to a signed request."""
+        """Send a signed request and return the open response."""
         response = self._transport.handle_request(request)
         response.request = request
         if logger.isEnabledFor(logging.DEBUG):
@@ -80,7 +80,7 @@ class LeanClient:
 
 
 class AsyncLeanClient:
-    """The same for one event loop."""
+    """`LeanClient` for one event loop."""
 
     def __init__(self, transport: "AiohttpTransport") -> None:
         self._transport = transport
@@ -88,7 +88,7 @@ class AsyncLeanClient:
     build_request = staticmethod(build_request)
 
     async def send(self, request: httpx.Request, **_: Any) -> httpx.Response:
-        """The open response to a signed request."""
+        """Send a signed request and return the open response."""
         response = await self._transport.handle_async_request(request)
         response.request = request
         if logger.isEnabledFor(logging.DEBUG):
@@ -100,15 +100,15 @@ class AsyncLeanClient:
         await self._transport.aclose()
 
     def abandon(self) -> None:
-        """Let go of the connections of a loop that has ended."""
+        """Detach the connections of a loop that has ended."""
         self._transport.abandon()
 
 
 class ProxyClient:
     """Sends requests through the environment's proxies, except to this machine.
 
-    Plain http with a key is accepted to this machine: a proxy would see the key. httpx's mounts
-    cannot name all addresses of 127.0.0.0/8.
+    Keys may be sent to this machine over plain http, and a proxy would see them. httpx's mounts
+    cannot match all addresses of 127.0.0.0/8.
     """
 
     def __init__(self, client: httpx.Client, direct: LeanClient) -> None:
@@ -118,7 +118,7 @@ class ProxyClient:
     build_request = staticmethod(build_request)
 
     def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """The open response to a signed request."""
+        """Send a signed request and return the open response."""
         client = self._direct if is_loopback(request.url.host) else self._client
         return client.send(request, **options)
 
@@ -129,7 +129,7 @@ class ProxyClient:
 
 
 class AsyncProxyClient:
-    """The same for one event loop."""
+    """`ProxyClient` for one event loop."""
 
     def __init__(self, client: httpx.AsyncClient, direct: AsyncLeanClient) -> None:
         self._client = client
@@ -138,7 +138,7 @@ class AsyncProxyClient:
     build_request = staticmethod(build_request)
 
     async def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
-        """The open response to a signed request."""
+        """Send a signed request and return the open response."""
         client = self._direct if is_loopback(request.url.host) else self._client
         return await client.send(request, **options)
 
@@ -148,7 +148,7 @@ class AsyncProxyClient:
         await self._direct.aclose()
 
     def abandon(self) -> None:
-        """Let go of the connections of a loop that has ended."""
+        """Detach the connections of a loop that has ended."""
         self._direct.abandon()
 
 
@@ -166,7 +166,7 @@ def _log(response: httpx.Response) -> None:
 
 
 class _SharedClient:
-    """A client, and how many requests are under way on it."""
+    """A client, and the number of its running requests."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -175,7 +175,7 @@ class _SharedClient:
 
 
 class _SharedAsyncClient:
-    """The same for one event loop, with what closes it when the loop ends."""
+    """A client of one event loop, which is closed when the loop ends."""
 
     def __init__(self, client: AsyncClient) -> None:
         self.client = client
@@ -185,7 +185,7 @@ class _SharedAsyncClient:
 
 
 class _Shared:
-    """What the models of one process share."""
+    """The clients that the models of one process share."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -200,7 +200,7 @@ _inherited: list[_Shared] = []
 
 
 class BorrowedClient:
-    """The user's own client, or the process's, for the time of one request."""
+    """A context with the client for one request: the user's own, or the process's."""
 
     def __init__(self, own: httpx.Client | None) -> None:
         self._own = own
@@ -229,7 +229,7 @@ class BorrowedClient:
 
 
 class BorrowedAsyncClient:
-    """The user's own client, or the running loop's: connections cannot outlive their loop."""
+    """A context with the async client for one request: the user's own, or the running loop's."""
 
     def __init__(self, own: httpx.AsyncClient | None) -> None:
         self._own = own
@@ -273,7 +273,7 @@ def _abandon_ended_loops() -> None:
 
 
 def close_shared() -> None:
-    """Close the process's client: now, or when the last response under way has been read."""
+    """Close the process's client now, or when its last open response has been read."""
     with _shared.lock:
         shared, _shared.sync = _shared.sync, None
         if shared is None:
@@ -285,7 +285,7 @@ def close_shared() -> None:
 
 
 async def aclose_shared() -> None:
-    """Close the running loop's client: now, or when the last response under way has been read."""
+    """Close the running loop's client now, or when its last open response has been read."""
     with _shared.lock:
         shared = _shared.by_loop.pop(asyncio.get_running_loop(), None)
     if shared is None:
@@ -299,7 +299,7 @@ async def _close_with_loop(client: AsyncClient) -> AsyncGenerator[None, None]:
     """Close `client` with its loop.
 
     A loop closes its suspended async generators before it ends (`shutdown_asyncgens`, which
-    `asyncio.run` and every runner calls): the only hook that still runs inside the loop.
+    `asyncio.run` and every runner calls). This is the only hook that still runs inside the loop.
     """
     try:
         yield
@@ -350,7 +350,7 @@ def _httpx_options() -> dict[str, Any]:
 
 
 def _no_cookies() -> CookieJar:
-    # Load balancers set cookies; those of one deployment must not follow another's requests.
+    # Load balancers set cookies; those of one deployment must not be sent to another one.
     return CookieJar(DefaultCookiePolicy(allowed_domains=[]))
 
 
@@ -362,7 +362,7 @@ def _close_at_exit() -> None:
 
 
 def _reset_after_fork() -> None:
-    """Start anew in a forked child: it must not write into its parent's connections.
+    """Reset the clients in a forked child, which must not write into its parent's connections.
 
     They are kept, not closed: closing them would unregister them from the parent's selectors.
     """

@@ -1,4 +1,4 @@
-"""How to reach one deployment: its requests, and what their failures mean."""
+"""Builds the requests to one deployment, and explains their failures."""
 
 import re
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ _MISSING_NAME = re.compile(
     re.I | re.S,
 )
 _LISTED = 20  # names in an error message
-_MIN_CONTEXT = 256  # tokens; fewer are a misread message
+_MIN_CONTEXT = 256  # tokens; a smaller number means that a message was misread
 
 UNSENDABLE_HEADER = (
     "The request cannot be sent: a header contains characters that HTTP does not allow."
@@ -50,16 +50,16 @@ _CONTROL_CHARACTER = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True, repr=False)  # headers may contain a gateway's key
 class HttpRequest:
-    """A request that is not signed yet, for as many attempts as it takes.
+    """An unsigned request, for all its attempts.
 
     Attributes:
         parts: The arguments of a client's `build_request` besides the URL.
-        quota: What shares its rate limit; begins with its URL.
-        alternate_url: Where the deployment may be instead.
-        alternate_headers: Headers to add there, unless the request has them.
+        quota: Identifies its rate limit; begins with its URL.
+        alternate_url: Another URL that the deployment may have.
+        alternate_headers: Headers to add for that URL, unless the request has them.
         payload: Its JSON as requested; `None` for requests that are not for a completion.
         is_listed: Whether its model was just taken from the server's list.
-        demand: What each attempt takes from the quota, if there is a limiter.
+        demand: The quota that each attempt uses, if there is a limiter.
     """
 
     parts: Json
@@ -71,7 +71,7 @@ class HttpRequest:
     demand: Demand | None = None
 
     def build_args(self, url: str) -> Json:
-        """The arguments of a client's `build_request`, for one of the two URLs."""
+        """Return the arguments for a client's `build_request`, for one of the two URLs."""
         if not self.alternate_headers or url != self.alternate_url:
             return {"url": url, **self.parts}
         headers = httpx.Headers(list(self.alternate_headers))
@@ -81,12 +81,12 @@ class HttpRequest:
 
 @dataclass(frozen=True)
 class Connection:
-    """How to reach one deployment.
+    """The URLs, credential and settings to reach one deployment.
 
     Attributes:
-        route: Its URLs and what it accepts.
-        auth: What signs a request.
-        headers: Sent with every request.
+        route: Its URLs and endpoint type.
+        auth: Signs a request.
+        headers: Headers of every request.
         timeout: Seconds to connect, and for each read and write; `None` for the client's own.
         retries: Whether and when to try again.
         limiter: Counts every attempt at a completion.
@@ -100,7 +100,7 @@ class Connection:
     limiter: AttemptLimiter | None = None
 
     def chat_request(self, payload: Json, headers: Mapping[str, str]) -> HttpRequest:
-        """The request for a completion, in the name of the only model if there is no other name."""
+        """Return the request for a completion; without a name, it names the only listed model."""
         sent = payload
         if "model" not in payload and self.route.models_url is not None:
             served_name = find_facts(self.route, headers.get(_DEPLOYMENT), None).served_name
@@ -127,7 +127,7 @@ class Connection:
         )
 
     def info_request(self, model: str | None, headers: Mapping[str, str]) -> HttpRequest:
-        """The request for information on a model."""
+        """Return the request for information on a model."""
         endpoint_type = self.route.endpoint_type
         if not endpoint_type.has_info_route and self.route.models_url is not None:
             return self.get_request(self.route.models_url, headers)
@@ -141,7 +141,7 @@ class Connection:
     def get_request(
         self, url: str, headers: Mapping[str, str], model: str | None = None
     ) -> HttpRequest:
-        """The request for the JSON at a URL of this server."""
+        """Return the request for the JSON at a URL of this server."""
         merged = httpx.Headers(self._json_headers)
         merged.update(headers)
         quota = (url, "", model or "", self.auth.identity)
@@ -149,7 +149,7 @@ class Connection:
         return HttpRequest(parts, quota)
 
     def models_request(self, request: HttpRequest, failure: AzurePhi3Error) -> HttpRequest | None:
-        """The request for the list of models, if the failure is that of a model's name."""
+        """Return the request for the list of models, if a model's name caused the failure."""
         if self.route.models_url is None or request.payload is None or request.is_listed:
             return None
         if "model" in request.payload:
@@ -162,11 +162,11 @@ class Connection:
     def with_listed_model(
         self, request: HttpRequest, failure: AzurePhi3Error, body: Json
     ) -> HttpRequest:
-        """The request for the only model that a server lists.
+        """Name the only model that a server lists in a request.
 
         Raises:
-            AzurePhi3Error: The failure, with the names that the server lists: there are several, or
-                the request names another one.
+            AzurePhi3Error: The failure, with the names that the server lists, if there are several
+                or the request names another one.
         """
         listed = parse_models(body)
         learn_models(self.route, request.quota[1], listed)
@@ -179,7 +179,7 @@ class Connection:
         raise failure
 
     def explain_overflow(self, request: HttpRequest, failure: AzurePhi3Error) -> None:
-        """Remember the context of a deployment, and name `max_tokens` where it is too much."""
+        """Remember the context of a deployment; if `max_tokens` is too large for it, say so."""
         if not isinstance(failure, ContextLengthError) or request.payload is None:
             return
         context, max_tokens = failure.context, request.payload.get("max_tokens")
@@ -196,7 +196,7 @@ class Connection:
                 "lower it, or pass fit_max_tokens=True.",
             )
 
-    # Made once: httpx takes as long for headers as for the request.
+    # Built once, because headers take httpx as long as a request.
 
     @cached_property
     def _json_headers(self) -> httpx.Headers:
@@ -218,7 +218,7 @@ class Connection:
         }
         with SENDING:
             headers = httpx.Headers(names)
-        # The oldest aiohttp that is allowed sends them.
+        # The oldest supported aiohttp sends them.
         if any(_CONTROL_CHARACTER.search(value) for _, value in headers.raw):
             raise InvalidInputError(UNSENDABLE_HEADER) from None
         return headers
@@ -232,28 +232,28 @@ class Connection:
         if self.timeout is None:
             return {}
         connect, read = self.timeout
-        # Waiting in our own queue is not a failure of the network.
+        # Waiting for a free connection is not a network failure.
         return {"timeout": httpx.Timeout(read, connect=connect, pool=None)}
 
     def failure(self, info: ResponseInfo, content: bytes) -> AzurePhi3Error:
-        """The exception for a response that is not a success."""
+        """Return the exception for a response that is not a success."""
         return map_error_response(info, content, advice=self._advice())
 
     @cached_property
     def redacting(self) -> "RedactSecrets":
-        """A context that no error leaves with a secret in it."""
+        """A context that redacts secrets from errors."""
         return RedactSecrets(self)
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What no error may show, at the moment: tokens are replaced."""
+        """Values that must not appear in errors; they change, because tokens are replaced."""
         return find_secrets(self.auth.secrets, (*self.headers.items(), *self.route.query))
 
     def _advice(self) -> Mapping[int, str]:
-        """What to check, by status: for this type of endpoint, and with what was sent."""
+        """Return advice by status, for this type of endpoint and the credential that was sent."""
         advice = dict(self.route.endpoint_type.advice)
         if type(self.auth) is Auth and not self.route.endpoint_type.self_hosted:
-            # Azure's gateways answer 400 where the key is missing.
+            # Azure's gateways return 400 if the key is missing.
             advice[400] = f"{self.auth.describe()} {advice.get(400, '')}".rstrip()
         for status in (401, 403):
             advice[status] = f"{self.auth.describe()} {advice[status]}"
@@ -266,9 +266,9 @@ class Connection:
 
 
 class RedactSecrets:
-    """A context that no error leaves with a secret in it.
+    """A context that redacts secrets from errors.
 
-    Not a generator: it is entered for each request.
+    A class because it is faster than a generator, and entered for each request.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -283,13 +283,13 @@ class RedactSecrets:
 
 
 class MapHttpxErrors:
-    """Translates what httpx raises, in the one place where that is done.
+    """Translates httpx's exceptions; no other code does.
 
-    Not a generator: it is entered several times for each request.
+    A class because it is faster than a generator, and entered several times for each request.
     """
 
     def __init__(self, *, receiving: bool) -> None:
-        """`receiving`: a successful response has begun, so that its rest is what is missing."""
+        """`receiving`: a successful response has begun, so only the rest of it is missing."""
         self._receiving = receiving
 
     def __enter__(self) -> None:
@@ -302,7 +302,7 @@ class MapHttpxErrors:
         if isinstance(problem, httpx.RequestError):
             _strip_auth(problem)
             raise _to_phi_error(problem, receiving=self._receiving) from problem
-        if isinstance(problem, UnicodeError | OverflowError):  # of a host name, or of a port
+        if isinstance(problem, UnicodeError | OverflowError):  # an invalid host name or port
             raise InvalidInputError(f"The request cannot be sent: {problem}.") from None
         if isinstance(problem, httpx.InvalidURL | httpx.CookieConflict):
             raise InvalidInputError(f"The request cannot be sent: {problem}.") from problem
@@ -321,7 +321,7 @@ def _to_phi_error(problem: httpx.RequestError, *, receiving: bool) -> AzurePhi3E
     if isinstance(problem, httpx.TimeoutException):
         what = "The next part of the response" if receiving else "The server's response"
         return RequestTimeoutError(
-            f"{what} did not come in time ({type(problem).__name__}). "
+            f"{what} did not arrive in time ({type(problem).__name__}). "
             "`timeout` sets the seconds to wait; a busy deployment may need more.",
             code=_TIMEOUT_CODES.get(type(problem), "read_timeout"),
         )
@@ -341,7 +341,7 @@ def _to_phi_error(problem: httpx.RequestError, *, receiving: bool) -> AzurePhi3E
 
 
 def _strip_auth(problem: httpx.RequestError) -> None:
-    """Leave no credential on an exception: httpx keeps the signed request there."""
+    """Remove the credential from the signed request that httpx attaches to an exception."""
     request = getattr(problem, "_request", None)
     if request is not None:
         problem.request = httpx.Request(request.method, request.url.copy_with(query=None))

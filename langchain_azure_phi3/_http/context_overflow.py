@@ -1,4 +1,4 @@
-"""Recognizes conversations that are too long, as servers word it, and reads their numbers."""
+"""Recognizes the errors of all servers for prompts that are too long, and reads their numbers."""
 
 import re
 from collections.abc import Mapping
@@ -51,17 +51,17 @@ def is_overflow(code: str | None, message: str) -> bool:
 
 
 def prompt_tokens(body: Any, message: str) -> int | None:
-    """The tokens of the prompt, as far as the server reports them."""
+    """Return the tokens of the prompt, if the server reports them."""
     return _field(body, "n_prompt_tokens") or _number(_PROMPT, message)
 
 
 def context_tokens(body: Any, message: str) -> int | None:
-    """The tokens that fit, as far as the server reports them."""
+    """Return the tokens that fit, if the server reports them."""
     return _field(body, "n_ctx") or _number(_CONTEXT, message)
 
 
 def _field(body: Any, name: str) -> int | None:
-    """A number that llama.cpp reports in a field of the error."""
+    """Return a number that llama.cpp reports in a field of the error."""
     error = body.get("error") if isinstance(body, Mapping) else None
     value = error.get(name) if isinstance(error, Mapping) else None
     return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

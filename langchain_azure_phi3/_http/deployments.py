@@ -1,4 +1,4 @@
-"""What servers reported about their deployments, remembered for the life of the process."""
+"""Remembers what servers reported about their deployments until the process ends."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,18 @@ from langchain_azure_phi3.models import learn_model
 
 _REMEMBERED = 1000
 
-# By chat URL, deployment header and model name, as in a `Quota`. Without a lock, which a fork could
-# leave held: each access is one operation on a dict.
+# By chat URL, deployment header and model name, as in a `Quota`. Without a lock, which could remain
+# locked after a fork; each access is one operation on a dict.
 _known: dict[tuple[str, str, str], DeploymentFacts] = {}
 
 
 def find_facts(route: Route, deployment: str | None, model: str | None) -> DeploymentFacts:
-    """The facts of one deployment, to be read and filled in.
+    """Return the facts about one deployment, which the caller may read and update.
 
     Args:
-        route: Where its requests go.
+        route: The route of its requests.
         deployment: The header `azureml-model-deployment`, if it is sent.
-        model: The name of the model; ignored where requests do not send it.
+        model: The name of the model; ignored if requests do not send it.
     """
     if route.endpoint_type.model == "omitted":
         model = None
@@ -34,7 +34,7 @@ def find_facts(route: Route, deployment: str | None, model: str | None) -> Deplo
 
 
 def learn_models(route: Route, deployment: str | None, listed: Sequence[ListedModel]) -> None:
-    """Remember what a server lists: which Phi each model is, its context, and the only name."""
+    """Remember a server's list: the Phi and the context of each model, and the only name."""
     only = listed[0] if len(listed) == 1 else None
     for name, model in [(model.name, model) for model in listed] + ([(None, only)] if only else []):
         facts = find_facts(route, deployment, name)

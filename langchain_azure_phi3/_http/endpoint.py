@@ -1,10 +1,10 @@
-"""One deployment over HTTP, sync and async: JSON in, JSON or an error out.
+"""Sends JSON to one deployment over HTTP, sync and async, and returns JSON or raises an error.
 
-The two endpoint classes have the same source, once with `await`; a test keeps them so. Decisions
-are made elsewhere: `retry_state`, `error_mapping`, `stream_decoder`, `routes`, `auth`.
+The two endpoint classes have the same source, once with `await`, which a test checks. Other modules
+make the decisions: `retry_state`, `error_mapping`, `stream_decoder`, `routes`, `auth`.
 
-`send` returns an open, successful response. A failure before that may be retried. After that, only
-a complete response that breaks off is: nobody has seen it.
+`send` returns an open, successful response. A failure before that may be retried. After that, an
+interrupted response is only retried if it is not streamed, because nothing of it was emitted.
 """
 
 import asyncio
@@ -36,13 +36,13 @@ from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError, 
 logger = logging.getLogger(__name__)
 
 JsonResponse = tuple[Json, ResponseInfo]
-"""A JSON object from the server, and the response that it came in."""
+"""A JSON object from the server, and its HTTP response."""
 
 StreamItem = tuple[Json, ResponseInfo]
-"""One object of a stream, and the response that they all come in."""
+"""One object of a stream, and the stream's HTTP response."""
 
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-_NO_AUTH = httpx.Auth()  # instead of that of the user's own client
+_NO_AUTH = httpx.Auth()  # overrides the auth of the user's own client
 
 
 def _report_delay(delay: float, state: RetryState) -> None:
@@ -65,7 +65,7 @@ def _too_large() -> InvalidResponseError:
 
 
 class Endpoint:
-    """One deployment, for threads."""
+    """One deployment, for synchronous code."""
 
     def __init__(self, connection: Connection, client: httpx.Client | None = None) -> None:
         self._connection = connection
@@ -73,37 +73,37 @@ class Endpoint:
         self.own = client
 
     def complete(self, payload: Json, headers: Mapping[str, str]) -> JsonResponse:
-        """A complete response.
+        """Request a complete response.
 
         Raises:
-            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+            AzurePhi3Error: The request failed, after all retries.
         """
         return self._read_json(self._connection.chat_request(payload, headers))
 
     def info(
         self, model: str | None = None, headers: Mapping[str, str] = _NO_HEADERS
     ) -> JsonResponse:
-        """The deployment's information on its model.
+        """Request the deployment's information on its model.
 
         Args:
             model: The deployment's name, for endpoints that have several.
-            headers: Sent with the request.
+            headers: Headers of the request.
 
         Raises:
-            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+            AzurePhi3Error: The request failed, after all retries.
         """
         return self._read_json(self._connection.info_request(model, headers))
 
     def get_json(self, url: str) -> JsonResponse:
-        """The JSON at another URL of the server.
+        """Request the JSON at another URL of the server.
 
         Raises:
-            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+            AzurePhi3Error: The request failed, after all retries.
         """
         return self._read_json(self._connection.get_request(url, {}))
 
     def stream(self, payload: Json, headers: Mapping[str, str]) -> "Stream":
-        """A streamed response, to be iterated and closed."""
+        """Return a streamed response; iterate over it, then close it."""
         return Stream(self, self._connection.chat_request(payload, headers))
 
     def _read_json(self, request: HttpRequest) -> JsonResponse:
@@ -113,7 +113,7 @@ class Endpoint:
                 response, info = self.send(client, request, state)
                 try:
                     body = parse_completion(self._read_body(response, info), info)
-                except InterruptedStreamError as failure:  # nobody has seen it
+                except InterruptedStreamError as failure:  # nothing was emitted
                     if state.record_failure(failure):
                         raise
                 else:
@@ -138,7 +138,7 @@ class Endpoint:
     def send(
         self, client: Client, request: HttpRequest, state: RetryState
     ) -> tuple[httpx.Response, ResponseInfo]:
-        """An open, successful response, after as many attempts as it takes; `state` counts them."""
+        """Return an open, successful response, after all attempts; `state` counts them."""
         while True:
             if (delay := state.delay()) is not None:
                 _report_delay(delay, state)
@@ -162,7 +162,7 @@ class Endpoint:
     def _send_reserved(
         self, client: Client, request: HttpRequest, demand: Demand, state: RetryState
     ) -> tuple[httpx.Response, ResponseInfo]:
-        """One attempt, when the quota has room for it."""
+        """Make one attempt, once the quota has room for it."""
         state.reservation = demand.reserve()
         try:
             return self._send_once(client, request, state.url)
@@ -173,7 +173,7 @@ class Endpoint:
     def _with_listed_model(
         self, client: Client, request: HttpRequest, failure: AzurePhi3Error, listing: HttpRequest
     ) -> HttpRequest:
-        """The request for the only model of a server, or the failure with the names of all."""
+        """Name a server's only model in the request, or raise the failure with all names."""
         try:
             response, info = self._send_once(client, listing, listing.quota[0])
             body = parse_completion(self._read_body(response, info), info)
@@ -195,10 +195,10 @@ class Endpoint:
     def _exchange(
         self, client: Client, request: httpx.Request
     ) -> tuple[httpx.Response, ResponseInfo, bytes | None]:
-        """Sign and send a request, and answer a challenge once; with the body of an error.
+        """Sign and send a request, handle one challenge, and read the body of an error.
 
-        No error is raised here for users: tracebacks with locals would show the request's URL,
-        whose query may contain a key.
+        No error is raised for users here, because tracebacks with locals would show the request's
+        URL, whose query may contain a key.
         """
         auth, claims = self._connection.auth, None
         while True:
@@ -219,8 +219,8 @@ class Endpoint:
 class Stream:
     """The objects of a streamed response: iterate once, then close.
 
-    The iteration ends with the last object. `close` then reads the little that may follow it, so
-    that the connection can be used again: nobody waits for that before the last object.
+    The iteration ends with the last object. `close` then reads the rest of the body, so that the
+    connection can be reused. This does not delay the last object.
     """
 
     def __init__(self, endpoint: Endpoint, request: HttpRequest) -> None:
@@ -230,15 +230,15 @@ class Stream:
         self._is_complete = False
 
     def __iter__(self) -> Generator[StreamItem]:
-        """The objects.
+        """Yield the objects.
 
         Raises:
-            AzurePhi3Error: Whatever went wrong; once an object was given, nothing is retried.
+            AzurePhi3Error: The request or the stream failed; nothing is retried after an object.
         """
         return self._items
 
     def close(self) -> None:
-        """Give the connection back, or close it if the response was not read to its end."""
+        """Release the connection, or close it if the response was not read to its end."""
         self._items.close()
         self._resources.close()
 
@@ -275,7 +275,7 @@ class Stream:
 
 
 class AsyncEndpoint:
-    """One deployment, for event loops."""
+    """One deployment, for async code."""
 
     def __init__(self, connection: Connection, client: httpx.AsyncClient | None = None) -> None:
         self._connection = connection
@@ -283,37 +283,37 @@ class AsyncEndpoint:
         self.own = client
 
     async def complete(self, payload: Json, headers: Mapping[str, str]) -> JsonResponse:
-        """A complete response.
+        """Request a complete response.
 
         Raises:
-            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+            AzurePhi3Error: The request failed, after all retries.
         """
         return await self._read_json(self._connection.chat_request(payload, headers))
 
     async def info(
         self, model: str | None = None, headers: Mapping[str, str] = _NO_HEADERS
     ) -> JsonResponse:
-        """The deployment's information on its model.
+        """Request the deployment's information on its model.
 
         Args:
             model: The deployment's name, for endpoints that have several.
-            headers: Sent with the request.
+            headers: Headers of the request.
 
         Raises:
-            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+            AzurePhi3Error: The request failed, after all retries.
         """
         return await self._read_json(self._connection.info_request(model, headers))
 
     async def get_json(self, url: str) -> JsonResponse:
-        """The JSON at another URL of the server.
+        """Request the JSON at another URL of the server.
 
         Raises:
-            AzurePhi3Error: Whatever went wrong, after the retries that it allows.
+            AzurePhi3Error: The request failed, after all retries.
         """
         return await self._read_json(self._connection.get_request(url, {}))
 
     def stream(self, payload: Json, headers: Mapping[str, str]) -> "AsyncStream":
-        """A streamed response, to be iterated and closed."""
+        """Return a streamed response; iterate over it, then close it."""
         return AsyncStream(self, self._connection.chat_request(payload, headers))
 
     async def _read_json(self, request: HttpRequest) -> JsonResponse:
@@ -323,7 +323,7 @@ class AsyncEndpoint:
                 response, info = await self.send(client, request, state)
                 try:
                     body = parse_completion(await self._read_body(response, info), info)
-                except InterruptedStreamError as failure:  # nobody has seen it
+                except InterruptedStreamError as failure:  # nothing was emitted
                     if state.record_failure(failure):
                         raise
                 else:
@@ -348,7 +348,7 @@ class AsyncEndpoint:
     async def send(
         self, client: AsyncClient, request: HttpRequest, state: RetryState
     ) -> tuple[httpx.Response, ResponseInfo]:
-        """An open, successful response, after as many attempts as it takes; `state` counts them."""
+        """Return an open, successful response, after all attempts; `state` counts them."""
         while True:
             if (delay := state.delay()) is not None:
                 _report_delay(delay, state)
@@ -372,7 +372,7 @@ class AsyncEndpoint:
     async def _send_reserved(
         self, client: AsyncClient, request: HttpRequest, demand: Demand, state: RetryState
     ) -> tuple[httpx.Response, ResponseInfo]:
-        """One attempt, when the quota has room for it."""
+        """Make one attempt, once the quota has room for it."""
         state.reservation = await demand.areserve()
         try:
             return await self._send_once(client, request, state.url)
@@ -387,7 +387,7 @@ class AsyncEndpoint:
         failure: AzurePhi3Error,
         listing: HttpRequest,
     ) -> HttpRequest:
-        """The request for the only model of a server, or the failure with the names of all."""
+        """Name a server's only model in the request, or raise the failure with all names."""
         try:
             response, info = await self._send_once(client, listing, listing.quota[0])
             body = parse_completion(await self._read_body(response, info), info)
@@ -409,10 +409,10 @@ class AsyncEndpoint:
     async def _exchange(
         self, client: AsyncClient, request: httpx.Request
     ) -> tuple[httpx.Response, ResponseInfo, bytes | None]:
-        """Sign and send a request, and answer a challenge once; with the body of an error.
+        """Sign and send a request, handle one challenge, and read the body of an error.
 
-        No error is raised here for users: tracebacks with locals would show the request's URL,
-        whose query may contain a key.
+        No error is raised for users here, because tracebacks with locals would show the request's
+        URL, whose query may contain a key.
         """
         auth, claims = self._connection.auth, None
         while True:
@@ -435,8 +435,8 @@ class AsyncEndpoint:
 class AsyncStream:
     """The objects of a streamed response: iterate once, then close.
 
-    The iteration ends with the last object. `aclose` then reads the little that may follow it, so
-    that the connection can be used again: nobody waits for that before the last object.
+    The iteration ends with the last object. `aclose` then reads the rest of the body, so that the
+    connection can be reused. This does not delay the last object.
     """
 
     def __init__(self, endpoint: AsyncEndpoint, request: HttpRequest) -> None:
@@ -446,15 +446,15 @@ class AsyncStream:
         self._is_complete = False
 
     def __aiter__(self) -> AsyncGenerator[StreamItem]:
-        """The objects.
+        """Yield the objects.
 
         Raises:
-            AzurePhi3Error: Whatever went wrong; once an object was given, nothing is retried.
+            AzurePhi3Error: The request or the stream failed; nothing is retried after an object.
         """
         return self._items
 
     async def aclose(self) -> None:
-        """Give the connection back, or close it if the response was not read to its end."""
+        """Release the connection, or close it if the response was not read to its end."""
         await self._items.aclose()
         await self._resources.aclose()
 

@@ -1,4 +1,4 @@
-"""What each type of endpoint accepts, as a table."""
+"""Lists the properties of each type of endpoint."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,9 +25,9 @@ Api = Literal[
 
 ML_SCOPE = "https://ml.azure.com/.default"
 COGNITIVE_SCOPE = "https://cognitiveservices.azure.com/.default"
-AI_SCOPE = "https://ai.azure.com/.default"  # of Foundry's projects
+AI_SCOPE = "https://ai.azure.com/.default"  # for Foundry projects
 
-# Parameters that OpenAI's own API has and the Model Inference API's schema lacks.
+# Parameters of OpenAI's API that are not in the Model Inference API's schema.
 _OPENAI_PARAMETERS = frozenset(
     {"logprobs", "top_logprobs", "logit_bias", "n", "user", "stream_options"}
     | {"max_completion_tokens", "parallel_tool_calls", "reasoning_effort", "metadata", "store"}
@@ -51,26 +51,26 @@ class EndpointType:
     """One type of endpoint.
 
     Attributes:
-        name: How error messages call it.
-        model: Whether `model` is sent: several servers answer 404 to a name they do not expect.
-        api_version: The default of the query parameter, or `None` where there is none.
+        name: Its name in error messages.
+        model: Whether `model` is sent: several servers return 404 for an unexpected name.
+        api_version: The default of the query parameter; `None` if there is none.
         has_info_route: Whether it has an `/info` route.
-        info_version: The API version in which that route is, with the name of the deployment
-            meant, where one endpoint has many.
-        extra_parameters: Parameters accepted here without the `extra-parameters` header.
+        info_version: The API version that has this route and accepts the name of a deployment, if
+            one endpoint has several.
+        extra_parameters: Parameters that it accepts without the `extra-parameters` header.
         limits: The lowest and the highest value of parameters, where all its servers reject others.
-        tools: Whether the API takes tools for any model at all.
+        tools: Whether the API accepts tools for any model.
         has_legacy_v1: Whether some servers of this type have completions under `/v1` only.
         converts_system_messages: Whether the service turns system messages into user messages.
-        constraints: Parameters with which its servers constrain a response to a schema; each server
-            takes one of them. Empty where none is known to be safe for a Phi.
+        constraints: Parameters that constrain a response to a schema; each server accepts one of
+            them. Empty if none is known to be safe for a Phi.
         has_reasoning_switch: Whether its servers pass `chat_template_kwargs` to the chat template.
-        lists_models: Whether `/v1/models` lists what requests can name. Azure lists its catalog.
+        lists_models: Whether `/v1/models` lists the names for requests. Azure lists its catalog.
         retires_models: Whether Azure serves the models here, and retires them.
-        self_hosted: Whether users run this server themselves, mostly without a key.
-        scope: The Entra ID scope of its tokens, or `None` where it takes only keys.
+        self_hosted: Whether users run this server themselves, usually without a key.
+        scope: The Entra ID scope of its tokens; `None` if it only accepts keys.
         entra_unsupported_reason: Why it does not accept Entra ID tokens, if documented.
-        advice: What to check, by status.
+        advice: Advice for errors, by status.
     """
 
     name: str
@@ -94,7 +94,7 @@ class EndpointType:
 
 
 _KEY_ADVICE = "Check that the key belongs to this endpoint and was not regenerated."
-_RETIRED = "A retired or deleted deployment answers so as well."
+_RETIRED = "A retired or deleted deployment also returns this status."
 
 SERVERLESS = EndpointType(
     "serverless API",
@@ -102,11 +102,11 @@ SERVERLESS = EndpointType(
     api_version=INFERENCE_VERSION,
     has_legacy_v1=True,
     retires_models=True,
-    converts_system_messages=True,  # says Azure's how-to of 2024-07-23
+    converts_system_messages=True,  # according to Azure's how-to of 2024-07-23
     entra_unsupported_reason="Azure's how-to of 2024-07-23 says: serverless API endpoints do not "
-    "support Entra ID, only keys. If this is managed compute, say api='managed'.",
+    "support Entra ID, only keys. If this is managed compute, set api='managed'.",
     advice={
-        401: f"{_KEY_ADVICE} A serverless API takes its own 32-character key, not Entra ID.",
+        401: f"{_KEY_ADVICE} A serverless API accepts its own 32-character key, not Entra ID.",
         403: "Check the network rules of the project and that its subscription is active.",
         404: f"Check the host name of the endpoint. {_RETIRED}",
     },
@@ -114,17 +114,17 @@ SERVERLESS = EndpointType(
 MANAGED = EndpointType(
     "managed compute",
     api_version=INFERENCE_VERSION,
-    tools=False,  # "Tools and tool_choice are not supported.", says its server to all models
+    tools=False,  # its server responds "Tools and tool_choice are not supported." to all models
     has_legacy_v1=True,
-    # vLLM 0.12 and later take the first, older ones the second.
+    # vLLM 0.12 and later accept the first, older ones the second.
     constraints=("structured_outputs", "guided_json"),
     has_reasoning_switch=True,
     scope=ML_SCOPE,
     advice={
-        401: f"{_KEY_ADVICE} With Entra ID the endpoint needs the auth mode aad_token.",
+        401: f"{_KEY_ADVICE} With Entra ID, the endpoint needs the auth mode aad_token.",
         403: "Check that the identity may score this online endpoint (role AzureML Data "
         "Scientist, or the action onlineEndpoints/score), and for network rules.",
-        404: "Images from before 24 June 2024 have only /score (api='score') and "
+        404: "Images from before 24 June 2024 only have /score (api='score') and "
         "/v1/chat/completions, and no /info.",
     },
 )
@@ -137,8 +137,8 @@ FOUNDRY = EndpointType(
     info_version="2025-04-01",  # the specification's example; other versions show none
     scope=COGNITIVE_SCOPE,
     advice={
-        401: f"{_KEY_ADVICE} With Entra ID the audience is https://cognitiveservices.azure.com, or "
-        "https://ai.azure.com for the URL of a project.",
+        401: f"{_KEY_ADVICE} With Entra ID, the audience is https://cognitiveservices.azure.com, "
+        "or https://ai.azure.com for the URL of a project.",
         403: "Check for the role Cognitive Services User (a new role takes minutes to work), "
         "for key authentication being disabled, and for network rules.",
         404: f"Check that `model` is the name of a deployment. {_RETIRED} Azure announced the end "
@@ -171,15 +171,15 @@ OPENAI_SERVER = EndpointType(
     self_hosted=True,
     model="optional",
     lists_models=True,
-    # vLLM, llama.cpp, Ollama, LM Studio, SGLang and TGI take it under /v1.
+    # vLLM, llama.cpp, Ollama, LM Studio, SGLang and TGI accept it under /v1.
     constraints=("response_format",),
     has_reasoning_switch=True,
     has_info_route=False,
     extra_parameters=_OPENAI_PARAMETERS,
     advice={
         401: "Check the key that the server was started with.",
-        403: "Check what the gateway before the server allows.",
-        404: "Check that `model` is a name which the server lists under /v1/models.",
+        403: "Check what the gateway in front of the server allows.",
+        404: "Check that `model` is a name that the server lists under /v1/models.",
     },
 )
 FOUNDRY_LOCAL = replace(OPENAI_SERVER, name="Foundry Local", has_reasoning_switch=False)
@@ -190,7 +190,7 @@ OTHER = EndpointType(
     has_legacy_v1=True,
     advice={
         401: _KEY_ADVICE,
-        403: "Check what the gateway before the model allows.",
+        403: "Check what the gateway in front of the model allows.",
         404: "If this is an OpenAI-compatible server such as Ollama, vLLM or Foundry Local, "
         "its endpoint ends in /v1.",
     },

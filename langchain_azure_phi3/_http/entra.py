@@ -1,4 +1,4 @@
-"""Entra ID tokens, fetched from credentials and callables."""
+"""Fetches Entra ID tokens from credentials and callables."""
 
 import base64
 import binascii
@@ -16,17 +16,17 @@ from langchain_azure_phi3.errors import (
     InvalidInputError,
 )
 
-# Those of requests, which azure-identity uses, and those of Python.
+# Variables of requests, which azure-identity uses, and of Python.
 _CERTIFICATES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _CLAIMS = re.compile(r"""\bclaims="([A-Za-z0-9+/_=-]+)\"""")
 
 
 class TokenFetcher:
-    """Fetches a token: called with the claims that it must have, or `None`.
+    """Fetches a token; call it with the claims that the token must have, or `None`.
 
     Attributes:
         is_async: Whether it always returns an awaitable.
-        answers_claims: Whether it can fetch a token with claims at all.
+        answers_claims: Whether it can fetch a token with claims.
     """
 
     def __init__(self, fetch: Callable[..., Any], *, answers_claims: bool, is_async: bool) -> None:
@@ -35,7 +35,7 @@ class TokenFetcher:
         self.is_async = is_async
 
     def __call__(self, claims: str | None) -> Any:
-        """A token, or an awaitable of one.
+        """Return a token, or an awaitable of one.
 
         Raises:
             AuthenticationError: Entra ID, or a server on the way to it, rejects the request.
@@ -45,13 +45,13 @@ class TokenFetcher:
             return self._fetch(claims)
         except AzurePhi3Error:
             raise
-        except Exception as problem:  # whatever a user's credential raises
+        except Exception as problem:  # a user's credential may raise any exception
             refusal = _to_phi_error(problem)
-        raise refusal  # here, where azure-core's exception is no longer its context
+        raise refusal  # outside of `except`, so that azure-core's exception is not its context
 
 
 def make_fetcher(credential: Any, scopes: Sequence[str]) -> TokenFetcher:
-    """What fetches tokens from a credential of azure-identity, or from a callable."""
+    """Create a fetcher for a credential of azure-identity, or for a callable."""
     get = getattr(credential, "get_token", None)
     if get is None:
         is_async = inspect.iscoroutinefunction(credential)
@@ -70,7 +70,7 @@ def make_fetcher(credential: Any, scopes: Sequence[str]) -> TokenFetcher:
 
 
 async def await_token(token: Awaitable[Any]) -> Any:
-    """The token, awaited.
+    """Await the token.
 
     Raises:
         AuthenticationError: Entra ID, or a server on the way to it, rejects the request.
@@ -80,13 +80,13 @@ async def await_token(token: Awaitable[Any]) -> Any:
         return await token
     except AzurePhi3Error:
         raise
-    except Exception as problem:  # whatever a user's credential raises
+    except Exception as problem:  # a user's credential may raise any exception
         refusal = _to_phi_error(problem)
     raise refusal
 
 
 def parse_claims(challenges: Sequence[str]) -> str | None:
-    """The claims that a `WWW-Authenticate` header demands, as JSON; `None` if it has none.
+    """Return the claims that a `WWW-Authenticate` header requires, as JSON; `None` without any.
 
     (Microsoft identity platform, "Claims challenges, claims requests and client capabilities".)
     """
@@ -101,7 +101,7 @@ def parse_claims(challenges: Sequence[str]) -> str | None:
 
 
 def audience(token: str) -> str | None:
-    """The audience that a token names, unverified; `None` where it cannot be read."""
+    """Return the unverified audience in a token; `None` if it cannot be read."""
     parts = token.split(".")
     if len(parts) != 3:
         return None
@@ -114,7 +114,7 @@ def audience(token: str) -> str | None:
 
 
 def read_token(token: Any) -> tuple[str, float]:
-    """A token as text, and when it expires; a callable keeps its own, which expires at once.
+    """Return a token as text, and when it expires: for plain text, which is not cached, at once.
 
     Raises:
         InvalidInputError: It is not a token.
@@ -133,14 +133,14 @@ def read_token(token: Any) -> tuple[str, float]:
 
 
 def _to_phi_error(problem: Exception) -> AzurePhi3Error:
-    """The error for azure-core's exception, without its request, which contains secrets."""
+    """Return the error for azure-core's exception, without its request, which contains secrets."""
     # Imported when it can be raised: azure.core takes a tenth of a second.
     from azure.core.exceptions import AzureError, ServiceRequestError, ServiceResponseError
 
     if not isinstance(problem, AzureError):
         return AuthenticationError(
-            f"The credential raised {type(problem).__name__}: {str(problem).rstrip('.')}. It gave "
-            "no token, so nothing was sent to the model."
+            f"The credential raised {type(problem).__name__}: {str(problem).rstrip('.')}. It "
+            "returned no token, so nothing was sent to the model."
         )
     message = str(getattr(problem, "message", "") or type(problem).__name__).strip().rstrip(".")
     if "certificate" in message.lower():
@@ -148,9 +148,9 @@ def _to_phi_error(problem: Exception) -> AzurePhi3Error:
         if missing is not None:
             return missing
     unreached = ServiceRequestError, ServiceResponseError
-    # MSAL's credentials call a failed connection a failed authentication, and keep its cause.
+    # MSAL's credentials report a failed connection as a failed authentication with a cause.
     if isinstance(problem, unreached) or isinstance(problem.__cause__, unreached):
-        return ConnectionFailedError(f"Entra ID was not reached, so there is no token: {message}.")
+        return ConnectionFailedError(f"Could not reach Entra ID for a token: {message}.")
     return AuthenticationError(
         f"Could not get an Entra ID token: {message}. Check the credential's tenant, client and "
         "secret, or that you are signed in; nothing was sent to the model."

@@ -1,4 +1,4 @@
-"""Certificates and proxies of the environment, and what is wrong with them."""
+"""Reads certificates and proxies from the environment, and reports their errors."""
 
 import os
 import ssl
@@ -15,10 +15,10 @@ _PROXIED_SCHEMES = ("all", "http", "https")
 
 @cache
 def ssl_context() -> ssl.SSLContext:
-    """The certificates that httpx trusts, read once: they take longer than a connection.
+    """Return httpx's trusted certificates, read once, because this takes longer than a connection.
 
     Raises:
-        InvalidInputError: A variable of the environment names what does not exist.
+        InvalidInputError: An environment variable names a file that does not exist.
     """
     if (missing := find_missing_certificates("SSL_CERT_FILE", "SSL_CERT_DIR")) is not None:
         raise missing
@@ -31,9 +31,9 @@ def ssl_context() -> ssl.SSLContext:
 
 
 def find_missing_certificates(*names: str) -> InvalidInputError | None:
-    """The error for the first of these environment variables that names what does not exist.
+    """Return an error for the first of these environment variables that names a missing file.
 
-    Python's own error does not say which file it misses, or why it looks for it.
+    Python's own error names neither the file nor the variable.
     """
     for name in names:
         value = os.environ.get(name)
@@ -46,7 +46,7 @@ def find_missing_certificates(*names: str) -> InvalidInputError | None:
 
 
 def certificate_error(problem: OSError) -> InvalidInputError:
-    """The error for one that Python raises when it sets up TLS."""
+    """Return the error for an exception that Python raises when it sets up TLS."""
     names = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE")
     known = [f"{name}={os.environ[name]!r}" for name in names if os.environ.get(name)]
     return InvalidInputError(
@@ -57,13 +57,13 @@ def certificate_error(problem: OSError) -> InvalidInputError:
 
 
 def has_proxy() -> bool:
-    """Whether the environment names a proxy."""
-    # httpx's own clients know them all: SOCKS, credentials, exceptions.
+    """Whether the environment configures a proxy."""
+    # httpx's own clients support all of them: SOCKS, credentials, exceptions.
     return any(scheme in getproxies() for scheme in _PROXIED_SCHEMES)
 
 
 class CheckProxies:
-    """Translates what httpx raises for the environment's proxies, which may contain passwords."""
+    """Translates httpx's errors about the environment's proxies, which may contain passwords."""
 
     def __enter__(self) -> None:
         proxies = getproxies()

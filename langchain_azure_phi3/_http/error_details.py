@@ -1,4 +1,4 @@
-"""What the body of a failed response says: error bodies have a dozen shapes."""
+"""Parses the body of a failed response, which has a dozen formats."""
 
 import ast
 import json
@@ -13,9 +13,9 @@ from langchain_azure_phi3.errors import FilterResult
 
 FILTER_CODES = frozenset({"content_filter", "ResponsibleAIPolicyViolation"})
 _STATUSES = ("status", "statusCode", "status_code", "code")
-_UNKNOWN_ESCAPE = re.compile(r"\\(?![\\'\"abfnrtvxuU0-7])")  # Python would warn of it
+_UNKNOWN_ESCAPE = re.compile(r"\\(?![\\'\"abfnrtvxuU0-7])")  # Python would warn about it
 _ERROR_KEYS = frozenset({"error", "message", "code", "innererror", "detail"})
-_LONGEST = 10_000  # of a message in which JSON is looked for
+_LONGEST = 10_000  # characters of a message that is searched for JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ErrorDetails:
 
 
 def parse_details(body: Any) -> ErrorDetails:
-    """What a failure's body says, in whichever shape it says it."""
+    """Parse the body of a failed response in any format."""
     if isinstance(body, list):
         body = next((item for item in body if isinstance(item, dict)), body)
     if isinstance(body, str):
@@ -56,7 +56,7 @@ def parse_details(body: Any) -> ErrorDetails:
 
 
 def _unwrap_body(source: dict[str, Any]) -> ErrorDetails:
-    """Facts of a failure that quotes the engine's (`/score` of the server of October 2025)."""
+    """Parse a failure that quotes the engine's (`/score` of the server of October 2025)."""
     body = source["body"]
     details = parse_details(
         decode_lenient(body.encode("utf-8", "replace")) if isinstance(body, str) else body
@@ -73,7 +73,7 @@ def _message(source: dict[str, Any], error: Any) -> str | None:
 
 
 def _format_field_errors(source: dict[str, Any]) -> str:
-    """The wrong fields as one line."""
+    """Format the errors of fields as one line."""
     return "; ".join(
         ": ".join(filter(None, (".".join(_loc(item)), _text(item.get("msg")) or "invalid")))
         for item in _field_errors(source)
@@ -81,7 +81,7 @@ def _format_field_errors(source: dict[str, Any]) -> str:
 
 
 def _field_errors(source: dict[str, Any]) -> list[dict[str, Any]]:
-    """Pydantic's list of wrong fields, which servers put in four places."""
+    """Return pydantic's list of field errors, which servers put in four places."""
     for key in ("details", "detail"):
         found = source.get(key)
         items = [found] if isinstance(found, dict) else found
@@ -142,7 +142,7 @@ def _with_filters(details: ErrorDetails, source: dict[str, Any]) -> ErrorDetails
 
 
 def _with_nested(details: ErrorDetails, message: str) -> ErrorDetails:
-    """Facts from JSON that a wrapper put into its message as a string, perhaps after some words."""
+    """Add details from JSON in a message, perhaps after some words, as wrappers write it."""
     before, inner = _nested_error(message)
     if inner is None:
         return details
@@ -159,7 +159,7 @@ def _with_nested(details: ErrorDetails, message: str) -> ErrorDetails:
 
 
 def _nested_error(message: str) -> tuple[str, Json | None]:
-    """The words before the JSON in a message, and the error in the JSON."""
+    """Split a message into the words before its JSON and the error in the JSON."""
     before, brace, after = message.partition("{")
     if not brace or len(message) > _LONGEST:
         return message, None
@@ -189,7 +189,7 @@ def _first_status(*values: Any) -> int | None:
 
 
 def to_json(body: Any) -> str:
-    """JSON for people."""
+    """Write JSON for messages."""
     try:
         return json.dumps(body)
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Failed responses as exceptions."""
+"""Maps failed responses to exceptions."""
 
 import re
 import time
@@ -43,13 +43,13 @@ _BY_STATUS: dict[int, type[AzurePhi3Error]] = {
 # The last is Ollama's, llama.cpp's and llama-cpp-python's.
 _OVERFLOW_STATUSES = frozenset({400, 413, 422, 500})
 
-# Managed compute's front end answers 424 for whatever its container answered, and puts
-# the container's own status here.
+# Managed compute's front end returns 424 for every error of its container, and puts the
+# container's own status here.
 _WRAPPED_STATUS = "ms-azureml-model-error-statuscode"
 
-_FILTER_WORDS = "violates azure ai content safety"  # managed compute, which gives no code
+_FILTER_WORDS = "violates azure ai content safety"  # from managed compute, without a code
 _MODALITY = re.compile(r"modality not supported", re.I)
-# Managed compute's sentence, vLLM's, and Ollama's.
+# The messages of managed compute, vLLM and Ollama.
 _NO_TOOLS = re.compile(
     r"tools and tool_choice are not supported|enable-auto-tool-choice|does not support tools", re.I
 )
@@ -57,15 +57,15 @@ _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.I | re.S)
 _ENDS = (".", "!", "?", ":", '"')
 _STATUS = re.compile(r"[1-5][0-9]{2}")
 _SHOWN = 500
-_HEAD = 10_000  # of a page, in which its title is looked for
+_HEAD = 10_000  # characters of a page that are searched for its title
 _REPORTED = "The response reports an error"
-_NOT_STREAMED = "If it happens again, ask without streaming: disable_streaming=True."
+_NOT_STREAMED = "If it happens again, turn off streaming: disable_streaming=True."
 
 
 def map_error_response(
     info: ResponseInfo, content: bytes, *, advice: Mapping[int, str]
 ) -> AzurePhi3Error:
-    """The exception for a response that is not a success.
+    """Return the exception for a response that is not a success.
 
     Args:
         info: The response.
@@ -91,7 +91,7 @@ def map_error_response(
 def map_error_body(
     content: bytes, info: ResponseInfo, *, what: str, error: Any = None
 ) -> AzurePhi3Error:
-    """The exception for a failure that came under a status of success.
+    """Return the exception for a failure in a response with a success status.
 
     Args:
         content: The event's data, or the complete body.
@@ -102,8 +102,8 @@ def map_error_body(
     body = decode_lenient(content)
     details = parse_details(body if error is None else {"error": error})
     status = details.status or _code_as_status(details.code)
-    # A server that cannot write its error as JSON is one that cannot re-encode the stream:
-    # older managed-compute images, on a chunk that they fail to parse.
+    # Servers that cannot write the error as JSON cannot re-encode the stream: older
+    # managed-compute images, if they fail to parse a chunk.
     assumed = _assumed_status(status, details)
     error_class = _error_class(assumed, details)
     broken = isinstance(body, str) and error_class is ServerError
@@ -120,11 +120,11 @@ def map_error_body(
 
 
 def parse_completion(content: bytes, info: ResponseInfo) -> Json:
-    """The JSON object of a successful response.
+    """Parse the JSON object of a successful response.
 
     Raises:
         InterruptedStreamError: The end of the object is missing.
-        AzurePhi3Error: The body reports a failure in spite of its status, or is not an object.
+        AzurePhi3Error: The body reports a failure despite its status, or is not an object.
     """
     body = decode_lenient(content)
     if isinstance(body, dict) and not is_error(body):
@@ -135,7 +135,7 @@ def parse_completion(content: bytes, info: ResponseInfo) -> Json:
         raise failure
     if isinstance(body, str) and is_cut_off(content):
         raise InterruptedStreamError(
-            "The response broke off: the end of its JSON is missing. "
+            "The response was cut off: the end of its JSON is missing. "
             "The same request may succeed again.",
             status_code=info.status_code,
             request_id=info.request_id,
@@ -150,7 +150,7 @@ def _map_invalid_body(body: Any, content: bytes, info: ResponseInfo) -> AzurePhi
         return map_error_body(content, info, what=_REPORTED)
     found = "an empty body" if not content.strip() else f"{_truncate(body)!r}"
     return InvalidResponseError(
-        f"The server answered {info.status_code} with {found} instead of a JSON object. "
+        f"The server returned {info.status_code} with {found} instead of a JSON object. "
         "Check that the endpoint is the model's own, not a web page or a proxy in front of it.",
         status_code=info.status_code,
         request_id=info.request_id,
@@ -165,9 +165,9 @@ def is_error(body: Any) -> bool:
 
 
 def find_choice_error(body: Json) -> Any:
-    """The error that a choice contains instead of a response; `None` without one.
+    """Return the error that a choice contains instead of a message; `None` without one.
 
-    Gateways report the failure of a provider behind them so, as `error` or only as the
+    Gateways report the failure of a provider in this way, as `error` or only as the
     `finish_reason` "error" (OpenRouter, "Errors and debugging").
     """
     choices = body.get("choices")
@@ -184,7 +184,7 @@ def find_choice_error(body: Json) -> Any:
 
 
 def _reported_reason(choice: Json) -> Any:
-    """What a choice says about its failure, in the order of places."""
+    """Return the reason for a choice's failure from the first field that contains one."""
     places = (choice, choice.get("message"), choice.get("delta"))
     for place in (place for place in places if isinstance(place, dict)):
         for name in ("error", "error_message", "error_details", "finish_details", "details"):
@@ -194,7 +194,7 @@ def _reported_reason(choice: Json) -> Any:
 
 
 def without_choice_errors(body: Json) -> Json:
-    """An event with the text of its failed choices, as if they went on."""
+    """Return an event with the text of its failed choices, but without their errors."""
     hidden = ("error", "finish_reason")
     choices = [
         {key: value for key, value in choice.items() if key not in hidden}
@@ -220,7 +220,7 @@ def _unwrap_status(info: ResponseInfo, details: ErrorDetails) -> int:
 
 
 def _assumed_status(status: int | None, details: ErrorDetails) -> int:
-    """The status that a failure without one would have had."""
+    """Return the status that matches a failure without one."""
     if status is not None:
         return status
     return 400 if details.code in FILTER_CODES or _is_overflow(details) else 500
@@ -283,7 +283,7 @@ def _append(text: str, sentence: str) -> str:
 
 
 def _without_status(message: str, known: Iterable[str]) -> str:
-    """A message without the status or code at its beginning, which the head names already."""
+    """Remove the status or code at the start of a message, which already begins with it."""
     for part in known:
         rest = message.removeprefix(part)
         if rest != message and (not rest or rest[0] in ": -"):

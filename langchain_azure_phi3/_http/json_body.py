@@ -1,4 +1,4 @@
-"""Bodies that are JSON where an event stream was requested."""
+"""Reads bodies that are JSON although an event stream was requested."""
 
 from codecs import BOM_UTF8
 
@@ -9,14 +9,14 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 
 
 class JsonBody:
-    """A body that is one JSON value, however it is printed, or JSON lines: an object on each line.
+    """A body that is one JSON value in any layout, or JSON lines, with an object on each line.
 
-    The first line decides: in JSON lines it is an object. A complete response on one line is read
-    as JSON lines, too.
+    The first line decides: in JSON lines, it is an object. A complete response on one line is read
+    as JSON lines too.
 
     Attributes:
-        is_lines: Whether the body is JSON lines, as far as known.
-        content: What has been received and was not given as a line.
+        is_lines: Whether the body is JSON lines, as far as is known.
+        content: The received bytes that were not returned as lines.
     """
 
     def __init__(self) -> None:
@@ -25,10 +25,10 @@ class JsonBody:
         self._is_decided = False
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """The lines that `chunk` completes; none if the body is not JSON lines.
+        """Return the lines that `chunk` completes; none if the body is not JSON lines.
 
         Raises:
-            InvalidResponseError: The value or the line is larger than the bound.
+            InvalidResponseError: The value or the line is too large.
         """
         if len(self.content) + len(chunk) > MAX_BODY_BYTES:
             raise InvalidResponseError(

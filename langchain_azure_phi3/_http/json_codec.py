@@ -1,4 +1,4 @@
-"""Wire JSON as bytes and back, strict in what is sent, forgiving in what is read."""
+"""Encodes JSON strictly for requests, and decodes it leniently from responses."""
 
 import json
 import re
@@ -21,18 +21,19 @@ _BEGINNING = re.compile(r"\s*[{\[]")
 
 
 def encode(payload: Json) -> bytes:
-    """The payload as the bytes of a request.
+    """Encode the payload of a request.
 
     Raises:
-        InvalidInputError: Something in it is not JSON, such as NaN or half of a surrogate pair.
+        InvalidInputError: It contains a value that JSON cannot represent, such as NaN or half of a
+            surrogate pair.
     """
     try:
         content = to_json(payload, inf_nan_mode="constants")
     except (PydanticSerializationError, ValueError, RecursionError) as problem:
         raise InvalidInputError(f"The request cannot be written as JSON: {problem}") from None
-    # These names may also occur in texts, so they only make a closer look necessary.
+    # These names may also occur in texts, so the values are checked as well.
     if (b"NaN" in content or b"Infinity" in content) and not _is_finite(payload):
-        raise InvalidInputError("NaN and infinity cannot be sent: JSON has no form for them.")
+        raise InvalidInputError("NaN and infinity cannot be sent: JSON cannot represent them.")
     return content
 
 
@@ -47,10 +48,10 @@ def _is_finite(value: Any) -> bool:
 
 
 def decode(content: bytes) -> Any:
-    """The JSON value that `content` is, after a byte order mark if there is one.
+    """Decode a JSON value, after a byte order mark if there is one.
 
     Bytes that are not UTF-8, and halves of surrogate pairs, become U+FFFD, as in the WHATWG's
-    decoder, instead of costing the complete response.
+    decoder, so that the response is not lost.
 
     Raises:
         ValueError: It is not JSON.
@@ -108,7 +109,7 @@ def _is_too_deep(value: Any) -> bool:
 
 
 def decode_lenient(content: bytes) -> Any:
-    """The first JSON value in `content`, or its text where there is none.
+    """Decode the first JSON value in `content`; return its text if there is none.
 
     AML's front ends append a sentence with a link after the JSON of an error.
     """
@@ -120,7 +121,7 @@ def decode_lenient(content: bytes) -> Any:
 
 
 def iter_values(text: str) -> Iterator[Any]:
-    """The JSON objects and lists with which a text begins, one after the other."""
+    """Yield the JSON objects and lists at the start of a text, one after the other."""
     decoder = json.JSONDecoder()
     position = 0
     while (begun := _BEGINNING.match(text, position)) is not None:
@@ -132,7 +133,7 @@ def iter_values(text: str) -> Iterator[Any]:
 
 
 def is_cut_off(content: bytes) -> bool:
-    """Whether `content` is the beginning of a JSON object, and its end is missing."""
+    """Whether `content` is a JSON object whose end is missing."""
     text = content.removeprefix(BOM_UTF8).decode("utf-8", errors="replace").strip()
     if not text.startswith("{"):
         return False
@@ -144,13 +145,13 @@ def is_cut_off(content: bytes) -> bool:
 
 
 class EventDecoder:
-    """Decodes the JSON of a stream's events, and joins characters that are split over two."""
+    """Decodes the JSON of a stream's events, and joins characters that are split between two."""
 
     def __init__(self) -> None:
         self._joiner = SurrogateJoiner()
 
     def decode(self, content: bytes) -> Any:
-        """The JSON value of an event, as `decode` gives it.
+        """Decode the JSON value of an event, as the function `decode` does.
 
         Raises:
             ValueError: It is not JSON.
@@ -162,5 +163,5 @@ class EventDecoder:
             if not self._joiner.is_holding:
                 return from_json(content.removeprefix(BOM_UTF8), cache_strings="keys")
         except ValueError:
-            pass  # read again, less strictly
+            pass  # decode it again, less strictly
         return _decode_with(self._joiner.join_event, content)

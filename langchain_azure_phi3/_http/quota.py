@@ -1,4 +1,4 @@
-"""What a limiter of requests and tokens offers to the endpoints; `rate_limits` implements it."""
+"""The interface of a limiter of requests and tokens, which `rate_limits` implements."""
 
 from typing import Any, Protocol
 
@@ -10,37 +10,37 @@ class Reservation(Protocol):
     """A part of a quota, for one attempt at a request."""
 
     def settle(self, usage: Any, rate_limit: Json | None) -> None:
-        """Replace the estimate by what the server reports.
+        """Replace the estimate by the usage that the server reports.
 
         Args:
-            usage: The response's `usage` in any form; `None` if there was none.
-            rate_limit: What remains of the quota, as `parse_rate_limit` returns it.
+            usage: The response's `usage` in any form; `None` without one.
+            rate_limit: The rest of the quota, as `parse_rate_limit` returns it.
         """
 
     def cancel(self, failure: AzurePhi3Error) -> None:
-        """Give back what the server does not count for a failed attempt."""
+        """Return the quota that the server does not count for a failed attempt."""
 
     async def acancel(self, failure: AzurePhi3Error) -> None:
-        """The same in an event loop."""
+        """Do the same in an event loop."""
 
 
 class Demand(Protocol):
-    """What one request is expected to use, in each of its attempts."""
+    """The expected usage of one request, in each of its attempts."""
 
     def reserve(self) -> Reservation:
-        """Wait until the quota has room for an attempt, and take it."""
+        """Wait until the quota has room for an attempt, and reserve it."""
 
     async def areserve(self) -> Reservation:
-        """The same in an event loop."""
+        """Do the same in an event loop."""
 
 
 class AttemptLimiter(Protocol):
     """A limiter that counts every attempt at a request."""
 
     def estimate(self, quota: tuple[str, ...], payload: Json) -> Demand:
-        """What a request is expected to use.
+        """Estimate the usage of a request.
 
         Args:
-            quota: What shares a rate limit: URL, deployment, model and the credential's identity.
+            quota: Identifies a rate limit: URL, deployment, model and the credential's identity.
             payload: The request's JSON.
         """

@@ -1,4 +1,4 @@
-"""What remains of a quota, from the headers of a response."""
+"""Reads the rest of a quota from the headers of a response."""
 
 import re
 from collections.abc import Mapping
@@ -11,11 +11,11 @@ _HEADER = re.compile(r"x-rate-?limit-(limit|remaining|reset)-(requests|tokens)")
 
 
 def parse_rate_limit(headers: Mapping[str, str]) -> Json | None:
-    """The requests and tokens of a quota; `None` if the server reports none.
+    """Parse the requests and tokens of a quota; return `None` if the server reports none.
 
     The keys are `limit_requests`, `limit_tokens`, `remaining_requests`, `remaining_tokens` (whole
-    numbers), `reset_requests` and `reset_tokens` (seconds), as far as the server sends them. What
-    is not a number is left out.
+    numbers), `reset_requests` and `reset_tokens` (seconds), if the server sends them. Values that
+    are not numbers are left out.
 
     Args:
         headers: The response's headers; names in lower case.

@@ -1,4 +1,4 @@
-"""Secrets redacted from errors: from their messages, attributes and causes."""
+"""Redacts secrets from errors: from their messages, attributes and causes."""
 
 import dataclasses
 import json
@@ -12,9 +12,9 @@ from pydantic import BaseModel
 from langchain_azure_phi3.errors import AzurePhi3Error
 
 REDACTED = "***"
-# Local servers take any word for a key ("ollama"); real keys and tokens are four times as long.
+# Local servers accept any word as a key ("ollama"); real keys and tokens are four times as long.
 _SHORTEST = 7
-# The last two are Azure's, in queries: of shared access signatures, and of Functions.
+# The last two are query parameters of Azure's shared access signatures and Functions.
 _SECRET_NAME = re.compile(
     r"auth|cookie|credential|key|passw|secret|signature|token|^sig$|^code$", re.I
 )
@@ -23,7 +23,7 @@ _KEPT = frozenset({"partial", "usage_metadata"})
 
 
 def find_secrets(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """What no error may show: credentials, and values with a name such as `api-key`.
+    """Return values that must not appear in errors: credentials, and values such as `api-key`.
 
     Args:
         signed: Keys and tokens.
@@ -32,17 +32,17 @@ def find_secrets(signed: Iterable[str], named: Iterable[tuple[str, str]]) -> tup
     given = list(signed)
     for name, value in named:
         if _SECRET_NAME.search(name):
-            given += [value, value.rpartition(" ")[2]]  # without the scheme before it
+            given += [value, value.rpartition(" ")[2]]  # without its scheme, such as Bearer
     found = {secret for secret in given if len(secret) >= _SHORTEST}
     return tuple(sorted(found, key=len, reverse=True))
 
 
 def shown_headers(headers: Mapping[str, str], secrets: tuple[str, ...]) -> dict[str, str]:
-    """The headers of a response without those that carry secrets, such as `set-cookie`.
+    """Return the headers of a response without those that carry secrets, such as `set-cookie`.
 
     Args:
         headers: By name in lower case.
-        secrets: What is replaced in the values.
+        secrets: Secrets to replace in the values.
     """
     pattern = _secrets_pattern(secrets)
     return {
@@ -58,7 +58,7 @@ def _secrets_pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
 
 
 def redact(error: AzurePhi3Error, secrets: tuple[str, ...]) -> None:
-    """Replace `secrets` in an error and in what led to it; servers quote what they reject.
+    """Replace `secrets` in an error and its causes, because servers quote what they reject.
 
     The frames of the HTTP libraries, which contain the signed request and its URL, are released.
     """
@@ -73,7 +73,7 @@ def redact(error: AzurePhi3Error, secrets: tuple[str, ...]) -> None:
 
 
 def _exception_chain(error: BaseException) -> Iterator[BaseException]:
-    """An error, its causes and contexts; contexts that are hidden from tracebacks are let go."""
+    """Yield an error, its causes and contexts; drop contexts that tracebacks do not show."""
     waiting: list[BaseException | None] = [error]
     known: set[int] = set()
     while waiting:
@@ -84,15 +84,15 @@ def _exception_chain(error: BaseException) -> Iterator[BaseException]:
         if each.__suppress_context__ and each.__context__ is not each.__cause__:
             each.__context__ = None
         waiting += [each.__cause__, each.__context__]
-        # httpcore puts h11's error, which quotes the line that it could not read, into its own.
+        # httpcore puts h11's error, which quotes an invalid line, into its own.
         waiting += [given for given in each.args if isinstance(given, BaseException)]
         yield each
 
 
 def _encodings(secret: str) -> set[str]:
-    """As it is, and as URLs and JSON may write it.
+    """Return the secret itself, and its encodings in URLs and JSON.
 
-    .NET escapes the plus of base64, others the slash.
+    .NET escapes the plus of base64, other servers the slash.
     """
     written = json.dumps(secret)[1:-1]
     escaped = {written.replace("/", "\\/"), written.replace("+", "\\u002B")}
@@ -104,7 +104,7 @@ def _encodings(secret: str) -> set[str]:
 def _redact_value(value: Any, pattern: re.Pattern[str]) -> Any:
     try:
         return _replace(value, pattern)
-    except RecursionError:  # nested too deeply to be searched, so not to be shown either
+    except RecursionError:  # nested too deeply to be searched, so it is not shown
         return REDACTED
 
 
@@ -120,7 +120,7 @@ def _replace(value: Any, pattern: re.Pattern[str]) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         held = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
         return dataclasses.replace(value, **_replace(held, pattern))
-    if isinstance(value, BaseModel):  # a message; its text stays as it was received
+    if isinstance(value, BaseModel):  # a message, whose text is not changed
         held = {name: each for name, each in vars(value).items() if name != "content"}
         return value.model_copy(update=_replace(held, pattern))
     return value

@@ -1,4 +1,4 @@
-"""Whether to try again, and how long to wait first."""
+"""Decides whether to retry a request, and how long to wait first."""
 
 import random
 import re
@@ -15,8 +15,8 @@ from langchain_azure_phi3.errors import (
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 
-# In the order of trust: the most exact first. Azure writes the last group with and without
-# the hyphen in "rate-limit", in seconds; some gateways write durations such as "6m0s".
+# The most precise first. Azure writes the last group with and without the hyphen in "rate-limit",
+# in seconds; some gateways write durations such as "6m0s".
 _MILLISECONDS = ("retry-after-ms", "x-ms-retry-after-ms")
 _RESETS = (
     "x-ratelimit-reset-requests",
@@ -35,10 +35,10 @@ _SECONDS = {"m": 60.0, "h": 3600.0, "s": 1.0, "ms": 0.001}
 def parse_retry_after(
     status: int, headers: Mapping[str, str], message: str, now: float
 ) -> float | None:
-    """Seconds that a server asks to wait, from its headers or else from its message.
+    """Return the seconds that a server requests to wait, from its headers or its message.
 
-    Quota headers and messages count for a rate limit (429) only: Azure sends its quota with
-    every response, and "timed out after 60 seconds" asks for nothing.
+    Quota headers and messages only count for a rate limit (429): Azure sends its quota with every
+    response, and "timed out after 60 seconds" does not request a wait.
 
     Args:
         status: The response's status.
@@ -67,7 +67,7 @@ def _quota_renewed(headers: Mapping[str, str], message: str) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    """A finite number that is not negative, or `None`."""
+    """Return a finite number that is not negative, or `None`."""
     try:
         value = float(text) if text is not None else -1.0
     except ValueError:
@@ -83,7 +83,7 @@ def _until(date: str, now: float) -> float | None:
 
 
 def parse_duration(text: str) -> float | None:
-    """Seconds written as a number or as a duration such as "6m0s"; `None` for anything else."""
+    """Parse seconds from a number or a duration such as "6m0s"; else return `None`."""
     if (value := _number(text)) is not None:
         return value
     parts = _DURATION.findall(text)
@@ -92,12 +92,12 @@ def parse_duration(text: str) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a request is sent, and the pauses between.
+    """The number of retries, and the pauses before them.
 
     Attributes:
         max_retries: Requests after the first one.
-        max_wait: The longest pause in seconds; a longer `Retry-After` raises at once.
-        jitter: Gives a number in [0, 1); full jitter spreads clients that failed together
+        max_wait: The longest pause in seconds; a longer `Retry-After` raises immediately.
+        jitter: Returns a number in [0, 1); full jitter spreads clients that failed together
             (Brooker, "Exponential Backoff And Jitter", 2015).
     """
 
@@ -106,7 +106,7 @@ class RetryPolicy:
     jitter: Callable[[], float] = random.random
 
     def pause_after(self, attempt: int, failure: AzurePhi3Error) -> float | None:
-        """Seconds to wait after `attempt` (1, 2, ...) failed; `None` means give up."""
+        """Return the seconds to wait after `attempt` (1, 2, ...) failed; `None` to give up."""
         if attempt > self.max_retries or not is_transient(failure):
             return None
         if failure.retry_after is not None:
@@ -120,13 +120,13 @@ class RetryPolicy:
 def is_transient(failure: AzurePhi3Error) -> bool:
     """Whether the same request may succeed later.
 
-    A complete response that broke off counts: nobody has seen it.
+    This includes an interrupted response that was not streamed.
     """
     if isinstance(failure, InterruptedStreamError):
         return True
     if failure.status_code is not None:
         return failure.status_code in RETRIED_STATUSES
-    # After a read timeout the model may still be at work on the first request.
+    # After a read timeout, the model may still be working on the first request.
     return isinstance(failure, ConnectionFailedError) or (
         isinstance(failure, RequestTimeoutError) and failure.code == "connect_timeout"
     )

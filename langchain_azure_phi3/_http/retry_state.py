@@ -1,4 +1,4 @@
-"""One request until it succeeds or is given up: which URL is next, and after which delay."""
+"""Tracks one request until it succeeds or fails: the next URL, and the delay before it."""
 
 import re
 import time
@@ -10,35 +10,35 @@ from langchain_azure_phi3._http.quota import Reservation
 from langchain_azure_phi3._http.retries import RetryPolicy
 from langchain_azure_phi3.errors import AzurePhi3Error
 
-# A 404 that names a model or a deployment comes from a route that exists.
+# A 404 that mentions a model or a deployment is from a route that exists.
 _NAMES_MODEL = re.compile(rb"model|deployment|modality", re.I)
 _READ = 10_000
 _REMEMBERED = 1000
 
 Quota = tuple[str, str, str, str]
-"""What shares a rate limit: URL, deployment, model and identity of the credential."""
+"""Identifies a rate limit: URL, deployment, model and identity of the credential."""
 
-# Which of its two URLs a deployment has, for as long as the process lives.
+# The URL that works for a deployment, of its two, until the process ends.
 _working_urls: dict[tuple[str, str], str] = {}
 
-# When the pause after a rate limit ends, on the monotonic clock. Without a lock, which a fork
-# could leave held: each access is one operation on a dict.
+# When the pause after a rate limit ends, on the monotonic clock. Without a lock, which could remain
+# locked after a fork; each access is one operation on a dict.
 _cooldowns: dict[Quota, float] = {}
 
 
 class RetryState:
-    """Send to `url` after `delay` seconds; `record_failure` says whether to go on.
+    """Send to `url` after `delay` seconds; `record_failure` decides whether to give up.
 
-    Servers of one type have completions under different paths, by age: if the first of two does
-    not exist, the other is tried once, and the one that works comes first from then on.
+    The path of completions depends on the age of a server: if the first of two does not exist, the
+    other is tried once, and the one that works is used first from then on.
 
-    After a 429 all models with the same quota wait, unless `max_retries=0`.
+    After a 429, all models with the same quota wait, unless `max_retries=0`.
 
     Attributes:
-        url: Where the next attempt goes.
-        reason: Why it waits: the status of the last failure, or the name of its class.
+        url: The URL of the next attempt.
+        reason: The reason for the delay: the status of the last failure, or the name of its class.
         resends: How often the request was sent before.
-        reservation: What the present attempt takes from the quota, if there is a limiter.
+        reservation: The quota that the current attempt uses, if there is a limiter.
     """
 
     def __init__(self, quota: Quota, alternate_url: str | None, policy: RetryPolicy) -> None:
@@ -53,18 +53,18 @@ class RetryState:
         self.resends = 0
 
     def delay(self) -> float | None:
-        """Seconds to wait before the request is sent; `None` to send it at once."""
+        """Return the seconds to wait before the request is sent; `None` to send it immediately."""
         if not _cooldowns or self._policy.max_retries == 0:
             return self._own_delay
         left = cooldown_remaining(self._quota, time.monotonic())
         if left == 0:
             return self._own_delay
-        # With jitter, so that those who waited together do not retry together.
+        # With jitter, so that requests that waited together are not sent together.
         shared = min(left * (1 + self._policy.jitter() / 4), self._policy.max_wait)
         return max(self._own_delay or 0.0, shared)
 
     def record_failure(self, failure: AzurePhi3Error) -> bool:
-        """Whether to give up after a failure, rather than to send again after `delay`."""
+        """Whether to give up after a failure, instead of retrying after `delay`."""
         self.reason = str(failure.status_code or type(failure).__name__)
         self.resends += 1
         if self._alternate_url is not None and is_route_missing(failure):
@@ -84,7 +84,7 @@ class RetryState:
         return False
 
     def _name_request(self, failure: AzurePhi3Error) -> None:
-        """Add how often the request was sent to a failure, and the URL to one of the network."""
+        """Add the number of attempts to a failure, and the URL to a network failure."""
         if isinstance(failure.__cause__, httpx.RequestError):
             path, _, _ = self.url.partition("?")  # a gateway's query may contain a key
             attempts = "1 attempt" if self._attempt == 1 else f"{self._attempt} attempts"
@@ -102,11 +102,11 @@ class RetryState:
 
 
 def start_cooldown(quota: Quota, seconds: float, now: float) -> None:
-    """Let no request with this quota leave before `seconds` have passed.
+    """Pause all requests with this quota for `seconds`.
 
     Args:
-        quota: What shares the rate limit.
-        seconds: How long the server wants no requests.
+        quota: Identifies the rate limit.
+        seconds: The pause that the server requests.
         now: The monotonic clock, in seconds.
     """
     for ended in [known for known, until in list(_cooldowns.items()) if until <= now]:
@@ -116,12 +116,12 @@ def start_cooldown(quota: Quota, seconds: float, now: float) -> None:
 
 
 def cooldown_remaining(quota: Quota, now: float) -> float:
-    """Seconds until the cool-down of `quota` ends; 0 without one."""
+    """Return the seconds until the cool-down of `quota` ends; 0 without one."""
     return max(0.0, _cooldowns.get(quota, 0.0) - now)
 
 
 def is_route_missing(failure: AzurePhi3Error) -> bool:
-    """Whether a server says that it has no such path, rather than no such deployment."""
+    """Whether a server reports an unknown path, rather than an unknown deployment."""
     if failure.status_code not in (404, 405) or failure.response is None:
         return False
     return _NAMES_MODEL.search(failure.response.content[:_READ]) is None

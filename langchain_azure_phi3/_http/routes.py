@@ -1,4 +1,4 @@
-"""Finds the URLs of an endpoint, in whatever form its address was pasted."""
+"""Finds the URLs of an endpoint, in any form in which its URL was pasted."""
 
 import ipaddress
 import re
@@ -27,7 +27,7 @@ from langchain_azure_phi3._http.endpoint_types import (
 from langchain_azure_phi3._http.secret_url import SecretUrl
 from langchain_azure_phi3.errors import InvalidInputError
 
-# What people paste after the base: a route of the API, or the portal's scoring URL.
+# Suffixes that users paste after the base: a route of the API, or the portal's scoring URL.
 _PASTED = (
     "/v1/chat/completions",
     "/chat/completions",
@@ -51,20 +51,20 @@ _BY_HOST: tuple[tuple[str, EndpointType, str | None], ...] = (
     (".cognitiveservices.azure.com", OPENAI_V1, OPENAI_V1.scope),
 )
 
-# Azure's own, in its public and its national clouds.
+# Azure's own hosts, in its public and its national clouds.
 _AZURE_DOMAINS = (".azure.com", ".azure.us", ".azure.cn")
 
 # Retired on 2026-07-30, the inference API included (gptel#1503, llm-github-models#53).
 _GITHUB_MODELS = frozenset({"models.github.ai", "models.inference.ai.azure.com"})
 
 # Python's resolver fails on other lengths with a UnicodeError (RFC 1035, 2.3.4). Underscores are
-# common. Of other ASCII characters, parsers of URLs disagree where they end the name; `<name>` is a
-# placeholder of the documentation, which is never sent.
+# common. URL parsers disagree about other ASCII characters in names; `<name>` is a placeholder of
+# the documentation, which is never sent.
 _LABEL = re.compile(r"(?:[A-Za-z0-9_-]|[^\x00-\x7f\s]){1,63}|<[a-z-]+>")
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
-# Where people copy the address of a page instead of the endpoint's.
+# Hosts of pages whose URL users copy instead of the endpoint's.
 _WEBSITES = frozenset(
     {
         *("ai.azure.com", "ml.azure.com", "portal.azure.com", "oai.azure.com"),
@@ -79,7 +79,7 @@ _BY_PATH = (
     ("/v1", OPENAI_SERVER),
 )
 
-# The path that a host alone, or a portal's page of a project, stands for.
+# The default path for a host alone, or for a project's page in the portal.
 _DEFAULT_PATHS = {
     FOUNDRY.name: "/models",
     OPENAI_V1.name: "/openai/v1",
@@ -93,20 +93,20 @@ _OLDER_ROUTE_HEADERS = (("extra-parameters", "pass-through"),)
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where one endpoint's requests go.
+    """The URLs of one endpoint.
 
     Attributes:
-        endpoint_type: What it accepts.
-        base: The endpoint without query and known suffixes: fit for traces and cache keys.
-        chat_url: Where completions are requested.
-        info_url: Where the server reports the name of the model.
-        models_url: Where the server lists its models; `None` where it does not.
+        endpoint_type: The properties of this type of endpoint.
+        base: The endpoint without query and known suffixes, for traces and cache keys.
+        chat_url: The URL for completions.
+        info_url: The URL for the name of the model.
+        models_url: The URL for the list of models; `None` if there is none.
         loopback: Whether the host is this machine.
-        alternate_url: Where else completions may be: servers of one type differ by age.
-        alternate_headers: Headers that requests need there, unless they have others.
-        scope: The Entra ID scope of its tokens; `None` where none may be sent by default.
-        guessed: Whether the type follows from the URL alone.
-        query: What follows the URLs' question mark: a gateway's may contain a key.
+        alternate_url: Another possible URL for completions, which depends on the server's age.
+        alternate_headers: Headers for that URL, unless the request sets them.
+        scope: The Entra ID scope of its tokens; `None` if none may be sent by default.
+        guessed: Whether the type was inferred from the URL.
+        query: The query of the URLs, which may contain a gateway's key.
         is_azure: Whether the host is one of Azure's, rather than a gateway or the user's own.
     """
 
@@ -126,12 +126,12 @@ class Route:
 
 @lru_cache(maxsize=256)
 def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") -> Route:
-    """The route of an endpoint as users paste it.
+    """Parse an endpoint in any form in which users paste it.
 
     Args:
-        endpoint: A URL: bare host, base, or with a route and query pasted along.
-        api_version: The user's own, else the pasted one, else the type's default.
-        api: How the endpoint speaks; `"auto"`: as its URL suggests.
+        endpoint: A URL: a bare host, a base URL, or a URL with route and query.
+        api_version: The user's own; by default, the pasted one or the type's default.
+        api: The endpoint type; `"auto"` infers it from the URL.
 
     Raises:
         InvalidInputError: It is not an http or https URL, contains a user name and password, or is
@@ -142,7 +142,7 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
     if host.lower() in _GITHUB_MODELS:
         raise InvalidInputError(
             f"GitHub Models was retired on 2026-07-30, and {host} with it. Deploy the model in "
-            "Foundry, or run it on a server of your own, such as Ollama, vLLM or Foundry Local."
+            "Foundry, or run it on your own server, such as Ollama, vLLM or Foundry Local."
         )
     endpoint_type, path, scope = _find_type(host, _base_path(url.path), api)
     loopback = is_loopback(host)
@@ -154,7 +154,7 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
     version = api_version or dict(query).get("api-version") or default
     older = None
     if api == "auto" and endpoint_type is OPENAI_V1 and "/openai/v1" not in url.path.lower():
-        # A host alone: its versions are those of the route that it meant before.
+        # For a host alone, a dated version is that of the older route.
         older = _older_foundry_url(origin, host, query, version)
         version = None if _DATED.match(version or "") else version
         query = [pair for pair in query if pair[0] != "api-version"]
@@ -184,7 +184,7 @@ def route_for(endpoint: str, api_version: str | None = None, api: Api = "auto") 
 def _older_foundry_url(
     origin: str, host: str, query: list[tuple[str, str]], version: str | None
 ) -> str | None:
-    """Foundry's /models route, on resources that have no other yet."""
+    """Return Foundry's /models route, for resources that do not have /openai/v1 yet."""
     if not host.endswith(_FOUNDRY_HOST):
         return None
     query = _with_version(query, version or INFERENCE_VERSION)
@@ -192,7 +192,7 @@ def _older_foundry_url(
 
 
 def _with_version(query: list[tuple[str, str]], version: str) -> list[tuple[str, str]]:
-    """The parameters with one `api-version`, in its place or at the end."""
+    """Set `api-version` in the parameters, in its place or at the end."""
     names = [name for name, _ in query]
     place = names.index("api-version") if "api-version" in names else len(names)
     before, after = query[:place], query[place:]
@@ -200,7 +200,7 @@ def _with_version(query: list[tuple[str, str]], version: str) -> list[tuple[str,
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether a host is this machine, also as a server writes "all my addresses" (`0.0.0.0`)."""
+    """Whether a host is this machine, also in the form `0.0.0.0`, as servers print it."""
     if host is None:
         return False
     host = host.lower().removesuffix(".")
@@ -219,9 +219,9 @@ def _ip_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | No
 
 
 def _reachable(host: str) -> str:
-    """The host, with this machine's address for `0.0.0.0` and `::`.
+    """Replace the hosts `0.0.0.0` and `::` by this machine's address.
 
-    Servers print these for "all my addresses"; Windows cannot connect to them.
+    Servers print these for "all addresses"; Windows cannot connect to them.
     """
     address = _ip_address(host)
     if address is None or not address.is_unspecified:
@@ -230,10 +230,10 @@ def _reachable(host: str) -> str:
 
 
 def _check_parsed(base: str, scheme: str, host: str) -> None:
-    """Check that httpx sends to the host and by the scheme that were checked here.
+    """Check that httpx parses the same scheme and host from the URL.
 
     Raises:
-        InvalidInputError: It reads the URL in another way, or not at all.
+        InvalidInputError: It does not.
     """
     try:
         url = httpx.URL(base)
@@ -253,7 +253,7 @@ def _is_same_host(url: httpx.URL, host: str) -> bool:
 
 def _parse(endpoint: str) -> SplitResult:
     text = endpoint.strip()
-    # urlsplit drops some control characters, so that what it checks is not what was written.
+    # urlsplit drops some control characters, so it would check another URL.
     if _CONTROL.search(text):
         raise InvalidInputError(
             "The endpoint is not a valid URL: it contains a control character, such as a tab or a "
@@ -269,7 +269,7 @@ def _parse(endpoint: str) -> SplitResult:
             local = is_loopback(urlsplit(f"//{text}").hostname)
             text = f"{'http' if local else 'https'}://{text}"
         url = urlsplit(text)
-        host, _ = url.hostname, url.port  # a port that is none raises here
+        host, _ = url.hostname, url.port  # an invalid port raises here
     except ValueError as problem:
         raise InvalidInputError(f"The endpoint is not a valid URL: {problem}.") from None
     if url.scheme not in ("http", "https") or not host:
@@ -291,7 +291,7 @@ def _parse(endpoint: str) -> SplitResult:
 
 
 def _check_host(host: str, *, is_alone: bool) -> None:
-    """Reject what people paste instead of an endpoint's URL."""
+    """Reject hosts and names that users paste instead of an endpoint's URL."""
     if host.removeprefix("www.") in _WEBSITES:
         raise InvalidInputError(
             f"{host} is a website, not an endpoint. Copy the endpoint's URL that the page of your "
@@ -309,13 +309,13 @@ def _base_path(path: str) -> str:
     for suffix in _PASTED:
         if path.lower().endswith(suffix):
             kept = "/v1" if suffix.startswith("/v1") else ""
-            # Azure's /openai/v1 and a server's /v1 are bases; elsewhere /v1 is an older route.
+            # Azure's /openai/v1 and a server's /v1 are base URLs; elsewhere, /v1 is an older route.
             return path[: -len(suffix)].rstrip("/") + kept
     return path
 
 
 def _find_type(host: str, path: str, api: Api) -> tuple[EndpointType, str, str | None]:
-    """The endpoint's type, the path of its routes, and the token scope of its host."""
+    """Return the endpoint's type, the path of its routes, and the token scope of its host."""
     endpoint_type, scope = next(
         (
             (endpoint_type, scope)
@@ -342,7 +342,7 @@ def _find_type(host: str, path: str, api: Api) -> tuple[EndpointType, str, str |
 
 
 def _complete_path(endpoint_type: EndpointType, path: str) -> str:
-    """The path, or the default of this type where there is none."""
+    """Return the path, or the default of this type if there is none."""
     if endpoint_type in (FOUNDRY, OPENAI_V1) and path.lower().startswith(_PROJECTS):
         path = ""
     return path or _DEFAULT_PATHS.get(endpoint_type.name, "")

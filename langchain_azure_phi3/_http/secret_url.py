@@ -1,4 +1,4 @@
-"""URLs whose query may contain a gateway's key: sent as they are, and shown without it."""
+"""URLs whose query may contain a gateway's key, which is sent but not shown."""
 
 from urllib.parse import urlsplit
 
@@ -8,7 +8,7 @@ _SHOWN = frozenset({"api-version"})
 
 
 class SecretUrl(str):
-    """A URL as text, of which `repr` shows no values of the query but the API version."""
+    """A URL whose `repr` hides all values in its query except the API version."""
 
     __slots__ = ()
 
@@ -22,9 +22,9 @@ def is_masked(url: str) -> bool:
 
 
 def mask_query(url: str) -> str:
-    """A URL with `***` for everything in its query except the API version.
+    """Replace everything in a URL's query except the API version by `***`.
 
-    A parameter without a value may be a key, too.
+    A parameter without a value may be a key too.
     """
     base, mark, query = url.partition("?")
     return base + mark + "&".join(map(_mask_parameter, query.split("&"))) if query else str(url)

@@ -1,8 +1,8 @@
-"""Server-sent events out of bytes, incrementally, in bounded memory.
+"""Parses server-sent events incrementally, in bounded memory.
 
-The WHATWG algorithm (HTML standard, 9.2.6 "Interpreting an event stream"), with one difference
-on purpose: `finish` also gives a last event that lacks its blank line, because some servers
-close the connection right after it.
+It implements the WHATWG algorithm (HTML standard, 9.2.6 "Interpreting an event stream"), with one
+difference: `finish` also returns a last event without its blank line, because some servers close
+the connection right after it.
 """
 
 from codecs import BOM_UTF8
@@ -15,14 +15,14 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 
 
 class Event(NamedTuple):
-    """One event: its data as UTF-8 bytes, and its name (`b""` where the server gave none)."""
+    """One event: its data as UTF-8 bytes, and its name (`b""` if the server sends none)."""
 
     data: bytes
     name: bytes = b""
 
 
 class EventParser:
-    """Bytes in any cut, events out; `feed` for each piece, `finish` at the end."""
+    """Parses events from bytes; call `feed` with each piece, then `finish`."""
 
     def __init__(self, max_event_bytes: int = MAX_EVENT_BYTES) -> None:
         self._max = max_event_bytes
@@ -34,10 +34,10 @@ class EventParser:
         self._start: bytes | None = b""
 
     def feed(self, chunk: bytes) -> Iterator[Event]:
-        """The events that `chunk` completes, to be taken before the next piece is fed.
+        """Yield the events that `chunk` completes; consume them before the next call.
 
         Raises:
-            InvalidResponseError: An event is larger than the bound; nothing of it is kept.
+            InvalidResponseError: An event is too large; nothing of it is kept.
         """
         if self._start is not None:
             chunk = self._without_bom(chunk)
@@ -53,7 +53,7 @@ class EventParser:
                 yield event
 
     def finish(self) -> list[Event]:
-        """The event that the end of the stream completes, if any."""
+        """Return the event that the end of the stream completes, if any."""
         rest = [self._start] if self._start else self._line
         if line := b"".join(rest):
             self._field(line)
@@ -62,7 +62,7 @@ class EventParser:
         return [] if event is None else [event]
 
     def _without_bom(self, chunk: bytes) -> bytes:
-        """`chunk` after the byte order mark, which may arrive in pieces."""
+        """Remove the byte order mark, which may arrive in pieces."""
         start = (self._start or b"") + chunk
         if len(start) < len(BOM_UTF8) and BOM_UTF8.startswith(start):
             self._start = start
@@ -71,7 +71,7 @@ class EventParser:
         return start.removeprefix(BOM_UTF8)
 
     def _content(self, line: bytes) -> bytes | None:
-        """A line without its end; `None` while it has none, and for the second half of CRLF."""
+        """Return a line without its end; `None` if it has no end yet, or is the LF of a CRLF."""
         if self._after_cr:
             self._after_cr = False
             if line == b"\n":
@@ -90,7 +90,7 @@ class EventParser:
         return content
 
     def _too_large(self) -> InvalidResponseError:
-        """What to raise; nothing of the event is kept."""
+        """Drop the event, and return the error to raise."""
         self._line.clear()
         self._data.clear()
         return InvalidResponseError(
@@ -104,7 +104,7 @@ class EventParser:
             self._data.append(value)
         elif name == b"event":
             self._name = value
-        # Comments (an empty name), id, retry and unknown fields mean nothing for a completion.
+        # Comments (an empty name), id, retry and unknown fields are irrelevant for a completion.
 
     def _dispatched(self) -> Event | None:
         event = Event(b"\n".join(self._data), self._name) if self._data else None

@@ -1,4 +1,4 @@
-"""Streamed responses: bytes in, JSON objects out, or an error."""
+"""Decodes streamed responses to JSON objects."""
 
 import json
 from codecs import BOM_UTF8
@@ -19,8 +19,8 @@ from langchain_azure_phi3.errors import AzurePhi3Error, InterruptedStreamError, 
 
 _DONE = b"[DONE]"
 _REPORTED = "The stream reported an error"
-# How a body begins that is not an event stream: a complete JSON response from a server that ignores
-# `stream` (managed-compute server 0.1.8), or the web page of a proxy.
+# The start of a body that is not an event stream: a complete JSON response from a server that
+# ignores `stream` (managed-compute server 0.1.8), or the web page of a proxy.
 _NOT_EVENTS = b'{[<"'
 _FIELDS = (b"data", b"event", b"id", b"retry", b":")
 _LEADING_SPACE = 1024
@@ -28,7 +28,7 @@ _SHOWN = 200
 
 
 class StreamDecoder:
-    """Bytes of a successful response in, completion chunks out."""
+    """Decodes the bytes of a successful response to the JSON objects of chunks."""
 
     def __init__(self, info: ResponseInfo) -> None:
         self._info = info
@@ -41,11 +41,11 @@ class StreamDecoder:
 
     @property
     def done(self) -> bool:
-        """Whether `[DONE]` came: nothing after it counts."""
+        """Whether `[DONE]` arrived; nothing after it counts."""
         return self._reader.done
 
     def feed(self, chunk: bytes) -> Iterator[Json]:
-        """The objects that `chunk` completes; what came before a failure is given first.
+        """Yield the objects that `chunk` completes, including those before a failure.
 
         Raises:
             AzurePhi3Error: The stream reports a failure, or contains something that is not a JSON
@@ -61,19 +61,19 @@ class StreamDecoder:
             yield from self._lines(filter(bytes.strip, self._body.feed(chunk)))
 
     def finish(self) -> Iterator[Json]:
-        """What the end of the bytes completes.
+        """Yield the objects that the end of the body completes.
 
         Raises:
-            InterruptedStreamError: The stream gave neither a `finish_reason` nor `[DONE]`.
-            InvalidResponseError: It was no stream of completions at all.
+            InterruptedStreamError: The stream contained neither a `finish_reason` nor `[DONE]`.
+            InvalidResponseError: It was not a stream of completions.
         """
         if self.done:
             return
         if self._undecided is not None:
             self._body = JsonBody()
         if self._body is None:
-            # The last event lacks its blank line. If it is also truncated, it is not garbage: the
-            # stream was interrupted there.
+            # The last event lacks its blank line. If it is also truncated, the stream was
+            # interrupted there, so it is not an invalid event.
             last = (event for event in self._parser.finish() if _is_readable(event.data))
             yield from self._reader.objects(last)
         elif self._body.is_lines:
@@ -85,18 +85,18 @@ class StreamDecoder:
             raise self._incomplete()
 
     def _lines(self, lines: Iterable[bytes]) -> Iterator[Json]:
-        """The objects of JSON lines, or of the one line of a complete response."""
+        """Yield the objects of JSON lines, or of the one line of a complete response."""
         for line in lines:
             if not self._reader.has_begun:
                 self._is_chunked = _is_chunk(parse_completion(line, self._info))
             elif self._is_chunked or _is_readable(line):
                 self._is_chunked = True
             else:
-                continue  # a sentence that a gateway appends to a complete response
+                continue  # gateways append a sentence to a complete response
             yield from self._reader.objects([Event(line)])
 
     def _values(self, content: bytes) -> Iterator[Json]:
-        """The objects of a body that is not divided into lines."""
+        """Yield the objects of a body that is not divided into lines."""
         lines = [content]
         if not _is_readable(content):
             values = iter_values(content.decode("utf-8", errors="replace"))
@@ -104,8 +104,8 @@ class StreamDecoder:
         yield from self._lines(lines)
 
     def _decided(self, start: bytes) -> bytes:
-        """The bytes to read now, once it is clear whether they are an event stream."""
-        # No more than this is looked at, so that it does not matter where the network cuts.
+        """Return the bytes to decode, once it is known whether they are an event stream."""
+        # The decision uses a fixed number of bytes, so that it does not depend on the chunks.
         significant = start[:_LEADING_SPACE].removeprefix(BOM_UTF8).lstrip()[:1]
         undecided = not significant or BOM_UTF8.startswith(start)
         if undecided and len(start) < _LEADING_SPACE:
@@ -121,7 +121,7 @@ class StreamDecoder:
         head = self._head.removeprefix(BOM_UTF8).lstrip()
         if self._reader.has_begun or _begins_a_field(head):
             return InterruptedStreamError(
-                "The stream broke off: neither a finish_reason nor [DONE] came. "
+                "The stream was interrupted: neither a finish_reason nor [DONE] arrived. "
                 "The text received so far is in `partial`; the same request may succeed again.",
                 status_code=info.status_code,
                 request_id=info.request_id,
@@ -129,7 +129,7 @@ class StreamDecoder:
             )
         text = head.decode("utf-8", errors="replace")
         return InvalidResponseError(
-            f"The server answered {info.status_code} with text that is not an event stream: "
+            f"The server returned {info.status_code} with text that is not an event stream: "
             f"{text!r}. Check that the endpoint is the model's own.",
             status_code=info.status_code,
             request_id=info.request_id,
@@ -140,9 +140,9 @@ class _EventReader:
     """Reads the objects of a stream's events.
 
     Attributes:
-        done: Whether `[DONE]` came.
-        is_finished: Whether a `finish_reason` came.
-        has_begun: Whether anything came.
+        done: Whether `[DONE]` arrived.
+        is_finished: Whether a `finish_reason` arrived.
+        has_begun: Whether anything arrived.
     """
 
     def __init__(self, info: ResponseInfo) -> None:
@@ -152,7 +152,7 @@ class _EventReader:
         self._failure: AzurePhi3Error | None = None
 
     def objects(self, events: Iterable[Event]) -> Iterator[Json]:
-        """The objects of events, up to `[DONE]`.
+        """Yield the objects of events, up to `[DONE]`.
 
         Raises:
             AzurePhi3Error: An event reports a failure, or contains something that is not a JSON
@@ -168,7 +168,7 @@ class _EventReader:
                 return
 
     def _object(self, event: Event) -> Json | None:
-        """The object in an event; `None` if there is none, as in the last one."""
+        """Return the object in an event; `None` if there is none, as in `[DONE]`."""
         self.has_begun = True
         data = event.data.strip()
         if data == _DONE:
@@ -194,7 +194,7 @@ class _EventReader:
 
 
 def _begins_a_field(head: bytes) -> bool:
-    """Whether text is the beginning of an event, however short."""
+    """Whether text may be the beginning of an event."""
     return head != b"" and any(f.startswith(head) or head.startswith(f) for f in _FIELDS)
 
 
@@ -211,7 +211,7 @@ def _is_readable(data: bytes) -> bool:
 
 
 def _is_chunk(body: Json) -> bool:
-    """Whether an object is a part of a response, not all of it."""
+    """Whether an object is a part of a response, rather than a complete one."""
     choices = body.get("choices")
     return isinstance(choices, list) and any(isinstance(c, dict) and "delta" in c for c in choices)
 

@@ -1,4 +1,4 @@
-"""Characters that JSON writes as two escapes, and that some servers split over two events."""
+"""Joins characters that JSON writes as two escapes, and that some servers split into two events."""
 
 from typing import Any
 
@@ -6,10 +6,10 @@ _Path = tuple[str | int, ...]
 
 
 class SurrogateJoiner:
-    """Joins halves of surrogate pairs; one that stays alone becomes U+FFFD.
+    """Joins halves of surrogate pairs; a lone half becomes U+FFFD.
 
-    JSON may write a character beyond U+FFFF as two escapes. In Python's strings, one half of it is
-    no character: it cannot be encoded, so none may leave this module.
+    JSON may write a character beyond U+FFFF as two escapes. Python cannot encode a string that
+    contains only one half, so this module never returns one.
     """
 
     def __init__(self) -> None:
@@ -21,12 +21,12 @@ class SurrogateJoiner:
         return bool(self._held)
 
     def join(self, value: Any, path: _Path = (), *, hold: bool = False) -> Any:
-        """A JSON value with joined halves.
+        """Join the halves in a JSON value.
 
         Args:
             value: Any JSON value.
-            path: Where it is.
-            hold: Whether to keep a first half at the end of a text for the next value there.
+            path: Its position in the event.
+            hold: Whether to keep a first half at the end of a text for the next value at this path.
         """
         if isinstance(value, str):
             return self._join_text(value, path, hold=hold)
@@ -37,7 +37,7 @@ class SurrogateJoiner:
         return value
 
     def join_event(self, event: Any) -> Any:
-        """An event of a stream, its deltas joined with those of the events before."""
+        """Join the deltas of an event with those of the events before it."""
         choices = event.get("choices") if isinstance(event, dict) else None
         if not isinstance(choices, list):
             return self.join(event)
@@ -64,7 +64,7 @@ class SurrogateJoiner:
 
 
 def _key(item: Any, position: int) -> str | int:
-    """What identifies an item of a list in all events of a stream."""
+    """Return the key of a list's item, which is the same in all events of a stream."""
     index = item.get("index") if isinstance(item, dict) else None
     return index if isinstance(index, str | int) else position
 

@@ -1,10 +1,10 @@
-"""Bodies of responses: read in bounded pieces, and a connection reused only if nothing is left.
+"""Reads the bodies of responses in limited pieces, and checks that nothing follows them.
 
 No caller may receive another caller's response. httpcore checks that an idle connection has
-received nothing before it reuses one, but not that nothing followed the response in the same
-packet: such bytes stay in the HTTP parser and would be read as the next response. So they are
-looked for when a response is closed. Neither httpx nor httpcore shows the parser publicly; where
-it cannot be found, connections are closed after each response.
+received nothing before it reuses it, but not that nothing followed the response in the same
+packet: such bytes stay in the HTTP parser and would be read as the next response. Therefore this
+module looks for them when a response is closed. Neither httpx nor httpcore makes the parser public;
+if it cannot be found, connections are closed after each response.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ from langchain_azure_phi3._types import ResponseInfo
 
 MAX_ERROR_BYTES = 1_048_576
 
-# After the last event of a stream: how long, and for how many bytes, the end of its body is
-# waited for.
+# After the last event of a stream: the seconds to wait for the end of the body, and the bytes to
+# read until then.
 DRAIN_SECONDS = 0.5
 DRAIN_BYTES = 65_536
 
@@ -30,7 +30,7 @@ _PIECE_BYTES = 65_536
 _GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib.decompressobj: detect the header
 
 
-# The first that is present is the one that support asks for.
+# The first one that is present is the one that Azure support asks for.
 _REQUEST_IDS = (
     "apim-request-id",
     "x-ms-request-id",
@@ -41,8 +41,8 @@ _REQUEST_IDS = (
 
 
 def response_info(response: httpx.Response) -> ResponseInfo:
-    """The facts about a response besides its body."""
-    # A plain dict: httpx's own headers take ten times as long to look one up.
+    """Return the status, headers and request ID of a response."""
+    # A plain dict, because a lookup in httpx's headers takes ten times as long.
     headers = {}
     has_quota = False
     for name, value in response.headers.raw:
@@ -57,11 +57,11 @@ def response_info(response: httpx.Response) -> ResponseInfo:
 
 
 def iter_body(response: httpx.Response, headers: Mapping[str, str]) -> Iterator[bytes]:
-    """The body as it arrives; httpx's own iterators add two generators to each piece.
+    """Iterate over the body as it arrives; httpx's own iterators add two generators to each piece.
 
     Args:
         response: An open response.
-        headers: Its headers, by name in lower case.
+        headers: The response's headers, with names in lower case.
     """
     chunks = iter(response.stream)  # type: ignore[arg-type]
     if "content-encoding" not in headers:
@@ -71,7 +71,7 @@ def iter_body(response: httpx.Response, headers: Mapping[str, str]) -> Iterator[
 
 
 def aiter_body(response: httpx.Response, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
-    """The same in an event loop."""
+    """Do the same in an event loop."""
     chunks = aiter(response.stream)  # type: ignore[arg-type]
     if "content-encoding" not in headers:
         return chunks
@@ -80,9 +80,9 @@ def aiter_body(response: httpx.Response, headers: Mapping[str, str]) -> AsyncIte
 
 
 def _decompressor(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
-    """Decompresses a chunk into small pieces, so that whoever counts them can stop in time.
+    """Return a function that decompresses a chunk into small pieces, so that callers can stop.
 
-    Requests accept no compression. Some gateways compress all the same, with gzip.
+    Requests do not accept compression, but some gateways use gzip anyway.
 
     Raises:
         httpx.DecodingError: The body has another encoding.
@@ -106,7 +106,7 @@ def _decompressor(encoding: str) -> Callable[[bytes], Iterator[bytes]]:
 
 
 def read_error(response: httpx.Response, headers: Mapping[str, str]) -> bytes:
-    """The body of an error, cut after `MAX_ERROR_BYTES`; empty if its encoding is unknown."""
+    """Read the body of an error, up to `MAX_ERROR_BYTES`; empty if its encoding is unknown."""
     content = bytearray()
     with suppress(httpx.DecodingError):
         for piece in iter_body(response, headers):
@@ -117,7 +117,7 @@ def read_error(response: httpx.Response, headers: Mapping[str, str]) -> bytes:
 
 
 async def aread_error(response: httpx.Response, headers: Mapping[str, str]) -> bytes:
-    """The same in an event loop."""
+    """Do the same in an event loop."""
     content = bytearray()
     with suppress(httpx.DecodingError):
         async for piece in aiter_body(response, headers):
@@ -128,11 +128,11 @@ async def aread_error(response: httpx.Response, headers: Mapping[str, str]) -> b
 
 
 def close(response: httpx.Response, chunks: Iterator[bytes] | None = None) -> None:
-    """Give the connection back, or close it where it cannot be reused.
+    """Release the connection, or close it if it cannot be reused.
 
     Args:
         response: An open response.
-        chunks: The iterator that its body was read from, if any.
+        chunks: The iterator that read its body, if any.
     """
     if not _is_clean(response):
         response.extensions["network_stream"].close()
@@ -142,7 +142,7 @@ def close(response: httpx.Response, chunks: Iterator[bytes] | None = None) -> No
 
 
 async def aclose(response: httpx.Response, chunks: AsyncIterator[bytes] | None = None) -> None:
-    """The same in an event loop."""
+    """Do the same in an event loop."""
     if not _is_clean(response):
         await response.extensions["network_stream"].aclose()
     if isinstance(chunks, AsyncGenerator):
@@ -151,23 +151,23 @@ async def aclose(response: httpx.Response, chunks: AsyncIterator[bytes] | None =
 
 
 def finish(response: httpx.Response, chunks: Iterator[bytes]) -> None:
-    """Read what follows the last event of a stream, so that its connection can be reused; close.
+    """Read the rest of a stream's body, so that its connection can be reused, and close it.
 
     Args:
         response: A response whose events have all been read.
-        chunks: The iterator that they were read from; httpcore ends the response with it.
+        chunks: The iterator that read them; httpcore ends the response with it.
     """
     parser = _http11_parser(response)
     if parser is not None:
-        with suppress(Exception):  # no error here matters: the response is complete
+        with suppress(Exception):  # errors do not matter, because the response is complete
             _drain(parser, response.extensions["network_stream"])
     close(response, chunks)
 
 
 def _drain(parser: Any, network: Any) -> None:
-    """Read the end of the body, in `DRAIN_SECONDS` or not at all.
+    """Read the end of the body, if it arrives within `DRAIN_SECONDS`.
 
-    The parser is fed here because httpcore would wait for the full read timeout.
+    This feeds the parser directly, because httpcore would wait for the full read timeout.
     """
     import h11
 
@@ -183,7 +183,7 @@ def _drain(parser: Any, network: Any) -> None:
 
 
 async def afinish(response: httpx.Response, chunks: AsyncIterator[bytes]) -> None:
-    """The same in an event loop, where a timeout can end any wait."""
+    """Do the same in an event loop, where a timeout can end any wait."""
     size = 0
     with suppress(TimeoutError, httpx.TransportError):
         async with asyncio.timeout(DRAIN_SECONDS):
@@ -204,7 +204,7 @@ def _is_clean(response: httpx.Response) -> bool:
 
 
 def _http11_parser(response: httpx.Response) -> Any:
-    """The `h11.Connection` beneath a response of httpx's own transports, or `None`."""
+    """Return the `h11.Connection` beneath a response of httpx's own transports, or `None`."""
     stream: Any = response.stream
     while stream is not None and not hasattr(stream, "_connection"):
         stream = getattr(stream, "_httpcore_stream", None) or getattr(stream, "_stream", None)

@@ -1,1 +1,1 @@
-"""Counting in windows, waiting in order, and the store that processes share."""
+"""Counts in windows, waits in order, and stores counters that processes share."""

@@ -7,9 +7,9 @@ from concurrent.futures import Future
 
 
 class FifoLock:
-    """Whoever comes first is served first, be it a thread or a task of any event loop.
+    """A lock that threads and tasks of any event loop acquire in the order of their requests.
 
-    The locks of `threading` promise no order, and those of `asyncio` belong to one loop.
+    The locks of `threading` guarantee no order, and those of `asyncio` belong to one loop.
     """
 
     def __init__(self) -> None:
@@ -18,7 +18,7 @@ class FifoLock:
         self._held = False
 
     def try_acquire(self) -> bool:
-        """Take the lock if nobody holds it or waits for it."""
+        """Acquire the lock if no one holds it or waits for it."""
         return self._join(wait=False) is None
 
     def acquire(self) -> None:
@@ -40,7 +40,7 @@ class FifoLock:
                 raise
 
     def release(self) -> None:
-        """Hand the lock to the first one that still waits."""
+        """Pass the lock to the first waiter."""
         with self._mutex:
             while self._waiting:
                 turn = self._waiting.popleft()
@@ -50,7 +50,7 @@ class FifoLock:
             self._held = False
 
     def _join(self, *, wait: bool = True) -> "Future[None] | None":
-        """`None` if the lock is taken; otherwise what to wait for."""
+        """Acquire the lock and return `None`, or return a future to wait for."""
         with self._mutex:
             if not self._held:
                 self._held = True
@@ -61,6 +61,6 @@ class FifoLock:
             return turn
 
     def _leave(self, turn: "Future[None]") -> None:
-        """Give up waiting; pass on a turn that came at the same moment."""
+        """Stop waiting, and pass on the lock if it arrived at the same moment."""
         if not turn.cancel() and not turn.cancelled():
             self.release()

@@ -1,4 +1,4 @@
-"""One quota of requests and tokens per minute: what is claimed, and when it may be used."""
+"""Claims parts of a quota of requests and tokens per minute, and decides when to use them."""
 
 import asyncio
 import threading
@@ -10,11 +10,11 @@ from langchain_azure_phi3._rate_limits.fifo_lock import FifoLock
 from langchain_azure_phi3._rate_limits.store import Store
 
 MAX_COOLDOWN = 60.0
-"""The longest that one 429 makes all processes wait, in seconds; then the server says again."""
+"""The longest pause after one 429, in seconds; the server may then request another one."""
 
 _MINUTE = 60
-# A window is one second. A minute, wherever it begins, overlaps 61 windows, and a claim may be
-# used one window late: with this share per window, no minute ever gets more than the quota.
+# A window is one second. Any minute overlaps 61 windows, and a claim may be used one window late:
+# with this share per window, no minute exceeds the quota.
 _WINDOWS_PER_MINUTE = 62
 _UNITS = 1000  # claims are counted in thousandths, so that small quotas have windows as well
 
@@ -24,8 +24,8 @@ class Claim(NamedTuple):
 
     Attributes:
         usable_at: When it may be used, in seconds since the epoch.
-        from_credit: What was paid by credit.
-        increments: What was added to each window.
+        from_credit: The part that credit covers.
+        increments: The amounts that were added to each window.
     """
 
     usable_at: float
@@ -36,8 +36,8 @@ class Claim(NamedTuple):
 class Meter:
     """Counts the claims on one resource in windows of one second.
 
-    A claim that finds its window full continues in the next one. So the claims of all processes
-    form one queue, nobody polls, and the claim of a killed process expires with its window.
+    If a window is full, a claim continues in the next one. The claims of all processes therefore
+    form one queue without polling, and the claim of a killed process expires with its window.
     """
 
     def __init__(self, store: Store, key: str, per_minute: int) -> None:
@@ -45,7 +45,7 @@ class Meter:
         self._key = key
         self._most = per_minute * _UNITS
         self._capacity = max(1, self._most // _WINDOWS_PER_MINUTE)
-        self._first_open = 0  # the windows before it are known to be full
+        self._first_open = 0  # all windows before it are full
         self._mutex = threading.Lock()
         self._credit = 0  # claimed and not used; negative: used and not claimed
         self._credited_at = 0.0
@@ -73,18 +73,18 @@ class Meter:
         return Claim(usable_at, from_credit, increments)
 
     def cancel(self, claim: Claim, now: float) -> None:
-        """Take a claim back that was not used yet: others may use its windows."""
+        """Cancel an unused claim, so that others may use its windows."""
         for window, amount in claim.increments:
             self._increment(window, -amount, now)
             self._first_open = min(self._first_open, window)
         self._add_credit(claim.from_credit, now)
 
     def give_back(self, amount: int, now: float) -> None:
-        """Let the next claims of this process pay less; more if `amount` is negative."""
+        """Reduce the next claims of this process by `amount`; a negative one increases them."""
         self._add_credit(amount * _UNITS, now)
 
     def lower(self, remaining: int) -> None:
-        """Take over from the server that it has no more than this left."""
+        """Lower the rest of the quota to the number that the server reports."""
         self._reported = remaining * _UNITS
 
     def _add_credit(self, units: int, now: float) -> None:
@@ -105,7 +105,7 @@ class Meter:
             self._credit = 0
 
     def _apply_report(self, window: int) -> None:
-        """Leave no more in this window than the server has left for all of them."""
+        """Limit this window to the rest that the server reports."""
         reported, self._reported = self._reported, None
         if reported is not None and reported < self._capacity:
             self._increment(window, self._capacity - reported, window)
@@ -119,7 +119,7 @@ class Quota:
     """A quota that all processes with the same store and key share.
 
     Attributes:
-        mean_output_tokens: The running mean of what the model generates.
+        mean_output_tokens: The running mean of generated tokens.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Quota:
         self._turn = FifoLock()
 
     def take(self, tokens: int) -> None:
-        """Wait, in the order of arrival, until a request of so many tokens may be sent."""
+        """Wait, in order of arrival, until a request with this many tokens may be sent."""
         self._turn.acquire()
         try:
             for delay in self._delays(tokens):
@@ -142,7 +142,7 @@ class Quota:
             self._turn.release()
 
     async def atake(self, tokens: int) -> None:
-        """The same in an event loop."""
+        """Do the same in an event loop."""
         await self._turn.aacquire()
         try:
             delays = self._delays(tokens)
@@ -157,18 +157,18 @@ class Quota:
         return await asyncio.to_thread(next, delays, None)
 
     def try_take(self, tokens: int) -> bool:
-        """Take the room for a request if there is any at the moment."""
+        """Take the quota for a request if it is available now."""
         if not self._turn.try_acquire():
             return False
         try:
-            return next(self._delays(tokens), None) is None  # gives back what cannot be used
+            return next(self._delays(tokens), None) is None  # returns a claim that cannot be used
         finally:
             self._turn.release()
 
     def _delays(self, tokens: int) -> Iterator[float]:
-        """The seconds to wait, one after the other, until a request may be sent.
+        """Yield the seconds to wait, one after the other, until a request may be sent.
 
-        An iterator that is abandoned gives back what it claimed.
+        An abandoned iterator returns its claim.
         """
         yield from self._cooldowns()
         now = time.time()
@@ -189,7 +189,7 @@ class Quota:
             yield left
 
     def give_back(self, *, requests: int = 0, tokens: int = 0) -> None:
-        """Return what was taken and not used; a negative number takes what was used on top."""
+        """Return unused quota; a negative number takes the quota that was used in addition."""
         now = time.time()
         if requests:
             self._requests.give_back(requests, now)
@@ -197,18 +197,18 @@ class Quota:
             self._tokens.give_back(tokens, now)
 
     def lower(self, remaining_requests: int | None, remaining_tokens: int | None) -> None:
-        """Take over the remaining requests and tokens that a server reports."""
+        """Lower the rest of the quota to the numbers that a server reports."""
         if remaining_requests is not None:
             self._requests.lower(remaining_requests)
         if remaining_tokens is not None:
             self._tokens.lower(remaining_tokens)
 
     def cool_down(self, seconds: float) -> None:
-        """Let no process send a request for some time."""
+        """Pause the requests of all processes."""
         self._store.block(self._cooldown, min(seconds, MAX_COOLDOWN))
 
     async def acool_down(self, seconds: float) -> None:
-        """The same in an event loop."""
+        """Do the same in an event loop."""
         if self._store.is_local:
             self.cool_down(seconds)
         else:

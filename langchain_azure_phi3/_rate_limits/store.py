@@ -1,4 +1,4 @@
-"""Counters that expire, in this process or in a server that many processes share."""
+"""Stores expiring counters in this process, or in a server that many processes share."""
 
 import logging
 import math
@@ -25,17 +25,17 @@ _T = TypeVar("_T")
 
 
 class Store:
-    """Counters in a storage of `limits`; in this process's memory while it cannot be reached.
+    """Counters in a storage of `limits`, or in this process's memory while it cannot be reached.
 
     Attributes:
-        is_local: Whether the counters are in this process, so that no call waits for a network.
+        is_local: Whether the counters are in this process, so that calls do not use the network.
     """
 
     def __init__(self, uri: str) -> None:
-        """Connect to nothing yet.
+        """Create the store without connecting to it.
 
         Raises:
-            InvalidInputError: `limits` has no such storage.
+            InvalidInputError: `limits` does not support this storage.
         """
         self.is_local = uri == MEMORY
         self._name = without_password(uri)
@@ -45,7 +45,7 @@ class Store:
         self._lock = threading.Lock()
 
     def check(self) -> None:
-        """Make sure that the store can be reached.
+        """Check that the store can be reached.
 
         Raises:
             ConnectionFailedError: It cannot.
@@ -61,7 +61,7 @@ class Store:
         return self._call(lambda storage: storage.incr(key, seconds, amount))
 
     def block(self, key: str, seconds: float) -> None:
-        """Let `blocked_seconds` of a key return at least this."""
+        """Block a key for at least this long."""
 
         def extend(storage: "Storage") -> None:
             if storage.get_expiry(key) - time.time() < seconds:
@@ -71,7 +71,7 @@ class Store:
         self._call(extend)
 
     def blocked_seconds(self, key: str) -> float:
-        """Seconds until a key is no longer blocked; 0 if it is not."""
+        """Return the seconds until a key is no longer blocked; 0 if it is not blocked."""
         return max(0.0, self._call(lambda storage: storage.get_expiry(key)) - time.time())
 
     def _call(self, operation: Callable[["Storage"], _T]) -> _T:
@@ -86,7 +86,7 @@ class Store:
                     self._fallback_until = None
                     logger.warning("The rate limiter's store %s is back.", self._name)
                 return result
-        with self._lock:  # the memory of `limits` loses counts of simultaneous threads
+        with self._lock:  # the memory storage of `limits` is not safe for threads
             return operation(self._fallback)
 
     def _report_outage(self, error: Exception) -> None:
@@ -102,12 +102,12 @@ class Store:
 
 @lru_cache(maxsize=64)
 def open_store(uri: str) -> Store:
-    """The store of this process for an address, which all limiters share."""
+    """Return this process's store for a URL, which all limiters share."""
     return Store(uri)
 
 
 def without_password(uri: str) -> str:
-    """The address of a store, without the credentials that it may contain."""
+    """Remove the credentials from the URL of a store."""
     parts = urlsplit(uri)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -125,15 +125,15 @@ def _open_storage(uri: str) -> "Storage":
         storage = storage_from_string(uri, **_options(uri))
     except (ConfigurationError, ValueError) as error:
         raise InvalidInputError(
-            f"The rate limiter's store {without_password(uri)!r} is not an address that limits "
-            f"knows, such as 'memory://' or 'redis://localhost:6379': {error}."
+            f"The rate limiter's store {without_password(uri)!r} is not a URL that limits "
+            f"supports, such as 'memory://' or 'redis://localhost:6379': {error}."
         ) from None
     assert isinstance(storage, Storage)  # noqa: S101  # async addresses begin with async+
     return storage
 
 
 def _options(uri: str) -> dict[str, Any]:
-    """A server that does not respond must not hold up requests: redis would retry for seconds."""
+    """Return options so that an unresponsive server does not delay requests for seconds."""
     if not uri.startswith(("redis://", "rediss://", "redis+unix://")):
         return {}
     from redis.backoff import NoBackoff

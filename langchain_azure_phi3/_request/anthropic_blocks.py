@@ -1,8 +1,8 @@
-"""Converts calls and results that are content blocks to LangChain's messages for them.
+"""Converts content blocks with calls and results to LangChain's tool calls and tool messages.
 
-Histories in that form reach a Phi when an agent changes its model half-way. Calls are blocks of an
-assistant message: Anthropic's and Bedrock's `tool_use`, OpenAI's and Google's `function_call`, and
-LangChain's own `tool_call`. Anthropic's results are blocks of a user message (`tool_result`).
+Such conversations reach a Phi when an agent switches models. Calls are blocks of an assistant
+message: Anthropic's and Bedrock's `tool_use`, OpenAI's and Google's `function_call`, LangChain's
+own `tool_call`. Anthropic's results are blocks of a user message (`tool_result`).
 """
 
 import json
@@ -23,8 +23,8 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from langchain_azure_phi3._request.readable_text import readable_text
 from langchain_azure_phi3.errors import InvalidInputError
 
-# The fields with the arguments and the id of a call, by the type of its block. Streams leave
-# `input` empty and collect the arguments in `partial_json`.
+# The fields with the arguments and the id of a call, by block type. In streams, `input` is empty
+# and `partial_json` contains the arguments.
 _CALL_FIELDS = {
     "tool_use": (("partial_json", "input"), ("id",)),
     "tool_call": (("args",), ("id",)),
@@ -33,7 +33,7 @@ _CALL_FIELDS = {
 
 
 def from_anthropic_blocks(message: BaseMessage) -> Iterator[BaseMessage]:
-    """The message with the calls and results among its blocks as calls and tool messages.
+    """Yield the message with its call blocks as tool calls and its result blocks as tool messages.
 
     Raises:
         InvalidInputError: A result does not name its call.
@@ -69,7 +69,7 @@ def _with_calls(message: AIMessage) -> AIMessage:
 
 
 def _to_call(block: Any) -> ToolCall | InvalidToolCall | None:
-    """The call that a block stands for; `None` for any other block, and for one without a name."""
+    """Convert a block to a call; `None` for other blocks, and for calls without a name."""
     block_type = block.get("type") if isinstance(block, dict) else None
     if not isinstance(block_type, str) or block_type not in _CALL_FIELDS:
         return None

@@ -1,4 +1,4 @@
-"""Builds the request: settings, messages and a call's arguments in, the wire's JSON out. No I/O."""
+"""Builds a request's JSON from settings, messages and a call's arguments. No I/O."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,15 +43,15 @@ ToolCalling = Literal["auto", "native", "prompted"]
 _NO_OUTPUT_SPEC = OutputSpec()
 
 # The request's schema in the Azure AI Model Inference API. Everything else is an "extra
-# parameter": rejected with 400 unless the header extra-parameters says what to do with it.
+# parameter", rejected with 400 unless the header extra-parameters allows it.
 _SCHEMA = frozenset(
     {"messages", "model", "stream", "stop", "temperature", "top_p", "max_tokens", "seed"}
     | {"presence_penalty", "frequency_penalty", "response_format", "tools", "tool_choice"}
 )
-# What the package itself writes.
+# Fields that only the package itself sets.
 _RESERVED = frozenset({"messages", "stream"})
 
-# Arguments of a call that are not fields of the payload as they are.
+# Arguments of a call that are not fields of the payload.
 _NOT_FIELDS = frozenset(
     {"model", "model_extras", "extra_parameters", "stop", "stream", "max_corrections"}
     | {"tools", "tool_choice", "parallel_tool_calls", "response_format", "constrained_schema"}
@@ -60,16 +60,16 @@ _NOT_FIELDS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class EndpointFeatures:
-    """What the endpoint accepts, as far as it shapes a request.
+    """The properties of an endpoint that affect a request.
 
     Attributes:
-        name: What error messages call this type of endpoint.
-        model_field: Whether `model` is sent: several servers answer 404 to an unexpected one.
+        name: The name of this endpoint type in error messages.
+        model_field: Whether `model` is sent: several servers return 404 for an unexpected one.
         native_parameters: Parameters beyond the API's schema that need no extra header.
-        has_tools: Whether it accepts `tools` for any model at all.
+        has_tools: Whether it accepts `tools` for any model.
         converts_system_messages: Whether it turns system messages into user messages itself.
         is_score_route: Whether it is Azure Machine Learning's own `/score` route.
-        constraints: Parameters that constrain a response to a schema; each server takes one.
+        constraints: Parameters that constrain a response to a schema; each server accepts one.
         has_reasoning_switch: Whether it passes `chat_template_kwargs` to the chat template.
     """
 
@@ -89,14 +89,14 @@ def _no_facts(_model: str | None) -> DeploymentFacts:
 
 @dataclass(frozen=True, slots=True)
 class RequestSettings:
-    """The settings of a model that shape its requests; the fields are the constructor's.
+    """The settings of a model that affect its requests; the fields are the constructor's.
 
     Attributes:
-        endpoint: What the endpoint accepts.
-        find_facts: What the server reported about a deployment, by `model`.
-        parameters: The model's own sampling parameters, those that are set.
+        endpoint: The properties of the endpoint.
+        find_facts: Returns the facts that the server reported about a deployment, by `model`.
+        parameters: The model's own sampling parameters that are set.
         resize_image: Applied to each image part, if given.
-        show_headers: The response's headers without secrets; `None` if they are not wanted.
+        show_headers: Returns a response's headers without secrets; `None` to leave them out.
     """
 
     endpoint: EndpointFeatures = field(default_factory=EndpointFeatures)
@@ -122,14 +122,14 @@ class RequestSettings:
     show_headers: ShowHeaders | None = None
 
     def find_phi(self, name: str | None) -> PhiModel | None:
-        """The Phi that a name stands for; `None` for an unknown one."""
+        """Return the Phi behind a name; `None` if it is unknown."""
         known = self.base_model if self.base_model is not None and name == self.model else name
         return find_model(known) or find_model(self.find_facts(name).model)
 
     def uses_native_tools(self, model: PhiModel | None) -> bool:
-        """Whether tools and formats go on the wire; auto: only where a Phi is known to take them.
+        """Whether tools and formats are native; auto: only if a Phi is known to support them.
 
-        An unknown name is that of a deployment of some Phi.
+        An unknown name counts as a deployment of some Phi.
         """
         if self.tool_calling != "auto":
             return self.tool_calling == "native"
@@ -138,9 +138,9 @@ class RequestSettings:
         return model.native_tools or self.endpoint.name in model.native_tools_on
 
     def uses_native_schemas(self, model: PhiModel | None) -> bool:
-        """Whether `with_structured_output` sends the schema on the wire instead of in the prompt.
+        """Whether `with_structured_output` sends the schema natively instead of in the prompt.
 
-        Not where only tools are known to be native: a small model has to see the schema.
+        Not if only tools are known to be native, because a small model needs to see the schema.
         """
         takes_all = self.tool_calling == "native" or (model is not None and model.native_tools)
         return takes_all and self.uses_native_tools(model)
@@ -148,26 +148,26 @@ class RequestSettings:
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One request, and how to read its response.
+    """One request, and the settings to read its response.
 
     Attributes:
-        payload: The chat completion's JSON, before a route's own form.
-        headers: The headers that follow from the payload.
+        payload: The chat completion's JSON, before it is converted for a route.
+        headers: The headers that the payload requires.
         model: The name of the model or deployment, if there is one.
-        phi: The Phi that it is; `None` for an unknown one.
-        facts: What the server reported about the deployment; filled in from responses.
-        max_prompt_tokens: A bound that the prompt's tokens do not exceed by the lowest estimate;
-            `None` where they have to be counted.
-        output: The tools and the format that the response's text is parsed for: those requested by
-            prompt, and tools on the wire; `None` without any.
-        has_native_output: Whether they go on the wire, where nothing is corrected.
-        constraint: What the response's text has to follow, and how to request that; `None` where
-            any text is acceptable, or where the server cannot constrain it.
+        phi: The Phi; `None` if it is unknown.
+        facts: The facts that the server reported about the deployment; filled in from responses.
+        max_prompt_tokens: An upper bound of the lowest estimate of the prompt's tokens; `None` if
+            they must be counted.
+        output: The tools and the format to parse from the response's text: those in the prompt, and
+            native tools; `None` without any.
+        has_native_output: Whether they are native; then, nothing is corrected.
+        constraint: The schema of the response's text and how to request it; `None` if any text is
+            acceptable, or if the server cannot constrain it.
         max_corrections: How often a missing call or object is requested again.
         on_content_filter: Whether a filtered completion raises or is returned.
         is_score_route: Whether request and response have the form of the `/score` route.
-        control_tokens: Whether control tokens are escaped in what is sent.
-        show_headers: The response's headers without secrets; `None` if they are not wanted.
+        control_tokens: Whether control tokens are escaped in the request.
+        show_headers: Returns a response's headers without secrets; `None` to leave them out.
     """
 
     payload: Json
@@ -187,7 +187,7 @@ class ChatRequest:
 
     @property
     def tool_format(self) -> str:
-        """How the model writes tool calls."""
+        """The format in which the model writes tool calls."""
         return "plain" if self.phi is None else self.phi.tool_prompt
 
     @property
@@ -196,13 +196,13 @@ class ChatRequest:
         return self.phi is None or self.phi.reasoning
 
     def escape_answer(self, text: str) -> str:
-        """What the model wrote, in a message: it may have repeated a document."""
+        """Escape the model's own text before it is sent back: it may repeat a document."""
         if self.control_tokens == "escape":
             text = escape_answer(text)
         return escape_placeholders(text) if may_take_media(self.phi) else text
 
     def wire_payload(self, payload: Json) -> Json:
-        """A payload in the form that the route expects."""
+        """Convert a payload to the form that the route expects."""
         return to_score_request(payload) if self.is_score_route else payload
 
 
@@ -213,16 +213,16 @@ def build_request(
     *,
     stream: bool = False,
 ) -> ChatRequest:
-    """The request for a conversation.
+    """Build the request for a conversation.
 
     Args:
         settings: The model's settings.
         messages: The conversation.
-        call: The call's own arguments, which win over the model's.
+        call: The call's arguments, which override the model's.
         stream: Whether to request a stream.
 
     Raises:
-        InvalidInputError: Something cannot be sent to this deployment.
+        InvalidInputError: The deployment does not support a part of the request.
         ContextLengthError: The conversation cannot fit into the model's context.
     """
     arguments = validate_call(call) if call else {}
@@ -278,7 +278,7 @@ def build_request(
 
 
 def fit_to_context(request: ChatRequest, settings: RequestSettings) -> ChatRequest:
-    """The request, with `max_tokens` lowered to what the prompt leaves if `fit_max_tokens` is on.
+    """Check that the prompt fits, and lower `max_tokens` to the rest if `fit_max_tokens` is on.
 
     Raises:
         ContextLengthError: The prompt cannot fit into the model's context.
@@ -325,7 +325,7 @@ def _constraint_attempts(
     settings: RequestSettings, arguments: Mapping[str, Any], model: PhiModel | None
 ) -> tuple[Forms, ...]:
     header = arguments.get("extra_parameters") or settings.extra_parameters
-    if settings.endpoint.is_score_route:  # it passes no such parameter on
+    if settings.endpoint.is_score_route:  # it does not pass on these parameters
         return ()
     attempts = find_attempts(
         settings.constrained_decoding,
@@ -371,10 +371,10 @@ def _switch_reasoning(payload: Json, settings: RequestSettings, model: PhiModel 
 
 
 def _parsed_output(output: OutputSpec, *, is_native: bool) -> OutputSpec | None:
-    """What to look for in the response's text.
+    """Return the tools and the format to look for in the response's text.
 
-    Servers that take tools on the wire leave calls in the text all the same: Foundry Local in
-    streams and with `tool_choice="auto"` (foundry-local#874), vLLM where its parser misses them.
+    Servers with native tools leave some calls in the text: Foundry Local in streams and with
+    `tool_choice="auto"` (foundry-local#874), vLLM if its parser misses them.
     """
     if not is_native:
         return output
@@ -411,9 +411,9 @@ def _conversation_options(
 def folds_system_messages(
     mode: SystemMessageMode, model: PhiModel | None, *, converts: bool
 ) -> bool:
-    """Whether system messages go in front of the next user message.
+    """Whether system messages are merged into the next user message.
 
-    Auto: where the chat template drops them, unless the service converts them itself.
+    Auto: if the chat template drops them, unless the service converts them itself.
     """
     if mode != "auto":
         return mode == "user"
@@ -431,7 +431,7 @@ def _model_field(endpoint: EndpointFeatures, name: str | None) -> Json:
 def _stream_fields(settings: RequestSettings, payload: Json) -> Json:
     if payload.get("n", 1) != 1:
         raise InvalidInputError(
-            "A stream has one completion: use generate() for n > 1, or leave n out."
+            "A stream has one completion. Use generate() for n > 1, or leave n out."
         )
     if "stream_options" in payload:
         return {"stream": True}
@@ -441,7 +441,7 @@ def _stream_fields(settings: RequestSettings, payload: Json) -> Json:
 
 
 def payload_fields(defaults: Mapping[str, Any], call: Mapping[str, Any]) -> Json:
-    """The payload's fields besides messages: the call's before the model's, without nulls.
+    """Return the payload's fields except messages; the call's override the model's; no nulls.
 
     Raises:
         InvalidInputError: Two of them contradict each other, or `model_extras` sets a reserved one.
@@ -458,14 +458,14 @@ def payload_fields(defaults: Mapping[str, Any], call: Mapping[str, Any]) -> Json
         raise InvalidInputError(f"model_extras cannot set {', '.join(sorted(reserved))}.")
     if fields.get("top_logprobs") is not None and not fields.get("logprobs"):
         raise InvalidInputError("top_logprobs needs logprobs=True.")
-    # The user's own extras are sent as they are, nulls included.
+    # The user's own extras are sent unchanged, nulls included.
     return fields | extras
 
 
 def merge_stops(of_model: Sequence[str] | None, of_call: Sequence[str] | None) -> list[str]:
-    """The stop sequences of the model and of the call together, each once.
+    """Combine the stop sequences of the model and of the call, without duplicates.
 
-    An empty list in the call switches the model's off.
+    An empty list in the call disables the model's.
     """
     if of_call is not None and not of_call:
         return []
@@ -475,13 +475,13 @@ def merge_stops(of_model: Sequence[str] | None, of_call: Sequence[str] | None) -
 def request_headers(
     payload: Json, native: frozenset[str], extra_parameters: str | None, deployment: str | None
 ) -> dict[str, str]:
-    """The headers that follow from a payload.
+    """Return the headers that a payload requires.
 
     Args:
         payload: The request's JSON.
         native: Parameters that the endpoint accepts beyond the schema.
         extra_parameters: The user's own value of the header `extra-parameters`.
-        deployment: The deployment behind an online endpoint that has several.
+        deployment: The deployment to use on an online endpoint that has several.
     """
     headers = {}
     if extra_parameters is not None:

@@ -1,6 +1,6 @@
-"""Constrained decoding: which schema a response has to follow, in which parameter.
+"""Decides which schema constrains a response, and in which parameter it is sent.
 
-Pure. What a deployment rejected is remembered in `DeploymentFacts`, by what sends the requests.
+Pure. The code that sends the requests stores rejections in `DeploymentFacts`.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ ConstrainedDecoding = Literal["auto", "off", "response_format", "guided_json", "
 Forms = tuple[ConstraintForm, ...]
 """The parameters that one request sends together."""
 
-# What sets the format in `model_extras`, or is the user's own constraint.
+# Parameters in `model_extras` that set the format, or are the user's own constraint.
 _OWN_CONSTRAINTS = frozenset(
     {"response_format", "structured_outputs", "grammar", "json_schema", "lark_grammar"}
     | {"guided_json", "guided_regex", "guided_choice", "guided_grammar"}
@@ -26,11 +26,11 @@ _ANY_OBJECT: Json = {}
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """What a response has to follow, and how to request it.
+    """A schema that a response must follow, and how to request that.
 
     Attributes:
         schema: The JSON schema of the response's text; `{}` for any object.
-        attempts: The forms to send, in order: each is for servers that reject those before.
+        attempts: The forms to try, in order: each is for servers that reject the previous ones.
     """
 
     schema: Json
@@ -38,7 +38,7 @@ class Constraint:
 
 
 def constraint_fields(forms: Forms, schema: Json) -> Json:
-    """The payload's fields that constrain a response to a schema."""
+    """Return the payload's fields that constrain a response to a schema."""
     return {form: _field(form, schema) for form in forms}
 
 
@@ -54,19 +54,19 @@ def _field(form: ConstraintForm, schema: Json) -> Json:
 
 
 def constraint_headers(forms: Forms) -> dict[str, str]:
-    """The headers without which Azure's servers reject these forms."""
+    """Return the headers that Azure's servers require for these forms."""
     return {} if set(forms) <= {"response_format"} else {"extra-parameters": "pass-through"}
 
 
 def find_attempts(
     setting: ConstrainedDecoding, endpoint_forms: Forms, *, is_reasoning: bool
 ) -> tuple[Forms, ...]:
-    """The forms to try, in order.
+    """Return the forms to try, in order.
 
     Args:
         setting: The constructor's `constrained_decoding`.
-        endpoint_forms: The forms that servers of this type take; each of them takes one.
-        is_reasoning: Whether the model is to reason first, which a constraint would prevent.
+        endpoint_forms: The forms that servers of this type accept; each server accepts one.
+        is_reasoning: Whether the model should reason first, which a constraint would prevent.
     """
     if setting == "off":
         return ()
@@ -88,15 +88,16 @@ def find_constraint(
     tool_format: str,
     takes_json_object: bool,
 ) -> Constraint | None:
-    """The constraint of one request; `None` without one.
+    """Return the constraint of one request; `None` without one.
 
     Args:
         attempts: The forms to try.
         output: The tools and the format that the prompt requests.
         requested: The schema of the call's argument `constrained_schema`; `{}` for any object.
         payload: The request. If it already has a constraint from the user, nothing is added.
-        tool_format: How the model writes tool calls.
-        takes_json_object: Whether the server can constrain to any object without flooding spaces.
+        tool_format: The format in which the model writes tool calls.
+        takes_json_object: Whether the server can constrain to any object without endless white
+            space.
     """
     if not attempts or not _OWN_CONSTRAINTS.isdisjoint(payload):
         return None
@@ -109,15 +110,15 @@ def find_constraint(
 
 
 def _schema_of(output: OutputSpec, requested: Json | None, tool_format: str) -> Json | None:
-    """What every acceptable response fits; `None` where free text is acceptable."""
+    """Return a schema that every acceptable response fits; `None` if free text is acceptable."""
     wanted = output.schema if requested is None else requested
     if not output.tools:
         return constraint_schema(wanted) if wanted else wanted
     if wanted == _ANY_OBJECT or (wanted is None and not output.requires_tool_call):
         return None
     named = [tool for tool in output.tools if tool["function"]["name"] == output.choice]
-    # As the prompt requests them: an array from models that were trained on it, else one call. It
-    # is one call as well where a tool is named: weak models would repeat it.
+    # As the prompt requests them: an array from models that were trained on it, else one call. If a
+    # tool is named, it is one call as well, because weak models would repeat it.
     is_array = is_trained(tool_format) and output.parallel is not False and not named
     return tool_calls_schema(
         named or output.tools,

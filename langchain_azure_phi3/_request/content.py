@@ -18,7 +18,7 @@ _TEXT_TYPES = ("text", "text-plain", "input_text", "output_text")
 
 
 def text_content(message: BaseMessage) -> str:
-    """The text of a message whose wire content can only be a string.
+    """Return the text of a message whose content must be a string on the wire.
 
     Raises:
         InvalidInputError: The message contains a block that is not text.
@@ -35,13 +35,13 @@ def text_content(message: BaseMessage) -> str:
 
 
 def assistant_text(message: BaseMessage) -> str:
-    """The text of an assistant message, without all else that another provider put into it.
+    """Return the text of an assistant message, without other providers' blocks.
 
-    Reasoning, citations, searches and code that ran on a provider's servers mean nothing to a Phi,
-    and tool calls have a field of their own.
+    A Phi cannot use reasoning, citations, searches and code that ran on a provider's servers, and
+    tool calls have a separate field.
 
     Raises:
-        InvalidInputError: A user put an image or audio into it.
+        InvalidInputError: It contains an image or audio from a user.
     """
     if isinstance(message.content, str):
         return message.content
@@ -51,13 +51,13 @@ def assistant_text(message: BaseMessage) -> str:
 def split_media(
     message: BaseMessage, is_accepted: Callable[[Json], bool] = lambda _: True
 ) -> tuple[str, list[Json]]:
-    """The text of a tool's result, and its images and audio as wire parts.
+    """Split a tool's result into its text, and its images and audio as wire parts.
 
-    What cannot be sent becomes readable text: an agent cannot change what its tools return.
+    Blocks that cannot be sent become readable text, because an agent cannot change a tool's result.
 
     Args:
         message: The result.
-        is_accepted: Whether the model takes an image or audio, given its wire part.
+        is_accepted: Whether the model accepts an image or audio, given its wire part.
     """
     if isinstance(message.content, str):
         return _without_surrogates(message.content), []
@@ -74,7 +74,7 @@ def split_media(
 
 
 def user_content(message: BaseMessage) -> str | list[Json]:
-    """The content of a user message: a string where it is a single text, else a list of parts.
+    """Return the content of a user message: a string if it is only text, else a list of parts.
 
     Raises:
         InvalidInputError: The message contains a block that cannot be sent.
@@ -88,10 +88,10 @@ def user_content(message: BaseMessage) -> str | list[Json]:
 
 
 def with_wire_media(message: BaseMessage) -> BaseMessage:
-    """The message with its images and audio as wire parts; the same object where it has none.
+    """Convert the images and audio of a message to wire parts; return the same object if none.
 
-    What a tool returned and cannot be sent becomes text, and an assistant's files are left out:
-    LangChain's tracing reads both, and would raise errors of its own.
+    Blocks of tool results that cannot be sent become text, and an assistant's files are left out:
+    LangChain's tracing reads both, and would raise its own errors.
 
     Raises:
         InvalidInputError: A block of another message cannot be sent, or its type is not a string.
@@ -122,7 +122,7 @@ def _with_content(message: BaseMessage, content: list[str | Json]) -> BaseMessag
 
 
 def message_tool_calls(message: AIMessage) -> list[tuple[str | None, str, str]]:
-    """Id, name and JSON arguments of the tool calls of an assistant message, invalid ones included.
+    """Return id, name and JSON arguments of a message's tool calls, invalid ones included.
 
     Raises:
         InvalidInputError: Arguments cannot be written as JSON.
@@ -142,12 +142,12 @@ def message_tool_calls(message: AIMessage) -> list[tuple[str | None, str, str]]:
 
 
 def unsupported_block(block: str | dict[Any, Any]) -> InvalidInputError:
-    """The error for a content block that has no place in its message."""
+    """Return the error for a content block that is not allowed in its message."""
     name = block.get("type") if isinstance(block, dict) else type(block).__name__
     if is_media_block(block):
         return InvalidInputError(
-            f"A content block of type {name!r} has no place in this message: Phi models accept "
-            "images and audio from the user. Put it into a HumanMessage, or into a ToolMessage."
+            f"A content block of type {name!r} is not allowed in this message. Phi models accept "
+            "images and audio from the user: put it into a HumanMessage, or into a ToolMessage."
         )
     if name == "text":
         return InvalidInputError("A content block of type 'text' has no text. Put it in 'text'.")
@@ -156,7 +156,7 @@ def unsupported_block(block: str | dict[Any, Any]) -> InvalidInputError:
             "Phi models do not read PDF files. Send the text of the file, or its pages as images."
         )
     return InvalidInputError(
-        f"A content block of type {name!r} has no place in this message. "
+        f"A content block of type {name!r} is not allowed in this message. "
         "Send its text as a block of type 'text', or leave it out."
     )
 
@@ -169,7 +169,7 @@ def _is_pdf(block: dict[Any, Any]) -> bool:
 
 def _block_parts(block: str | dict[Any, Any]) -> Iterator[Json]:
     text = _block_text(block)
-    if text:  # Managed compute answers 422 to an empty text part.
+    if text:  # Managed compute returns 422 for an empty text part.
         yield {"type": "text", "text": text}
     elif text is None:
         part = media_part(block) if isinstance(block, dict) else None
@@ -179,7 +179,7 @@ def _block_parts(block: str | dict[Any, Any]) -> Iterator[Json]:
 
 
 def _block_text(block: str | dict[Any, Any]) -> str | None:
-    """The text of a text block, or `None` for any other block."""
+    """Return the text of a text block, or `None` for any other block."""
     if isinstance(block, str):
         return block
     text = block.get("text")
@@ -189,9 +189,9 @@ def _block_text(block: str | dict[Any, Any]) -> str | None:
 
 
 def _without_files(message: BaseMessage) -> list[str | Json]:
-    """The blocks of an assistant message without images, audio and files that a model generated.
+    """Return the blocks of an assistant message without media and files that a model generated.
 
-    Messages of models have metadata. In one without, a user wrote an image or audio.
+    Messages of models have metadata. If there is none, images and audio are from a user.
     """
     kept: list[str | Json] = []
     for block in message.content:
@@ -203,7 +203,7 @@ def _without_files(message: BaseMessage) -> list[str | Json]:
 
 
 def _is_file(block: str | dict[Any, Any]) -> bool:
-    """Whether LangChain's tracing would look into a block, or fail to look up its type."""
+    """Whether LangChain's tracing would read a block, or fail on its type."""
     if isinstance(block, str):
         return False
     types = block.get("type"), block.get("source_type")
@@ -212,7 +212,7 @@ def _is_file(block: str | dict[Any, Any]) -> bool:
 
 
 def _result_block(block: str | Json) -> str | Json:
-    """A block of a tool's result as a text block or a wire part."""
+    """Convert a block of a tool's result to a text block or a wire part."""
     part = _result_media(block)
     if part is not None or _block_text(block) is not None:
         return part or block
@@ -220,7 +220,7 @@ def _result_block(block: str | Json) -> str | Json:
 
 
 def _result_media(block: str | Json) -> Json | None:
-    """The image or audio of a tool's result as a wire part; `None` if it is not a usable one."""
+    """Convert an image or audio of a tool's result to a wire part; `None` if it is not usable."""
     if isinstance(block, str):
         return None
     block = _unwrap(block)
@@ -231,7 +231,7 @@ def _result_media(block: str | Json) -> Json | None:
 
 
 def _unwrap(block: Json) -> Json:
-    """A block inside of LangChain's `non_standard`, an MCP resource, or Bedrock's `image`."""
+    """Unwrap a block from LangChain's `non_standard`, an MCP resource, or Bedrock's `image`."""
     value, resource, image = (block.get(key) for key in ("value", "resource", "image"))
     if block.get("type") == "non_standard" and isinstance(value, dict):
         return _unwrap(value)
@@ -244,7 +244,7 @@ def _unwrap(block: Json) -> Json:
 
 
 def _without_surrogates(text: str) -> str:
-    """The text with U+FFFD for halves of surrogate pairs, which file names on Linux may contain."""
+    """Replace lone surrogates, which file names on Linux may contain, by U+FFFD."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -253,9 +253,9 @@ def _without_surrogates(text: str) -> str:
 
 
 def _plain_json(text: str) -> str:
-    """JSON with its characters as they are; a text that is not JSON stays.
+    """Write JSON without escaped characters; return text that is not JSON unchanged.
 
-    Chat templates parse arguments, so that an escaped control token would become one there.
+    Chat templates parse arguments, so an escaped character could form a control token there.
     """
     if "\\u" not in text:
         return text

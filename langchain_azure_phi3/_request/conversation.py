@@ -1,4 +1,4 @@
-"""Writes a conversation as the wire's messages, in one pass."""
+"""Converts a conversation to the wire's messages, in one pass."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -38,11 +38,11 @@ from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 from langchain_azure_phi3.models import Modality, PhiModel, models_accepting
 
-# Roles that LangChain users write, where the API's own name differs. Managed compute answers 422
-# to `developer`.
+# Roles of LangChain users with a different name in the API. Managed compute rejects `developer`
+# with 422.
 _ROLES = {"human": "user", "ai": "assistant", "developer": "system"}
 
-# How the content of a `ChatMessage` is read, where it may hold more than text.
+# Functions that read the content of a `ChatMessage`, by role, if it may contain more than text.
 _READERS: dict[str, Callable[[BaseMessage], str | list[Json]]] = {
     "user": user_content,
     "assistant": assistant_text,
@@ -54,23 +54,23 @@ _MODALITIES: dict[str, Modality] = {
     "audio_url": "audio",
 }
 
-# What chat templates add at most: to a message, and to a conversation.
+# The most that chat templates add to a message, and to a conversation.
 _MAX_MESSAGE_TOKENS = 4
 _MAX_TEMPLATE_TOKENS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class ConversationOptions:
-    """How a conversation is written for one deployment.
+    """The options for converting a conversation for one deployment.
 
     Attributes:
-        model: The Phi that is deployed; `None` for an unknown one, of which nothing is limited.
-        tool_format: How tool calls and results are written as text; `None` where the deployment
-            accepts them as messages of their own.
-        instructions: Text for the end of the first system message: tools and formats by prompt.
-        folds_system_messages: Whether the text of system messages goes in front of the user message
-            that follows, for models whose chat template drops the system role.
-        control_tokens: Whether control tokens of chat templates are escaped in all texts but
+        model: The Phi that is deployed; `None` for an unknown one, without limits.
+        tool_format: The format of tool calls and results in text; `None` if the deployment supports
+            native tool messages.
+        instructions: Text for the end of the first system message: prompted tools and formats.
+        folds_system_messages: Whether the text of system messages is put in front of the next user
+            message, for models whose chat template drops the system role.
+        control_tokens: Whether control tokens of chat templates are escaped in all texts except
             `instructions`.
         resize_image: Applied to each image part, if given.
     """
@@ -84,12 +84,12 @@ class ConversationOptions:
 
 
 class WireConversation(NamedTuple):
-    """A conversation as it is sent.
+    """A conversation in the wire's form.
 
     Attributes:
         messages: The wire's `messages`.
-        max_tokens: Their characters, and what a chat template adds at most: no estimate that is
-            meant to be too low exceeds it. `None` where they hold more than plain text.
+        max_tokens: Their characters, plus the most that a chat template adds: an upper bound of the
+            lowest estimate. `None` if they contain more than plain text.
     """
 
     messages: list[Json]
@@ -99,10 +99,10 @@ class WireConversation(NamedTuple):
 def to_wire_messages(
     messages: Sequence[BaseMessage], options: ConversationOptions
 ) -> WireConversation:
-    """The wire's `messages` for a conversation.
+    """Convert a conversation to the wire's `messages`.
 
-    Consecutive messages of one role stay apart. Images and audio that tools return go into user
-    messages after their results, because tool messages contain only text.
+    Consecutive messages of one role stay separate. Images and audio that tools return are put into
+    user messages after the results, because tool messages contain only text.
 
     Raises:
         InvalidInputError: There is no message, or the deployment does not accept its content.
@@ -114,7 +114,7 @@ def to_wire_messages(
 
 
 class _ConversationWriter:
-    """Takes LangChain messages one at a time and collects wire messages."""
+    """Converts LangChain messages one at a time and collects wire messages."""
 
     def __init__(self, options: ConversationOptions) -> None:
         self._options = options
@@ -122,9 +122,9 @@ class _ConversationWriter:
         self._wire: list[Json] = []
         self._system_texts: list[str] = []  # folded, for the next user message
         self._result_texts: list[str] = []  # prompted results, for one user message
-        self._result_media: list[Json] = []  # user messages with what native tools returned
+        self._result_media: list[Json] = []  # user messages with media from native tools
         self._calls = _CallIds()
-        self._images_at: list[int] = []  # which wire messages hold images
+        self._images_at: list[int] = []  # indexes of wire messages with images
         self._max_tokens: int | None = _MAX_TEMPLATE_TOKENS
 
     def add(self, message: BaseMessage) -> None:
@@ -136,7 +136,7 @@ class _ConversationWriter:
                 self._add(each)
 
     def finish(self) -> WireConversation:
-        """The conversation of all that was added."""
+        """Return the complete conversation."""
         if self._result_texts or self._result_media:
             self._flush_results()
         if self._system_texts:
@@ -188,7 +188,7 @@ class _ConversationWriter:
         return escape_parts(content) if self._escapes else content
 
     def _assistant(self, message: AIMessage) -> Json:
-        # "" rather than null: some images answer 400 to a call without content.
+        # "" rather than null: some images return 400 for a call without content.
         text = self._escape(assistant_text(message))
         calls = []
         for call_id, name, arguments in message_tool_calls(message):
@@ -221,8 +221,8 @@ class _ConversationWriter:
             is_error = getattr(message, "status", None) == "error"
             result = format_tool_result(self._escape(name), text, is_error=is_error)
             self._result_texts.append(result)
-            # A user message ends where a tool returns media, so that each message holds the
-            # images of one tool at most: Phi-3-vision accepts one image in a message.
+            # A user message ends after a result with media, so that each message has the images
+            # of one tool at most: Phi-3-vision accepts one image in a message.
             if media:
                 text = "\n\n".join(self._result_texts)
                 self._result_texts = []
@@ -242,7 +242,7 @@ class _ConversationWriter:
         return model is None or _MODALITIES[part["type"]] in model.modalities
 
     def _media_messages(self, text: str, media: list[Json]) -> Iterator[Json]:
-        """User messages with a text and media, each with as many as the model accepts."""
+        """Yield user messages with a text and media, each with as many as the model accepts."""
         model = self._options.model
         limit = (None if model is None else model.images_per_message) or len(media)
         yield {"role": "user", "content": [_text_part(text), *media[:limit]]}
@@ -290,7 +290,7 @@ class _ConversationWriter:
         return escape_split_token(text) if self._escapes else text
 
     def _with_instructions(self, wire: Json) -> Json:
-        """The first message, with the instructions at the end of a system message before it."""
+        """Put the instructions at the end of a system message before the first message."""
         text = self._take_instructions()
         if wire["role"] == "system":
             given = wire["content"]
@@ -303,7 +303,7 @@ class _ConversationWriter:
         return text
 
     def _check_media(self, parts: list[Json]) -> None:
-        """Reject what the model does not accept, and note where images are."""
+        """Reject media that the model does not accept, and note the positions of images."""
         model = self._options.model
         images = 0
         for part in parts:
@@ -329,8 +329,8 @@ class _ConversationWriter:
         """Keep the newest images of a conversation that has more than the model accepts.
 
         Azure's how-to promises for Phi-3-vision that "only the last image is retained in context";
-        the servers refuse a conversation with two instead. A message that held nothing but an
-        older image stays as an empty one, so that the messages still alternate.
+        the servers reject a conversation with two instead. A message that contained only an older
+        image is kept without content, so that the roles still alternate.
         """
         model = self._options.model
         limit = None if model is None else model.images_per_conversation
@@ -358,7 +358,7 @@ class _ConversationWriter:
 
 
 class _CallIds:
-    """Ids of the conversation's tool calls, generated for those that have none.
+    """Ids of the conversation's tool calls, generated for calls without one.
 
     Attributes:
         names: The tool of each call, by the call's id.
@@ -366,10 +366,10 @@ class _CallIds:
 
     def __init__(self) -> None:
         self.names: dict[str, str] = {}
-        self._generated: list[str] = []  # ids of calls whose result has not come
+        self._generated: list[str] = []  # ids of calls without a result so far
 
     def add(self, call_id: str | None, name: str) -> str:
-        """The id of a call: its own, or a generated one, unique within the conversation."""
+        """Return the id of a call: its own, or a generated one, unique in the conversation."""
         if call_id:
             self.names[call_id] = name
             return call_id
@@ -381,7 +381,7 @@ class _CallIds:
         return generated
 
     def match(self, name: str | None) -> str:
-        """The id generated for the oldest call of a tool that still lacks its result."""
+        """Return the generated id of the oldest call of a tool without a result."""
         for call_id in self._generated:
             if self.names[call_id] == name:
                 self._generated.remove(call_id)

@@ -1,8 +1,8 @@
-"""Converts image and audio blocks, in every form that LangChain users have, to wire parts.
+"""Converts all forms of image and audio blocks in LangChain to wire parts.
 
-Nothing is fetched. The format is read from the bytes, because the MIME type next to them is often
-missing or wrong (Azure's own how-to writes `image/jpg`). Valid base64 is neither
-decoded completely nor copied more than once.
+Nothing is fetched. The format is detected from the bytes, because the MIME type of a block is often
+missing or wrong (Azure's own how-to writes `image/jpg`). Valid base64 is neither decoded completely
+nor copied more than once.
 """
 
 import base64
@@ -20,7 +20,7 @@ _DETAILS = ("auto", "low", "high")
 _NOT_BASE64 = re.compile(r"[^A-Za-z0-9+/]")
 _TO_STANDARD = str.maketrans("-_", "+/", " \t\r\n\f\v")
 _HEAD_CHARACTERS = 64
-"""Characters of base64 that hold every magic number: 48 bytes."""
+"""Characters of base64 that contain every magic number: 48 bytes."""
 
 _AUDIO_BY_MIME = {
     "audio/wav": "wav",
@@ -41,7 +41,7 @@ _IMAGE_BLOCK_HINT = (
 
 @dataclass(frozen=True, slots=True)
 class _MediaSource:
-    """Where the image or audio of a block is: at a URL, or inline as base64 or bytes."""
+    """The source of a block's image or audio: a URL, or inline base64 or bytes."""
 
     url: str | None = None
     data: str | bytes | None = None
@@ -50,7 +50,7 @@ class _MediaSource:
 
 
 def is_media_block(block: Any) -> bool:
-    """Whether a content block stands for an image or audio, well-formed or not."""
+    """Whether a content block is an image or audio, well-formed or not."""
     if not isinstance(block, Mapping):
         return False
     block_type = block.get("type")
@@ -59,7 +59,7 @@ def is_media_block(block: Any) -> bool:
 
 
 def media_part(block: Mapping[str, Any]) -> Json | None:
-    """A content block as the wire's part for an image or audio; `None` for any other block.
+    """Convert a content block to the wire's part for an image or audio; `None` for other blocks.
 
     Raises:
         InvalidInputError: The block's image or audio cannot be sent.
@@ -69,7 +69,7 @@ def media_part(block: Mapping[str, Any]) -> Json | None:
 
 
 def image_part(block: Mapping[str, Any]) -> Json | None:
-    """A content block as the wire's `image_url` part; `None` if it is not an image block.
+    """Convert a content block to the wire's `image_url` part; `None` if it is not an image block.
 
     Accepts OpenAI's `image_url` and `input_image`, LangChain's standard blocks of both
     generations, Anthropic's blocks, MCP's, and files of a type `image/...`.
@@ -91,7 +91,7 @@ def image_part(block: Mapping[str, Any]) -> Json | None:
 
 
 def audio_part(block: Mapping[str, Any]) -> Json | None:
-    """A content block as the wire's `input_audio` or `audio_url` part; `None` if it is not audio.
+    """Convert a content block to an `input_audio` or `audio_url` part; `None` if it is not audio.
 
     Raises:
         InvalidInputError: The audio is missing, broken, neither WAV nor MP3, or unreachable.
@@ -130,7 +130,7 @@ def _from_input_audio(block: Mapping[str, Any]) -> _MediaSource:
 
 
 def _from_standard(block: Mapping[str, Any]) -> _MediaSource:
-    """LangChain's v0 and v1 blocks, Anthropic's and MCP's, which differ only in their keys."""
+    """Read LangChain's v0 and v1 blocks, Anthropic's and MCP's, which only differ in their keys."""
     source = block.get("source")
     fields = source if isinstance(source, Mapping) else block
     _refuse_file_id(fields)
@@ -144,7 +144,7 @@ def _from_standard(block: Mapping[str, Any]) -> _MediaSource:
 
 
 def _is_file_of_type(block: Mapping[str, Any], mime: str) -> bool:
-    """Whether a general-purpose block (`file`, Google's `media`) has such a MIME type."""
+    """Whether a general-purpose block (`file`, Google's `media`) has this MIME type."""
     given = block.get("mime_type")
     return (
         block.get("type") in ("file", "media") and isinstance(given, str) and given.startswith(mime)
@@ -208,14 +208,14 @@ def _image_mime(text: str, start: int) -> str:
     mime = image_format(head)
     if mime is None:
         raise InvalidInputError(
-            f"The image is {describe_format(head)}; Phi's servers decode JPEG, PNG, GIF, BMP, "
-            "WEBP and TIFF. Convert it, for example with Pillow."
+            f"The image is {describe_format(head)}. Phi's servers decode JPEG, PNG, GIF, BMP, "
+            "WEBP and TIFF: convert it, for example with Pillow."
         )
     return mime
 
 
 def describe_format(head: bytes) -> str:
-    """What the data is instead of an image, judging by its first bytes."""
+    """Describe data in another format than Phi's servers decode, from its first bytes."""
     known: Iterable[tuple[bool, str]] = (
         (head == b"", "empty"),
         (head.startswith(b"%PDF"), "a PDF"),
@@ -224,12 +224,12 @@ def describe_format(head: bytes) -> str:
         (head[4:8] == b"ftyp", "HEIC, AVIF or a video"),
         (head.lstrip().lower().startswith((b"<!doctype", b"<html")), "a web page"),
     )
-    return next((name for found, name in known if found), "of no known format")
+    return next((name for found, name in known if found), "of an unknown format")
 
 
 def _audio_url(url: str) -> str:
-    # Kept in this form where the user chose it: a managed-compute server of July 2026 takes it
-    # and rejects every `input_audio`.
+    # Kept in this form if the user chose it: a managed-compute server of July 2026 accepts it and
+    # rejects every `input_audio`.
     if not _is_data_url(url):
         return _check_remote_url(url, "audio")
     start = _data_start(url)
@@ -238,7 +238,7 @@ def _audio_url(url: str) -> str:
 
 
 def _inline_audio(data: str | bytes, mime: str | None) -> tuple[str, str]:
-    """Base64 and format of audio; the given type counts only where the bytes do not tell."""
+    """Return base64 and format of audio; the given type is only used if the bytes are ambiguous."""
     text = (
         base64.b64encode(data).decode("ascii")
         if isinstance(data, bytes)
@@ -260,7 +260,7 @@ def _is_data_url(url: str) -> bool:
 
 
 def _data_start(url: str) -> int:
-    """Where the base64 of a data URL begins."""
+    """Return the index at which the base64 of a data URL begins."""
     comma = url.find(",", 0, 256)
     if comma == -1 or not url[:comma].lower().endswith(";base64"):
         raise InvalidInputError("A data URL must look like data:image/png;base64,<data>.")
@@ -277,10 +277,10 @@ def _check_remote_url(url: str, what: str) -> str:
 
 
 def _normalize_base64(text: str, start: int) -> str:
-    """Base64 from `start` on in its standard form; the text itself if it already is.
+    """Normalize base64 from `start` on; return the text itself if it is already normalized.
 
     Raises:
-        InvalidInputError: It is not base64, even without line breaks and of the URL alphabet.
+        InvalidInputError: It is not base64, even without line breaks or in the URL alphabet.
     """
     if _is_standard_base64(text, start):
         return text
@@ -288,9 +288,7 @@ def _normalize_base64(text: str, start: int) -> str:
     unexpected = _NOT_BASE64.search(repaired)
     if unexpected is not None or len(repaired) % 4 == 1:
         found = (
-            "its length is impossible"
-            if unexpected is None
-            else f"it contains {unexpected.group()!r}"
+            "its length is invalid" if unexpected is None else f"it contains {unexpected.group()!r}"
         )
         raise InvalidInputError(
             f"The data is not base64: {found}. Encode the bytes with base64.b64encode."

@@ -1,4 +1,4 @@
-"""Formats of images and audio, from the first bytes of a file."""
+"""Detects formats of images and audio from the first bytes of a file."""
 
 import binascii
 
@@ -7,7 +7,7 @@ _BITMAP_HEADERS = frozenset({12, 16, 40, 52, 56, 64, 108, 124})
 
 
 def image_format(head: bytes) -> str | None:
-    """The MIME type of an image, from its first 18 bytes; `None` if they are of another format.
+    """Return the MIME type of an image, from its first 18 bytes; `None` for another format.
 
     The six formats are those that Phi's servers decode: JPEG, PNG, GIF, BMP, WEBP and TIFF.
     """
@@ -32,7 +32,7 @@ _MAGIC = (
 
 
 def audio_format(head: bytes) -> str | None:
-    """`"wav"` or `"mp3"`, from the first 12 bytes of audio; `None` for another format."""
+    """Return `"wav"` or `"mp3"`, from the first 12 bytes of audio; `None` for another format."""
     if head[:4] == b"RIFF" and head[8:12] == b"WAVE":
         return "wav"
     # An ID3 tag, or the eleven set bits at the start of an MPEG frame of layer III (bits 01).

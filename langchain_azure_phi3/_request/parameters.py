@@ -1,4 +1,4 @@
-"""The parameters of a call: their types and their validation."""
+"""Defines and validates the parameters of a call."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ def to_list(value: Any) -> Any:
 
 
 def _normalize_spelling(value: Any) -> Any:
-    # Servers accept exactly three spellings; documents show others.
+    # Servers accept exactly three spellings; documentation shows others.
     return _HEADER_SPELLINGS.get(value.lower(), value.lower()) if isinstance(value, str) else value
 
 
@@ -73,7 +73,7 @@ _adapter = TypeAdapter(CallParameters)
 
 
 def validate_call(call: Mapping[str, Any]) -> Json:
-    """The arguments of a call, converted to the types that the wire has.
+    """Validate the arguments of a call, and convert them to the wire's types.
 
     `model_kwargs`, LangChain's name for `model_extras`, is accepted as well.
 
@@ -129,11 +129,11 @@ _REWORDED = tuple(
 def format_validation_error(
     error: ValidationError, describe_unknown: Callable[[str], str] | None = None
 ) -> str:
-    """Pydantic's findings in one line, with the values that cannot be keys.
+    """Format pydantic's errors in one line, with the values that cannot be keys.
 
     Args:
-        error: The findings.
-        describe_unknown: Words the finding for the name of an unknown argument.
+        error: Pydantic's error.
+        describe_unknown: Describes an unknown argument, given its name.
     """
     found = error.errors(include_url=False, include_context=False)
     texts = [

@@ -1,7 +1,7 @@
-"""Writes content blocks that a Phi cannot receive, such as files and search results, as text.
+"""Converts content blocks that a Phi cannot receive, such as files and search results, to text.
 
-The tables name the fields of the blocks of LangChain (v0 and v1), MCP and its adapters, OpenAI,
-Anthropic, Google and Bedrock: they differ in where a URL, data, a name and a type stand.
+The tables list the fields for URL, data, name and type in the blocks of LangChain (v0 and v1), MCP
+and its adapters, OpenAI, Anthropic, Google and Bedrock.
 """
 
 import base64
@@ -15,7 +15,7 @@ from pydantic_core import to_json
 
 _MAX_DEPTH = 5
 
-# Objects inside of a block that describe the same thing: Anthropic's `source`, MCP's `resource`,
+# Objects inside a block that describe the same thing: Anthropic's `source`, MCP's `resource`,
 # OpenAI's `file`, Bedrock's `document`, LangChain's `extras`.
 _NESTED = frozenset(
     {"source", "resource", "file", "document", "image", "video", "audio", "extras", "metadata"}
@@ -47,7 +47,7 @@ _DATA_URL = re.compile(r"data:([^;,]{0,100})[^,]{0,100},", re.IGNORECASE)
 
 
 def readable_text(block: Any) -> str:
-    """The text for a content block: its text, its link, what it is, or its JSON. Never raises."""
+    """Return a block's text, its link, a description, or its JSON. Never raises an error."""
     try:
         return _describe(block, 0)
     except RecursionError:
@@ -87,7 +87,7 @@ def _is_blocks(value: Any) -> bool:
 
 
 def _merge_nested(block: Mapping[str, Any]) -> dict[str, Any]:
-    """The block's fields and those of the objects in it; of two with one name, the outer one."""
+    """Merge a block's fields with those of its inner objects; the outer fields win."""
     fields: dict[str, Any] = {}
     level: list[tuple[Mapping[str, Any], str]] = [(block, "type")]
     for _ in range(_MAX_DEPTH):
@@ -103,7 +103,7 @@ def _merge_nested(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _describe_file(fields: Mapping[str, Any]) -> str:
-    """A file's text, else its link, else what it is; empty if the fields tell nothing."""
+    """Return a file's text, else its link, else a description; empty without any of them."""
     name, mime, url = _first(fields, _NAME), _first(fields, _MIME), _first(fields, _URL)
     heading, text = _heading(fields), fields.get("text")
     data = next((fields[key] for key in _DATA if isinstance(fields.get(key), str | bytes)), None)
@@ -149,7 +149,7 @@ def _decode(data: str | bytes) -> bytes | None:
 
 
 def _decode_text(content: bytes, *, strict: bool) -> str | None:
-    """The text of a file; strictly only what is certainly text."""
+    """Decode the text of a file; if `strict`, only if it is certainly text."""
     if not strict:
         return content.decode("utf-8-sig", errors="replace")
     try:
@@ -164,7 +164,7 @@ def _source_id(fields: Mapping[str, Any]) -> str:
 
 
 def _heading(fields: Mapping[str, Any]) -> str:
-    """The name of a file or search result, and where it is from."""
+    """Return the name and the source of a file or search result."""
     name = _first(fields, _NAME)
     origin = _first(fields, _URL) or _first(fields, ("source",))
     if origin[:5].lower() == "data:" or origin == name:
@@ -181,7 +181,7 @@ def _first(fields: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 
 def _json_text(value: Any) -> str:
-    """JSON without long binary data; of what is not JSON, the text that Python writes."""
+    """Write JSON without long binary data, and values that JSON cannot represent as `str`."""
     shown = _without_binary(value, ())
     try:
         return to_json(shown, fallback=str, inf_nan_mode="constants").decode()
@@ -190,7 +190,7 @@ def _json_text(value: Any) -> str:
 
 
 def _without_binary(value: Any, outer: tuple[int, ...]) -> Any:
-    """The value with encoded data replaced by its size, and without cycles.
+    """Replace encoded data in a value by its size, and remove cycles.
 
     `outer` are the ids of the objects around it.
     """

@@ -1,4 +1,4 @@
-"""Switches reasoning on or off, where the model or the server has a switch. Pure."""
+"""Switches reasoning on or off if the model or the server has a switch. Pure."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -18,12 +18,12 @@ def will_reason(setting: Reasoning, model: PhiModel | None) -> bool:
 def reasoning_fields(
     setting: Reasoning, model: PhiModel | None, *, endpoint: str, has_switch: bool
 ) -> Json:
-    """The payload's fields that switch reasoning on or off.
+    """Return the payload's fields that switch reasoning on or off.
 
     Args:
         setting: The constructor's `reasoning`.
         model: The Phi that is deployed, if it is known.
-        endpoint: What error messages call the type of endpoint.
+        endpoint: The name of the endpoint type in error messages.
         has_switch: Whether its servers pass `chat_template_kwargs` to the chat template, as vLLM
             and llama.cpp do.
 
@@ -35,12 +35,12 @@ def reasoning_fields(
     if model is not None and not model.reasoning:
         if setting == "off":
             return {}
-        raise InvalidInputError(f"{model.name} cannot reason: remove reasoning='on'.")
+        raise InvalidInputError(f"{model.name} cannot reason. Remove reasoning='on'.")
     if not has_switch:
         name = "The model" if model is None else model.name
         raise InvalidInputError(
-            f"{name} has no switch for its reasoning, and neither has this type of endpoint "
-            f"({endpoint}): remove reasoning={setting!r}. vLLM and llama.cpp have one, at URLs "
+            f"{name} has no switch for its reasoning, and neither does this type of endpoint "
+            f"({endpoint}). Remove reasoning={setting!r}. vLLM and llama.cpp have one, at URLs "
             "that end in /v1."
         )
     return {"chat_template_kwargs": {"enable_thinking": setting == "on"}}
@@ -49,7 +49,7 @@ def reasoning_fields(
 def append_reasoning_token(
     messages: Sequence[Json], setting: Reasoning, model: PhiModel | None
 ) -> list[Json]:
-    """The wire's messages with the token that switches reasoning, for models that have one."""
+    """Append the token that switches reasoning, for models that have one."""
     if setting == "auto" or model is None or model.reasoning_tokens is None:
         return list(messages)
     token = model.reasoning_tokens[setting == "off"]

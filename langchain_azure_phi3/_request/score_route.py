@@ -1,4 +1,4 @@
-"""Azure Machine Learning's own `/score` route: chat payloads in its form.
+"""Converts chat payloads for Azure Machine Learning's own `/score` route.
 
 Sources: azureml-examples (foundation-models/phi-3) and the server's code.
 """
@@ -12,18 +12,18 @@ from langchain_azure_phi3.errors import InvalidInputError
 _RENAMED = {"max_tokens": "max_new_tokens"}
 # Fields of other routes that this one does not have.
 _OMITTED = frozenset({"messages", "model", "stream", "stream_options", "n"})
-# This route accepts none of these for any model.
+# This route does not accept these for any model.
 _REFUSED = frozenset({"tools", "tool_choice", "response_format"})
 
 
 def to_score_request(payload: Mapping[str, Any]) -> Json:
-    """A chat payload in the form of the route, which drops parameters that it does not know.
+    """Convert a chat payload to the form of the route, which ignores unknown parameters.
 
     Raises:
-        InvalidInputError: The payload requests what the route does not offer.
+        InvalidInputError: The payload requests a feature that the route does not have.
     """
     if payload.get("n", 1) != 1:
-        raise InvalidInputError("The /score route returns one completion: leave n out.")
+        raise InvalidInputError("The /score route returns one completion. Leave n out.")
     payload = {name: value for name, value in payload.items() if value != {"type": "text"}}
     if refused := _REFUSED & payload.keys():
         raise InvalidInputError(
@@ -34,6 +34,6 @@ def to_score_request(payload: Mapping[str, Any]) -> Json:
         _RENAMED.get(name, name): value for name, value in payload.items() if name not in _OMITTED
     }
     if "temperature" in parameters:
-        # Without it, servers that sample by default would ignore the temperature 0.
+        # Without it, servers that sample by default would ignore `temperature=0`.
         parameters.setdefault("do_sample", parameters["temperature"] != 0)
     return {"input_data": {"input_string": payload["messages"], "parameters": parameters}}

@@ -1,4 +1,4 @@
-"""Escapes what a server would take for control tokens, in the content of one message."""
+"""Escapes text that a server would treat as control tokens, in the content of one message."""
 
 import re
 
@@ -10,13 +10,13 @@ from langchain_azure_phi3._tools.control_tokens import (
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.models import PhiModel
 
-# The processors of the vision models insert these where an image or audio belongs. In the text of
-# a user, or of a document that a tool found, one would claim an image that is not there.
+# The processors of the vision models insert these for an image or audio. In the text of a user, or
+# of a document that a tool found, one would refer to an image that does not exist.
 _PLACEHOLDER = re.compile(r"<\|((?:image|audio)_[0-9]+)\|>")
 
 
 def escape_parts(parts: list[Json]) -> list[Json]:
-    """The parts of a message without control tokens, within one text or across two neighbors."""
+    """Escape control tokens in the parts of a message, also across two neighbors."""
     escaped = []
     for part, following in zip(parts, [*parts[1:], None], strict=True):
         if part["type"] == "text":
@@ -34,12 +34,12 @@ def may_take_media(model: PhiModel | None) -> bool:
 
 
 def escape_placeholders(text: str) -> str:
-    """The text with `<|image_1|>` as `<image_1>`."""
+    """Replace `<|image_1|>` in a text by `<image_1>`."""
     return _PLACEHOLDER.sub(r"<\1>", text)
 
 
 def escape_message_placeholders(wire: Json) -> Json:
-    """A message of the wire with the placeholders in its texts and tool calls escaped."""
+    """Escape the placeholders in the texts and tool calls of a wire message."""
     content = wire["content"]
     if isinstance(content, str):
         content = _PLACEHOLDER.sub(r"<\1>", content)

@@ -43,8 +43,8 @@ class Completion(NamedTuple):
     Attributes:
         generations: One for each choice.
         usage: The tokens of this request.
-        unmet_requirement: What the first choice that misses it lacks of what was required.
-        raw_text: The text of that choice.
+        unmet_requirement: The requirement that a choice does not meet, of the first such choice.
+        raw_text: The text of this choice.
     """
 
     generations: list[ChatGeneration]
@@ -54,7 +54,7 @@ class Completion(NamedTuple):
 
 
 def parse_completion(body: Json, info: ResponseInfo, request: ChatRequest) -> Completion:
-    """The generations of a complete response.
+    """Return the generations of a complete response.
 
     Raises:
         FilteredCompletionError: A choice was filtered and `on_content_filter` is `"raise"`.
@@ -164,7 +164,7 @@ def _add_prompted_calls(
 
 
 def requirement_metadata(request: ChatRequest, unmet: str | None, errors: dict[str, str]) -> Json:
-    """Metadata on what was required and did not come, and on why calls are invalid."""
+    """Return metadata on an unmet requirement and on the errors of invalid calls."""
     found: Json = {}
     output = request.output
     is_required = output is not None and (output.requires_tool_call or output.requires_json)

@@ -1,4 +1,4 @@
-"""Finds out, request by request, in which form a deployment takes a constraint."""
+"""Finds out, request by request, which form of a constraint a deployment accepts."""
 
 import json
 import logging
@@ -39,15 +39,15 @@ _NAMES = {
 }
 
 Rejection = Literal["schema", "unclear"] | Forms
-"""What a server rejected: the schema, these forms, or something that it does not name."""
+"""The schema, these forms, or something that the server does not name."""
 
 
 class ConstraintNegotiation:
     """Decides in which form the next request of a call sends its constraint.
 
-    What a server rejects is not sent to the deployment again for the life of the process. If an
-    error does not name what it rejects, that is remembered only once the same request succeeds
-    without it.
+    A form or schema that a server rejects is not sent to its deployment again in this process. If
+    an error does not name what it rejects, the rejection is remembered only once the same request
+    succeeds without the constraint.
 
     Attributes:
         forms: The forms in the next request; empty for no constraint.
@@ -66,11 +66,11 @@ class ConstraintNegotiation:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The headers that go with them."""
+        """The headers to send with them."""
         return constraint_headers(self.forms)
 
     def drop(self, error: AzurePhi3Error) -> bool:
-        """Whether the request failed because of its constraint; `forms` is then the next to try."""
+        """Whether the request failed because of its constraint; then, set the next `forms`."""
         rejection = find_rejection(error, self.forms)
         if rejection is None:
             return False
@@ -85,15 +85,15 @@ class ConstraintNegotiation:
         return True
 
     def confirm(self) -> None:
-        """Take in that the last request succeeded."""
+        """Record that the last request succeeded."""
         for forms in self._suspected:
             self._remember([forms], forms)
         self._suspected.clear()
 
     def constrained_by(self, text: str, *, truncated: bool) -> str | None:
-        """The forms that a response was constrained by; `None` if its text shows that it was not.
+        """Return the forms that constrained a response; `None` if its text shows that none did.
 
-        Servers that ignore a parameter do not say so.
+        Servers that ignore a parameter do not report this.
         """
         return ",".join(self.forms) if self.forms and _is_json(text, truncated=truncated) else None
 
@@ -123,10 +123,10 @@ class ConstraintNegotiation:
 
 
 def find_rejection(error: AzurePhi3Error, forms: Forms) -> Rejection | None:
-    """What of a constraint a server rejected; `None` if the error has another reason.
+    """Find the part of a constraint that a server rejected; `None` if the error has another reason.
 
-    llama-cpp-python answers 500 to a `response_format` that it does not know. Managed compute's
-    server 0.1.8 answers every error of its engine with an empty, filtered choice.
+    llama-cpp-python responds to an unknown `response_format` with 500. Managed compute's server
+    0.1.8 responds to every error of its engine with an empty, filtered choice.
     """
     if isinstance(error, ContentFilterError) and error.stage == "completion":
         return "unclear" if forms and not error.partial and not error.filters else None
@@ -144,7 +144,7 @@ def find_rejection(error: AzurePhi3Error, forms: Forms) -> Rejection | None:
         return "schema"
     if named:
         return named
-    # An error that names another parameter is about that one.
+    # An error that names another parameter has nothing to do with the constraint.
     is_unclear = isinstance(error, BadRequestError) and error.parameter is None
     return "unclear" if is_unclear else None
 

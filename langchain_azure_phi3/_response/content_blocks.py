@@ -12,12 +12,12 @@ PROVIDER = "azure_phi3"
 
 
 def message_blocks(message: AIMessage) -> list[blocks.ContentBlock]:
-    """The blocks of a complete message."""
+    """Return the blocks of a complete message."""
     return [*_text_blocks(message), *_tool_call_blocks(message), *_refusal_blocks(message)]
 
 
 def chunk_blocks(chunk: AIMessageChunk) -> list[blocks.ContentBlock]:
-    """The blocks of a chunk; tool calls are in pieces until the last chunk completes them."""
+    """Return the blocks of a chunk; its tool calls are in pieces until the last chunk."""
     if chunk.chunk_position == "last":
         return message_blocks(chunk)
     found = _text_blocks(chunk)

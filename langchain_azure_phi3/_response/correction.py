@@ -1,4 +1,4 @@
-"""Repeats a request whose response lacks what was required, or holds only an invalid call."""
+"""Repeats a request whose response lacks a required part, or contains only an invalid call."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,15 +33,15 @@ _LLM_OUTPUT = ("model_provider", "model_name", "id", "system_fingerprint")
 
 
 class CorrectionLoop:
-    """Owns the payload and the remaining tries of one request.
+    """Manages the payload and the remaining corrections of one request.
 
-    Send `payload` as long as `needs_request`. Hand each complete response to `read`; or for each
-    stream call `start_stream`, `feed` for every JSON object, and `finish_stream`. The next payload
-    then quotes what was wrong.
+    Send `payload` while `needs_request` is true. Pass each complete response to `read`. For each
+    stream, call `start_stream`, then `feed` for every JSON object, then `finish_stream`. The next
+    payload explains what was wrong.
 
     Attributes:
-        needs_request: Whether the payload is to be sent (again).
-        payload: What to send, in the form that the route expects.
+        needs_request: Whether the payload must be sent (again).
+        payload: The JSON to send, in the form that the route expects.
     """
 
     def __init__(self, request: ChatRequest) -> None:
@@ -56,7 +56,7 @@ class CorrectionLoop:
         corrects = request.output is not None and not request.has_native_output
         self._remaining = request.max_corrections if corrects else 0
         self._usage: UsageMetadata | None = None  # of the attempts so far
-        self._assembler: StreamAssembler  # of the stream that is open
+        self._assembler: StreamAssembler  # of the open stream
         self._held: list[ChatGenerationChunk] = []
 
     @property
@@ -67,7 +67,7 @@ class CorrectionLoop:
         return {**self._request.headers, **self._negotiation.headers}
 
     def drop_constraint(self, error: AzurePhi3Error) -> bool:
-        """Whether the request failed because of its constraint: the payload is then without it."""
+        """Whether the request failed because of its constraint; then, the payload drops it."""
         if self._negotiation is None:
             return False
         rejected = self._negotiation.forms
@@ -78,7 +78,7 @@ class CorrectionLoop:
         return True
 
     def read(self, body: Json, info: ResponseInfo) -> ChatResult | None:
-        """The result of a complete response; `None` where the request is to be repeated.
+        """Return the result of a complete response; `None` if the request must be repeated.
 
         Raises:
             FilteredCompletionError: A choice was filtered and `on_content_filter` is `"raise"`.
@@ -105,9 +105,9 @@ class CorrectionLoop:
 
     @contextmanager
     def start_stream(self) -> Iterator[None]:
-        """Start the next stream, and attach what was received to an error that ends it.
+        """Start the next stream, and attach the received text to an error that ends it.
 
-        An error because of the constraint, before the first piece, only changes the payload.
+        An error because of the constraint, before the first object, only changes the payload.
         """
         self._assembler = StreamAssembler(self._request, corrects=self._remaining > 0)
         self._held = []
@@ -124,9 +124,9 @@ class CorrectionLoop:
             raise
 
     def feed(self, body: Json, info: ResponseInfo) -> list[ChatGenerationChunk]:
-        """The chunks to emit for one JSON object of the stream.
+        """Return the chunks to emit for one JSON object of the stream.
 
-        Chunks are held back while a correction could still take them back.
+        Chunks are held back while a correction could still replace them.
         """
         if self._request.phi is None:
             learn_model(self._request.facts, body.get("model"))
@@ -140,11 +140,11 @@ class CorrectionLoop:
         return held
 
     def finish_stream(self) -> list[ChatGenerationChunk]:
-        """The last chunks of the stream; none where the request is to be repeated.
+        """Return the last chunks of the stream; none if the request must be repeated.
 
         Raises:
             FilteredCompletionError: It was filtered and `on_content_filter` is `"raise"`.
-            InvalidResponseError: The stream held no choice.
+            InvalidResponseError: The stream contained no choice.
         """
         assembler = self._assembler
         chunks = self._held + assembler.finish(self._usage)
@@ -159,7 +159,7 @@ class CorrectionLoop:
         return chunks
 
     def _can_correct(self, problem: str) -> bool:
-        # A response that ended in its reasoning would do so again, at the same cost.
+        # A response that ended within its reasoning would do so again, at the same cost.
         return self._remaining > 0 and problem != REASONING_USED_ALL_TOKENS
 
     def _start_correction(self, problem: str, raw_text: str) -> None:
@@ -217,11 +217,11 @@ def _add_constraints(
 
 def _to_result(completion: Completion, usage: UsageMetadata | None) -> ChatResult:
     first = completion.generations[0].message
-    # The figure is of the whole request. It stands on one message only, so that a sum over the
-    # messages stays right.
+    # The usage is that of the complete request. Only one message has it, so that a sum over the
+    # messages is correct.
     if isinstance(first, AIMessage):
         first.usage_metadata = usage
-    # Only keys that a stream has as well: LangChain copies these into response_metadata.
+    # Only keys that streams have too, because LangChain copies these into response_metadata.
     metadata = first.response_metadata
     llm_output: Json = {}
     for key in _LLM_OUTPUT:

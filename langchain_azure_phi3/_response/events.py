@@ -12,9 +12,9 @@ from langchain_core.version import VERSION
 from langchain_azure_phi3._types import Json
 
 MATCHES_LANGCHAIN = not VERSION.startswith("1.6.")
-"""Whether the installed langchain-core has these events; 1.6 has others for tool calls."""
+"""Whether the installed langchain-core has these events; 1.6 has different ones for tool calls."""
 
-# The field of a block that grows, and the type of an event with a piece of it.
+# The field of a block that grows, and the type of the event that adds to it.
 _DELTAS = {
     "text": ("text", "text-delta"),
     "reasoning": ("reasoning", "reasoning-delta"),
@@ -26,7 +26,7 @@ _START_METADATA = {"provider": "model_provider", "model": "model_name"}
 
 @dataclass(slots=True)
 class _Block:
-    """A content block that is still growing, and its pieces."""
+    """A content block that is still incomplete, and its pieces."""
 
     index: int
     content: Json
@@ -34,15 +34,15 @@ class _Block:
 
 
 class EventWriter:
-    """Converts chunks to events: `feed` it each chunk, then `finish` it.
+    """Converts chunks to events: call `feed` with each chunk, then `finish`.
 
-    The events are those that LangChain would make of the same chunks for
+    The events are those that LangChain would create from the same chunks for
     `stream_events(version="v3")`, with one exception: a call whose arguments are JSON but not an
-    object is an invalid call, as everywhere else; LangChain's own conversion raises a
+    object is an invalid call, as everywhere else, where LangChain's own conversion raises a
     ValidationError.
 
-    Nearly all chunks contain only text, and take a fast path. Others are split as `content_blocks`
-    splits them.
+    Nearly all chunks contain only text, and take a fast path. Others are split into blocks by
+    `content_blocks`.
 
     Args:
         message_id: The id of the message; empty to leave it to LangChain.
@@ -58,7 +58,7 @@ class EventWriter:
         self._usage: Json = {}
 
     def feed(self, chunk: ChatGenerationChunk) -> Sequence[Json]:
-        """The events of one chunk."""
+        """Return the events of one chunk."""
         message = cast("AIMessageChunk", chunk.message)
         if chunk.generation_info:
             self._metadata.update(chunk.generation_info)
@@ -79,7 +79,7 @@ class EventWriter:
         return ({"event": "content-block-delta", "index": block.index, "delta": delta},)
 
     def finish(self) -> Sequence[Json]:
-        """The end of each block and of the message; nothing if there was no chunk."""
+        """Return the end of each block and of the message; nothing if there was no chunk."""
         if not self._has_begun:
             return ()
         events = [
@@ -94,7 +94,7 @@ class EventWriter:
         return [*events, {"event": "message-finish", **given}]
 
     def _message_events(self, message: AIMessageChunk) -> list[Json]:
-        """The events of a chunk with any content."""
+        """Return the events of a chunk with any content."""
         events = [] if self._has_begun else [self._start_event(message)]
         self._has_begun = True
         for key, value in message.additional_kwargs.items():
@@ -114,7 +114,7 @@ class EventWriter:
         return {**event, "metadata": found} if found else event
 
     def _block_events(self, position: int, block: Json) -> list[Json]:
-        """The start of a new block, and the piece that is added to it."""
+        """Return the event that starts a block, if it is new, and the one that adds to it."""
         block_type = block["type"]
         growing, delta_type = _DELTAS.get(block_type, (None, ""))
         key = block.get("index", (block_type, position))

@@ -15,9 +15,9 @@ _CHUNK = dict(vars(ChatGenerationChunk(message=AIMessageChunk(content=""))))
 
 
 def text_chunk(text: str, metadata: Json) -> ChatGenerationChunk:
-    """A chunk with text and metadata, and nothing else.
+    """Return a chunk with text and metadata, and nothing else.
 
-    It equals what LangChain's constructors return for them, in half their time: they would check
+    It equals the chunk that LangChain's constructors return, in half the time: they would check
     types that are known here. Mutable values are new for each chunk.
     """
     message = {
@@ -35,7 +35,7 @@ def text_chunk(text: str, metadata: Json) -> ChatGenerationChunk:
 
 
 def _construct(cls: type[Model], fields: Json, given: set[str], extra: Json | None) -> Model:
-    # As pydantic's own `model_construct`, which looks up the default of every field.
+    # Like pydantic's `model_construct`, which also looks up the default of every field.
     model = cls.__new__(cls)
     set_attribute = object.__setattr__
     set_attribute(model, "__dict__", fields)

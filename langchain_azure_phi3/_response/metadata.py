@@ -12,12 +12,12 @@ _FIELDS = ("model", "id", "system_fingerprint", "prompt_filter_results", "prompt
 class ResponseMetadata:
     """Collects metadata from a stream and emits each key once.
 
-    LangChain concatenates strings that several chunks repeat.
+    LangChain would concatenate strings that several chunks repeat.
 
     Attributes:
-        all: What was emitted, or is to be emitted.
-        info: The HTTP response that the stream comes in.
-        timings: How long the server worked; the last report is that of the complete response.
+        all: All metadata, emitted or not.
+        info: The HTTP response of the stream.
+        timings: How long the server worked; the last report covers the complete response.
     """
 
     def __init__(self, show_headers: ShowHeaders | None = None) -> None:
@@ -30,7 +30,7 @@ class ResponseMetadata:
         self._last_fields: tuple[Any, ...] | None = None
 
     def add(self, body: Json, info: ResponseInfo) -> None:
-        """Take in what a chunk of the wire states; nearly all repeat the same."""
+        """Add the metadata of a chunk of the wire; nearly all chunks repeat it."""
         self.info = info
         if "timings" in body or "total_duration" in body:
             self.timings = server_timings(body)
@@ -49,7 +49,7 @@ class ResponseMetadata:
             self.all.setdefault(key, value)
 
     def take(self) -> Json:
-        """The metadata of the next chunk: the provider, and what was not emitted yet."""
+        """Return the metadata of the next chunk: the provider, and everything not emitted yet."""
         if not self._pending:
             return {"model_provider": PROVIDER}
         pending, self._pending = self._pending, {}

@@ -1,4 +1,4 @@
-"""What a deployment reports about its model (`GET /info`, or `GET /v1/models`)."""
+"""Parses the information of a deployment on its model (`GET /info` or `GET /v1/models`)."""
 
 from dataclasses import dataclass
 
@@ -10,15 +10,15 @@ from langchain_azure_phi3.errors import InvalidInputError, InvalidResponseError,
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What a deployment reports about its model (`GET /info`).
+    """The information of a deployment on its model.
 
     Attributes:
         model_name: The model, such as `"Phi-3-mini-4k-Instruct"`; its spelling varies by server. In
-            a list, what requests call it.
+            a list, the name to use in requests.
         model_type: Such as `"chat-completions"`; managed compute reports `"chat-completion"`.
         model_provider_name: Such as `"Microsoft"`; some servers leave it out.
-        base_model: In a list, the model behind a name of the server's own, as vLLM reports it.
-        context: In a list, the context size with which the server runs the model.
+        base_model: In a list, the model behind a custom name, as vLLM reports it.
+        context: In a list, the context size that the server runs the model with.
     """
 
     model_name: str
@@ -29,24 +29,24 @@ class ModelInfo:
 
 
 def parse_model_info(body: Json, info: ResponseInfo, model: str | None = None) -> ModelInfo:
-    """The typed form of a response of `/info`, or of one entry of `/v1/models`.
+    """Parse a response of `/info`, or one entry of `/v1/models`.
 
     Args:
         body: The response.
-        info: Its status and headers.
-        model: The name to look for in a list; `None` for the only one.
+        info: The status and headers of the response.
+        model: The name to find in a list; `None` for the only one.
 
     Raises:
         InvalidInputError: The list has several models, and none is named.
-        NotFoundError: The list does not have the model.
-        InvalidResponseError: The response names no model.
+        NotFoundError: The list does not contain the model.
+        InvalidResponseError: The response does not name a model.
     """
     if isinstance(body.get("data"), list):
         return _listed_info(parse_models(body), info, model)
     name = str_or_none(body.get("model_name"))
     if name is None:
         raise InvalidResponseError(
-            "The /info route answered without a model_name.",
+            "The /info route responded without a model_name.",
             status_code=info.status_code,
             request_id=info.request_id,
             body=body,

@@ -1,8 +1,8 @@
 """Separates reasoning from the rest of the text.
 
 Phi-4-reasoning and Phi-4-mini-reasoning write `<think>...</think>` before the response. Some chat
-templates put the opening tag into the prompt, so that the model writes only the closing one.
-Phi-4-reasoning-vision writes `<nothink>` instead where it does not reason.
+templates put the opening tag into the prompt, so that the model only writes the closing one.
+Phi-4-reasoning-vision writes `<nothink>` instead if it does not reason.
 """
 
 import re
@@ -11,15 +11,15 @@ from collections.abc import Callable
 _OPEN = "<think>"
 _CLOSE = "</think>"
 _NONE = "<nothink>"
-# A text about the tag writes it within a line.
+# Text about the tag contains it within a line.
 _LONE_CLOSE = re.compile(r"(?:^|\n)[ \t]*</think>|</think>[ \t]*(?:\r?\n|\Z)")
 
 
 def split_reasoning(text: str) -> tuple[str, str]:
-    """The reasoning before a `</think>` that nothing opened, and the text after it.
+    """Split off the reasoning before a `</think>` without an opening tag.
 
-    The tag counts at the beginning or the end of a line. In a stream it comes too late: the text
-    before it has already been emitted, unless a required call or object holds it back.
+    The tag counts at the beginning or the end of a line. In a stream it arrives too late: the text
+    before it has already been emitted, unless it is held back for a required call or object.
     """
     found = _LONE_CLOSE.search(text)
     if found is None or _OPEN in text[: found.start()]:
@@ -32,7 +32,7 @@ def split_reasoning(text: str) -> tuple[str, str]:
 
 
 class ReasoningParser:
-    """Parses one response; each result is `(reasoning, text)`, to pass on now."""
+    """Parses one response; each result is the `(reasoning, text)` to emit now."""
 
     def __init__(self, *, starts_in_reasoning: bool = False) -> None:
         """Start a response.
@@ -45,7 +45,7 @@ class ReasoningParser:
         self._starts_in_reasoning = starts_in_reasoning
         self._state: Callable[[str], tuple[str, str]] = self._at_start
         self._space: list[str] = []  # before the first word
-        self._tag = ""  # what may be the beginning of a tag
+        self._tag = ""  # a possible start of a tag
         self._has_ended = False
 
     @property
@@ -59,7 +59,7 @@ class ReasoningParser:
         return self._state(text)
 
     def finish(self) -> tuple[str, str]:
-        """Parse the end; reasoning that was never closed is still reasoning."""
+        """Parse the end; reasoning without a closing tag is still reasoning."""
         rest = "".join(self._space) + self._tag
         self._space, self._tag = [], ""
         is_at_start = self._state == self._at_start
@@ -108,6 +108,6 @@ class ReasoningParser:
 
 
 def _overlap(text: str, tag: str) -> int:
-    """How many of the last characters may begin the tag."""
+    """Return the number of characters at the end of the text that may begin the tag."""
     longest = min(len(text), len(tag) - 1)
     return next((n for n in range(longest, 0, -1) if text.endswith(tag[:n])), 0)

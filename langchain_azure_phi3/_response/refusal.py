@@ -1,4 +1,4 @@
-"""Refusals: in the field `refusal` of OpenAI's API, and completions that a content filter ended."""
+"""Finds refusals: OpenAI's field `refusal`, and completions that a content filter ended."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ FILTERED = "content_filter"
 
 
 def find_refusal(message: AIMessage) -> Json | None:
-    """LangChain's `RefusalContentBlock` for a message; `None` if nothing was refused.
+    """Return LangChain's `RefusalContentBlock` for a message; `None` if nothing was refused.
 
     `extras["category"]` of a filtered completion lists the filters that matched, or is
     `"content_filter"` if the server does not name them.
@@ -35,14 +35,14 @@ def filtered_error(
     info: ResponseInfo | None = None,
     body: Any = None,
 ) -> FilteredCompletionError:
-    """The error for a completion that a content filter ended.
+    """Return the error for a completion that a content filter ended.
 
     Args:
         message: The response; its `response_metadata` names the filters.
-        partial: Its text as it was received.
-        usage: Its tokens; `None` to leave them to the caller.
-        info: The HTTP response that it came in, where known.
-        body: Its JSON, where known.
+        partial: Its text, as received.
+        usage: Its tokens; `None` if the caller adds them.
+        info: The HTTP response, if known.
+        body: Its JSON, if known.
     """
     error = FilteredCompletionError(
         "The completion was filtered by the service's content management policy. "
@@ -60,7 +60,7 @@ def filtered_error(
 
 
 def refusal_error(message: AIMessage) -> RefusalError | None:
-    """The error for a message that contains a refusal; `None` if nothing was refused."""
+    """Return the error for a message that contains a refusal; `None` if nothing was refused."""
     refusal = find_refusal(message)
     if refusal is None:
         return None

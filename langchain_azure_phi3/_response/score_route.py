@@ -1,4 +1,4 @@
-"""Azure Machine Learning's own `/score` route: its responses as chat completions.
+"""Converts responses of Azure Machine Learning's own `/score` route to chat completions.
 
 Sources: azureml-examples (foundation-models/phi-3) and the server's code.
 """
@@ -10,20 +10,20 @@ _COPIED = ("id", "model", "created", "usage", "system_fingerprint")
 
 
 def from_score_response(body: Json, info: ResponseInfo) -> Json:
-    """A response of the route as a chat completion.
+    """Convert a response of the route to a chat completion.
 
     Raises:
         ServerError: It is one of the forms in which the route fails with status 200.
     """
     text = body.get("output")
     message = body.get("message")
-    # Up to the server's version 0.2, the output of a failed engine is the word None.
+    # Up to version 0.2 of the server, the output of a failed engine is the word None.
     if not isinstance(text, str) or (text == "None" and message is None):
         found = "an empty object" if not body else f"output {text!r}"
         raise ServerError(
-            f"The /score route answered {info.status_code} with {found}: the model failed, or its "
+            f"The /score route returned {info.status_code} with {found}: the model failed, or its "
             "content safety blocked the conversation; this route does not say which. The log of "
-            "the deployment does, and so does the route /chat/completions where there is one "
+            "the deployment does, and so does the route /chat/completions if there is one "
             "(api='auto').",
             status_code=info.status_code,
             request_id=info.request_id,

@@ -44,14 +44,14 @@ _OUTPUT_FIELDS = ("content", "tool_calls", "reasoning_content", "reasoning", "re
 
 
 class StreamAssembler:
-    """Assembles one stream: `feed` it each JSON object, then `finish` it.
+    """Assembles one stream: call `feed` with each JSON object, then `finish`.
 
-    Text is passed on as it arrives. The finish reason, the usage and everything else that is only
-    known at the end come in one last chunk, because usage may follow the finish reason in a chunk
-    of its own. So does a refusal: LangChain's events have no pieces of refusals.
+    Text is emitted as it arrives. One last chunk contains the finish reason, the usage and all else
+    that is only known at the end, because usage may follow the finish reason in a separate chunk.
+    It also contains a refusal, because LangChain's events cannot contain a part of one.
 
     Attributes:
-        usage: The tokens of this stream, as far as the server reported them.
+        usage: The tokens of this stream, if the server has reported them.
     """
 
     def __init__(self, request: ChatRequest, *, corrects: bool = False) -> None:
@@ -70,17 +70,17 @@ class StreamAssembler:
 
     @property
     def has_choice(self) -> bool:
-        """Whether the stream has begun to answer."""
+        """Whether the stream has contained a choice."""
         return self._has_choice
 
     @property
     def received_text(self) -> str:
-        """The text so far, as it was received."""
+        """The text that was received so far."""
         return self._received.text.decode()
 
     @property
     def is_holding(self) -> bool:
-        """Whether text is held back because something required has not come yet."""
+        """Whether text is held back because a required call or object has not arrived yet."""
         return self._parser.is_holding
 
     @property
@@ -90,13 +90,13 @@ class StreamAssembler:
 
     @property
     def unmet_requirement(self) -> str | None:
-        """After `finish`, what the response lacks of what was required."""
+        """After `finish`, the requirement that the response does not meet."""
         if self._calls.has_native:
             return None
         return explain_unmet(
             self._parser.unmet_requirement,
             truncated=is_truncated(self._finish.get("finish_reason")),
-            # White space alone is not reasoning; an empty text is, if it was cut off.
+            # White space alone is not reasoning; an empty text is reasoning that was cut off.
             reasoning=self._request.parses_reasoning and not self.received_text.isspace(),
             raw=self.raw_text,
         )
@@ -107,11 +107,11 @@ class StreamAssembler:
         return self._parser.raw_text
 
     def feed(self, body: Json, info: ResponseInfo) -> list[ChatGenerationChunk]:
-        """The chunks that one JSON object of the stream adds."""
+        """Return the chunks that one JSON object of the stream adds."""
         if self._request.is_score_route:
             body = from_score_response(body, info)
         if body.get("usage") is not None and (usage := parse_usage(body)) is not None:
-            self.usage = usage  # the last figure wins: some servers repeat a running total
+            self.usage = usage  # the last one wins: some servers repeat a running total
         self._metadata.add(body, info)
         choice = _only_choice(sorted_choices(body))
         if choice is None:
@@ -120,14 +120,14 @@ class StreamAssembler:
         return [] if chunk is None else [chunk]
 
     def finish(self, previous_usage: UsageMetadata | None = None) -> list[ChatGenerationChunk]:
-        """The chunks at the end of the stream.
+        """Return the chunks at the end of the stream.
 
         Args:
-            previous_usage: The tokens of the attempts that this one corrects.
+            previous_usage: The tokens of the attempts before this one.
 
         Raises:
             FilteredCompletionError: It was filtered and `on_content_filter` is `"raise"`.
-            InvalidResponseError: The stream held no choice.
+            InvalidResponseError: The stream contained no choice.
         """
         info = self._metadata.info
         if not self._has_choice:
@@ -187,7 +187,7 @@ class StreamAssembler:
         )
 
     def _arguments_chunk(self, *, truncated: bool) -> ChatGenerationChunk | None:
-        # Not the last chunk: LangChain takes the calls there for complete ones.
+        # Not in the last chunk, where LangChain treats calls as complete.
         calls = self._calls.finish(truncated=truncated)
         if not calls:
             return None
@@ -216,7 +216,7 @@ class StreamAssembler:
         )
 
     def _filtered_message(self) -> AIMessage:
-        """The message as far as it was received."""
+        """Return the message that was received so far."""
         self._metadata.set_default("model_name", self._request.model)
         return AIMessage(
             content=self.received_text,
@@ -238,7 +238,7 @@ class StreamAssembler:
 
 
 class _Received:
-    """The text of a stream as it was received, in a stream of bounded length."""
+    """The received text of a stream, of limited length."""
 
     def __init__(self) -> None:
         self.text = bytearray()  # a list of pieces would take ten times the memory
@@ -258,17 +258,17 @@ class _Received:
 
 @dataclass(slots=True)
 class _NativeCall:
-    """A native call that is still being received: its id, and the pieces of its arguments."""
+    """A native call that is still incomplete: its id, and the pieces of its arguments."""
 
     id: str
     arguments: list[str] = field(default_factory=list)
 
 
 class _StreamedCalls:
-    """Numbers a stream's tool calls and gives ids to those that have none.
+    """Numbers a stream's tool calls, and generates ids for those that have none.
 
     The arguments of native calls are emitted at the end, when it is known whether they are complete
-    and whether they have to be repaired: LangChain would run what it received so far.
+    and whether they need repair: LangChain would run calls with incomplete arguments.
     """
 
     def __init__(self) -> None:
@@ -282,9 +282,9 @@ class _StreamedCalls:
         return bool(self._native)
 
     def feed(self, pieces: list[ToolCallChunk]) -> list[ToolCallChunk]:
-        """The chunks that open new native calls, among pieces of native calls.
+        """Add pieces of native calls; return the chunks that open new calls.
 
-        A server that repeats a text's calls as native ones makes them once.
+        If a server sends the calls in the text as native calls too, they count once.
         """
         opened: list[ToolCallChunk] = []
         if self._prompted:
@@ -302,7 +302,7 @@ class _StreamedCalls:
         return opened
 
     def add(self, call: Call) -> ToolCallChunk:
-        """A call found in the text, as a chunk."""
+        """Convert a call found in the text to a chunk."""
         index, self._prompted = self._prompted, self._prompted + 1
         call_id = new_tool_call_id()
         if call.error is None:
@@ -313,7 +313,7 @@ class _StreamedCalls:
         return tool_call_chunk(name=call.name, args=args, id=call_id, index=index)
 
     def finish(self, *, truncated: bool) -> list[ToolCallChunk]:
-        """The arguments of the native calls."""
+        """Return the arguments of the native calls."""
         chunks = []
         last = next(reversed(self._native), None)
         for index, call in self._native.items():
@@ -329,21 +329,21 @@ class _StreamedCalls:
 
 
 def _only_choice(choices: list[Json]) -> Json | None:
-    """The choice of a stream, whatever its index: some servers count up, or write strings.
+    """Return a stream's choice, whatever its index: some servers count up, or send strings.
 
-    Of several choices it is the first one: requests for more than one are not streamed.
+    If there are several, return the first one: requests for more than one are not streamed.
     """
     return choices[0] if choices else None
 
 
 def _choice_delta(choice: Json, body: Json, info: ResponseInfo) -> Json:
-    """What a choice adds.
+    """Return the delta of a choice.
 
-    A complete `message`, from a server that ignores `stream`, is taken as one delta. Where both
-    are present, the one that holds something is used.
+    A complete `message`, from a server that ignores `stream`, counts as one delta. If both are
+    present, the one with content is used.
 
     Raises:
-        InvalidResponseError: The choice is a complete one without a message.
+        InvalidResponseError: The choice is complete and has no message.
     """
     delta, message = choice.get("delta"), choice.get("message")
     if isinstance(delta, dict) and (not isinstance(message, dict) or _holds_output(delta)):

@@ -13,11 +13,11 @@ from langchain_azure_phi3._tools.schema_compaction import to_compact_json
 from langchain_azure_phi3._tools.tool_choice import OutputSpec
 from langchain_azure_phi3._tools.tools import Call
 
-_NO_CALL = "There was no call of a tool, but one was required."
+_NO_CALL = "There is no tool call, but one is required."
 
 
 class ParsedText(NamedTuple):
-    """What a piece of the response adds, to pass on now."""
+    """The reasoning, text and calls to emit after a piece of the response."""
 
     reasoning: str = ""
     text: str = ""
@@ -49,12 +49,12 @@ class _Held:
 class TextParser:
     """Parses the text of one response.
 
-    Where a tool call or an object is required, nothing but reasoning is passed on until it is
-    there: a correction would have to take it back. Where calls are optional, an invalid one is held
-    back, with what follows it, if no text was passed on before.
+    If a tool call or an object is required, only reasoning is emitted until it is complete, because
+    a correction would replace the text. If calls are optional, an invalid call and everything after
+    it are held back, unless text was already emitted.
 
     Attributes:
-        unmet_requirement: After `finish`, what is wrong or missing, in a sentence for the model.
+        unmet_requirement: After `finish`, a sentence for the model about what is wrong or missing.
         is_holding: Whether text is held back because a correction may still replace it.
     """
 
@@ -64,7 +64,7 @@ class TextParser:
         """Start a response.
 
         Args:
-            output: The tools and the format that were requested by prompt, if any.
+            output: The tools and the format that the prompt requests, if any.
             parses_reasoning: Whether to look for `<think>`.
             corrects: Whether an invalid call can be corrected.
         """
@@ -86,7 +86,7 @@ class TextParser:
 
     @property
     def raw_text(self) -> str:
-        """The text that was held back, as the model wrote it and without its reasoning."""
+        """The text that was held back, as the model wrote it, without its reasoning."""
         return "".join(self._held.raw)
 
     def feed(self, text: str) -> ParsedText:
@@ -105,7 +105,7 @@ class TextParser:
         """Parse the end.
 
         Args:
-            truncated: Whether the model did not end the response itself, as at `max_tokens`.
+            truncated: Whether the response was cut off, as at `max_tokens`.
         """
         truncated = truncated and not self._turn_end.has_ended
         reasoning, raw = self._finish_reasoning(self._turn_end.finish())
@@ -124,7 +124,7 @@ class TextParser:
         return passed._replace(text=passed.text + self._unescaper.finish())
 
     def flush(self) -> ParsedText:
-        """What is still held back after `finish`."""
+        """Return the text that is still held back after `finish`."""
         held = self._release("")
         calls = tuple(map(_unescape_call, held.calls))
         return ParsedText("", unescape_control_tokens(held.text), calls)
@@ -141,9 +141,9 @@ class TextParser:
         return fed[0] + rest[0], fed[1] + rest[1]
 
     def _take_lone_reasoning(self, rest: str) -> tuple[str, str]:
-        """Reasoning that nothing opened, of what is held back, and the text that is left to parse.
+        """Split the held text into reasoning without an opening tag and the text to parse.
 
-        Nothing is read from it, neither a call nor an object.
+        Calls and objects within this reasoning do not count.
         """
         if self._reasoning is None or not self.is_holding:
             return "", rest
@@ -156,7 +156,7 @@ class TextParser:
         return before, after
 
     def _settle(self, reasoning: str, *, truncated: bool) -> ParsedText:
-        """Decide at the end about what is still held back."""
+        """Decide at the end about the text that is still held back."""
         held = self._held
         if held.has_valid_call:
             return self._release(reasoning)
@@ -181,7 +181,7 @@ class TextParser:
 
     @property
     def _is_decided(self) -> bool:
-        """Whether nothing that is held back can be corrected any more."""
+        """Whether a correction can no longer replace the held text."""
         if self._object is not None:
             return False
         if self._held.has_valid_call:
@@ -198,7 +198,7 @@ class TextParser:
         return to_compact_json(found)
 
     def _unescape(self, parsed: ParsedText) -> ParsedText:
-        """Undo the escape of control tokens, in text of which the next piece is yet to come."""
+        """Undo the escape of control tokens in streamed text."""
         if not parsed.text and not parsed.calls:
             return parsed
         text = self._unescaper.feed(parsed.text) if parsed.text else ""
@@ -206,7 +206,7 @@ class TextParser:
 
 
 def join_errors(calls: Iterable[Call]) -> str:
-    """What is wrong with invalid calls, a sentence for the model."""
+    """Join the errors of invalid calls into a text for the model."""
     return "; ".join(dict.fromkeys(call.error or "" for call in calls))
 
 
@@ -220,11 +220,11 @@ def _unescape_call(call: Call) -> Call:
 def parse_text(
     text: str, output: OutputSpec | None, *, parses_reasoning: bool, truncated: bool
 ) -> tuple[ParsedText, str | None, str]:
-    """A complete response's text, parsed.
+    """Parse the text of a complete response.
 
     Returns:
-        What it holds; what is wrong or missing, if anything; and the text to quote to the model in
-        a correction.
+        The parsed text; what is wrong or missing, if anything; and the text to quote to the model
+        in a correction.
     """
     reasoning, rest = split_reasoning(text) if parses_reasoning else ("", text)
     parser = TextParser(output, parses_reasoning=parses_reasoning)
@@ -238,5 +238,5 @@ def parse_text(
     )
     problem = parser.unmet_requirement
     if problem is None and parsed.calls and all(call.error for call in parsed.calls):
-        return parsed, join_errors(parsed.calls), rest  # next to text, which nobody has seen yet
+        return parsed, join_errors(parsed.calls), rest  # the text next to them was not emitted yet
     return parsed, problem, parser.raw_text

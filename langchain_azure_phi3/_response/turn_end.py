@@ -1,8 +1,8 @@
-"""Ends a response where the model's turn ends, and undoes the escape of control tokens in it.
+"""Ends a response at the end of the model's turn, and undoes the escape of control tokens.
 
-Servers with wrong generation settings do not stop there, and would show a turn that the model made
-up. Inside code (between backticks, or in a fenced block) a control token is what the response is
-about, and stays.
+Servers with wrong generation settings do not stop there, and would return a turn that the model
+invented. Inside code (between backticks, or in a fenced block), control tokens are content and are
+kept.
 """
 
 import re
@@ -23,10 +23,10 @@ _ESCAPED_BEGINNING = re.compile(r"<(?: +(?:\|/?[A-Za-z0-9_]{0,40}\|?)?)?\Z")
 
 
 class TurnEndFilter:
-    """Passes on the text of one response up to the end of the model's turn.
+    """Returns the text of one response up to the end of the model's turn.
 
-    Control tokens that begin the model's own turn are dropped at the beginning of the text, and
-    so are tags of calls where no tool is bound.
+    At the beginning of the text, control tokens that begin the model's own turn are dropped, and so
+    are call tags if no tool is bound.
 
     Attributes:
         has_ended: Whether a control token ended the turn.
@@ -35,21 +35,21 @@ class TurnEndFilter:
     def __init__(self, *, has_tools: bool) -> None:
         self.has_ended = False
         self._has_tools = has_tools
-        self._held = ""  # what may become a control token
+        self._held = ""  # a possible start of a control token
         self._is_at_start = True
-        self._is_closed = False  # at the start, after the end of the turn before
+        self._is_closed = False  # at the start, after the end of the previous turn
         self._code = ""  # the backticks that opened the code
-        self._ticks = ""  # backticks at the end of the text, which may go on
+        self._ticks = ""  # backticks at the end of the text, which may continue
 
     def feed(self, text: str) -> str:
-        """The part of a piece that belongs to the turn, as far as that is known."""
+        """Return text that certainly belongs to the turn."""
         is_plain = "<" not in text and "`" not in text and "\n" not in text
         if is_plain and not (self._held or self._ticks or self._is_at_start or self.has_ended):
             return text
         return self._read(self._held + text, is_end=False)
 
     def finish(self) -> str:
-        """What was held back."""
+        """Return the text that was held back."""
         return self._read(self._held, is_end=True)
 
     def _read(self, text: str, *, is_end: bool) -> str:
@@ -73,7 +73,7 @@ class TurnEndFilter:
         return "".join(passed)
 
     def _take(self, text: str, passed: list[str]) -> None:
-        """Pass on text without events."""
+        """Pass text through."""
         if not text or self.has_ended:
             return
         self._read_ticks()
@@ -86,7 +86,7 @@ class TurnEndFilter:
             passed.append(text)
 
     def _take_event(self, event: str, following: str, passed: list[str]) -> int:
-        """Handle backticks, a line break or a token; how many characters after it were read."""
+        """Handle backticks, a line break or a token; return how many more characters were read."""
         name = _TOKENS.get(event)
         if name is None and event != "\n":
             self._ticks += event
@@ -126,14 +126,14 @@ class TurnEndFilter:
         return 0
 
     def _needs_role(self, text: str, found: re.Match[str], *, is_end: bool) -> bool:
-        """Whether the role after `<|im_start|>`, which decides at the start, is yet to come."""
+        """Whether the role after `<|im_start|>`, needed at the start, has not arrived yet."""
         if is_end or not self._is_at_start or found[0] != "<|im_start|>":
             return False
         rest = text[found.end() :]
         return len(rest) < len(_ROLE) and _ROLE.startswith(rest)
 
     def _read_ticks(self) -> None:
-        """Open or close code with the backticks before the next character."""
+        """Open or close code with the backticks that were just read."""
         if self._ticks:
             if not self._code:
                 self._code = self._ticks
@@ -149,7 +149,7 @@ class Unescaper:
         self._held = ""
 
     def feed(self, text: str) -> str:
-        """The text, without what may become an escaped token."""
+        """Return the text, without a possible start of an escaped token at its end."""
         if not self._held and "<" not in text:
             return text
         text, self._held = self._held + text, ""
@@ -159,12 +159,12 @@ class Unescaper:
         return unescape_control_tokens(text)
 
     def finish(self) -> str:
-        """What was held back."""
+        """Return the text that was held back."""
         held, self._held = self._held, ""
         return held
 
 
 def _overlap(text: str) -> int:
-    """How many of the last characters may begin a token."""
+    """Return the number of characters at the end of the text that may begin a token."""
     start = text.rfind("<", -_LONGEST)
     return len(text) - start if start >= 0 and text[start:] in _BEGINNINGS else 0

@@ -1,4 +1,4 @@
-"""Reads the wire's response JSON: choices, text, tool calls and usage, as servers vary them."""
+"""Reads choices, text, tool calls and usage from the response JSON of different servers."""
 
 import json
 import uuid
@@ -28,13 +28,13 @@ from langchain_azure_phi3._types import Json, ResponseInfo, ShowHeaders
 from langchain_azure_phi3.errors import InvalidResponseError
 
 TRUNCATED_REASONS = frozenset({"length", "max_tokens", "model_length"})
-"""Finish reasons of a response that was cut off: OpenAI's, Anthropic's and Mistral's words."""
+"""Finish reasons of a truncated response: OpenAI's, Anthropic's and Mistral's."""
 
 MAX_CHARACTERS = 2_000_000
-"""The longest answer: 15 characters for each token of the largest context."""
+"""The longest response: 15 characters for each token of the largest context."""
 
 MAX_CALLS = 256
-"""The most native calls of one answer; OpenAI's API takes 128 tools."""
+"""The most native calls in one response; OpenAI's API accepts 128 tools."""
 
 MAX_CHOICES = 128
 """The most choices of one response, as in OpenAI's API."""
@@ -45,8 +45,8 @@ MAX_FILTERS = 128
 TRUNCATED_CALL = "max_tokens cut off this call: its arguments are incomplete."
 
 REASONING_USED_ALL_TOKENS = (
-    "All of max_tokens went into the reasoning, so that none was left for the answer. Raise "
-    "max_tokens, or pass reasoning='off' where the model or the server has a switch."
+    "The reasoning used up max_tokens, so that none was left for the answer. Raise "
+    "max_tokens, or pass reasoning='off' if the model or the server has a switch."
 )
 
 _INPUT_DETAILS = {"cached_tokens": "cache_read", "audio_tokens": "audio"}
@@ -54,7 +54,7 @@ _OUTPUT_DETAILS = {"reasoning_tokens": "reasoning", "audio_tokens": "audio"}
 
 
 def parse_usage(body: Json) -> UsageMetadata | None:
-    """LangChain's token counts of a response or chunk; `None` where the server gave none."""
+    """Return the token counts in LangChain's form; `None` if the server reports none."""
     counts = body.get("usage")
     if not isinstance(counts, dict):
         return None
@@ -82,7 +82,7 @@ def parse_usage(body: Json) -> UsageMetadata | None:
 
 
 def to_token_usage(usage: UsageMetadata) -> Json:
-    """The counts under the wire's names, where older callbacks and some tracers look for them."""
+    """Convert counts to the wire's names, which older callbacks and some tracers read."""
     found: Json = {
         "prompt_tokens": usage["input_tokens"],
         "completion_tokens": usage["output_tokens"],
@@ -100,14 +100,14 @@ def to_token_usage(usage: UsageMetadata) -> Json:
 def total_usage(
     previous: UsageMetadata | None, usage: UsageMetadata | None
 ) -> UsageMetadata | None:
-    """The tokens of an attempt together with those of the attempts before it."""
+    """Add the tokens of an attempt to those of the attempts before it."""
     if previous is None or usage is None:
         return usage if previous is None else previous
     return add_usage(previous, usage)
 
 
 def sorted_choices(body: Json) -> list[Json]:
-    """The response's choices, in the order of their indexes.
+    """Return the response's choices in the order of their indexes.
 
     Raises:
         InvalidResponseError: There are more than can be requested.
@@ -128,7 +128,7 @@ def sorted_choices(body: Json) -> list[Json]:
 
 
 def choice_message(choice: Json, body: Json, info: ResponseInfo) -> Json:
-    """The message of a choice in a complete response.
+    """Return the message of a choice in a complete response.
 
     Raises:
         InvalidResponseError: The choice has no message.
@@ -136,7 +136,7 @@ def choice_message(choice: Json, body: Json, info: ResponseInfo) -> Json:
     message = choice.get("message")
     if isinstance(message, dict):
         return message
-    # Managed-compute server 0.1.8 answers any failure inside it with content_filter and no message.
+    # Managed-compute server 0.1.8 reports internal failures as content_filter without a message.
     if choice.get("finish_reason") == "content_filter":
         return {}
     raise InvalidResponseError(
@@ -148,9 +148,9 @@ def choice_message(choice: Json, body: Json, info: ResponseInfo) -> Json:
 
 
 def content_text(message: Json) -> str:
-    """The text of a message or delta.
+    """Return the text of a message or delta.
 
-    Some gateways send parts, and some decode JSON that the model wrote: none of it is lost.
+    Some gateways send parts, and some decode JSON that the model wrote; both are converted to text.
     """
     content = message.get("content")
     if isinstance(content, str):
@@ -163,10 +163,10 @@ def content_text(message: Json) -> str:
 
 
 def reasoning_content(message: Json) -> str:
-    """Reasoning that a server gives apart from the text.
+    """Return reasoning from its own field.
 
     `reasoning_content` is the field of Azure (api-version 2025-04-01) and of vLLM before 0.11,
-    `reasoning` that of later ones and of Ollama.
+    `reasoning` that of later versions and of Ollama.
     """
     for key in ("reasoning_content", "reasoning"):
         reasoning = message.get(key)
@@ -176,7 +176,7 @@ def reasoning_content(message: Json) -> str:
 
 
 def additional_kwargs(reasoning: str, message: Json) -> Json:
-    """The `additional_kwargs` of a message: its reasoning, and a refusal that the model wrote."""
+    """Return the `additional_kwargs` of a message: its reasoning and its refusal."""
     found: Json = {"reasoning_content": reasoning} if reasoning else {}
     refusal = message.get("refusal")
     if refusal and isinstance(refusal, str):
@@ -190,14 +190,14 @@ def is_truncated(finish_reason: Any) -> bool:
 
 
 def explain_unmet(problem: str | None, *, truncated: bool, reasoning: bool, raw: str) -> str | None:
-    """What a response lacks, with the reason if it ended within the reasoning."""
+    """Return the unmet requirement, with the reason if the response ended within the reasoning."""
     if problem is not None and truncated and reasoning and not raw.strip():
         return REASONING_USED_ALL_TOKENS
     return problem
 
 
 def choice_logprobs(choice: Json) -> Json:
-    """The log probabilities of a choice, as a field of metadata."""
+    """Return the log probabilities of a choice as metadata."""
     found = choice.get("logprobs")
     return {"logprobs": found} if isinstance(found, dict) else {}
 
@@ -206,7 +206,7 @@ _DURATIONS = ("total_duration", "load_duration", "prompt_eval_duration", "eval_d
 
 
 def server_timings(body: Json) -> Json:
-    """How long the server worked: llama.cpp's `timings`, or Ollama's durations in nanoseconds."""
+    """Return the server's timings: llama.cpp's `timings`, or Ollama's durations in nanoseconds."""
     found = {key: body[key] for key in _DURATIONS if isinstance(body.get(key), int)}
     if isinstance(body.get("timings"), dict):
         found["timings"] = body["timings"]
@@ -216,7 +216,7 @@ def server_timings(body: Json) -> Json:
 def response_metadata(
     body: Json, info: ResponseInfo, show_headers: ShowHeaders | None = None
 ) -> Json:
-    """What a response states about itself, without empty names (Azure's filter chunk has some)."""
+    """Return a response's metadata, without empty names, which Azure's filter chunk has."""
     found = {
         "model_name": str_or_none(body.get("model")),
         "id": str_or_none(body.get("id")),
@@ -232,16 +232,16 @@ def response_metadata(
 
 
 def excess_error(limit: str) -> InvalidResponseError:
-    """The error for an answer that no Phi can write, to raise before it takes time and memory."""
+    """Return the error for a response that is too long for any Phi, to raise before parsing it."""
     return InvalidResponseError(
-        f"The answer has more than {limit}, which no Phi can write; it was dropped."
+        f"The response has more than {limit}, which no Phi can write; it was dropped."
     )
 
 
 def tool_calls(
     message: Json, *, truncated: bool = False
 ) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    """The native calls of a complete message: valid ones, and invalid ones with the reason.
+    """Return the native calls of a complete message: valid ones, and invalid ones with an error.
 
     Args:
         message: The message.
@@ -265,7 +265,7 @@ def tool_calls(
 
 
 def parse_arguments(raw: str, *, truncated: bool) -> tuple[Json | None, str | None]:
-    """The arguments of a native call, repaired if they are almost JSON; or what is wrong with them.
+    """Parse the arguments of a native call, repairing almost-valid JSON; or return an error.
 
     Incomplete arguments are never repaired: an agent would run half of them.
     """
@@ -286,7 +286,7 @@ def parse_arguments(raw: str, *, truncated: bool) -> tuple[Json | None, str | No
 
 
 def tool_call_chunks(delta: Json) -> list[ToolCallChunk]:
-    """The pieces of native calls in a delta."""
+    """Return the pieces of native calls in a delta."""
     return [
         tool_call_chunk(
             name=str_or_none(call["function"].get("name")),
@@ -299,15 +299,15 @@ def tool_call_chunks(delta: Json) -> list[ToolCallChunk]:
 
 
 def new_tool_call_id() -> str:
-    """An id for a call that the server gave none, unique across responses."""
+    """Generate an id for a call without one, unique across responses."""
     return f"call_{uuid.uuid4().hex[:24]}"
 
 
 def invalid_arguments_text(arguments: Json | None, raw: str) -> str:
-    """The arguments of an invalid call, as text that does not parse as an object.
+    """Write the arguments of an invalid call as text that does not parse as an object.
 
-    LangChain parses the arguments of a merged stream again, and considers a call valid when they
-    are an object, whatever is wrong with it. An object is therefore written as a JSON string.
+    LangChain parses the arguments of a merged stream again, and considers a call valid if they are
+    an object, even if it does not fit the tool. An object is therefore written as a JSON string.
     """
     text = raw if arguments is None else json.dumps(arguments, ensure_ascii=False)
     try:
@@ -318,7 +318,7 @@ def invalid_arguments_text(arguments: Json | None, raw: str) -> str:
 
 
 def str_or_none(value: Any) -> str | None:
-    """A field's string; `None` if it is empty or not a string."""
+    """Return the value if it is a non-empty string, else `None`."""
     return value if isinstance(value, str) and value else None
 
 
@@ -344,7 +344,7 @@ def _wire_details(details: Mapping[str, Any], names: dict[str, str]) -> dict[str
 
 
 def _int_or_none(value: Any) -> int | None:
-    """A count that servers write as a number, a numeric string, or null."""
+    """Parse a count that servers write as a number, a numeric string, or null."""
     try:
         return int(value) if value is not None else None
     except (TypeError, ValueError, OverflowError):
@@ -358,7 +358,7 @@ def _arguments_chunk(value: Any) -> str | None:
 
 
 def _raw_tool_calls(message: Json) -> Iterator[Json]:
-    """Azure writes "no calls" as null, as an empty list, or not at all."""
+    """Yield the calls of a message; no calls can be null, an empty list, or a missing key."""
     calls = message.get("tool_calls")
     if not isinstance(calls, list):
         return

@@ -1,6 +1,6 @@
-"""An answer that is exactly a list of calls in forms that no prompt of this package asks for.
+"""Parses responses that are a list of calls in formats that the package does not prompt for.
 
-They have only one meaning: Python's `[get_weather(city="Paris")]`, also in a fence, and
+They are unambiguous: Python's `[get_weather(city="Paris")]`, also in a fence, and
 `[name: "get_weather", {"city": "Paris"}]`.
 """
 
@@ -32,7 +32,7 @@ _LIST_START = re.compile(
 
 
 class AnswerParser:
-    """Parses one answer: a list of Python calls, or what `ToolCallParser` reads."""
+    """Parses one response: a list of Python calls, or anything that `ToolCallParser` parses."""
 
     def __init__(self, tools: Iterable[Tool], *, required: bool) -> None:
         self._tools = Toolbox(tools)
@@ -40,14 +40,14 @@ class AnswerParser:
         self.restart()
 
     def restart(self) -> None:
-        """Begin anew: what was fed so far was not the answer."""
+        """Start again, because the text so far was not part of the response."""
         self._parser = ToolCallParser(self._tools.tools, required=self._required)
         self._held: list[str] | None = []
         self._length = 0
         self._is_list = False
 
     def feed(self, text: str) -> ParseResult:
-        """Parse a piece of the answer."""
+        """Parse a piece of the response."""
         if self._held is None:
             return self._parser.feed(text)
         self._held.append(text)
@@ -61,7 +61,7 @@ class AnswerParser:
         return self._parser.feed(held)
 
     def finish(self, *, truncated: bool = False) -> ParseResult:
-        """Parse the end; `truncated`: the answer is incomplete, as at the limit of tokens."""
+        """Parse the end; `truncated`: the response is incomplete, as at `max_tokens`."""
         fed = ParseResult()
         if self._held:
             held = "".join(self._held)
@@ -90,7 +90,7 @@ class AnswerParser:
 
 
 def exact_calls(text: str, tools: Toolbox) -> tuple[Call, ...]:
-    """The calls that an answer consists of, in either form; else none."""
+    """Return the calls if the response consists of them, in either format; else none."""
     text = text[_end_of_tags(text) :]
     end = _CLOSING_TAGS.search(text)
     text = text if end is None else text[: end.start()]
@@ -116,7 +116,7 @@ def _named_call(text: str, tools: Toolbox) -> tuple[Call, ...]:
 
 
 def _python_calls(text: str, tools: Toolbox) -> tuple[Call, ...]:
-    """The calls of a Python list of calls to these tools, with literal arguments; else none."""
+    """Return the calls in a Python list of calls to these tools, with literal arguments."""
     normalizer = CallNormalizer(tools)
     calls = []
     for node in _list_items(text):
@@ -154,15 +154,15 @@ def _name_and_arguments(node: ast.expr) -> tuple[str, Json] | None:
 
 def _keyword(word: ast.keyword) -> str:
     if word.arg is None:
-        raise ValueError("Arguments are unpacked from a value.")
+        raise ValueError("The arguments are unpacked from a value.")
     return word.arg
 
 
 def _literal(node: ast.expr) -> Any:
-    """The JSON value of a literal.
+    """Return the JSON value of a literal.
 
     Raises:
-        ValueError: It is no literal, or none that JSON has.
+        ValueError: It is not a literal, or has no JSON equivalent.
     """
     return _to_json(ast.literal_eval(node))
 

@@ -1,7 +1,7 @@
-"""Arguments as small models write them, coerced to the tool's schema and validated.
+"""Coerces the arguments that small models write to the tool's schema, and validates them.
 
-Only what has one meaning is coerced (`"3"` where the schema has an integer), and arguments that
-the tool does not have are dropped. Nothing is filled in: missing arguments are an error.
+Only unambiguous values are coerced (`"3"` where the schema has an integer), and arguments that the
+tool does not have are dropped. Nothing is filled in: missing arguments are an error.
 """
 
 import json
@@ -41,8 +41,8 @@ _NULL_WORDS = ("null", "none", "")
 class ArgumentCoercer:
     """Fits arguments to one tool's schema.
 
-    A schema that is not valid, or that refers to one that is not there, is a mistake of the tool's
-    author: nothing is changed or held against the model for it.
+    If a schema is not valid, or refers to a missing one, that is a mistake of the tool's author:
+    the arguments are neither changed nor rejected.
     """
 
     def __init__(self, schema: Json, budgets: Budgets | None = None) -> None:
@@ -50,15 +50,15 @@ class ArgumentCoercer:
 
         Args:
             schema: The tool's schema.
-            budgets: What the work may cost, shared by all that belongs to one response.
+            budgets: The limits of the work, shared by all values of one response.
         """
         self._schema = schema if "type" in schema else {"type": "object", **schema}
-        # An OpenAI tool without parameters takes no arguments; a bare object takes any.
+        # An OpenAI tool without parameters has no arguments; a bare object accepts any.
         self._takes_nothing = not schema
         self._budgets = Budgets() if budgets is None else budgets
 
     def coerce(self, arguments: Json, *, keep_unknown: bool = False) -> Json:
-        """The arguments, coerced where that is unambiguous, without invented ones.
+        """Return the arguments, coerced where that is unambiguous, without invented ones.
 
         With `keep_unknown`, properties that the schema does not list stay.
         """
@@ -66,7 +66,7 @@ class ArgumentCoercer:
             return {}
         if self._compiled is None:
             return cast("Json", to_plain(arguments))
-        size = count_parts(arguments) + len(str(arguments)) // 10  # texts may hold JSON
+        size = count_parts(arguments) + len(str(arguments)) // 10  # texts may contain JSON
         self._budgets.coercion.extend_for(size)
         coercion = _Coercion(self._schema, self._branches, self._budgets, keep_unknown=keep_unknown)
         try:
@@ -76,16 +76,16 @@ class ArgumentCoercer:
         return cast("Json", coerced if isinstance(coerced, dict) else to_plain(arguments))
 
     def is_emptied(self, arguments: Json, coerced: Json) -> bool:
-        """Whether nothing is left of arguments although the schema has properties for some."""
+        """Whether coercion dropped all arguments although the schema has properties."""
         return bool(arguments and properties_of(self._schema)) and not coerced
 
     def unknown_names(self, arguments: Json) -> str:
-        """A sentence about arguments of which none is known, without its full stop."""
+        """Return a sentence about arguments that are all unknown, without its full stop."""
         known = ", ".join(properties_of(self._schema))
         return f"There is no {', '.join(map(repr, arguments))}, only: {known}"
 
     def validate(self, arguments: Json) -> str | None:
-        """What is wrong with the arguments, a sentence without its full stop; `None` if nothing."""
+        """Return the error of the arguments, a sentence without its full stop; `None` if valid."""
         if self._compiled is None:
             return None
         errors = self._compiled.errors(arguments, _MAX_ERRORS, self._budgets.validation)
@@ -111,10 +111,10 @@ class _CompiledBranches:
         self._compiled: dict[int, CompiledSchema | None] = {}
 
     def get(self, schema: Json) -> CompiledSchema | None:
-        """A part, compiled; `None` if it is not valid.
+        """Return a part, compiled; `None` if it is not valid.
 
         Raises:
-            OverBudgetError: Too much was compiled for this response.
+            OverBudgetError: The response has used up its budget for compilation.
         """
         if id(schema) not in self._compiled:
             self._budget.spend(self._size)
@@ -123,9 +123,9 @@ class _CompiledBranches:
 
 
 class _Coercion:
-    """One coercion of arguments, in which each part is fitted to the same branches only once.
+    """One coercion of arguments, which fits each part to the same branches only once.
 
-    Schemas may come from elsewhere: the work is bounded in step with the size of the arguments.
+    Schemas may be untrusted, so the work is bounded in proportion to the size of the arguments.
     """
 
     def __init__(
@@ -135,11 +135,11 @@ class _Coercion:
         self._compiled = compiled
         self._budget = budgets.coercion
         self._keep_unknown = keep_unknown
-        # By the ids of value and schema; the value is kept, so that no other one gets its id.
+        # Keyed by the ids of value and schema; the value is kept so that its id is not reused.
         self._branches: dict[tuple[int, int], tuple[Any, Any]] = {}
 
     def coerce(self, value: Any, schema: Any, depth: int) -> Any:
-        """The value as a schema has it, as far as that is unambiguous."""
+        """Coerce the value to a schema, as far as that is unambiguous."""
         schema = resolve_reference(schema, self._root)
         if not isinstance(schema, dict) or depth > _MAX_DEPTH:
             return value
@@ -164,9 +164,9 @@ class _Coercion:
         return self._branches[key][1]
 
     def _best_fitting(self, value: Any, schema: Json, branches: list[Any], depth: int) -> Any:
-        """The value coerced to the branch that keeps most of it; unchanged if it can stay.
+        """Coerce the value to the branch that keeps most of it; leave it unchanged if it fits.
 
-        Of branches that keep as much, it is one that changes nothing, else the first one.
+        If several branches keep as much, prefer one that changes nothing, else the first one.
         """
         written = self._as_number(value, schema)
         if not isinstance(value, dict | list) and self._accepts(written, schema):
@@ -215,20 +215,20 @@ class _Coercion:
             if is_absent and self._null_means_omitted(name, schema):
                 continue
             coerced[name] = argument
-        # At the top, arguments of which none is known are an error.
+        # At the top level, arguments that are all unknown are an error.
         return coerced if coerced or depth == 0 or not properties else value
 
     def _null_means_omitted(self, name: str, schema: Json) -> bool:
-        """Whether null means "not given", as small models write it for what they leave out."""
+        """Whether null means "not given": small models write null for optional arguments."""
         own = schema["properties"][name]
         required = name in schema.get("required", ())
         return not required and isinstance(own, dict) and not self._accepts(None, own)
 
     def _as_number(self, value: Any, schema: Json) -> Any:
-        """A decimal number as text where the schema takes both and a float would lose digits."""
+        """Keep a decimal number as text if the schema accepts both and a float loses digits."""
         if not isinstance(value, WrittenFloat):
             return value
-        with suppress(ArithmeticError):  # of an exponent that no number has
+        with suppress(ArithmeticError):  # the exponent is out of range
             if Decimal(value.text) == Decimal(repr(float(value))):
                 return value
         return value.text if self._accepts(value.text, schema) else value
@@ -240,7 +240,7 @@ class _Coercion:
 
 
 def _shorten(error: str) -> str:
-    """An error without the middle of a long value: its place stands before, the reason after."""
+    """Cut the middle of an error, a long value; its path is at the start, the reason at the end."""
     if len(error) <= _MAX_ERROR_LENGTH:
         return error
     return f"{error[: _MAX_ERROR_LENGTH // 2]}...{error[-_MAX_ERROR_LENGTH // 2 :]}"
@@ -255,7 +255,7 @@ def _allows_more(schema: Json) -> bool:
 
 
 def match_keys(value: Json, properties: Json) -> Json:
-    """The object with its keys spelled as in the schema, where that is unambiguous."""
+    """Return the object with its keys spelled as in the schema, where that is unambiguous."""
     spellings: dict[str, list[str]] = {}
     for name in properties:
         spellings.setdefault(_normalize_key(name), []).append(name)
@@ -268,12 +268,12 @@ def match_keys(value: Json, properties: Json) -> Json:
 
 
 def _normalize_key(name: str) -> str:
-    """A key without case, dashes and underscores: models write `fullName` for `full_name`."""
+    """Normalize case, dashes and underscores: models write `fullName` for `full_name`."""
     return normalize_name(name).replace("_", "")
 
 
 def _count_values(value: Any) -> int:
-    """How many strings, numbers and booleans a value holds."""
+    """Count the strings, numbers and booleans in a value."""
     if isinstance(value, dict):
         return sum(map(_count_values, value.values()))
     if isinstance(value, list):
@@ -282,13 +282,13 @@ def _count_values(value: Any) -> int:
 
 
 def _without_duplicates(items: list[Any]) -> list[Any]:
-    """The items of a set, each once."""
+    """Return the items without duplicates."""
     texts = [json.dumps(item, sort_keys=True) for item in items]
     return list(dict(zip(reversed(texts), reversed(items), strict=True)).values())[::-1]
 
 
 def _means_null(value: Any) -> bool:
-    """Whether a text is a model's word for null, or empty."""
+    """Whether a text is empty, or a word that models write for null."""
     return isinstance(value, str) and value.strip().casefold() in _NULL_WORDS
 
 
@@ -302,7 +302,7 @@ def _types(schema: Json) -> tuple[str, ...]:
 
 
 def _coerce_type(value: Any, schema: Json) -> Any:
-    """The value as the schema's type, if it can only mean that."""
+    """Convert the value to the schema's type, if that is unambiguous."""
     choices = schema.get("enum")
     if isinstance(choices, list):
         return _match_enum(value, choices, schema.get(ENUM_NAMES, {}))
@@ -325,7 +325,7 @@ def _wrap_in_list(value: Any, schema: Json) -> list[Any]:
 
 
 def _match_enum(value: Any, choices: list[Any], names: Json) -> Any:
-    """The choice that differs from the value only in what models get wrong, or that it names."""
+    """Return the choice that equals the value after normalization, or that the value names."""
     if isinstance(value, dict | list | bool) or value is None:
         return value
     if any(choice == value and not isinstance(choice, bool) for choice in choices):
@@ -337,7 +337,7 @@ def _match_enum(value: Any, choices: list[Any], names: Json) -> Any:
 
 
 def _text_of(value: Any) -> str:
-    """A string, or a number as the model wrote it."""
+    """Return a string, or a number as the model wrote it."""
     return value.text if isinstance(value, WrittenInt | WrittenFloat) else str(value)
 
 

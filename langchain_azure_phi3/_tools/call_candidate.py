@@ -1,4 +1,4 @@
-"""An object within an answer that may be a tool call, and what is open around it."""
+"""A JSON object in a response that may be a tool call, and its enclosing tags and brackets."""
 
 from langchain_azure_phi3._tools.json_scanner import JsonScanner
 from langchain_azure_phi3._tools.lexer import TokenType
@@ -7,7 +7,7 @@ _MAX_OPEN = 64
 
 
 class CandidateObject:
-    """An object that may be a call, as far as it was read."""
+    """An object that may be a call, and the part of it that was read so far."""
 
     def __init__(self, scanner: JsonScanner, *, marked: bool = False) -> None:
         self.scanner = scanner
@@ -16,18 +16,18 @@ class CandidateObject:
 
     @property
     def is_settled(self) -> bool:
-        """Whether it has ended, or is no call for certain."""
+        """Whether it is complete, or certainly not a call."""
         return self.scanner.is_settled or self._is_data
 
     @property
     def may_be_call(self) -> bool:
-        """Whether it is meant as a call, as far as it was read."""
+        """Whether the part read so far looks like a call."""
         classifier = self.scanner.classifier
         return self._marked or (classifier is not None and classifier.classification == "call")
 
     @property
     def name(self) -> str:
-        """The name in it, as far as it was read."""
+        """The tool's name, or the part of it that was read so far."""
         return "" if self.scanner.classifier is None else self.scanner.classifier.name
 
     @property
@@ -36,13 +36,13 @@ class CandidateObject:
         return not self._marked and classifier is not None and classifier.classification == "data"
 
     def read(self, text: str, at: int) -> int:
-        """Read on; the index of the first character that was not read."""
+        """Continue at an index; return the index of the first character that was not read."""
         end = self.scanner.read(text, at)
-        # Where calls are marked, what seems to be data is read to its end, to be named an error.
+        # Where calls are marked, data is read to its end and reported as an error.
         return self.scanner.read(text, end) if self._marked and not self.scanner.closed else end
 
     def read_as_data(self, *, arrays: int) -> bool:
-        """Whether the rest of this object, and of arrays around it, is to be read as JSON."""
+        """Read the rest of this object, and arrays around it, as data; `False` to stop."""
         classifier = self.scanner.classifier
         is_json = classifier is not None and classifier.has_quotes
         self.scanner.read_as_data(arrays=arrays)
@@ -50,10 +50,10 @@ class CandidateObject:
 
 
 class Nesting:
-    """What is open around an object: tags, fences and arrays, and whether they mark calls."""
+    """The tags, fences and arrays that are open around an object, and whether they mark calls."""
 
     def __init__(self, *, quoted: bool = False) -> None:
-        """`quoted`: what is in it is part of a sentence, a quotation or inline code."""
+        """`quoted`: the content is part of a sentence, a quotation or inline code."""
         self._open: list[TokenType] = []
         self.marked = False
         self.quoted = quoted
@@ -68,17 +68,17 @@ class Nesting:
 
     @property
     def arrays(self) -> int:
-        """How many arrays are open."""
+        """The number of open arrays."""
         return self._open.count(TokenType.ARRAY_START)
 
     def open(self, opener: TokenType, *, marked: bool = False) -> None:
-        """Enter what a token opens; `marked`: it says that calls follow."""
-        if len(self._open) < _MAX_OPEN:  # deeper, there is no call
+        """Enter the enclosure that a token opens; `marked`: the token announces calls."""
+        if len(self._open) < _MAX_OPEN:  # there are no calls below this depth
             self._open.append(opener)
         self.marked = self.marked or marked
 
     def close_arrays(self) -> None:
-        """Leave the arrays and all that is in them."""
+        """Leave the arrays and everything inside them."""
         if TokenType.ARRAY_START in self._open:
             del self._open[self._open.index(TokenType.ARRAY_START) :]
 
@@ -87,21 +87,21 @@ class Nesting:
         self._open.clear()
 
     def mark_following(self) -> None:
-        """After a call: what is next to it in the same enclosure is meant as a call, too."""
+        """After a call, treat further objects in the same enclosure as calls too."""
         self.marked = bool(self._open)
 
 
 class Line:
-    """What stands before the current place on its line."""
+    """The text before the current position on its line."""
 
     def __init__(self) -> None:
         self.is_blank = True
         self.is_in_code = False  # between single backticks
         self.is_quotation = False  # after Markdown's `>`
-        self.is_tagged = False  # after a tag that says that calls follow
+        self.is_tagged = False  # after a tag that announces calls
 
     def feed(self, text: str) -> None:
-        """Go on behind a piece of text."""
+        """Move past a piece of text."""
         _, line_break, line = text.rpartition("\n")
         if line_break:
             self.is_blank = True

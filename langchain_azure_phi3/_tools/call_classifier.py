@@ -1,4 +1,4 @@
-"""Classifies a JSON object as a tool call or as data by its own keys, as they arrive."""
+"""Classifies a JSON object as a tool call or as data by its top-level keys, as they arrive."""
 
 from dataclasses import dataclass
 from typing import Literal, Self
@@ -20,13 +20,13 @@ _CALL_KEYS = frozenset((*NAME_KEYS, *ARGUMENT_KEYS, *WRAPPER_KEYS, *OTHER_KEYS))
 
 @dataclass(frozen=True, slots=True)
 class CallKeys:
-    """The keys by which an object is recognized as a call of one of these tools.
+    """The keys that identify an object as a call of one of these tools.
 
     Attributes:
         tools: The available tools.
-        arguments: Keys of the one tool whose arguments may stand alone, without its name.
+        arguments: Keys of the one tool whose arguments may appear alone, without its name.
         names: Names of tools, for `{"get_weather": {...}}`.
-        known: All keys that a call can have at its own level.
+        known: All keys that a call can have at its top level.
     """
 
     tools: Toolbox
@@ -36,14 +36,14 @@ class CallKeys:
 
     @classmethod
     def of(cls, tools: Toolbox, only_tool: Tool | None) -> Self:
-        """The keys for these tools; `only_tool`: whose arguments may stand alone."""
+        """Return the keys for these tools; the arguments of `only_tool` may appear alone."""
         arguments = frozenset(() if only_tool is None else properties_of(only_tool.parameters))
         names = frozenset(tool.name for tool in tools.tools) - _CALL_KEYS
         return cls(tools, arguments, names, _CALL_KEYS | names | arguments)
 
 
 class CallClassifier:
-    """Classifies an object by its own keys, as they arrive: a call, data, or still open."""
+    """Classifies an object by its top-level keys, as they arrive: a call, data, or undecided."""
 
     def __init__(self, keys: CallKeys, *, any_name: bool) -> None:
         """`any_name`: unknown names are calls too."""
@@ -58,7 +58,7 @@ class CallClassifier:
         self._quotes = 0
 
     def feed_char(self, char: str, *, quoted: bool) -> None:
-        """Take one character of the object's own level; `quoted`: of a string's content."""
+        """Read one character of the object's top level; `quoted`: it is inside a string."""
         if self._in_key:
             self._feed_key(char, quoted=quoted)
         elif char == "," and not quoted:
@@ -80,7 +80,7 @@ class CallClassifier:
 
     @property
     def _has_unknown_name(self) -> bool:
-        """Whether no tool has the name, so that only its arguments may follow."""
+        """Whether no tool has this name, so that only arguments may follow."""
         return self.name != "" and self.classification == "open"
 
     def _end_key(self) -> None:
@@ -120,7 +120,7 @@ class CallClassifier:
 
     def _judge_value(self, *, ended: bool) -> None:
         if not ended and (self._key == "name" or (self._key != "type" and self._any_name)):
-            return  # any name counts, however long it gets
+            return  # any name counts, however long it is
         value = "".join(self._value)
         if self._key == "type":
             fits = value in CALL_TYPES if ended else _begins(CALL_TYPES, value)

@@ -1,19 +1,19 @@
-r"""Regular expressions in the form that every grammar compiler reads alike.
+r"""Translates regular expressions into a form that all grammar compilers read the same way.
 
-llama.cpp knows no `\d`, no `(?:`, and escapes few characters; xgrammar and llama.cpp want a
-pattern that describes the complete string, where JSON Schema searches for one anywhere in it
-(https://json-schema.org/understanding-json-schema/reference/regular_expressions). The output has
-literals, classes of ranges, plain groups, `|` and greedy quantifiers, between `^` and `$`.
+llama.cpp supports neither `\d` nor `(?:`, and few escapes; xgrammar and llama.cpp require a pattern
+that describes the complete string, where JSON Schema searches for a match anywhere in it
+(https://json-schema.org/understanding-json-schema/reference/regular_expressions). The output
+contains literals, classes of ranges, plain groups, `|` and greedy quantifiers, between `^` and `$`.
 
-Patterns apply to the text between the quotes, so no class holds a quote, a backslash or a control
-character: they would need an escape, which xgrammar does not allow next to a pattern.
+Patterns apply to the text between the quotes, so no class contains a quote, a backslash or a
+control character: they would need an escape, which xgrammar does not allow next to a pattern.
 """
 
 Ranges = list[tuple[int, int]]
 
 _MAX_LENGTH = 1_000
 _MAX_DEPTH = 20
-# llama.cpp writes a bounded repetition out, and refuses more than 2,000 repetitions.
+# llama.cpp writes out a bounded repetition, and rejects more than 2,000 repetitions.
 _MAX_EXPANDED = 1_000
 _HIGHEST = 0x10FFFF
 _NEEDS_ESCAPE: Ranges = [(0, 0x1F), (0x22, 0x22), (0x5C, 0x5C), (0x7F, 0x7F)]
@@ -32,10 +32,10 @@ class _UnsupportedError(ValueError):
 
 
 def translate_pattern(pattern: str) -> str | None:
-    """The pattern for all grammar compilers; `None` if one of them cannot express it.
+    """Translate a pattern for all grammar compilers; return `None` if one cannot express it.
 
-    Not expressible are lookarounds, backreferences, word boundaries, flags, Unicode properties,
-    and strings that cannot be written without an escape.
+    Lookarounds, backreferences, word boundaries, flags, Unicode properties, and strings that
+    cannot be written without an escape are not expressible.
     """
     if len(pattern) > _MAX_LENGTH:
         return None
@@ -52,10 +52,10 @@ class _Translator:
         self._depth = 0
 
     def translate(self) -> str:
-        """The translated pattern, with its anchors.
+        """Return the translated pattern, with its anchors.
 
         Raises:
-            _UnsupportedError: It cannot be expressed.
+            _UnsupportedError: The pattern cannot be expressed.
         """
         branches, cost = [], 0
         while True:
@@ -82,7 +82,7 @@ class _Translator:
         return self._pattern[self._position - 1]
 
     def _sequence(self) -> tuple[str, int]:
-        """The atoms up to `|`, `)`, `$` or the end, and how many they are written out."""
+        """Return the atoms up to `|`, `)`, `$` or the end, and their number when written out."""
         parts, cost = [], 0
         while self._pattern[self._position : self._position + 1] not in ("", "|", ")", "$"):
             atom, atom_cost = self._atom()
@@ -130,7 +130,7 @@ class _Translator:
             pass
 
     def _quantifier(self) -> tuple[str, int]:
-        """The quantifier that follows, made greedy, and how often it writes its atom out."""
+        """Return the next quantifier, made greedy, and how often it writes out its atom."""
         found = next((mark for mark in _SIMPLE_QUANTIFIERS if self._take(mark)), None)
         if found is not None:
             least, most = _SIMPLE_QUANTIFIERS[found]
@@ -166,7 +166,7 @@ class _Translator:
             if self._pattern[self._position : self._position + 1] != "-":
                 continue
             if self._pattern[self._position + 1 : self._position + 2] == "]":
-                continue  # a dash at the end stands for itself
+                continue  # a dash at the end is a literal
             self._position += 1
             ranges.append(_range(low, self._class_member()))
         return _complement(ranges) if is_negated else ranges
@@ -217,7 +217,7 @@ def _range(low: Ranges, high: Ranges) -> tuple[int, int]:
 
 
 def _complement(ranges: Ranges) -> Ranges:
-    """All characters that are in none of the ranges."""
+    """Return all characters that are in none of the ranges."""
     found, start = [], 0
     for low, high in sorted(ranges):
         if low > start:
@@ -227,7 +227,7 @@ def _complement(ranges: Ranges) -> Ranges:
 
 
 def _write_class(ranges: Ranges) -> str:
-    """A class, or a literal for a single character."""
+    """Return a class, or a literal for a single character."""
     allowed = _complement(_complement(ranges) + _NEEDS_ESCAPE)
     if not allowed:
         raise _UnsupportedError
@@ -241,7 +241,7 @@ def _write_class(ranges: Ranges) -> str:
 
 
 def _write_ranges(ranges: Ranges) -> str:
-    """Sorted ranges, with `-` and `^` where they need no escape, which llama.cpp does not know."""
+    """Write ranges sorted, with `-` and `^` placed so that they need no escape, for llama.cpp."""
     written, marks = [], ""
     for low, high in ranges:
         marks += "".join(mark for mark in "-^" if ord(mark) in (low, high))

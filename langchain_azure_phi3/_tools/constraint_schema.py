@@ -1,14 +1,14 @@
-"""JSON schemas in the subset that grammar compilers of servers read alike.
+"""Rewrites JSON schemas in the subset that the servers' grammar compilers share.
 
-These are llama.cpp's converter to GBNF (common/json-schema-to-grammar.cpp), llguidance, which some
-builds of llama.cpp use in its place, and xgrammar, which vLLM uses. Each ignores or rejects other
-keywords, so only those are sent that all of them apply.
+The compilers are llama.cpp's converter to GBNF (common/json-schema-to-grammar.cpp), llguidance,
+which some builds of llama.cpp use instead, and xgrammar, which vLLM uses. Each ignores or rejects
+different keywords, so only those that all of them support are sent.
 
 The rewritten schema accepts what the original accepts, with these exceptions: an object that
-declares its properties has no others, unless the schema allows them explicitly; properties come in
+declares its properties has no others, unless the schema allows them explicitly; properties are in
 the declared order; a keyword of one type, such as `properties`, implies that type; strings with a
-pattern, a known format or a short `maxLength` hold no character that needs an escape. What the
-subset cannot express is checked when the answer is validated.
+pattern, a known format or a short `maxLength` contain no character that needs an escape. Keywords
+outside the subset are checked when the response is validated.
 """
 
 import json
@@ -29,7 +29,7 @@ _MAX_ENUM_DEPTH = 8
 _MAX_ENUM_NUMBER = 2**63
 _MAX_CALLS = 16
 
-# The type that a keyword implies where a schema names none.
+# The type that a keyword implies if a schema names none.
 _IMPLIED_TYPES = {
     **dict.fromkeys(("properties", "required", "additionalProperties"), "object"),
     "patternProperties": "object",
@@ -63,11 +63,11 @@ _ANY: Json = {
 
 
 class _TooLargeError(ValueError):
-    """A schema, or what it expands to, is over the limits."""
+    """A schema, or its expansion, exceeds the limits."""
 
 
 def constraint_schema(schema: Json) -> Json | None:
-    """The schema to constrain decoding with; `None` if it restricts nothing or is too large."""
+    """Rewrite a schema for constrained decoding; `None` if it restricts nothing or is too large."""
     definitions = _Definitions()
     try:
         return definitions.finish(_Document(schema, definitions).rewrite_root())
@@ -78,12 +78,12 @@ def constraint_schema(schema: Json) -> Json | None:
 def tool_calls_schema(
     tools: Sequence[Json], *, parallel: bool, alternative: Json | None = None
 ) -> Json | None:
-    """The schema of the text of a required call; `None` if there are no tools or it is too large.
+    """Return the schema of a required call's text; `None` without tools, or if it is too large.
 
     Args:
         tools: The tools that may be called, in OpenAI's form.
         parallel: Whether the text is an array of calls instead of one call.
-        alternative: The schema of what the text may be instead of a call.
+        alternative: The schema of text that is acceptable instead of a call.
     """
     definitions = _Definitions()
     try:
@@ -110,7 +110,7 @@ def _call_schema(function: Json, definitions: "_Definitions") -> Json:
 
 
 class _Definitions:
-    """The definitions of a rewritten schema, and what limits its size."""
+    """The definitions of a rewritten schema, and the limits of its size."""
 
     def __init__(self) -> None:
         self._rewritten: Json = {}
@@ -122,31 +122,31 @@ class _Definitions:
         """Count parts of the schema.
 
         Raises:
-            _TooLargeError: They are too many.
+            _TooLargeError: There are too many.
         """
         self._parts += parts
         if self._parts > _MAX_PARTS:
             raise _TooLargeError
 
     def reference(self, document: object, pointer: str, rewrite: Callable[[], Json]) -> Json:
-        """A reference to the definition that a pointer names, which is rewritten later.
+        """Return a reference to the definition at a pointer, which is rewritten later.
 
         Args:
-            document: What tells documents apart.
+            document: Identifies the document.
             pointer: The JSON pointer.
             rewrite: Rewrites the definition.
         """
         key = (document, pointer)
         if key not in self._names:
-            # Names of grammar rules have no other characters, and llama.cpp confuses those that
-            # differ in them.
+            # Names of grammar rules have no other characters, and llama.cpp confuses names that
+            # only differ in them.
             stem = re.sub(r"^[^a-zA-Z]+|[^a-zA-Z0-9]+", "", pointer.rpartition("/")[2])[:40]
             self._names[key] = f"{stem or 'Schema'}{len(self._names) + 1}"
             self._waiting.append((self._names[key], rewrite))
         return {"$ref": f"#/$defs/{self._names[key]}"}
 
     def finish(self, root: Json) -> Json | None:
-        """The schema with the definitions that it uses; `None` if it restricts nothing."""
+        """Return the schema with the definitions that it uses; `None` if it restricts nothing."""
         while self._waiting:
             name, rewrite = self._waiting.pop()
             self._rewritten[name] = rewrite() or _ANY_REFERENCE
@@ -181,21 +181,21 @@ class _Document:
         self._definitions = definitions
 
     def rewrite_root(self, expected: Json | None = None) -> Json:
-        """The rewritten schema; empty if it restricts nothing.
+        """Return the rewritten schema; empty if it restricts nothing.
 
         Args:
-            expected: A schema that has to hold as well.
+            expected: A schema that values must fit as well.
         """
         schema = self._root if expected is None else {"allOf": [self._root, expected]}
         return self._rewrite(schema, 0, frozenset())
 
     def _rewrite(self, schema: Any, depth: int, inlined: frozenset[str]) -> Json:
-        """A part of the schema; empty if it restricts nothing.
+        """Rewrite a part of the schema; return an empty schema if it restricts nothing.
 
         Args:
             schema: The part.
             depth: How deep it is nested.
-            inlined: The pointers of the definitions that it is an expansion of.
+            inlined: The pointers of the definitions that are being expanded.
         """
         node, inlined = self._flatten(schema, depth, inlined)
         if "$ref" in node:
@@ -215,9 +215,9 @@ class _Document:
     def _flatten(
         self, schema: Any, depth: int, inlined: frozenset[str]
     ) -> tuple[Json, frozenset[str]]:
-        """The keywords of a schema and of all that has to hold with it.
+        """Return the keywords of a schema, merged with those of its `allOf` and `$ref`.
 
-        A lone reference stays one, with its pointer in place of its URI; so does a reference to a
+        A lone reference remains one, with its pointer in place of its URI; so does a reference to a
         definition that is being expanded, without the keywords next to it.
         """
         self._definitions.count()
@@ -245,7 +245,7 @@ class _Document:
         return merged, inlined
 
     def _pointer(self, reference: Any) -> str | None:
-        """The JSON pointer of a local reference; `None` for all others, which are not fetched."""
+        """Return the JSON pointer of a local reference; `None` for all others, never fetched."""
         if not isinstance(reference, str):
             return None
         identifier = self._root.get("$id") if isinstance(self._root, dict) else None
@@ -255,7 +255,7 @@ class _Document:
         return unquote(reference[1:]) if is_local else None
 
     def _resolve(self, pointer: str) -> Any:
-        """What a pointer points to; `True`, the schema of anything, if there is nothing."""
+        """Return the schema at a pointer; `True`, the schema of anything, if there is none."""
         found = self._root
         for token in pointer.split("/")[1:]:
             key = token.replace("~1", "/").replace("~0", "~")
@@ -275,7 +275,7 @@ class _Document:
         return self._definitions.reference(self, pointer, rewrite)
 
     def _union(self, node: Json, depth: int, inlined: frozenset[str]) -> Json:
-        """Branches that each hold what is next to them: compilers ignore one or the other."""
+        """Merge each branch with the keywords next to the union, which compilers would ignore."""
         branches = [branch for branch in node["anyOf"] if branch is not False]
         shared = {key: value for key, value in node.items() if key != "anyOf"}
         schemas = [{"allOf": [shared, branch]} for branch in branches] if shared else branches
@@ -294,7 +294,7 @@ class _Document:
 
 
 def _own_keywords(schema: Json) -> Json:
-    """The keywords that can be rewritten, `const` and `oneOf` as what they are forms of."""
+    """Return the supported keywords, with `const` as `enum` and `oneOf` as `anyOf`."""
     node = {key: value for key, value in schema.items() if key in _KEYWORDS}
     if "const" in schema:
         node["enum"] = [schema["const"]]
@@ -304,7 +304,7 @@ def _own_keywords(schema: Json) -> Json:
 
 
 def _type_names(node: Json) -> list[str]:
-    """The types that a schema names or implies; empty for any type."""
+    """Return the types that a schema names or implies; empty for any type."""
     found = node.get("type")
     if found is None:
         implied = {_IMPLIED_TYPES[key] for key in node if key in _IMPLIED_TYPES}
@@ -320,7 +320,7 @@ def _is_of_type(value: Any, types: list[str]) -> bool:
 
 
 def _is_writable(value: Any, depth: int = 0) -> bool:
-    """Whether compilers read an enum's value as the value that it is."""
+    """Whether all compilers read an enum's value correctly."""
     if isinstance(value, list | dict):
         members = value.values() if isinstance(value, dict) else value
         is_plain = depth < _MAX_ENUM_DEPTH and "$ref" not in value
@@ -332,7 +332,7 @@ def _is_writable(value: Any, depth: int = 0) -> bool:
 
 
 def _any_of(branches: Iterable[Json]) -> Json:
-    """The union of rewritten schemas, without nested and repeated ones; empty for anything."""
+    """Combine rewritten schemas, without nested and repeated ones; empty if one allows anything."""
     distinct: dict[str, Json] = {}
     for branch in branches:
         if not branch:
@@ -344,15 +344,15 @@ def _any_of(branches: Iterable[Json]) -> Json:
 
 
 def _cut_left_recursion(definitions: Json) -> None:
-    """Let definitions accept anything that contain themselves without a property or item between.
+    """Let definitions with a direct cycle, without a property or item between, accept anything.
 
-    Nothing finite follows from such a cycle, and llama.cpp rejects its grammar.
+    No finite value matches such a cycle, and llama.cpp rejects its grammar.
     """
     direct: dict[str, list[str]] = {}
     for name, schema in definitions.items():
         branches = [schema, *schema.get("anyOf", ())]
         direct[name] = [_name(branch) for branch in branches if "$ref" in branch]
-    # Depth first: a definition that is met again on the way down to it contains itself.
+    # Depth first: a definition that occurs again on the path to it contains itself.
     entered: set[str] = set()
     on_path: set[str] = set()
     for start in list(definitions):
@@ -376,7 +376,7 @@ def _name(reference: Json) -> str:
 
 
 def _references(value: Any) -> Iterator[str]:
-    """The names of the definitions to which a rewritten schema refers."""
+    """Yield the names of the definitions that a rewritten schema refers to."""
     if isinstance(value, dict):
         if isinstance(value.get("$ref"), str):
             yield _name(value)

@@ -1,4 +1,4 @@
-"""Schemas of one JSON type in the subset that grammar compilers of servers read alike."""
+"""Rewrites schemas of one JSON type in the subset that the servers' grammar compilers share."""
 
 import math
 import re
@@ -20,12 +20,12 @@ _MAX_ITEMS = 100
 _MAX_LENGTH = 100
 # llama.cpp writes integers of up to 16 digits.
 _MAX_INTEGER = 10**15
-# llama.cpp does not escape the names that additional properties cannot have.
+# llama.cpp does not escape the names that it excludes from additional properties.
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_]+", re.ASCII)
 
 
 def _amounts(units: list[str], digits: int) -> str:
-    """The pattern of numbers with units: at least one of these units, in order."""
+    """Return a pattern for numbers with units: at least one of these units, in order."""
     amount = f"[0-9]{{1,{digits}}}"
     return "|".join(
         f"{amount}{unit}" + "".join(f"({amount}{later})?" for later in units[index + 1 :])
@@ -33,10 +33,10 @@ def _amounts(units: list[str], digits: int) -> str:
     )
 
 
-# Only what pydantic accepts: years from 1 to 9999, days that exist, durations of fewer than
-# 1,000,000,000 days, of which the times are below 2**32 seconds.
+# Only values that pydantic accepts: years from 1 to 9999, days that exist, durations of fewer than
+# 1,000,000,000 days, whose times are below 2**32 seconds.
 _YEAR = "([1-9][0-9]{3}|0[1-9][0-9]{2}|00[1-9][0-9]|000[1-9])"
-_FOURTH = "(0[48]|[2468][048]|[13579][26])"  # two digits that 4 divides, except 00
+_FOURTH = "(0[48]|[2468][048]|[13579][26])"  # two digits divisible by 4, except 00
 _LEAP_YEAR = f"([0-9]{{2}}{_FOURTH}|{_FOURTH}00)"
 _DAY = (
     "((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
@@ -46,15 +46,15 @@ _DATE = f"({_YEAR}-{_DAY}|{_LEAP_YEAR}-02-29)"
 _FRACTION = r"\.[0-9]{1,6}"
 _DAYS = _amounts(["Y", "M", "W", "D"], 6)
 _SECONDS = f"T({_amounts(['H', 'M', f'({_FRACTION})?S'], 6)})"
-# Pydantic reads a fraction only of the last amount.
+# Pydantic reads a fraction only in the last amount.
 _FRACTIONAL = f"[0-9]{{1,6}}{_FRACTION}[YMWD]|T[0-9]{{1,6}}{_FRACTION}[HM]"
 _DURATION = f"[+-]?P(({_DAYS})({_SECONDS})?|{_SECONDS}|{_FRACTIONAL})"
 _TIME = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]+)?)?"
 _OFFSET = "([Zz]|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])?"
 _UUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
-# As patterns, since compilers differ in the formats that they know, and llguidance rejects unknown
-# ones. Offsets are optional: pydantic writes "date-time" also for datetimes that have none.
+# As patterns, because compilers support different formats, and llguidance rejects unknown ones.
+# Offsets are optional: pydantic writes "date-time" also for datetimes without one.
 _FORMATS = {
     DECIMAL: r"-?[0-9]+(\.[0-9]+)?",
     "date": _DATE,
@@ -69,7 +69,7 @@ _FORMATS = {
 
 
 def closed_object(properties: Json, required: list[str]) -> Json:
-    """The schema of an object with these properties and no others."""
+    """Return the schema of an object with these properties and no others."""
     schema: Json = {"type": "object", "properties": properties}
     if required:
         schema["required"] = required
@@ -77,7 +77,7 @@ def closed_object(properties: Json, required: list[str]) -> Json:
 
 
 def rewrite_object(node: Json, child: Child) -> Json:
-    """An object; closed if it declares properties and does not allow others explicitly."""
+    """Rewrite an object; close it if it declares properties and does not allow others."""
     declared = node.get("properties")
     others = _additional_properties(node, is_declared=isinstance(declared, dict))
     schemas = {
@@ -101,7 +101,7 @@ def rewrite_object(node: Json, child: Child) -> Json:
 
 
 def _additional_properties(node: Json, *, is_declared: bool) -> Any:
-    """The schema of properties that are not declared; `False` if there are none."""
+    """Return the schema of undeclared properties; `False` if none are allowed."""
     others = node.get("additionalProperties")
     patterns = node.get("patternProperties")
     if isinstance(patterns, dict) and patterns:
@@ -112,7 +112,7 @@ def _additional_properties(node: Json, *, is_declared: bool) -> Any:
 
 
 def rewrite_array(node: Json, child: Child) -> Json:
-    """An array; a tuple only if its length is fixed, which is all that llama.cpp supports."""
+    """Rewrite an array; as a tuple only if its length is fixed, as llama.cpp requires."""
     prefix, rest = _prefix_and_rest(node)
     fewest, most = _size(node.get("minItems")), _size(node.get("maxItems"))
     if prefix and _is_tuple(len(prefix), rest, fewest, most):
@@ -126,7 +126,7 @@ def rewrite_array(node: Json, child: Child) -> Json:
 
 
 def _prefix_and_rest(node: Json) -> tuple[list[Any], Any]:
-    """The schemas of the first items, and that of the others."""
+    """Return the schemas of the first items, and the schema of the others."""
     prefix, items = node.get("prefixItems"), node.get("items", True)
     if isinstance(items, list):  # before draft 2020-12
         return items, node.get("additionalItems", True)
@@ -138,7 +138,7 @@ def _is_tuple(length: int, rest: Any, fewest: int | None, most: int | None) -> b
 
 
 def rewrite_string(node: Json, child: Child) -> Json:
-    """A string; of pattern, format and lengths only one, since compilers do not combine them."""
+    """Rewrite a string, with one of pattern, format and lengths: compilers do not combine them."""
     name = node.get("format")
     known = _FORMATS.get(name) if isinstance(name, str) else None
     for pattern in (node.get("pattern"), None if known is None else f"^{known}$"):
@@ -152,7 +152,7 @@ def rewrite_string(node: Json, child: Child) -> Json:
 
 
 def rewrite_integer(node: Json, child: Child) -> Json:
-    """An integer with its bounds, both inclusive."""
+    """Rewrite an integer with inclusive bounds."""
     lowest = [math.ceil(bound) for bound in _numbers(node, "minimum")]
     highest = [math.floor(bound) for bound in _numbers(node, "maximum")]
     lowest += [math.floor(bound) + 1 for bound in _exclusive(node, "Minimum")]
@@ -175,18 +175,18 @@ def _numbers(node: Json, key: str) -> list[float | int]:
 
 def _exclusive(node: Json, side: str) -> list[float | int]:
     key = f"exclusive{side}"
-    # A boolean in draft 4, which makes the other bound exclusive.
+    # In draft 4, it is a boolean that makes the other bound exclusive.
     return _numbers(node, side.lower() if node.get(key) is True else key)
 
 
 def _size(value: Any) -> int | None:
-    """A length or a number of items, at least 0."""
+    """Return a length or a number of items; `None` unless it is an integer of at least 0."""
     number = number_or_none(value)
     return int(number) if number is not None and number >= 0 and number == int(number) else None
 
 
 def _bounds(fewest: int | None, most: int | None, name: str, limit: int) -> Json:
-    """The bounds that a grammar can write out; none if they contradict each other."""
+    """Return bounds that a grammar can write out; none if they contradict each other."""
     if fewest is not None and most is not None and fewest > most:
         return {}
     bounds = {f"min{name}": fewest or None, f"max{name}": most}
@@ -194,7 +194,7 @@ def _bounds(fewest: int | None, most: int | None, name: str, limit: int) -> Json
 
 
 def rewrite_simple(node: Json, child: Child) -> Json:
-    """A number, whose bounds grammars cannot write exactly, a boolean or null."""
+    """Rewrite a boolean, null, or a number, whose bounds grammars cannot express exactly."""
     return {"type": node["type"]}
 
 

@@ -1,4 +1,4 @@
-"""Names of the members of Python's enums, which JSON schemas do not have and models write."""
+"""Member names of Python enums, which models write although JSON schemas do not contain them."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from pydantic.v1 import BaseModel as BaseModelV1
 from langchain_azure_phi3._types import Json
 
 ENUM_NAMES = "x-enum-names"
-"""The key of an enum's schema that holds its values by the names of its members."""
+"""The key in an enum's schema that maps the names of its members to their values."""
 
 
 def with_enum_names(json_schema: Json, type_: type) -> Json:
-    """The JSON schema of a type, with the names of the enums that it defines."""
+    """Return the JSON schema of a type, with the names of the enums that it defines."""
     enums = {enum.__name__: enum for enum in _enums(type_, set())}
     found = dict(json_schema)
     for key in ("$defs", "definitions"):

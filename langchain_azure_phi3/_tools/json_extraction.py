@@ -1,4 +1,4 @@
-"""JSON objects: the prompts for one, and the parser that finds it in an answer."""
+"""Prompts for a JSON object, and the parser that finds it in a response."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -21,26 +21,26 @@ from langchain_azure_phi3._tools.tools import normalize_name, properties_of
 from langchain_azure_phi3._types import Json
 
 Check = Callable[[Json], str | None]
-"""What is wrong with an object, a sentence without its full stop; `None` if nothing."""
+"""Returns the error of an object, a sentence without its full stop; `None` if it is valid."""
 
 TRUNCATED_OBJECT = "max_tokens cut off the JSON object: it is incomplete."
 STOPPED_OBJECT = "A stop sequence cut off the JSON object: it is incomplete."
 
 _MAX_QUOTED = 600
-# How many characters of candidates are read besides the text itself.
+# Characters of candidates that may be read in addition to the text itself.
 _MIN_WORK = 20_000
 _MAX_UNWRAPPED = 3
-# Where an object may begin: braces in prose and code are followed by other characters.
+# The start of an object: braces in prose and code are followed by other characters.
 _OBJECT_START = re.compile(r"""\{(?=\s*(?:["'\u201c}{/#\\]|[\w$-]{1,60}\s*:))""")
 _FENCED_OBJECT = re.compile(r"```[\w+-]*\s*+\[?\s*+(?=\{)")
-# What models wrap an object in, besides its name.
+# Keys in which models wrap an object, besides its name.
 _WRAPPER_NAMES = frozenset(
     {"result", "response", "answer", "output", "object", "data", "json", "value", "item"}
 )
 
 
 def instructions(schema: Json) -> str:
-    """The text that requests an object which fits `schema`; `{}` requests any object."""
+    """Return the text that requests an object which fits `schema`; `{}` requests any object."""
     request = "Answer with one JSON object only, without any other words."
     if not schema:
         return request
@@ -48,34 +48,34 @@ def instructions(schema: Json) -> str:
 
 
 def correction(problem: str, wrote: str) -> str:
-    """The user turn that asks for a corrected object."""
+    """Return the user message that asks for a corrected object."""
     quoted = quote_rejected(wrote, _MAX_QUOTED)
     return f"{quoted}\n{problem}\nWrite the corrected JSON object only."
 
 
 class ObjectExtractor:
-    """Finds the object that fits one schema in answers."""
+    """Finds the object that fits one schema in responses."""
 
     def __init__(self, schema: Json, check: Check | None = None) -> None:
         """Find objects of a schema.
 
         Args:
             schema: The JSON schema; `{}` for any object.
-            check: What decides whether an object is valid, instead of the JSON schema: the user's
-                own model, which may accept more.
+            check: Decides whether an object is valid, instead of the JSON schema: the user's own
+                model, which may accept more.
         """
         self._schema = schema
         self._title = normalize_name(str(schema.get("title", "")))
         self._check = check
 
     def read(self, text: str, *, truncated: bool = False) -> tuple[Json | None, str]:
-        """The object and an empty string; or `None` and what is wrong, for the model.
+        """Return the object and an empty string, or `None` and an error for the model.
 
         Args:
-            text: The answer.
+            text: The text of the response.
             truncated: Whether it was cut off: an incomplete object is never completed.
         """
-        problem = TRUNCATED_OBJECT if truncated else "The answer holds no JSON object."
+        problem = TRUNCATED_OBJECT if truncated else "The response contains no JSON object."
         coercer = ArgumentCoercer(self._schema)
         for value in _objects(text, strict=truncated):
             found, error = self.fit(value, coercer)
@@ -85,11 +85,11 @@ class ObjectExtractor:
         return None, problem
 
     def fit(self, value: Json, coercer: ArgumentCoercer | None = None) -> tuple[Json | None, str]:
-        """An object as the schema has it, and an empty string; or `None` and what is wrong.
+        """Return the object fitted to the schema and an empty string, or `None` and an error.
 
         Args:
             value: The object.
-            coercer: The one for the response that it is a part of.
+            coercer: The coercer of the response that contains the object.
         """
         if not self._schema:
             return to_plain(value), ""
@@ -105,7 +105,7 @@ class ObjectExtractor:
         return None, problem
 
     def _readings(self, value: Json) -> Iterator[Json]:
-        """What an object may stand for, the most likely first: itself, or one within it."""
+        """Yield the possible readings of an object, most likely first: itself, or one within it."""
         inner = value.get("properties")
         if isinstance(inner, dict) and "properties" not in properties_of(self._schema):
             # Some models repeat the schema and put the values in place of its properties.
@@ -123,7 +123,7 @@ class ObjectExtractor:
         yield value
 
     def _arguments(self, value: Json) -> Json | None:
-        """The object where it is written as the arguments of a call of the schema."""
+        """Return the object if it is written as the arguments of a call of the schema."""
         name = next((value[key] for key in NAME_KEYS if isinstance(value.get(key), str)), None)
         if name is None or normalize_name(name) != self._title:
             return None
@@ -131,7 +131,7 @@ class ObjectExtractor:
         return next(given, None)
 
     def _unwrapped(self, value: Any, depth: int = 0) -> Iterator[Json]:
-        """Objects within an object of which no key is known, in lists of one, too."""
+        """Yield objects within an object without known keys, also in lists of one."""
         if depth > _MAX_UNWRAPPED:
             return
         if isinstance(value, list):
@@ -159,7 +159,7 @@ class ObjectExtractor:
                 return None, f"{coercer.unknown_names(value)}."
             problem = coercer.validate(coerced)
             return (coerced, "") if problem is None else (None, f"{problem}.")
-        # With what the JSON schema does not list: names that only the user's model knows.
+        # Keeps properties that the JSON schema does not list, which the user's model may accept.
         known = coercer.coerce(value, keep_unknown=True)
         problems = []
         for form in (known, coerced, to_plain(value)):
@@ -172,10 +172,10 @@ class ObjectExtractor:
 
 
 def _objects(text: str, *, strict: bool) -> Iterator[Json]:
-    """The objects in a text: first those at the beginning of fenced blocks, then all others.
+    """Yield the objects in a text: first those at the beginning of fenced blocks, then all others.
 
     Args:
-        text: An answer.
+        text: The text of a response.
         strict: Whether only complete JSON counts.
     """
     starts = [found.end() for found in _FENCED_OBJECT.finditer(text)]
@@ -195,7 +195,7 @@ def _objects(text: str, *, strict: bool) -> Iterator[Json]:
 
 
 def _parse_object(text: str, start: int, *, strict: bool) -> tuple[Any, int]:
-    """The object at an index, and where it ends; `None` and how far it was read."""
+    """Return the object at an index and its end; `None` and the end of the read text if invalid."""
     reached = start
     for parse in (parse_strict_prefix,) if strict else (parse_strict_prefix, parse_prefix):
         try:

@@ -1,18 +1,18 @@
-"""How far a JSON value reaches in streamed text, however badly it is written."""
+"""Finds the end of a JSON value in streamed text, even if the JSON is malformed."""
 
 import re
 
 from langchain_azure_phi3._tools.call_classifier import CallClassifier
 
-# Deeper arguments than these are no call, and would exhaust a recursive parser.
+# More deeply nested arguments are not a call, and would exhaust a recursive parser.
 _MAX_DEPTH = 64
 _STRING_STOP = {'"': re.compile(r'["\\]'), "'": re.compile(r"['\\]")}
-# A quote opens a string only after one of these; models leave quotes in strings unescaped.
+# A quote only opens a string after one of these, because models do not escape quotes in strings.
 _BEFORE_STRING = frozenset("{[,:")
 
 
 def is_closed_json(text: str) -> bool:
-    """Whether a text that is almost JSON has all its closing brackets."""
+    """Whether almost-valid JSON has all its closing brackets."""
     scanner = JsonScanner()
     at = len(text) - len(text.lstrip())
     if text[at : at + 1] not in ("{", "["):
@@ -24,7 +24,7 @@ def is_closed_json(text: str) -> bool:
 
 
 class JsonScanner:
-    """Finds the end of one JSON value, piece by piece, and shows its own level to a classifier."""
+    """Finds the end of one JSON value piece by piece, and passes its top level to a classifier."""
 
     def __init__(self, classifier: CallClassifier | None = None) -> None:
         self.classifier = classifier
@@ -32,7 +32,7 @@ class JsonScanner:
         self._quote = ""
         self._escaped = False
         self._last = "["
-        self._is_classified = False  # the next character, which was left to the caller
+        self._is_classified = False  # of the next character, which the caller decides about
 
     @property
     def closed(self) -> bool:
@@ -41,25 +41,25 @@ class JsonScanner:
 
     @property
     def is_settled(self) -> bool:
-        """Whether it has ended, or is nested beyond what arguments are."""
+        """Whether it has ended, or is nested too deeply for arguments."""
         return not self._open or len(self._open) > _MAX_DEPTH
 
     @property
     def truncated(self) -> bool:
-        """Whether a value is missing here, or half there, rather than brackets only."""
+        """Whether a value is missing or incomplete here, rather than only closing brackets."""
         return self._quote != "" or self._last == ":"
 
     def read_as_data(self, *, arrays: int) -> None:
-        """Read on without a classifier, and up to the end of that many arrays around the value."""
+        """Continue without a classifier, up to the end of that many arrays around the value."""
         self.classifier = None
         self._open[:0] = ["["] * arrays
 
     def read(self, text: str, at: int) -> int:
-        """Read on; the index after the value, or of what the caller must decide, or the end.
+        """Continue; return the index after the value, of a character to decide about, or the end.
 
         The caller decides about `<` and backticks outside of strings, which may begin a marker
-        (see `skip`), about a `]` that closes nothing here, and at the character at which the
-        classifier found this to be data.
+        (see `skip`), about a `]` that closes nothing here, and about the character at which the
+        classifier found that this is data.
         """
         while at < len(text) and len(self._open) <= _MAX_DEPTH:
             classifier = self._active_classifier
@@ -78,13 +78,13 @@ class JsonScanner:
         return at
 
     def skip(self, char: str) -> None:
-        """Take what the caller decided to be no marker."""
+        """Read a character that is not a marker, as the caller decided."""
         self._last = char
         self._is_classified = False
 
     @property
     def _active_classifier(self) -> CallClassifier | None:
-        """The classifier, while it is undecided and the value's own level is read."""
+        """The classifier, while it is undecided and the value's top level is read."""
         classifier = self.classifier
         if classifier is None or len(self._open) != 1 or classifier.classification != "open":
             return None
@@ -121,6 +121,6 @@ class JsonScanner:
         return at + 1
 
     def _close(self, opened: str) -> None:
-        """Close up to the bracket that this one ends, whatever was forgotten in between."""
+        """Close all levels up to the bracket that this one matches, also unclosed ones."""
         while self._open and self._open.pop() != opened:
             pass

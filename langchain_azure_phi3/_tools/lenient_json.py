@@ -1,8 +1,8 @@
-r"""Parses JSON as models write it: in time linear in its length, with the text of each number.
+r"""Parses almost-valid JSON in linear time, and can keep the text of each number.
 
-Read besides JSON: comments, trailing and missing commas, missing closing brackets and brackets in
-excess, keys and strings without quotes, single and triple quotes, quotes and line breaks within
-strings, escapes that JSON does not have (`\_`), Python's literals, numbers with leading zeros.
+Besides JSON, it accepts comments, trailing and missing commas, missing and excess closing brackets,
+keys and strings without quotes, single and triple quotes, quotes and line breaks within strings,
+escapes that JSON does not have (`\_`), Python's literals, and numbers with leading zeros.
 """
 
 import json
@@ -20,7 +20,7 @@ _CLOSING_QUOTES = {"\u201c": "\u201d"}
 _TRIPLE_QUOTED = re.compile(r'"""(.*?)"""|\'\'\'(.*?)\'\'\'', re.DOTALL)
 _BARE_KEY = re.compile(r"""[^\s:,{}\[\]"'()]+""")
 _BARE_VALUE = re.compile(r"""[^\n,{}\[\]"'()]+""")
-# What follows the comma after a string in an object: a key, or the end.
+# Follows the comma after a string in an object: a key, or the end.
 _NEXT_KEY = re.compile(
     r"""\Z|[}\]{]|["'\u201c][^\n]{0,200}?["'\u201d]\s*:|[\w$-]{1,60}\s*:|["'][^"'\n]{0,200}\Z"""
 )
@@ -39,27 +39,27 @@ class WrittenInt(int):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The number that a text writes."""
+        """Return the number that a text writes."""
         number = cls(text)
         number.text = text
         return number
 
 
 class WrittenFloat(float):
-    """A decimal number, with its text, which may hold more digits."""
+    """A decimal number, with its text, which may have more digits."""
 
     text: str
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The number that a text writes."""
+        """Return the number that a text writes."""
         number = cls(text)
         number.text = text
         return number
 
 
 def parse_lenient_json(text: str, *, keep_number_text: bool = False) -> Any:
-    """The JSON value of a text that is JSON or nearly so; `None` if it is neither.
+    """Parse a text that is JSON or almost-valid JSON; return `None` if it is neither.
 
     With `keep_number_text`, numbers are of `WrittenInt` and `WrittenFloat`; see `to_plain`.
     """
@@ -73,7 +73,7 @@ def parse_lenient_json(text: str, *, keep_number_text: bool = False) -> Any:
 
 
 def parse_strict_json(text: str) -> Any:
-    """The value of a text that is JSON, apart from line breaks in strings; else `None`."""
+    """Parse a text that is JSON, apart from line breaks in strings; else return `None`."""
     try:
         value = _DECODER.decode(text)
     except (ValueError, RecursionError):
@@ -82,7 +82,7 @@ def parse_strict_json(text: str) -> Any:
 
 
 def parse_strict_prefix(text: str, at: int) -> tuple[Any, int]:
-    """The JSON value that starts at an index, and the index after it.
+    """Return the JSON value that starts at an index, and the index after it.
 
     Raises:
         ValueError: There is none, or it is nested too deeply.
@@ -97,7 +97,7 @@ def parse_strict_prefix(text: str, at: int) -> tuple[Any, int]:
 
 
 def parse_prefix(text: str, at: int) -> tuple[Any, int]:
-    """The value that starts at an index, which may be nearly JSON, and the index after it.
+    """Return the value at an index, which may be almost-valid JSON, and the index after it.
 
     Raises:
         ValueError: There is none.
@@ -107,7 +107,7 @@ def parse_prefix(text: str, at: int) -> tuple[Any, int]:
 
 
 def to_plain(value: Any) -> Any:
-    """A value with ordinary numbers."""
+    """Convert the numbers in a value to `int` and `float`."""
     if isinstance(value, dict):
         return {key: to_plain(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -145,7 +145,7 @@ class _Parser:
         self._open: list[str] = []
 
     def value(self, depth: int) -> Any:
-        """The next value."""
+        """Return the next value."""
         if depth > _MAX_DEPTH:
             raise ValueError("The value is nested too deeply.")
         char = self._skip_space()
@@ -158,7 +158,7 @@ class _Parser:
         return self._bare()
 
     def _nested(self, opening: str, closing: str, read: Any, depth: int) -> Any:
-        """An object or array, up to its end or that of what is around it."""
+        """Read an object or array, up to its end or the end of its enclosure."""
         self.at += 1
         self._open.append(closing)
         found = read(depth)
@@ -201,7 +201,7 @@ class _Parser:
         return found
 
     def _skip_space(self) -> str:
-        """Go to the next character that is neither white space nor comment; empty at the end."""
+        """Skip white space and comments; return the next character, empty at the end."""
         space = _SPACE.match(self._text, self.at)
         self.at = self.at if space is None else space.end()
         return self._text[self.at : self.at + 1]
@@ -230,7 +230,7 @@ class _Parser:
         return (WrittenFloat if is_float or word[:1] == "." else WrittenInt).parse(word)
 
     def _quoted(self, quote: str, *, is_key: bool) -> str:
-        """A string, up to the quote after which JSON goes on."""
+        """Read a string, up to the quote after which JSON continues."""
         triple = _TRIPLE_QUOTED.match(self._text, self.at)
         if triple is not None:
             self.at = triple.end()
@@ -256,7 +256,7 @@ class _Parser:
         return "".join(pieces)
 
     def _escape(self, at: int) -> tuple[str, int]:
-        """The character that a backslash writes, and the index after it."""
+        """Return the character of an escape sequence, and the index after it."""
         found = _UNICODE.match(self._text, at)
         if found is not None and found[2] is not None and "d8" <= found[1][:2].lower() <= "db":
             return json.loads(f'"{found[0]}"'), found.end()
@@ -265,11 +265,11 @@ class _Parser:
         char = self._text[at + 1 : at + 2]
         if char in _ESCAPES:
             return _ESCAPES[char], at + 2
-        # Markdown's escapes write the character; `\d` and `C:\Users` are meant as they stand.
+        # Markdown's escapes mean the character; `\d` and `C:\Users` are meant literally.
         return (f"\\{char}" if char.isalnum() else char), at + 1 + len(char)
 
     def _ends_string(self, at: int, *, is_key: bool) -> bool:
-        """Whether the quote before an index ends a string: whether JSON goes on after it."""
+        """Whether the quote before an index ends a string: whether JSON continues after it."""
         text = self._text
         space = _SPACE.match(text, at)
         at = at if space is None else space.end()

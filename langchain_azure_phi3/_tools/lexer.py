@@ -1,8 +1,8 @@
-"""Tokens of an answer that may hold tool calls, found while the answer streams.
+"""Tokens of a response that may contain tool calls, found while the response streams.
 
-The lexer looks at each character once, apart from the few that may begin a marker, and holds back
-only what may still become one. Where a marker counts depends on the parser's state: the parser
-calls the method for its state, `text`, `opening`, `language`, `json` or `code`.
+The lexer reads each character once, apart from the few that may begin a marker, and holds back only
+what may still become one. The parser's state decides where a marker counts: the parser calls the
+method for its state, `text`, `opening`, `language`, `json` or `code`.
 """
 
 import re
@@ -11,10 +11,10 @@ from typing import NamedTuple, Protocol
 
 
 class TokenType(IntEnum):
-    """What a piece of an answer is."""
+    """The type of a piece of a response."""
 
     TEXT = auto()
-    SPACE = auto()  # white space; after a call also what separates calls
+    SPACE = auto()  # white space; after a call, also separators between calls
     OPENER = auto()  # a tag or word before calls
     CLOSER = auto()  # a tag after calls
     CONTROL = auto()  # a control token of the chat template
@@ -24,14 +24,14 @@ class TokenType(IntEnum):
     ARRAY_START = auto()
     ARRAY_END = auto()
     JSON = auto()
-    CHARACTER = auto()  # one that might have begun a marker within JSON, but did not
-    OTHER = auto()  # empty: what follows begins nothing
+    CHARACTER = auto()  # could have begun a marker within JSON, but did not
+    OTHER = auto()  # empty: the following text begins nothing
     END = auto()
-    TRUNCATED = auto()  # the end of an incomplete answer
+    TRUNCATED = auto()  # the end of an incomplete response
 
 
 class Token(NamedTuple):
-    """A piece of an answer."""
+    """A piece of a response."""
 
     type: TokenType
     text: str = ""
@@ -43,23 +43,23 @@ class Token(NamedTuple):
 
     @property
     def marks_call(self) -> bool:
-        """Whether it is a tag that says that calls follow."""
+        """Whether it is a tag that announces calls."""
         return self.type is TokenType.OPENER and self.text not in _AMBIGUOUS_TAGS
 
 
 class JsonReader(Protocol):
-    """What `Lexer.json` needs to know of the JSON value that is being read."""
+    """The JSON value that `Lexer.json` reads."""
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing more of the value is needed."""
+        """Whether the rest of the value is not needed."""
 
     def read(self, text: str, at: int) -> int:
-        """Read on from an index; the index of the first character that was not read."""
+        """Continue at an index; return the index of the first character that was not read."""
 
 
-# Phi-4-mini was trained on <|tool_call|>, which its hosts' templates rename; vLLM's template for
-# it asks for functools; Foundry Local and servers for other models use the tags without bars.
+# Phi-4-mini was trained on <|tool_call|>, which the templates of some hosts rename. vLLM's template
+# for it uses functools; Foundry Local and servers for other models use the tags without bars.
 _TAGS = ("tool_call", "tool_calls", "function_call", "function_calls", "functioncall")
 _PLAIN_TAGS = (*_TAGS, "toolcall", "TOOLCALL", "tools", "response")
 _FENCES = ("```", "~~~")
@@ -86,10 +86,10 @@ _MARKER_STARTS = frozenset(
     marker[:length] for marker in _MARKERS for length in range(1, len(marker))
 )
 
-# Tags around which models also write other things than calls.
+# Tags that models also use for other text than calls.
 _AMBIGUOUS_TAGS = frozenset({"<tools>", "<response>"})
 
-# The languages of fenced blocks that may hold a call; the first ones say that they do.
+# The languages of fenced blocks that may contain a call; those of CALL_LANGUAGES always do.
 CALL_LANGUAGES = frozenset(
     {"tool_call", "tool_calls", "tool_use", "tool", "function_call", "function", "functools"}
 )
@@ -103,7 +103,7 @@ _WORD = re.compile(r"[\w+#.-]*")
 
 
 class Lexer:
-    """Cuts an answer into tokens; each method gives the next one, or `None` to wait for text."""
+    """Cuts a response into tokens; each method returns the next one, or `None` to wait for text."""
 
     def __init__(self) -> None:
         self._text = ""
@@ -118,22 +118,22 @@ class Lexer:
         return self._at == len(self._text)
 
     def feed(self, text: str) -> None:
-        """Append a piece of the answer."""
+        """Append a piece of the response."""
         if self._at:
             self._before = self._text[self._at - 1]
         self._text = self._text[self._at :] + text
         self._at = 0
 
     def end(self) -> None:
-        """Wait for nothing more."""
+        """Treat the text as complete: nothing follows."""
         self._ended = True
 
     def rewind(self, length: int) -> None:
-        """Give the last characters back."""
+        """Go back by this many characters."""
         self._at -= length
 
     def pass_through(self, text: str) -> bool:
-        """Take a piece of ordinary text as read, if nothing in it or before it may begin a call."""
+        """Skip a piece of ordinary text, if nothing in it or before it may begin a call."""
         if self._at < len(self._text) or _MAY_BEGIN_CALL.search(text) is not None:
             return False
         self.feed(text)
@@ -141,7 +141,7 @@ class Lexer:
         return True
 
     def text(self) -> Token | None:
-        """Ordinary text, up to what may begin a call, or that."""
+        """Return ordinary text up to the possible start of a call, or that start."""
         text, at = self._text, self._at
         found = _MAY_BEGIN_CALL.search(text, at)
         if found is None:
@@ -155,7 +155,7 @@ class Lexer:
         return self._mark(TokenType.TEXT)
 
     def opening(self, *, after_call: bool = False) -> Token | None:
-        """Where a call may begin: white space, a marker, a bracket, or `OTHER`."""
+        """Return a token where a call may begin: white space, a marker, a bracket, or `OTHER`."""
         filler = _SEPARATORS if after_call else _SPACE
         found = filler.match(self._text, self._at)
         if found is not None:
@@ -167,7 +167,7 @@ class Lexer:
         return Token(TokenType.OTHER)
 
     def language(self) -> Token | None:
-        """The word after a fence, once it is complete or cannot become a language of calls."""
+        """Return the word after a fence, once it is complete or not one of JSON_LANGUAGES."""
         found = _WORD.match(self._text, self._at)
         end = self._at if found is None else found.end()
         word = self._text[self._at : end].casefold()
@@ -177,7 +177,7 @@ class Lexer:
         return self._take(TokenType.LANGUAGE, end)
 
     def code(self) -> Token | None:
-        """The inside of a fenced block, or the fence after it."""
+        """Return the inside of a fenced block, or the fence after it."""
         text, at = self._text, self._at
         if text.startswith(self._fence, at):
             return self._take(TokenType.FENCE, at + len(self._fence))
@@ -187,7 +187,7 @@ class Lexer:
         return self._take(TokenType.TEXT, end) if end > at else None
 
     def json(self, reader: JsonReader) -> Token | None:
-        """As much as the reader takes, or what stopped it: a marker, a `]`, or a character."""
+        """Return the text that the reader accepted, or the marker or character that stopped it."""
         end = reader.read(self._text, self._at)
         if end > self._at or reader.is_settled:
             return self._take(TokenType.JSON, end)
@@ -196,7 +196,7 @@ class Lexer:
         return self._mark(TokenType.CHARACTER)
 
     def _mark(self, otherwise: TokenType) -> Token | None:
-        """The marker or bracket at the current place, or one character of another type."""
+        """Return the marker or bracket at the current place, or one character of another type."""
         text, at = self._text, self._at
         char = text[at]
         if char == "{":

@@ -1,9 +1,9 @@
-"""Results of tools and rejected answers, as the prompt quotes them."""
+"""Quotes tool results and rejected responses in prompts."""
 
 import re
 
-# A line that reads like the heading of a tool's result: after any line break that `str.splitlines`
-# knows, perhaps indented, in brackets, in bold, or with invisible characters in it.
+# A line that looks like the heading of a tool's result: after any line break that `str.splitlines`
+# recognizes, perhaps indented, in brackets, in bold, or with invisible characters in it.
 _BREAKS = r"\n\r\v\f\x1c-\x1e\x85\u2028\u2029"
 _SPACE = r"[\s\u200b-\u200f\u2060\ufeff]+"
 _HEADING = re.compile(
@@ -15,12 +15,12 @@ _HEADING = re.compile(
 
 
 def quote_headings(text: str) -> str:
-    """The text with `> ` before lines that read like the heading of a tool's result."""
+    """Insert `> ` before lines that look like the heading of a tool's result."""
     return _HEADING.sub("> ", text)
 
 
 def quote_rejected(text: str, max_length: int) -> str:
-    """The beginning of a correction, with at most so many characters of the answer."""
+    """Return the start of a correction, with at most `max_length` characters of the response."""
     quoted = text.strip()
     if quoted == "":
         return "That cannot be used."

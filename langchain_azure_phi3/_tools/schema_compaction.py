@@ -1,4 +1,4 @@
-"""JSON schemas written with few tokens."""
+"""Writes JSON schemas with few tokens."""
 
 import json
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from typing import Any
 from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.errors import InvalidInputError
 
-# For validators and documentation, not for a model that writes arguments.
+# Used by validators and documentation, not by a model that writes arguments.
 _DROPPED = frozenset({"title", "$schema", "$id", "$comment", "$defs", "definitions", "examples"})
 _DEFINITIONS = ("$defs", "definitions")
 _NAMED_SCHEMAS = frozenset({"properties", "patternProperties"})
@@ -17,10 +17,10 @@ _MAX_REACHED = 100
 
 
 def compact_schema(schema: Json) -> Json:
-    """The schema without what a model does not need, and with small definitions inlined.
+    """Remove what a model does not need from a schema, and inline small definitions.
 
-    Types, descriptions, enums, formats, bounds and required names stay. Definitions that are long
-    or recursive stay definitions.
+    Types, descriptions, enums, formats, bounds and required names are kept. Long and recursive
+    definitions are not inlined.
 
     Raises:
         InvalidInputError: The schema is nested too deeply.
@@ -31,7 +31,7 @@ def compact_schema(schema: Json) -> Json:
         used = definitions.used_by(compacted)
     except RecursionError:
         raise InvalidInputError(
-            "A schema is nested too deeply to be described to a model: make it flatter."
+            "A schema is nested too deeply to be described to a model. Make it flatter."
         ) from None
     return {**compacted, "$defs": used} if used else compacted
 
@@ -43,10 +43,10 @@ def is_recursive(schema: Json) -> bool:
 
 
 def to_compact_json(value: Any) -> str:
-    """JSON without white space and without escapes for letters.
+    """Write JSON without white space and without escapes for letters.
 
     Raises:
-        InvalidInputError: The schema holds a value that JSON cannot represent.
+        InvalidInputError: The schema contains a value that JSON cannot represent.
     """
     try:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
@@ -64,7 +64,7 @@ class _Definitions:
         self._direct: dict[str, set[str]] = {}
 
     def compact(self, schema: Any) -> Any:
-        """A part of the schema, with small definitions in place of references."""
+        """Compact a part of the schema, with small definitions in place of references."""
         if not isinstance(schema, dict):
             return schema
         reference = schema.get("$ref")
@@ -78,7 +78,7 @@ class _Definitions:
         return _unwrap(kept)
 
     def used_by(self, schema: Json) -> Json:
-        """The definitions to which a compacted schema still refers."""
+        """Return the definitions that a compacted schema still refers to."""
         used: Json = {}
         waiting = list(_references(schema))
         while waiting:
@@ -113,7 +113,7 @@ class _Definitions:
         return self._compacted[reference]
 
     def is_circular(self, reference: str) -> bool:
-        """Whether what a reference names refers to itself, or to more than can be followed."""
+        """Whether a definition refers to itself, or to more definitions than can be followed."""
         if reference not in self._circular:
             reached = set(self._referred(reference))
             waiting = list(reached)
@@ -141,7 +141,7 @@ def _is_dropped(key: str, value: Any, schema: Json) -> bool:
 
 
 def _unwrap(schema: Json) -> Json:
-    """The schema without redundant unions of generated ones: "or null", "all of" one schema."""
+    """Remove redundant unions of generated schemas: "or null", "all of" one schema."""
     for key in ("anyOf", "oneOf", "allOf"):
         branches = schema.get(key)
         if not isinstance(branches, list):

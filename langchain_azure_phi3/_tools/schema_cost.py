@@ -1,7 +1,7 @@
-"""How much work it is to check a value against a schema, before it is checked.
+"""Estimates how much work it is to check a value against a schema, before checking it.
 
-Schemas of tools may come from elsewhere. A few definitions that each refer twice to the next one
-make a validator visit one string billions of times.
+Schemas of tools may be untrusted. A few definitions that each refer twice to the next one make a
+validator visit one string billions of times.
 """
 
 import re
@@ -14,13 +14,13 @@ from urllib.parse import unquote
 from langchain_azure_phi3._tools.tools import properties_of
 from langchain_azure_phi3._types import Json
 
-# The steps for one response, fixed and for each part of the values in it.
+# The steps for one response: a fixed number, and a number for each part of its values.
 _MAX_STEPS = 5_000
 _MAX_STEPS_PER_PART = 2
 _VISITS_PER_STEP = 100  # a visit takes the validator 15 to 50 ns
 _MAX_REFERENCES = 32
 _CHOICES_PER_VISIT = 8
-# Backtracks that one match of a pattern may take; after each, lookaround may search all the text.
+# The backtracks that one match may take; after each, a lookaround may search the complete text.
 MAX_BACKTRACKS = 2_000
 _CHARACTERS_PER_VISIT = 25
 _VISITS_PER_CHARACTER_OF_LARGE_PATTERNS = 1_500
@@ -29,10 +29,10 @@ _VISITS_PER_CHARACTER_OF_LARGE_PATTERNS = 1_500
 _LISTS = ("allOf", "anyOf", "oneOf")
 _SINGLE = ("not", "if", "then", "else")
 _DEPENDENT = ("dependentSchemas", "dependentRequired", "dependencies")
-# Those that apply to the items of an array, or to the properties of an object that are not listed.
+# Keywords that apply to the items of an array, or to unlisted properties of an object.
 _OF_ITEMS = ("additionalItems", "unevaluatedItems", "contains")
 _OF_PROPERTIES = ("additionalProperties", "unevaluatedProperties")
-# Validators check again what these may leave out.
+# Validators check a value again to find the parts that these apply to.
 _UNEVALUATED = frozenset({"unevaluatedItems", "unevaluatedProperties"})
 _DYNAMIC = ("$dynamicRef", "$recursiveRef")
 _REFERENCES = frozenset({"$ref", *_DYNAMIC})
@@ -40,16 +40,16 @@ _PATTERNS = frozenset({"pattern", "patternProperties", "propertyNames"})
 _COUNTED = _REFERENCES | _PATTERNS | _UNEVALUATED
 # Without these, a string or number is checked in one visit.
 _SEVERAL_VISITS = frozenset({*_LISTS, *_SINGLE, *_REFERENCES, "pattern", "enum"})
-# Lookaround and back references, without which a pattern takes linear time.
+# Lookarounds and backreferences; a pattern without them takes linear time.
 _BACKTRACKING = re.compile(r"\(\?(?:[=!>]|<[=!])|\\[1-9k]")
 
 
 class OverBudgetError(Exception):
-    """Work on a value takes more steps than it may."""
+    """Work on a value takes more steps than the budget has."""
 
 
 class Budget:
-    """The steps that are left for work on one response; a step takes about 5 us."""
+    """The remaining steps for work on one response; a step takes about 5 us."""
 
     def __init__(self, steps: float = _MAX_STEPS) -> None:
         self.steps = steps
@@ -59,10 +59,10 @@ class Budget:
         self.steps += _MAX_STEPS_PER_PART * parts
 
     def spend(self, steps: float) -> None:
-        """Take steps, or none if there are not as many.
+        """Spend steps, or none if too few are left.
 
         Raises:
-            OverBudgetError: There are not as many left.
+            OverBudgetError: Too few are left.
         """
         if steps > self.steps:
             raise OverBudgetError
@@ -71,12 +71,12 @@ class Budget:
 
 @dataclass
 class Budgets:
-    """What fitting all values of one response to schemas may cost.
+    """The budgets for fitting all values of one response to schemas.
 
     Attributes:
         coercion: For changing values.
-        validation: For checking them, also if no coercion is affordable.
-        compilation: The parts of schemas that may be compiled, besides the schemas themselves.
+        validation: For checking values, also if coercion would be over its budget.
+        compilation: For compiling parts of schemas, besides the schemas themselves.
     """
 
     coercion: Budget = field(default_factory=Budget)
@@ -85,7 +85,7 @@ class Budgets:
 
 
 class SchemaCost:
-    """How much work checks against one schema are."""
+    """The cost of checks against one schema."""
 
     def __init__(self, schema: Json, *, has_large_patterns: bool = False) -> None:
         self._schema = schema
@@ -95,16 +95,16 @@ class SchemaCost:
         self._is_plain = _COUNTED.isdisjoint(keywords)
 
     def spend_visits(self, value: Any, budget: Budget, *, all_errors: bool = False) -> int:
-        """How often a check visits parts of the value, after the budget has paid for that.
+        """Count how often a check visits parts of the value, and spend the steps for that.
 
         Args:
             value: The value.
-            budget: What the steps of counting and of the check are taken from.
-            all_errors: Whether the check goes on after an error.
+            budget: Pays for counting and for the check.
+            all_errors: Whether the check continues after an error.
 
         Raises:
-            OverBudgetError: They are more than the budget has, or unknown, because the schema
-                refers to its parts in another way than by `#/`.
+            OverBudgetError: There are more than the budget has, or their number is unknown, because
+                the schema refers to its parts in another way than by `#/`.
         """
         most = self._size * count_parts(value)
         if self._is_plain and most <= budget.steps * _VISITS_PER_STEP:
@@ -121,7 +121,7 @@ class SchemaCost:
 
 
 def resolve_reference(schema: Any, root: Json) -> Any:
-    """The schema that a local reference names; the reference itself if it names none."""
+    """Return the schema that a local reference names; the reference itself if there is none."""
     for _ in range(_MAX_REFERENCES):
         reference = schema.get("$ref") if isinstance(schema, dict) else None
         if not isinstance(reference, str):
@@ -149,7 +149,7 @@ def _find(reference: str, root: Json) -> Any:
 
 
 class _Visits:
-    """Counts visits; each pair of a value's part and a schema's part is looked at only once."""
+    """Counts visits; looks at each pair of a value's part and a schema's part only once."""
 
     def __init__(self, root: Json, budget: Budget, *, all_errors: bool) -> None:
         self.has_large_patterns = False
@@ -157,7 +157,7 @@ class _Visits:
         self._root = root
         self._budget = budget
         self._counts: dict[tuple[int, int], int] = {}
-        self._names: dict[str, str] = {}  # one object for each name, which is a value, too
+        self._names: dict[str, str] = {}  # one object for each name, because names are values too
 
     def count(self, value: Any, schema: Any) -> int:
         if not isinstance(schema, dict):
@@ -167,7 +167,7 @@ class _Visits:
         key = id(value), id(schema)
         if key in self._counts:
             return self._counts[key]
-        self._counts[key] = 1  # of a schema that refers to itself
+        self._counts[key] = 1  # for a schema that refers to itself
         if not self._all_errors and _lacks_property(value, schema):
             return 1
         visits = _own_work(value, schema) + self._count_referenced(value, schema)
@@ -191,7 +191,7 @@ class _Visits:
         return visits
 
     def _count_referenced(self, value: Any, schema: Json) -> int:
-        """The visits of what is referred to, next to which other keywords may stand."""
+        """Return the visits of a referenced schema, which may have other keywords next to it."""
         visits = 0
         for keyword in ("$ref", *_DYNAMIC):
             reference = schema.get(keyword)
@@ -204,7 +204,7 @@ class _Visits:
 
 
 def _own_work(value: Any, schema: Json) -> int:
-    """One, and more for keywords that compare a value with many others."""
+    """Return 1, or more for keywords that compare a value with many others."""
     work = 1 + len(_list(schema, "enum")) // _CHOICES_PER_VISIT
     if isinstance(value, dict):
         work += len(_list(schema, "required"))
@@ -215,7 +215,7 @@ def _own_work(value: Any, schema: Json) -> int:
 
 
 def _pattern_work(value: Any, schema: Json, *, large: bool) -> int:
-    """The visits for patterns of a text, or of the names in an object."""
+    """Return the visits for matching patterns to a text, or to the names in an object."""
     if isinstance(value, dict):
         texts, patterns = list(value), list(_dict(schema, "patternProperties"))
     elif isinstance(value, str) and isinstance(schema.get("pattern"), str):
@@ -231,14 +231,14 @@ def _pattern_work(value: Any, schema: Json, *, large: bool) -> int:
 
 
 def _lacks_property(value: Any, schema: Json) -> bool:
-    """Whether an object lacks what is required, which is checked first."""
+    """Whether an object lacks a required property, which is checked first."""
     return isinstance(value, dict) and any(
         name not in value for name in _list(schema, "required") if isinstance(name, str)
     )
 
 
 def is_other_by_constant(value: Any, schema: Any) -> bool:
-    """Whether a property of an object has another value than the constant that a schema wants."""
+    """Whether a property of an object has another value than the constant in the schema."""
     return (
         isinstance(value, dict)
         and isinstance(schema, dict)
@@ -255,7 +255,7 @@ def _is_other(value: Any, schema: Any) -> bool:
 
 
 def _parts_in_place(value: Any, schema: Json) -> Iterator[Any]:
-    """The schemas within a schema that apply to the value itself."""
+    """Yield the schemas within a schema that apply to the value itself."""
     for keyword in _LISTS:
         yield from _list(schema, keyword)
     yield from (schema[keyword] for keyword in _SINGLE if keyword in schema)
@@ -265,9 +265,9 @@ def _parts_in_place(value: Any, schema: Json) -> Iterator[Any]:
 
 
 def _pairs(value: Any, schema: Json, *, all_errors: bool) -> Iterator[tuple[Any, Any]]:
-    """Which schemas within a schema apply to which parts of a value, in order.
+    """Yield each part of a value with the schema within a schema that applies to it, in order.
 
-    Unless all errors are listed, they end with a property that is not the constant it has to be.
+    Unless all errors are listed, stop at a property that differs from its constant.
     """
     if isinstance(value, dict):
         known, patterns = properties_of(schema), _dict(schema, "patternProperties").values()
@@ -298,7 +298,7 @@ def _dict(schema: Json, keyword: str) -> Json:
 
 
 def count_parts(value: Any) -> int:
-    """How many values a value consists of, itself included."""
+    """Count the values that a value consists of, itself included."""
     count, level = 0, [value]
     while level:
         count += len(level)

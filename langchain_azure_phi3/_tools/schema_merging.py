@@ -1,4 +1,4 @@
-"""JSON schemas that have to hold together, combined into one."""
+"""Combines JSON schemas that a value must fit at the same time into one."""
 
 import json
 import math
@@ -9,9 +9,9 @@ from langchain_azure_phi3._types import Json
 
 
 def merge_schemas(first: Json, second: Json) -> Json:
-    """The keywords of two schemas that both have to hold.
+    """Combine two schemas into one that requires both.
 
-    Of two values that cannot be combined, such as two patterns, the first one is kept: the result
+    If two values cannot be combined, such as two patterns, the first one is kept: the result
     accepts at least what both accept.
     """
     merged = dict(first)
@@ -25,18 +25,18 @@ def merge_schemas(first: Json, second: Json) -> Json:
 
 
 def json_key(value: Any) -> str:
-    """A text that is the same for equal JSON values, and tells `1` from `true`."""
+    """Return a text that is the same for equal JSON values, but differs for `1` and `true`."""
     return json.dumps(value, sort_keys=True)
 
 
 def number_or_none(value: Any) -> float | int | None:
-    """The value if it is a finite number."""
+    """Return the value if it is a finite number."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return value if is_number and math.isfinite(value) else None
 
 
 def _both(first: Any, second: Any) -> Any:
-    """A subschema that has to satisfy two; combined when it is rewritten."""
+    """Return a subschema that requires two; they are combined when it is rewritten."""
     if first is False or second is False:
         return False
     return {"allOf": [part for part in (first, second) if part is not True]}

@@ -1,8 +1,8 @@
-"""JSON values checked against JSON schemas, by `jsonschema-rs`, which is imported when needed.
+"""Checks JSON values against JSON schemas with `jsonschema-rs`, which is imported when needed.
 
-Nothing is fetched: a schema that refers to another one that it does not contain is not used. Work
-grows in step with the value: what `schema_cost` counts is bounded, patterns have a bounded number
-of steps, and of `anyOf` and `oneOf` each branch is tried once for each part of the value.
+Nothing is fetched: a schema that refers to another document is not used. The work is linear in the
+size of the value: the steps that `schema_cost` counts are bounded, patterns take a bounded number
+of steps, and each branch of `anyOf` and `oneOf` is tried once for each part of the value.
 """
 
 import json
@@ -33,23 +33,23 @@ _DIALECTS = frozenset(
 )
 _DEFINITIONS = ("$schema", "$defs", "definitions")
 _MAX_CACHED = 512
-# As in serde_json: the validator is recursive, and threads have small stacks.
+# The limit of serde_json: the validator is recursive, and threads have small stacks.
 _MAX_DEPTH = 128
 # Bytes of a compiled pattern; a match takes up to 0.1 ns for each of them and each character.
 _PATTERN_SIZE, _MAX_PATTERN_SIZE = 20_000, 500_000
-# Parts of schemas that are compiled to explain errors: branches are, with all definitions.
+# Limits compilation to explain errors: each branch is compiled with all definitions.
 _MAX_COMPILED, _MAX_COMPILED_PER_PART = 10_000, 10
 _ERRORS_PER_STEP = 5
-# Each error quotes the value in which it is; all are made even if only the first ones are needed.
+# Each error quotes its value, and all are created even if only the first ones are needed.
 _MAX_QUOTED = 2_000_000  # characters
 
 
 def compile_schema(schema: Json, root: Json) -> "CompiledSchema | None":
-    """A schema ready for use; `None` if it is not valid, or refers to one that is not there.
+    """Compile a schema; return `None` if it is not valid, or refers to a missing schema.
 
     Args:
-        schema: The schema; may be a part of another one.
-        root: The schema that it is a part of, whose definitions it may use; may be itself.
+        schema: The schema, which may be a part of another one.
+        root: The schema that contains it, whose definitions it may use; may be the same.
     """
     document = {key: root[key] for key in _DEFINITIONS if key in root} | schema
     try:
@@ -59,7 +59,7 @@ def compile_schema(schema: Json, root: Json) -> "CompiledSchema | None":
 
 
 def schema_problem(schema: Json) -> str | None:
-    """What makes a schema invalid, such as a misspelled type; `None` if nothing is known to."""
+    """Return why a schema is invalid, such as a misspelled type; `None` if no reason is known."""
     import jsonschema_rs
 
     if is_too_deep(schema):  # for its recursion, which ends the process
@@ -90,13 +90,13 @@ def _compile(document: str) -> "CompiledSchema | None":
 
 
 class CompiledSchema:
-    """One schema, with what checks values against it."""
+    """One schema, compiled to check values against it."""
 
     def __init__(self, document: Json) -> None:
         """Compile a schema.
 
         Raises:
-            ValueError: It is not a valid schema, or refers to one that is not there.
+            ValueError: It is not valid, or refers to a missing schema.
         """
         self._document = document
         has_large_patterns = False
@@ -108,10 +108,10 @@ class CompiledSchema:
         self._cost = SchemaCost(document, has_large_patterns=has_large_patterns)
 
     def accepts(self, value: Any, budget: Budget | None = None) -> bool:
-        """Whether a value is valid; without a budget, `False` if finding out takes too long.
+        """Whether a value is valid; without a budget, `False` if the check takes too long.
 
         Raises:
-            OverBudgetError: Finding out takes more steps than the budget has.
+            OverBudgetError: The check takes more steps than the budget has.
         """
         if budget is None:
             return self.errors(value, 1) == []
@@ -121,7 +121,7 @@ class CompiledSchema:
         return self.validator.is_valid(_without_surrogates(value))
 
     def errors(self, value: Any, limit: int, budget: Budget | None = None) -> list[str]:
-        """The first errors of a value, each with its place; none where it is valid."""
+        """Return the first errors of a value, each with its path; none if it is valid."""
         if is_too_deep(value):
             return ["This is nested too deeply"]
         budget = Budget() if budget is None else budget
@@ -149,10 +149,10 @@ class CompiledSchema:
 
     @cached_property
     def _explainer(self) -> "jsonschema_rs.Validator":
-        """A validator whose work grows with the value also where it lists errors.
+        """A validator whose work is linear in the value even when it lists errors.
 
-        That of `jsonschema-rs` lists the errors of all branches, and of all branches within them:
-        for a syntax tree of eight levels it takes a minute.
+        The one of `jsonschema-rs` lists the errors of all branches, and of all branches within
+        them, which takes a minute for a syntax tree of eight levels.
         """
         size = count_parts(self._document)
         budget = Budget(_MAX_COMPILED + _MAX_COMPILED_PER_PART * size)
@@ -182,9 +182,9 @@ def _refuse_to_fetch(uri: str) -> Any:
 
 
 def _branches(keyword: str, document: Json, size: int, budget: Budget) -> type:
-    """The keyword `anyOf` or `oneOf`, which says whether its branches fit, and not why not.
+    """Build the keyword `anyOf` or `oneOf`, which reports whether its branches fit, but not why.
 
-    Those that the budget does not allow to compile are taken to fit.
+    Branches that are over the budget for compilation count as fitting.
     """
 
     class Branches:
@@ -207,7 +207,7 @@ def _branches(keyword: str, document: Json, size: int, budget: Budget) -> type:
                     budget.spend(size)
                     self._compiled[keyword] = compile_schema({keyword: self._branches}, document)
             compiled = self._compiled[keyword]
-            # The budget of the response has paid for this: nothing in it is counted again.
+            # The response's budget has already paid for this, so nothing is counted again.
             return compiled is None or compiled.validator.is_valid(value)
 
     return Branches
@@ -235,6 +235,6 @@ def _children(value: Any) -> Iterable[Any]:
 
 
 def _without_surrogates(value: Any) -> Any:
-    """The value with lone surrogates, which JSON can write and Rust cannot hold, replaced."""
+    """Replace lone surrogates, which JSON can contain and Rust's strings cannot."""
     text = json.dumps(value, ensure_ascii=False)
     return value if text.isascii() else json.loads(text.encode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""Tool calls as JSON, in all forms in which models write them, normalized."""
+"""Normalizes tool calls from all JSON formats that models write."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -9,8 +9,8 @@ from langchain_azure_phi3._tools.schema_cost import Budgets
 from langchain_azure_phi3._tools.tools import Call, Tool, Toolbox, properties_of
 from langchain_azure_phi3._types import Json
 
-# Keys that hold a tool's name, and those that hold its arguments, most reliable first. "action" and
-# "action_input" are those of LangChain's JSON agents, which models have seen in training.
+# Keys for a tool's name and for its arguments, most reliable first. "action" and "action_input" are
+# those of LangChain's JSON agents, which models have seen in training.
 NAME_KEYS = (
     *("name", "tool_name", "function_name", "func_name", "tool", "action", "recipient_name"),
     "function",
@@ -25,13 +25,13 @@ ARGUMENT_KEYS = (
     "action_input",
     "kwargs",
 )
-# A bare object of exactly a name and one of these is a call also where no tool has the name.
+# A bare object of exactly a name and one of these is a call, even if no tool has that name.
 STRICT_ARGUMENT_KEYS = ("arguments", "parameters")
 WRAPPER_KEYS = ("tool_calls", "tool_call", "function_call", "function")
 OTHER_KEYS = ("type", "id", "index")
 CALL_TYPES = ("function", "function_call", "tool_call", "tool_use")
 
-# Keys of a tool's description that no call has.
+# Keys of a tool's description that do not occur in calls.
 _SCHEMA_KEYS = frozenset({"properties", "$defs", "$schema"})
 _PROPERTY_KEYS = frozenset({"type", "description", "anyOf", "oneOf", "allOf", "$ref", "enum"})
 _JSON_TYPES = ("string", "integer", "number", "boolean", "array", "object", "null", "dict")
@@ -43,19 +43,19 @@ class CallNormalizer:
     """Reads calls of the available tools from JSON."""
 
     def __init__(self, tools: Toolbox, *, only_tool: Tool | None = None) -> None:
-        """`only_tool`: the tool whose arguments may stand alone, without its name."""
+        """`only_tool`: the tool whose arguments may appear alone, without its name."""
         self._tools = tools
         self._only_tool = only_tool
         self._coercers: dict[str, ArgumentCoercer] = {}
         self._budgets = Budgets()
 
     def calls(self, raw: str, *, marked: bool, in_array: bool = False) -> tuple[Call, ...]:
-        """The calls in a JSON object; none when it is only data.
+        """Return the calls in a JSON object; none if it is data.
 
         Args:
-            raw: The object's text, which may be nearly JSON.
+            raw: The object's text, which may be almost-valid JSON.
             marked: Whether it is marked as a call, so that a mistake in it is an error.
-            in_array: Whether it stands in an array, where arguments do not stand alone.
+            in_array: Whether it is in an array, where arguments never appear alone.
         """
         value = parse_lenient_json(raw, keep_number_text=True)
         if not isinstance(value, dict):
@@ -75,7 +75,7 @@ class CallNormalizer:
         return (self._missing_name(raw),) if marked else ()
 
     def _arguments_only(self, value: Json, raw: str, only_tool: Tool) -> Call | None:
-        """The object as the arguments of the only tool that may be called, if it fits them."""
+        """Return the call whose arguments are this object, if they fit the only possible tool."""
         if _is_description(value):
             return None
         call = self.build_call(only_tool.name, value, raw)
@@ -84,7 +84,7 @@ class CallNormalizer:
         return call if is_meant or (properties and value.keys() <= properties.keys()) else None
 
     def _pairs(self, value: Any, *, marked: bool, depth: int) -> Iterator[tuple[str, Any]]:
-        """Every (name, arguments) in a value, also inside wrappers."""
+        """Yield every (name, arguments) pair in a value, also inside wrappers."""
         if depth > _MAX_WRAPPERS:
             return
         if isinstance(value, list):
@@ -132,7 +132,7 @@ class CallNormalizer:
         return rest if rest.keys() & properties.keys() else _NOT_A_CALL
 
     def _name_as_key(self, value: Json) -> Iterator[tuple[str, Any]]:
-        """{"get_weather": {"city": "Paris"}}: Phi-4-mini's, in onnxruntime-genai#1334."""
+        """Read `{"get_weather": {"city": "Paris"}}`, from Phi-4-mini (onnxruntime-genai#1334)."""
         only_tool = self._only_tool
         if only_tool is not None and value.keys() <= properties_of(only_tool.parameters).keys():
             return  # arguments, one of which has the name of the tool
@@ -143,7 +143,7 @@ class CallNormalizer:
             yield from value.items()
 
     def build_call(self, name: str, arguments: Any, raw: str) -> Call:
-        """The call of a tool with arguments in any form; `raw`: its text."""
+        """Build a call from a name and arguments in any form; `raw`: the text of the call."""
         tool = self._tools.find(name)
         if tool is None:
             names = ", ".join(tool.name for tool in self._tools.tools)
@@ -162,7 +162,7 @@ class CallNormalizer:
         if coercer.is_emptied(given, coerced):
             return Call(tool.name, to_plain(given), raw, coercer.unknown_names(given))
         problem = coercer.validate(coerced)
-        # Of a wrong call all is shown, also what the tool does not have.
+        # A wrong call keeps all its arguments, also those that the tool does not have.
         arguments = coerced if problem is None else coercer.coerce(given, keep_unknown=True)
         return Call(tool.name, arguments, raw, problem)
 
@@ -172,7 +172,7 @@ class CallNormalizer:
 
 
 class _Absent:
-    """Why there are no arguments."""
+    """A reason for missing arguments."""
 
 
 _NO_ARGUMENTS = _Absent()
@@ -187,7 +187,7 @@ def _is_name_and_arguments(value: Json) -> bool:
 
 
 def _echoed_arguments(parameters: Any) -> Any:
-    """The parameters of a repeated description: arguments, perhaps written in its `properties`."""
+    """Return the arguments in a repeated description, which may be in its `properties`."""
     if not _is_description(parameters):
         return parameters
     inner = parameters.get("properties")
@@ -213,7 +213,7 @@ def is_schema_of_properties(properties: Json) -> bool:
 
 
 def to_object(arguments: Any) -> Json | None:
-    """Arguments as an object, also from a JSON string, from null and from a list of one."""
+    """Convert arguments to an object, also from a JSON string, null, and a list of one object."""
     written = _to_written_object(arguments)
     return None if written is None else to_plain(written)
 

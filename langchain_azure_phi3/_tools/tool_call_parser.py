@@ -1,14 +1,14 @@
-"""Tool calls found in text, while it streams.
+"""Finds tool calls in text while it streams.
 
-`Lexer` cuts the answer into tokens and holds back only what may still become a marker; the parser
+`Lexer` cuts the response into tokens and holds back only what may still become a marker; the parser
 decides which tokens are text and which belong to calls, by a table of `(state, token)`. Text is
-held back only while it may still become a call. Not passed on, besides the calls themselves: what
-marks or separates them (tags, fences, brackets, commas, white space), the chat template's tags of
-calls, and its other control tokens at the beginning, at the end or next to a call.
+held back only while it may still become a call. The emitted text contains neither the calls nor
+what marks or separates them (tags, fences, brackets, commas, white space), and no control tokens of
+the chat template at the beginning, at the end or next to a call.
 
-A call that the model merely quotes is text. Unless a call is required, it counts only where it
-stands alone: on lines of its own, in a fence of its own, or between tags that are not in inline
-code or a quotation.
+A call that the model merely quotes is text. Unless a call is required, it only counts if it is
+separate from prose: on its own lines, in its own fence, or between tags that are not in inline code
+or a quotation.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,15 +28,15 @@ from langchain_azure_phi3._tools.lexer import (
 from langchain_azure_phi3._tools.tool_call_formats import CallNormalizer
 from langchain_azure_phi3._tools.tools import Call, Tool, Toolbox
 
-TRUNCATED = "The answer broke off inside this call."
+TRUNCATED = "The response ended inside this call."
 
 
 class ParseResult(NamedTuple):
-    """What the last piece of text brought.
+    """The text and calls found in the last piece of text.
 
     Attributes:
-        text: To pass on to the user now.
-        calls: Those completed since.
+        text: Text to emit now.
+        calls: Calls that were completed.
     """
 
     text: str = ""
@@ -44,28 +44,28 @@ class ParseResult(NamedTuple):
 
 
 class State(IntEnum):
-    """Where in an answer the parser is."""
+    """The state of the parser within a response."""
 
-    START = auto()  # before anything, or after a control token: a call may begin
+    START = auto()  # at the start, or after a control token: a call may begin
     TEXT = auto()
     AFTER_CALL = auto()
-    OPENED = auto()  # after a tag, a fence or a bracket: a call, or it was text
+    OPENED = auto()  # after a tag, a fence or a bracket: a call follows, or it was text
     LANGUAGE = auto()  # after the backticks of a fence
     OBJECT = auto()  # in an object that may be a call
-    DATA = auto()  # in JSON that is no call, with no calls inside
-    CODE = auto()  # in a fenced block that holds no call
+    DATA = auto()  # in JSON that is not a call and contains none
+    CODE = auto()  # in a fenced block without a call
 
 
 class ToolCallParser:
-    """Parses one answer."""
+    """Parses one response."""
 
     def __init__(self, tools: Iterable[Tool], *, required: bool) -> None:
         """Parse calls of these tools.
 
         Args:
             tools: The tools that may be called.
-            required: Whether the answer must be a call, so that the bare arguments of an only
-                tool are one too.
+            required: Whether the response must be a call. If there is only one tool, its bare
+                arguments then count as a call too.
         """
         toolbox = Toolbox(tools)
         only_tool = toolbox.tools[0] if required and len(toolbox.tools) == 1 else None
@@ -74,13 +74,13 @@ class ToolCallParser:
         self._normalizer = CallNormalizer(toolbox, only_tool=only_tool)
         self._lexer = Lexer()
         self._state = State.START
-        self._held: list[Token] = []  # read, but not known to be text
+        self._held: list[Token] = []  # read, but not yet known to be text
         self._nesting = Nesting()
         self._object = CandidateObject(JsonScanner())
         self._output = _Output()
 
     def feed(self, text: str) -> ParseResult:
-        """Parse a piece of the answer."""
+        """Parse a piece of the response."""
         if self._state is State.TEXT and self._lexer.pass_through(text):
             self._output.emit(text)
         else:
@@ -89,7 +89,7 @@ class ToolCallParser:
         return self._output.take()
 
     def finish(self, *, truncated: bool = False) -> ParseResult:
-        """Parse the end; `truncated`: the answer is incomplete, as at the limit of tokens."""
+        """Parse the end; `truncated`: the response is incomplete, as at `max_tokens`."""
         self._lexer.end()
         self._parse()
         self._handle(Token(TokenType.TRUNCATED if truncated else TokenType.END))
@@ -106,7 +106,7 @@ class ToolCallParser:
     def _handle(self, token: Token) -> None:
         self._state = _TRANSITIONS[self._state][token.type](self, token)
 
-    # Transitions: each takes a token and gives the next state.
+    # Transitions: each handles a token and returns the next state.
 
     def _emit(self, token: Token) -> State:
         self._output.emit(token.text)
@@ -132,7 +132,7 @@ class ToolCallParser:
         return self._hold(token)
 
     def _begin_in_text(self, token: Token) -> State:
-        """What may begin a call, after text: as elsewhere, but it may be a mere quotation."""
+        """Handle the possible start of a call after text, where it may also be a quotation."""
         line = self._output.line
         if token.is_control or token.marks_call or token.type is TokenType.FENCE:
             quoted = line.is_in_code or line.is_quotation
@@ -160,7 +160,7 @@ class ToolCallParser:
         return State.LANGUAGE
 
     def _close_fence(self, token: Token) -> State:
-        """A fence after a call: the end of its own, or another one."""
+        """Handle a fence after a call: the end of the call's fence, or the start of another one."""
         if TokenType.FENCE not in self._nesting:
             return self._open_fence(token)
         self._output.confirm()
@@ -190,12 +190,12 @@ class ToolCallParser:
         return State.TEXT if self._object.scanner.is_settled else State.DATA
 
     def _end_object(self, token: Token) -> State:
-        """A marker that ends what is around the object ends the object."""
+        """End the object at a marker that ends its enclosure."""
         self._lexer.rewind(len(token.text))
         return self._complete()
 
     def _end_enclosed_object(self, token: Token) -> State:
-        """A bracket or a fence does so only where one is open."""
+        """End the object at a bracket or a fence, but only if one is open."""
         opened = TokenType.ARRAY_START if token.type is TokenType.ARRAY_END else token.type
         return self._end_object(token) if opened in self._nesting else self._skip_in_object(token)
 
@@ -208,7 +208,7 @@ class ToolCallParser:
         return State.DATA
 
     def _skip(self, token: Token) -> str:
-        """Read the first character of what turned out to be no marker here."""
+        """Read the first character of a token that is not a marker here."""
         self._lexer.rewind(len(token.text) - 1)
         self._object.scanner.skip(token.text[0])
         return token.text[0]
@@ -226,7 +226,7 @@ class ToolCallParser:
         return self._reject()
 
     def _release(self, _: Token) -> State:
-        """Text follows: emit what stood before it, without what belongs to a call."""
+        """Emit the held text, without the parts that belong to a call, because text follows."""
         held = self._text_of_held()
         if self._state is State.AFTER_CALL:
             is_text = self._output.reject_pending()
@@ -239,7 +239,7 @@ class ToolCallParser:
         return self._leave(State.CODE if TokenType.FENCE in self._nesting else State.TEXT)
 
     def _end_at_start(self, token: Token) -> State:
-        """The answer ends: drop control tokens, keep tags and an answer of mere white space."""
+        """End the response: drop control tokens, keep tags and a response of only white space."""
         is_tag = any(t.type is TokenType.CLOSER and not t.is_control for t in self._held)
         if is_tag:
             self._held = [t for t in self._held if t.type is not TokenType.CONTROL]
@@ -253,7 +253,7 @@ class ToolCallParser:
         return "".join(token.text for token in self._held if not token.is_control)
 
     def _end_in_object(self, _: Token) -> State:
-        """The answer ends within an object: a call without its last brackets, or half a call."""
+        """End the response within an object: a call without its last brackets, or half a call."""
         if not self._object.may_be_call:
             return self._reject()
         return self._accept_truncated() if self._object.scanner.truncated else self._complete()
@@ -261,10 +261,10 @@ class ToolCallParser:
     def _truncate_object(self, _: Token) -> State:
         return self._accept_truncated() if self._object.may_be_call else self._reject()
 
-    # What transitions have in common.
+    # Steps that transitions share.
 
     def _complete(self) -> State:
-        """The object is complete: a call, or text after all."""
+        """Handle a complete object, which is a call or text."""
         if self._nesting.quoted:
             return self._reject()
         marked = self._nesting.marked or self._required
@@ -290,7 +290,7 @@ class ToolCallParser:
         return State.AFTER_CALL
 
     def _reject(self) -> State:
-        """What was held is text; so is the rest of a fenced block or of other JSON."""
+        """Emit the held tokens as text, and the rest of a fenced block or of other JSON as well."""
         self._output.reject_pending()
         self._output.emit(self._text_of_held())
         self._output.line.is_tagged |= any(token.is_control for token in self._held)
@@ -309,10 +309,10 @@ class ToolCallParser:
 
 
 class _Output:
-    """What was found since it was last taken."""
+    """Text and calls found since `take` was last called."""
 
     def __init__(self) -> None:
-        self.last_char = ""  # of all text that was ever emitted
+        self.last_char = ""  # of all emitted text
         self.line = Line()
         self._text: list[str] = []
         self._calls: list[Call] = []
@@ -321,7 +321,7 @@ class _Output:
 
     @property
     def is_blank(self) -> bool:
-        """Whether nothing, or white space, was emitted last."""
+        """Whether the text that was emitted last is empty or ends with white space."""
         return self.last_char == "" or self.last_char.isspace()
 
     def emit(self, text: str) -> None:
@@ -332,7 +332,7 @@ class _Output:
             self.line.feed(text)
 
     def add(self, calls: Iterable[Call], text: str, *, is_pending: bool) -> None:
-        """Add calls, and the text that they are if they turn out to be part of a sentence."""
+        """Add calls, and the text to emit instead if they turn out to be part of a sentence."""
         if not is_pending:
             self.confirm()
             self._calls += calls
@@ -341,25 +341,25 @@ class _Output:
         self._pending_text += text
 
     def confirm(self) -> None:
-        """Nothing but calls stands on the line."""
+        """Accept pending calls, because their line contains nothing else."""
         self._calls += self._pending
         self._pending, self._pending_text = [], ""
 
     def reject_pending(self) -> bool:
-        """Text follows on the line of calls: they are text, too. Whether there were any."""
+        """Turn pending calls into text, because text follows on their line; `False` if none."""
         text = self._pending_text
         self._pending, self._pending_text = [], ""
         self.emit(text)
         return text != ""
 
     def take(self) -> ParseResult:
-        """Hand over what was found."""
+        """Return the text and calls found, and forget them."""
         result = ParseResult("".join(self._text), tuple(self._calls))
         self._text, self._calls = [], []
         return result
 
 
-# How each state reads its next token.
+# The lexer method that each state uses.
 _NEXT_TOKEN: dict[State, Callable[[ToolCallParser], Token | None]] = {
     State.START: lambda parser: parser._lexer.opening(),
     State.TEXT: lambda parser: parser._lexer.text(),
@@ -380,7 +380,7 @@ _BEGINNINGS: dict[TokenType, _Transition] = {
     TokenType.OBJECT_START: ToolCallParser._open_object,
 }
 
-# All tokens that each state can meet, and what they do there.
+# The tokens that can occur in each state, and their transitions.
 _TRANSITIONS: dict[State, dict[TokenType, _Transition]] = {
     State.START: {
         **_BEGINNINGS,

@@ -23,7 +23,7 @@ _CHOICES: Mapping[Any, str] = {
 }
 
 
-# Wider than OpenAI's names, which have neither "." nor "/": those of MCP servers have.
+# Wider than OpenAI's names, which have neither "." nor "/", because names of MCP servers do.
 _NAME = re.compile(r"[\w./:-]{1,128}")
 
 
@@ -35,7 +35,7 @@ class OutputSpec:
         tools: In the form of the API.
         choice: `"auto"`, `"any"`, or the name of the tool that must be called.
         response_format: In the form of the API.
-        parallel: Whether one answer may hold several calls; `None` for the default.
+        parallel: Whether one response may contain several calls; `None` for the default.
     """
 
     tools: tuple[Json, ...] = ()
@@ -51,17 +51,17 @@ class OutputSpec:
 
     @property
     def requires_tool_call(self) -> bool:
-        """Whether an answer without a tool call is rejected."""
+        """Whether a response without a tool call is rejected."""
         return bool(self.tools) and self.choice != AUTO
 
     @property
     def requires_json(self) -> bool:
-        """Whether the answer must be JSON."""
+        """Whether the response must be JSON."""
         return self.response_format is not None and self.response_format.get("type") != "text"
 
     @property
     def schema(self) -> Json | None:
-        """The JSON schema of the answer; `{}` for any object, `None` for text."""
+        """The JSON schema of the response; `{}` for any object, `None` for text."""
         if not self.requires_json or self.response_format is None:
             return None
         definition = self.response_format.get("json_schema")
@@ -83,7 +83,7 @@ class OutputSpec:
 
     @property
     def prompted_fields(self) -> Json:
-        """The payload's fields where the prompt describes tools and formats: a text format only."""
+        """The payload's fields if the prompt describes tools and formats: only a text format."""
         if self.response_format is None or self.requires_json:
             return {}
         return {"response_format": self.response_format}
@@ -93,12 +93,12 @@ _WIRE_CHOICES: Mapping[str, str] = {NONE: "none", AUTO: "auto", ANY: "required"}
 
 
 def tool_choice_field(choice: str) -> str | Json:
-    """The payload's `tool_choice` for a result of `parse_tool_choice`."""
+    """Return the payload's `tool_choice` for a result of `parse_tool_choice`."""
     return _WIRE_CHOICES.get(choice) or function_choice(choice)
 
 
 def function_choice(name: str) -> Json:
-    """The `tool_choice` that requires one tool."""
+    """Return the `tool_choice` that requires one tool."""
     return {"type": "function", "function": {"name": name}}
 
 
@@ -108,10 +108,10 @@ def parse_output_spec(
     response_format: Json | None = None,
     parallel: bool | None = None,
 ) -> OutputSpec:
-    """The tools and the format that a call's keyword arguments request.
+    """Parse the tools and the format from a call's keyword arguments.
 
     Raises:
-        InvalidInputError: `tool_choice` names an unknown tool, or requires one where there is none.
+        InvalidInputError: `tool_choice` names an unknown tool, or requires a call without tools.
     """
     bound_tools = tuple(tools or ())
     choice = parse_tool_choice(tool_choice, check_tools(bound_tools))
@@ -150,7 +150,7 @@ def _function_name(tool: Json) -> str:
 
 
 def check_tools(tools: Sequence[Json]) -> list[str]:
-    """The names of tools in the form of the API.
+    """Return the names of tools in the form of the API.
 
     Raises:
         InvalidInputError: One is not a tool that Phi models can call.
@@ -159,7 +159,7 @@ def check_tools(tools: Sequence[Json]) -> list[str]:
 
 
 def parse_tool_choice(tool_choice: Any, names: Sequence[str]) -> str:
-    """A `tool_choice` as one of `"none"`, `"auto"`, `"any"` and the tools' names.
+    """Convert a `tool_choice` to `"none"`, `"auto"`, `"any"` or the name of a tool.
 
     Args:
         tool_choice: As LangChain and OpenAI write it: a word, a name, an object or a bool.
@@ -185,5 +185,5 @@ def parse_tool_choice(tool_choice: Any, names: Sequence[str]) -> str:
         return found
     raise InvalidInputError(
         f"tool_choice={tool_choice!r} does not name a bound tool. Bound tools: "
-        f"{', '.join(names) or 'none'}. 'auto', 'any' and 'none' are possible as well."
+        f"{', '.join(names) or 'none'}. 'auto', 'any' and 'none' are also allowed."
     )

@@ -1,7 +1,7 @@
-"""Prompts that describe tools and formats, for models that take none in the request.
+"""Prompts that describe tools and formats, for deployments that accept neither in the request.
 
-They are written for a model of four billion parameters with 4,096 tokens of context: every
-sentence is one that such a model needs.
+They are written for a model of four billion parameters with 4,096 tokens of context, so they
+contain only sentences that such a model needs.
 """
 
 import json
@@ -15,9 +15,9 @@ from langchain_azure_phi3._tools.tool_choice import ANY, AUTO, OutputSpec
 from langchain_azure_phi3._tools.tools import Tool
 from langchain_azure_phi3._types import Json
 
-# Trained on tools: the list between <|tool|> tags at the end of the system turn, calls as an array
-# between <|tool_call|> tags (model card and chat template of Phi-4-mini-instruct; llama.cpp#12288).
-# The others were not trained on tools (ollama#9647), but can write JSON.
+# Trained on tools: the list is between <|tool|> tags at the end of the system message, calls are an
+# array between <|tool_call|> tags (model card and chat template of Phi-4-mini-instruct;
+# llama.cpp#12288). The others were not trained on tools (ollama#9647), but can write JSON.
 _TRAINED = ("phi-4-mini", "phi-4-multimodal")
 
 _MAX_QUOTED = 300
@@ -40,13 +40,13 @@ def instructions(
     tool_format: str,
     escape: Escape = escape_control_tokens,
 ) -> str:
-    """The end of the system prompt: the tools, and how to call one.
+    """Return the end of the system prompt: the tools, and how to call one.
 
     Args:
         tools: The tools that may be called.
         choice: `"auto"`, `"any"`, or the name of the tool that must be called.
         tool_format: The model's family or name in the catalog, such as `"phi-4-mini"`.
-        escape: Applied to what the tools supply, but not to the tags around it.
+        escape: Applied to the tools' names, descriptions and schemas, not to the tags around them.
     """
     required = [tool for tool in tools if tool.name == choice]
     descriptions = _describe_tools(required or tools, tool_format, escape)
@@ -59,7 +59,7 @@ def instructions(
 def output_instructions(
     spec: OutputSpec, tool_format: str, escape: Escape = escape_control_tokens
 ) -> str:
-    """The end of the system prompt for all that a call requests; empty if it requests nothing."""
+    """Return the end of the system prompt for a call's tools and format; empty without either."""
     texts = []
     if spec.tools:
         tools, choice = spec.allowed_tools, spec.choice
@@ -73,7 +73,7 @@ def output_instructions(
 def format_tool_calls(
     calls: Iterable[tuple[str, Json]], tool_format: str, escape: Escape = escape_control_tokens
 ) -> str:
-    """The assistant turn with these calls, each `(name, arguments)`, in the prompted form."""
+    """Return the assistant message with these calls, each `(name, arguments)`, in prompted form."""
     texts = [
         escape(json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False))
         for name, arguments in calls
@@ -84,9 +84,9 @@ def format_tool_calls(
 
 
 def format_tool_result(name: str, content: str, *, is_error: bool = False) -> str:
-    """A tool's result for a user turn, which can hold several.
+    """Return a tool's result for a user message, which can contain several.
 
-    Lines of the content that read like the heading of a result are quoted with `> `, so that no
+    Lines of the content that look like the heading of a result are quoted with `> `, so that no
     tool can write the result of another one.
     """
     name = " ".join(name.split())
@@ -97,10 +97,10 @@ def format_tool_result(name: str, content: str, *, is_error: bool = False) -> st
 
 
 def correction(problem: str, *, wrote: str = "", choice: str, tool_format: str) -> str:
-    """The user turn that asks for a corrected call.
+    """Return the user message that asks for a corrected call.
 
     Args:
-        problem: What was wrong, a sentence.
+        problem: A sentence about the error.
         wrote: The rejected text to quote; shortened if it is long.
         choice: As for `instructions`.
         tool_format: As for `instructions`.
@@ -112,7 +112,7 @@ def correction(problem: str, *, wrote: str = "", choice: str, tool_format: str) 
 
 
 def is_trained(tool_format: str) -> bool:
-    """Whether the models of a family were trained on tools of their own format."""
+    """Whether the models of a family were trained on their own tool format."""
     return tool_format.casefold().startswith(_TRAINED)
 
 
@@ -130,7 +130,7 @@ def _describe_calls(choice: str, tool_format: str) -> str:
 
 
 def _call_form(choice: str, tool_format: str) -> str:
-    """How to write a call; without real values, which small models copy."""
+    """Return the form of a call, without real values, which small models would copy."""
     name = "TOOL" if choice in (AUTO, ANY) else choice
     return format_tool_calls([(name, {"ARGUMENT": "VALUE"})], tool_format)
 

@@ -6,16 +6,16 @@ from typing import Self
 
 from langchain_azure_phi3._types import Json
 
-# What models put before a tool's name: the namespace in which OpenAI lists tools.
+# Prefixes that models write before a tool's name: the namespace in which OpenAI lists tools.
 _NAMESPACES = ("functions.", "function.", "tools.")
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool as it is described to the model.
+    """A tool that is described to the model.
 
     Attributes:
-        name: What a call names.
+        name: The name that a call uses.
         description: When and for what to use it; may be empty.
         parameters: The JSON schema of its arguments, which are an object.
     """
@@ -26,7 +26,7 @@ class Tool:
 
     @classmethod
     def from_wire(cls, openai_tool: Json) -> Self:
-        """The tool of OpenAI's form, `{"type": "function", "function": {...}}`."""
+        """Create a tool from OpenAI's form, `{"type": "function", "function": {...}}`."""
         function = openai_tool["function"]
         return cls(
             name=function["name"],
@@ -40,8 +40,8 @@ class Call:
     """One tool call found in a text.
 
     Attributes:
-        name: The tool's own name if it is known, else what the model wrote; may be empty.
-        arguments: The arguments; `None` if none could be read.
+        name: The tool's own name if it is known, else the text that the model wrote; may be empty.
+        arguments: The arguments; `None` if they could not be parsed.
         raw: The text of the call. Calls in one JSON object share it.
         error: Why the call is not valid, a sentence for the model; `None` if it is.
     """
@@ -63,7 +63,7 @@ class Toolbox:
             self._by_normalized_name.setdefault(normalize_name(tool.name), []).append(tool)
 
     def find(self, name: str) -> Tool | None:
-        """The tool of that name, or the only one of a similar name; `None` if there is none."""
+        """Return the tool of that name, or the only one with a similar name; else `None`."""
         exact = self._by_name.get(name)
         if exact is not None:
             return exact
@@ -80,14 +80,14 @@ class Toolbox:
 
 
 def properties_of(schema: Json) -> Json:
-    """The schemas of an object's properties, by name; empty if `properties` is not an object."""
+    """Return the schemas of the properties by name; empty if `properties` is not an object."""
     found = schema.get("properties")
     properties = found if isinstance(found, dict) else {}
     return {name: schema for name, schema in properties.items() if isinstance(name, str)}
 
 
 def normalize_name(name: str) -> str:
-    """A name without what models get wrong: case, dashes and OpenAI's namespace."""
+    """Normalize what models get wrong in a name: case, dashes and OpenAI's namespace."""
     plain = name.strip().casefold()
     for namespace in _NAMESPACES:
         plain = plain.removeprefix(namespace)

@@ -1,9 +1,9 @@
-"""Python types and functions as JSON schemas and as tools of the API.
+"""Converts Python types and functions to JSON schemas and to the API's tools.
 
-LangChain's conversion puts definitions in place of references to them. Where a model refers to
-itself, `{}` stays, which allows anything. Here recursive models keep their definitions. It also
-ignores which keys of a TypedDict may be absent, and which values may be `None`; here both stay.
-Pydantic's schema of a decimal number allows any text; here that text has a format.
+LangChain's conversion replaces references by their definitions. If a model refers to itself, it
+leaves `{}`, which allows anything; here, recursive models keep their definitions. It also ignores
+which keys of a TypedDict may be absent, and which values may be `None`; here, it does not.
+Pydantic's schema of a decimal number allows any text; here, that text has a format.
 """
 
 import json
@@ -36,10 +36,10 @@ class JsonSchemaGenerator(GenerateJsonSchema):
 
 
 def to_json_schema(schema: Json | type) -> Json:
-    """The JSON schema of a pydantic model or TypedDict; a JSON schema stays as it is.
+    """Return the JSON schema of a pydantic model or TypedDict; leave a JSON schema unchanged.
 
     Raises:
-        ValueError: It is none of these, or has no title.
+        ValueError: It is not one of these, or has no title.
     """
     return _schema_of_model(schema) or convert_to_json_schema(_with_defaults(schema))
 
@@ -59,7 +59,7 @@ def to_wire_tools(tools: Iterable[Any], strict: bool | None = None) -> list[Json
 
 
 def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
-    """The tool in OpenAI's form, `{"type": "function", "function": {...}}`.
+    """Return the tool in OpenAI's form, `{"type": "function", "function": {...}}`.
 
     Raises:
         InvalidInputError: It cannot be used as a tool.
@@ -68,7 +68,7 @@ def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
         converted = convert_to_openai_tool(_with_defaults(tool), strict=strict)
         arguments = tool.tool_call_schema if isinstance(tool, BaseTool) else tool
         parameters = None if strict else _schema_of_model(arguments)
-    # Pydantic's own errors are RuntimeErrors; LangChain looks into the tool before it checks it.
+    # Pydantic's own errors are RuntimeErrors; LangChain reads the tool before it checks it.
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         if reason.startswith("Unsupported function"):  # what follows names LangChain's internals
@@ -107,7 +107,7 @@ def _check_types(function: Any) -> None:
 
 
 def _schema_of_model(model: Any) -> Json | None:
-    """The schema of a pydantic model with references; `None` where LangChain's is as good."""
+    """Return the schema of a pydantic model with references; `None` if LangChain's is as good."""
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return None
     schema = model.model_json_schema(schema_generator=JsonSchemaGenerator)
@@ -120,19 +120,19 @@ def _schema_of_model(model: Any) -> Json | None:
 
 
 def _with_defaults(hint: Any, converted: dict[Any, Any] | None = None) -> Any:
-    """A type in which the keys of TypedDicts that may be absent have a default.
+    """Give the keys of TypedDicts that may be absent a default.
 
     LangChain's conversion requires all keys of `total=False`, raises errors for `NotRequired`,
     `Required` and `ReadOnly`, and ignores that a value may be `None`.
 
     Args:
-        hint: The type; values of other types stay as they are.
+        hint: The type; other values are returned unchanged.
         converted: The TypedDicts that were already converted.
     """
     converted = {} if converted is None else converted
     if is_typeddict(hint):
         if hint not in converted:
-            converted[hint] = hint  # where it refers to itself
+            converted[hint] = hint  # for references to itself
             converted[hint] = _convert_typed_dict(hint, converted)
         return converted[hint]
     arguments = tuple(_with_defaults(argument, converted) for argument in get_args(hint))
@@ -165,7 +165,7 @@ def _convert_typed_dict(typed_dict: Any, converted: dict[Any, Any]) -> Any:
     keys = {name: _with_defaults(hint, converted) for name, hint in hints.items()}
     for name, hint in hints.items():
         mark: Any = get_origin(hint)
-        # Python before 3.14 does not see marks in annotations that are strings.
+        # Before 3.14, Python does not see `NotRequired` in annotations that are strings.
         if mark is NotRequired or (mark is not Required and name in typed_dict.__optional_keys__):
             keys[name] = _with_default(keys[name])
     converted_dict: Any = TypedDict(typed_dict.__name__, keys)  # type: ignore[misc]
@@ -175,7 +175,7 @@ def _convert_typed_dict(typed_dict: Any, converted: dict[Any, Any]) -> Any:
 
 
 def _with_default(hint: Any) -> Any:
-    """The type with a default and its description, as `Annotated[int, None, "in years"]`."""
+    """Return the type with a default and its description, as `Annotated[int, None, "in years"]`."""
     type_, *metadata = get_args(hint) if get_origin(hint) is Annotated else [hint]
     texts = [getattr(item, "description", item) for item in metadata]
     return Annotated[(type_, None, *[text for text in texts if isinstance(text, str)][-1:])]

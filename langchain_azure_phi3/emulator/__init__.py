@@ -39,7 +39,7 @@ __all__ = [
 _MODULES = ("conversation", "models", "wire", "emulator")
 _RENAMED = {"Persona": "Responder", "Picture": "Image", "Spoken": "Generation", "Turn": "Message"}
 
-if not TYPE_CHECKING:  # so that type checkers know these names only
+if not TYPE_CHECKING:  # so that type checkers only accept these names
 
     def __getattr__(name: str) -> object:
         if name in _RENAMED:

@@ -32,7 +32,7 @@ _ALLOWED: Mapping[str, frozenset[str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Behavior:
-    """How a deployment behaves. `Emulator` documents the fields.
+    """The options of a deployment. `Emulator` documents the fields.
 
     Raises:
         ValueError: An unknown value. The message lists the allowed ones.

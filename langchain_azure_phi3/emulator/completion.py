@@ -31,7 +31,7 @@ class Choice:
 
     @property
     def tokens(self) -> int:
-        """Tokens of the answer: one for each delta of a stream, unless reported."""
+        """Tokens of the response: one for each delta of a stream, unless reported."""
         if self.completion_tokens is not None:
             return self.completion_tokens
         return sum(1 for _ in self.deltas("", 0))
@@ -136,7 +136,7 @@ class Completion:
     engine: Engine | None = None
 
     def to_json(self) -> Json:
-        """Return the body of a complete answer."""
+        """Return the body of a complete response."""
         body = self._root("chat.completion")
         choices = [choice for choice in self.choices if isinstance(choice, Choice)]
         body["choices"] = [self._complete_choice(*item) for item in enumerate(choices)]
@@ -165,7 +165,7 @@ class Completion:
         yield from last
 
     def _completion_tokens(self, deltas: int) -> int:
-        """Tokens of all choices: as the model reported, or one for each delta."""
+        """Return the tokens of all choices: as the model reports, or one for each delta."""
         reported = [c.completion_tokens for c in self.choices if c.completion_tokens is not None]
         return sum(reported) if len(reported) == len(self.choices) else deltas
 
@@ -222,7 +222,7 @@ class Completion:
         return {"content": [self._token_logprobs(piece, self.top_logprobs) for piece in pieces]}
 
     def _token_logprobs(self, piece: str, alternatives: int) -> Json:
-        """Made-up log-probabilities, the same for each occurrence of a piece."""
+        """Return invented log-probabilities, the same for each occurrence of a piece."""
         options = [option for option in self.options if option != piece]
         if piece not in self.options:
             options = [f"{piece}~{n}" for n in range(1, alternatives)]

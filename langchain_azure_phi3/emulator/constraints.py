@@ -1,4 +1,4 @@
-"""Constrained decoding: what a request restricts the answer to, and answers that comply with it."""
+"""Constrained decoding: parses the constraint of a request, and generates responses that fit."""
 
 import json
 from typing import Any
@@ -19,7 +19,7 @@ _FIELDS = frozenset({"response_format", "structured_outputs"})
 
 
 class Constraint:
-    """A JSON schema, or a list of texts, that the answer must fit.
+    """A JSON schema, or a list of texts, that the response must fit.
 
     Raises:
         ApiError: The schema is invalid.
@@ -42,8 +42,8 @@ class Constraint:
     def apply(self, generation: Generation) -> Generation:
         """Return the generation of an engine that constrains each token.
 
-        A text that fits stays. Otherwise the first JSON object in it that fits is the answer, or
-        else a minimal value. Tool calls, refusals and truncated texts stay as they are.
+        A text that fits is unchanged. Otherwise, the response is the first JSON object in it that
+        fits, or else a minimal value. Tool calls, refusals and truncated texts are unchanged.
         """
         has_no_text = len(generation.tool_calls) > 0 or generation.refusal != ""
         if generation.truncated or has_no_text or self._fits(generation.text):
@@ -73,7 +73,7 @@ def _refuse_to_fetch(uri: str) -> Any:
 def parse_constraint(
     chat: ChatRequest, engine: EngineParameters, modes: ConstraintModes
 ) -> Constraint | None:
-    """Return what a request constrains the answer to, as far as the server enforces it.
+    """Parse the constraint of a request, if the server enforces it.
 
     Raises:
         ApiError: A schema is invalid.
@@ -103,7 +103,7 @@ def _parse_format(response_format: Any, modes: ConstraintModes) -> Constraint | 
     if response_format is None or getattr(modes, response_format.type, None) != "enforce":
         return None
     if response_format.type == "json_object":
-        # llama.cpp accepts a schema here as well.
+        # llama.cpp also accepts a schema here.
         return Constraint((response_format.model_extra or {}).get("schema", _OBJECT))
     json_schema = response_format.json_schema
     schema = json_schema.get("schema") if isinstance(json_schema, dict) else None
@@ -113,7 +113,7 @@ def _parse_format(response_format: Any, modes: ConstraintModes) -> Constraint | 
 
 
 def _parse_schema(value: Any) -> Any:
-    """A schema, which may be written as a string."""
+    """Parse a schema, which may be a string."""
     try:
         return json.loads(value) if isinstance(value, str) else value
     except ValueError as error:

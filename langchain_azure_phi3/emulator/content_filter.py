@@ -1,7 +1,7 @@
 """A content filter with a list of phrases instead of a model, and Azure's formats for its results.
 
-A prompt is filtered if any message contains one of `PROMPT_TRIGGERS`, an answer if the last user
-message contains one of `ANSWER_TRIGGERS`. Case does not matter.
+A prompt is filtered if any message contains one of `PROMPT_TRIGGERS`, and a response if the last
+user message contains one of `ANSWER_TRIGGERS`. Case does not matter.
 """
 
 from collections.abc import Iterable, Mapping
@@ -61,7 +61,7 @@ def prompt_filter_results(findings: Findings) -> Json:
 
 
 def prompt_filtered(findings: Findings, error_format: FilterErrorFormat) -> ApiError:
-    """The error for a filtered prompt."""
+    """Return the error for a filtered prompt."""
     nested: Json = {"message": _MESSAGE, "type": None, "param": "prompt"}
     nested |= {"code": "content_filter", "status": 400}
     details = {"content_filter_result": content_filter_results(findings)}

@@ -30,7 +30,7 @@ class Message:
     """One message of the prompt.
 
     Attributes:
-        role: As the model's template shows it.
+        role: The role in the model's template.
         text: The text parts, joined by line feeds.
         images: The images.
         audio_count: How many audio parts the message has.
@@ -62,14 +62,14 @@ class Message:
 @renamed_attributes(turns="messages", reasons="has_reasoning")
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a responder receives.
+    """The argument of a responder.
 
     Attributes:
-        model: The model name in answers.
+        model: The model name in responses.
         messages: The messages that the model's template shows.
-        choice: Which of the `n` requested answers this is, from 0.
+        choice: The index of this choice, from 0 to `n - 1`.
         parameters: The other fields of the request that reach the model, as sent.
-        has_reasoning: Whether the model writes reasoning before its answer.
+        has_reasoning: Whether the model writes reasoning before its response.
     """
 
     model: str
@@ -96,17 +96,17 @@ class Prompt:
 @renamed_attributes(thoughts="reasoning", calls="tool_calls", cut_off="truncated")
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """An answer with details that plain text cannot express.
+    """A response with details that plain text cannot express.
 
     Attributes:
-        text: The content of the answer.
-        tokens: The minimum number of tokens that the answer counts as. Default: counted.
-        reasoning: What a reasoning model writes first.
+        text: The content of the response.
+        tokens: The minimum number of tokens that the response counts as. Default: counted.
+        reasoning: The reasoning that precedes the text.
         tool_calls: Names and JSON arguments of tool calls, on servers that accept tools.
-        truncated: Whether the answer ended at a token limit.
+        truncated: Whether the response ended at a token limit.
         prompt_tokens: Tokens of the prompt. Default: counted.
         final: Whether `stop` and `max_tokens` are already applied and `tokens` is exact, as in
-            the answer of a real model.
+            the response of a real model.
         refusal: Why the model refuses, in the field `refusal` of OpenAI's API.
         usage_details: More fields of `usage`: `prompt_tokens_details` (`cached_tokens`,
             `audio_tokens`) and `completion_tokens_details` (`reasoning_tokens`).
@@ -124,4 +124,4 @@ class Generation:
 
 
 Responder = Callable[[Prompt], "str | Generation"]
-"""A function from a `Prompt` to the answer: its text, or a `Generation`."""
+"""A function from a `Prompt` to the response: its text, or a `Generation`."""

@@ -1,4 +1,4 @@
-"""The API without sockets: a request in, a reply out."""
+"""The API without sockets: converts requests to replies."""
 
 import hashlib
 import time
@@ -43,7 +43,7 @@ from langchain_azure_phi3.emulator.validation import (
 )
 from langchain_azure_phi3.emulator.wire import Reply, Request, json_reply
 
-_MAX_KEPT_BYTES = 100_000_000  # of the bodies of served requests
+_MAX_KEPT_BYTES = 100_000_000  # of the bodies of recorded requests
 DEFAULT_MODEL = "Phi-3-mini-4k-instruct"
 _TOOL_FIELDS = frozenset({"parallel_tool_calls"})  # an extra parameter that tool servers accept
 
@@ -51,7 +51,7 @@ _Item = TypeVar("_Item")
 
 
 class Deployment:
-    """One endpoint with its models. It decides the answers and sends nothing.
+    """One endpoint with its models. It generates replies and sends nothing.
 
     Several threads may use it at once, and it may call the responder from several threads.
 
@@ -106,7 +106,7 @@ class Deployment:
             del self.requests[: -self.max_requests]
             while sum(len(kept.body) for kept in self.requests) > _MAX_KEPT_BYTES:
                 del self.requests[:1]
-        # An answer that is not sent is not generated, so that it uses up no script.
+        # A response that is not sent is not generated, so that it does not use up a script.
         is_replaced = fault is not None and fault.replaces_answer
         reply = Reply(0) if is_replaced else self._authenticate_and_route(request)
         if fault is not None:
@@ -195,14 +195,14 @@ class Deployment:
             chat_request = score_route.to_chat_request(request)
             completion, _ = self._complete(chat_request, score_route.CHAT_PATH)
         except ApiError as error:
-            if error.status == 429:  # the gateway's own
+            if error.status == 429:  # from the gateway itself
                 raise
             return json_reply(200, score_route.format_error(error, score_format))
         body = score_route.format_completion(completion, score_format)
         return json_reply(200, body, completion.headers)
 
     def _complete(self, request: Request, path: ChatPath) -> tuple[Completion, bool]:
-        """The completion, and whether it is streamed."""
+        """Return the completion, and whether it is streamed."""
         native = self.behavior.tools == "native"
         chat, engine = parse_chat_request(request, path, native=native)
         model = self._find_model(chat.model)
@@ -248,7 +248,7 @@ class Deployment:
             raise content_filter.prompt_filtered(findings, error_format)
 
     def _floods(self, chat: ChatRequest, path: ChatPath) -> bool:
-        """Whether the answer consists of line feeds, as in the JSON mode of some deployments."""
+        """Whether the response consists of line feeds, as in the JSON mode of some deployments."""
         if chat.response_format is None or chat.response_format.type != "json_object":
             return False
         json_mode = None if self.behavior.tools == "native" else self.behavior.json_mode
@@ -283,7 +283,7 @@ class Deployment:
         results = None
         if self.behavior.include_filter_results or is_filtered:
             results = content_filter.content_filter_results(findings)
-        # A real model's answer is passed on as it arrives, unless something changes it.
+        # A real model's response is passed on as it arrives, unless something changes it.
         is_changed = floods or is_filtered or len(self.script) > 0 or len(self.model_errors) > 0
         if is_stream and not is_changed and isinstance(self._responder, Upstream):
             in_text = self.behavior.reasoning == "text"
@@ -298,7 +298,7 @@ class Deployment:
         in_text = self.behavior.reasoning == "text"
         generation = self._generate_freely(prompt)
         if constraint is not None and not generation.final:
-            # Only a server that parses reasoning constrains what follows it.
+            # Only a server that parses reasoning constrains the text after it.
             reasoning = "" if in_text else generation.reasoning
             generation = replace(constraint.apply(generation), reasoning=reasoning)
         if not in_text or generation.reasoning == "":
@@ -325,7 +325,7 @@ class Deployment:
 
 
 def _end_with_error(chunks: Iterator[Json]) -> Iterator[Json]:
-    """The chunks; an error in the middle becomes the last chunk, as in vLLM."""
+    """Yield the chunks; an error in the middle becomes the last chunk, as in vLLM."""
     try:
         yield from chunks
     except ApiError as error:
@@ -333,7 +333,7 @@ def _end_with_error(chunks: Iterator[Json]) -> Iterator[Json]:
 
 
 def _model_parameters(chat: ChatRequest, engine: EngineParameters) -> Json:
-    """The fields of the request that reach the model."""
+    """Return the fields of the request that reach the model."""
     names = chat.model_fields_set & {*ChatRequest.model_fields, *_TOOL_FIELDS}
     fields = chat.model_dump(include=names - {"messages"}, exclude_unset=True)
     return fields | engine.model_dump(exclude_unset=True)
@@ -348,7 +348,7 @@ def _pop(queue: deque[_Item]) -> _Item | None:
 
 
 def _token_limit(model: Model, prompt: int, max_tokens: int | None, engine: Engine | None) -> int:
-    """How many tokens the answer may have."""
+    """Return the maximum number of tokens of the response."""
     least = 1 if max_tokens is None else max_tokens
     if engine == "llama.cpp":
         if prompt >= model.context:

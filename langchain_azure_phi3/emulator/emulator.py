@@ -47,16 +47,16 @@ class Emulator:
     ```
 
     Args:
-        models: Names of models in Azure's catalog, in any case. The first answers unless a
+        models: Names of models in Azure's catalog, in any case. The first is used unless a
             request names another. Default: `"Phi-3-mini-4k-instruct"`.
         deployment: A custom name for the first model, as on deployments and self-hosted servers:
             used in requests, in paths, and in lists of models.
         context: The context size of the first model on this server, if smaller than the model's.
         key: The valid API key. Default: 32 random characters.
         port: The port to listen on. 0: any free port.
-        responder: Generates the answers: a function from a `Prompt` to a text or a
+        responder: Generates the responses: a function from a `Prompt` to a text or a
             `Generation`. It runs in a thread for each request, so it may block. Default: short
-            deterministic answers that follow tools and schemas.
+            deterministic responses that follow tools and schemas.
         upstream: Forwards prompts to a real model: the base URL of any server with OpenAI's chat
             completions, such as `"http://localhost:11434/v1"`.
         upstream_model: The model's name on that server. Default: the first that it lists.
@@ -70,12 +70,12 @@ class Emulator:
             `"flat"` (its API reference), `"detailed"` (with categories and severities),
             `"managed"` (model servers), `"managed-flat"` (before version 0.2.16). Default: as the
             server type.
-        include_filter_results: Whether answers include the results of the content filter.
+        include_filter_results: Whether responses include the results of the content filter.
         json_mode: Whether `response_format: json_object` is rejected (`"refuse"`, documented) or
-            answered with line feeds (`"flood"`, seen in PhiCookBook#73). Default: as the server
-            type. Managed compute and self-hosted servers constrain the answer to an object.
+            produces line feeds (`"flood"`, seen in PhiCookBook#73). Default: as the server
+            type. Managed compute and self-hosted servers constrain the response to an object.
         constrained_decoding: What happens to a schema in `response_format`, `guided_json` or
-            `structured_outputs`: answers comply (`"enforce"`), do not (`"ignore"`), or the
+            `structured_outputs`: it is enforced (`"enforce"`), ignored (`"ignore"`), or the
             request is rejected (`"reject"`). Default: as the server type.
         usage_in_streams: Where streams report usage: in the `"finish"` chunk, a `"separate"` last
             one, `"every"` one, or `"none"` unless `stream_options` requests it. Default: as the
@@ -86,20 +86,20 @@ class Emulator:
             models) or accepted (`"native"`).
         reasoning: Where reasoning models put their reasoning: in the `"text"`, in `<think>` tags,
             or in the `"field"` `reasoning_content` (Azure's api-version 2025-04-01).
-        model_errors: Mistakes of the model, one for each of the next answers, as in
+        model_errors: Mistakes of the model, one for each of the next responses, as in
             `inject_model_error`.
         max_body_bytes: The largest body of a request, in bytes. A larger one is not read and gets
             a 413.
         requests_per_minute: A quota of requests. Answers have Azure's `x-ratelimit-*` headers;
             when the quota is used up, requests get a 429 with `retry-after` until it resets.
-        tokens_per_minute: A quota of tokens. A request counts when it is admitted, by its prompt
-            plus `max_tokens` for each answer; without `max_tokens`, by its prompt.
+        tokens_per_minute: A quota of tokens. A request counts when it is admitted: the tokens of
+            its prompt plus `max_tokens` for each choice; without `max_tokens`, only its prompt.
         quota_period: Seconds between two resets of the quotas. Less than Azure's 60 makes tests
             of waiting shorter.
         chunk_delay: Seconds between two events of a stream.
         faults: Rates of random failures by status or name of a fault, such as
             `{"429": 0.05, "cut": 0.02}`. `fail(rate=...)` has more options.
-        seed: Chooses the requests that fail, in whatever order they arrive.
+        seed: Chooses the requests that fail, independently of their order.
         log: Called with one line for each request that came over a socket: method, path, model,
             status, tokens and milliseconds, with `-` for unknown values. For example, `print`.
 
@@ -193,7 +193,7 @@ class Emulator:
 
     @property
     def model(self) -> str:
-        """The name of the default model in requests: that of its deployment."""
+        """The name of the default model in requests, which is the name of its deployment."""
         return self._deployment.models[0].name
 
     @property
@@ -224,31 +224,31 @@ class Emulator:
 
     @property
     def quota_periods(self) -> list[QuotaPeriod]:
-        """How much of the quotas was used, in each period that had requests."""
+        """The usage of the quotas in each period with requests."""
         return self._deployment.quota.periods
 
     @property
     def open_connections(self) -> int:
-        """How many TCP connections are open."""
+        """The number of open TCP connections."""
         return 0 if self._server is None else len(self._server.connections)
 
     def script(self, *texts: str) -> None:
-        """Set the texts of the next answers. After them, the responder answers again."""
+        """Set the texts of the next responses. After them, the responder is used again."""
         self._deployment.script.extend(texts)
 
     def inject_model_error(self, *names: ModelErrorName, times: int = 1) -> None:
-        """Make the model err in its next answers: each error in `times` answers, in order.
+        """Make the model err in its next responses: each error in `times` responses, in order.
 
-        An answer uses up its error even if the error does not apply to it. Scripted answers do not
-        use up errors.
+        A response uses up its error even if the error does not apply to it. Scripted responses do
+        not use up errors.
 
         Args:
             names: `"prose"` puts text around the JSON; `"fence"` and `"unclosed fence"` put it
                 into a Markdown block; `"wrong types"` writes numbers as strings, strings of
                 digits as numbers, and the only item of a list for the list; `"bad values"` omits
                 a required key; `"invented arguments"` adds some; `"unknown tool"` calls one;
-                `"no call"` answers with text; `"schema echo"` repeats the schema; `"two calls"`
-                writes the answer twice; `"single quotes"`, `"trailing comma"` and `"python
+                `"no call"` writes text; `"schema echo"` repeats the schema; `"two calls"`
+                writes the call or object twice; `"single quotes"`, `"trailing comma"` and `"python
                 literals"` write invalid JSON; `"cut off"` ends in the middle with `finish_reason`
                 `length`; `"empty"` returns no text.
             times: How often each.
@@ -280,11 +280,11 @@ class Emulator:
 
         Args:
             name: `"cut"` closes the connection in the middle, `"reset"` resets it, `"stall"`
-                stops sending, `"hang"` never answers, `"refuse"` closes before any answer,
+                stops sending, `"hang"` never responds, `"refuse"` closes before any response,
                 `"end"` ends the body early but cleanly, `"garble"` sends broken JSON, `"event"`
                 sends `body` in the middle of a stream, `"html"` a login page, `"empty"` an empty
                 200, `"short"` less than `content-length`.
-            status: Answer with this status instead.
+            status: The status of an error response instead.
             body: The body: `str` and `bytes` unchanged, anything else as JSON.
             headers: Additional headers.
             retry_after: The header `retry-after`: seconds or a date.
@@ -323,13 +323,13 @@ class Emulator:
         self._deployment.fault_sampler.clear()
 
     def assert_all_used(self) -> None:
-        """Check that no scripted answer, model error or failure is left for later requests.
+        """Check that no scripted response, model error or failure is left for later requests.
 
         Raises:
             AssertionError: Some are left. The message lists them.
         """
         left: dict[str, list[Any]] = {
-            "scripted answers": list(self._deployment.script),
+            "scripted responses": list(self._deployment.script),
             "model errors": list(self._deployment.model_errors),
             "faults": [fault for fault in self._deployment.faults if fault is not None],
         }

@@ -1,4 +1,4 @@
-"""What self-hosted servers report about their models and their work.
+"""The reports of self-hosted servers about their models and their work.
 
 Sources: llama.cpp's server (October 2026), which was run for this, and vLLM's and Ollama's code.
 """
@@ -9,7 +9,7 @@ from langchain_azure_phi3._types import Json
 from langchain_azure_phi3.emulator.models import Model
 from langchain_azure_phi3.emulator.server_types import Engine
 
-# The same for each answer, so that tests can compare.
+# The same for each response, so that tests can compare.
 _PROMPT_TOKEN_MS, _ANSWER_TOKEN_MS = 2.0, 25.0
 _OWNERS = {"vllm": "vllm", "llama.cpp": "llamacpp", "ollama": "library", None: "microsoft"}
 

@@ -1,4 +1,4 @@
-"""Error bodies of the real servers, verbatim where a capture or a document shows them."""
+"""Error bodies of the real servers, verbatim if a capture or a document shows them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from langchain_azure_phi3.emulator.wire import Reply, json_reply
 
 
 class ApiError(Exception):
-    """The server answers a request with this error."""
+    """An error response of the server."""
 
     def __init__(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(f"{status}: {json.dumps(body)}")
@@ -88,17 +88,17 @@ _FIXED: Mapping[str, tuple[int, Json] | tuple[int, Json, dict[str, str]]] = {
 
 
 def fixed_error(name: str) -> ApiError:
-    """An error whose body is always the same."""
+    """Return an error whose body is always the same."""
     return ApiError(*_FIXED[name])
 
 
 def method_not_allowed(allowed: str) -> ApiError:
-    """The route requires another method."""
+    """Report that the route requires another method."""
     return ApiError(405, {"detail": "Method Not Allowed"}, {"allow": allowed})
 
 
 def missing_model(auth: AuthMode) -> ApiError:
-    """The request names no model, as Foundry or Ollama reports it."""
+    """Report that the request names no model, as Foundry and Ollama do."""
     return _ollama_error(400, "model is required") if auth == "open" else fixed_error("no_model")
 
 
@@ -108,7 +108,7 @@ def _ollama_error(status: int, message: str) -> ApiError:
 
 
 def unknown_model(name: str, auth: AuthMode) -> ApiError:
-    """There is no such model, as Foundry, Ollama or vLLM report it."""
+    """Report an unknown model, as Foundry, Ollama and vLLM do."""
     if auth == "foundry":
         return fixed_error("unknown_deployment")
     if auth == "open":
@@ -117,53 +117,53 @@ def unknown_model(name: str, auth: AuthMode) -> ApiError:
 
 
 def bad_request(detail: str) -> ApiError:
-    """The model server rejects the request."""
+    """Reject the request, as the model server does."""
     return ApiError(400, {"detail": detail})
 
 
 def body_too_large(limit: int) -> ApiError:
-    """The body is not read, so the connection cannot be reused."""
+    """Reject a body that is too large; it is not read, so the connection cannot be reused."""
     detail = f"Request body too large. Max size: {limit} bytes."
     return ApiError(413, {"detail": detail}, {"connection": "close"})
 
 
 def engine_error(message: str, status: int = 400, error_type: str = "BadRequestError") -> ApiError:
-    """The engine behind the model server (vLLM 0.5) rejects the request."""
+    """Reject the request, as the engine behind the model server does (vLLM 0.5)."""
     body = {"object": "error", "message": message, "type": error_type}
     return ApiError(status, body | {"param": None, "code": status})
 
 
 def validation_failed(problems: Sequence[Json]) -> ApiError:
-    """The body does not fit the schema: each with `type`, `loc`, `msg`, `input`, as in FastAPI."""
+    """Report fields that do not fit the schema: `type`, `loc`, `msg` and `input`, as in FastAPI."""
     return ApiError(422, {"detail": list(problems)})
 
 
 def invalid_json(error: json.JSONDecodeError) -> ApiError:
-    """The body is not JSON, in FastAPI's format."""
+    """Report a body that is not JSON, in FastAPI's format."""
     problem = {"type": "json_invalid", "loc": ["body", error.pos], "msg": "JSON decode error"}
     return validation_failed([{**problem, "input": {}, "ctx": {"error": error.msg}}])
 
 
 def rate_limited(seconds: int, headers: Mapping[str, str]) -> ApiError:
-    """The quota is used up for that long."""
+    """Report that the quota is used up for this many seconds."""
     message = f"Rate limit is exceeded. Try again in {seconds} seconds."
     return ApiError(429, _error("429", message), headers)
 
 
 def modality_not_supported(model: str, modality: str) -> ApiError:
-    """The model does not accept images or audio. The API reference documents the 404."""
+    """Report that the model does not accept images or audio; the API reference has this 404."""
     message = f"Modality not supported by the model: {model} takes no {modality}."
     return ApiError(404, {"error": "Not Found", "message": message, "status": 404})
 
 
 def unavailable(status: int, message: str) -> ApiError:
-    """The model behind the service failed or cannot be reached."""
+    """Report that the model behind the service failed or cannot be reached."""
     codes = {500: "InternalServerError", 503: "ServiceUnavailable", 504: "GatewayTimeout"}
     return ApiError(status, _error(codes[status], message))
 
 
 def context_exceeded(context: int, prompt: int, answer: int | None) -> ApiError:
-    """Prompt and answer exceed the context, as vLLM 0.5 reports it."""
+    """Report that prompt and response exceed the context, as vLLM 0.5 does."""
     counts = f"{prompt} tokens in the messages, Please reduce the length of the messages."
     if answer is not None:
         counts = (
@@ -175,7 +175,7 @@ def context_exceeded(context: int, prompt: int, answer: int | None) -> ApiError:
 
 
 def prompt_exceeds_context(context: int, prompt: int) -> ApiError:
-    """The prompt exceeds the context, as llama.cpp reports it. It cuts answers that exceed it."""
+    """Report that the prompt exceeds the context, as llama.cpp does; it truncates responses."""
     message = (
         f"request ({prompt} tokens) exceeds the available context size ({context} tokens), try "
         "increasing it"

@@ -1,4 +1,4 @@
-"""Injected failures: each turns a successful reply into a failing one."""
+"""Injected failures, which turn a successful reply into a failing one."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -55,7 +55,7 @@ class Fault:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse a status, such as `"429"`, or a name, which interrupts the answer halfway.
+        """Parse a status, such as `"429"`, or a name, which interrupts the response halfway.
 
         Raises:
             ValueError: It is neither.
@@ -68,11 +68,11 @@ class Fault:
 
     @property
     def replaces_answer(self) -> bool:
-        """Whether nothing of the answer is sent, so that it need not be generated."""
+        """Whether nothing of the response is sent, so that it does not have to be generated."""
         return self.name in (None, "empty", "hang", "html", "refuse")
 
     def apply(self, reply: Reply) -> Reply:
-        """Return what is sent instead of `reply`."""
+        """Return the reply to send instead of `reply`."""
         return _error_status(self) if self.name is None else _APPLY[self.name](self, reply)
 
     def content(self, default: bytes) -> bytes:
@@ -118,7 +118,7 @@ def _interrupt(fault: Fault, reply: Reply) -> Reply:
 
 
 def _sent_before(fault: Fault, reply: Reply) -> Iterator[BodyPart]:
-    """What is sent before the failure."""
+    """Return the parts to send before the failure."""
     if fault.after_bytes is None and fault.fraction is None:
         return islice(iter(reply.parts), fault.after)
     body = _join(reply.parts)

@@ -1,4 +1,4 @@
-"""Server-sent events: as Azure writes them, and in the other forms seen in the wild."""
+"""Server-sent events, as Azure writes them, and in other forms of real servers."""
 
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -14,7 +14,7 @@ FRAMINGS = frozenset(get_args(FramingName))
 
 
 def encode_events(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[bytes]:
-    """Encode each chunk as one event, and end the stream with `[DONE]`; as `framing` says."""
+    """Encode each chunk as one event, and end the stream with `[DONE]`; see `FRAMINGS`."""
     lines = chain(map(to_json_bytes, chunks), () if "no-done" in framing else (b"[DONE]",))
     events: Iterator[bytes] = (_encode_event(data, framing) for data in lines)
     if "no-final-blank-line" in framing:
@@ -26,7 +26,7 @@ def encode_events(chunks: Iterable[Json], framing: frozenset[str]) -> Iterator[b
 
 
 def split_bytes(parts: Iterable[BodyPart]) -> Iterator[BodyPart]:
-    """The same parts, with each byte in a part of its own."""
+    """Yield the same parts, with each byte in a separate part."""
     for part in parts:
         if isinstance(part, bytes):
             yield from (part[index : index + 1] for index in range(len(part)))

@@ -27,7 +27,7 @@ def render_error(error: ApiError, server: ServerType) -> Reply:
         body, content_type = b"404 page not found", "text/plain"
     headers = dict(error.headers)
     status = error.status
-    if server.wraps_424 and status not in (413, 429):  # the gateway's own
+    if server.wraps_424 and status not in (413, 429):  # from the gateway itself
         headers["ms-azureml-model-error-statuscode"] = str(status)
         headers["ms-azureml-model-error-reason"] = HTTPStatus(status).phrase
         status = 424
@@ -35,7 +35,7 @@ def render_error(error: ApiError, server: ServerType) -> Reply:
     return complete_reply(status, body + help_link, content_type, headers)
 
 
-# Version 0.1.8 answers any internal failure like this.
+# Version 0.1.8 reports any internal failure like this.
 _MASKED: Json = {
     "id": "",
     "object": "chat.completion",
@@ -46,7 +46,7 @@ _MASKED: Json = {
 
 
 def _wrapped(body: Json, status: int) -> Json:
-    """From version 0.2.16 on: engine errors as text in another error, field errors as a list."""
+    """Wrap errors as from version 0.2.16 on: engine errors as text, field errors as a list."""
     if body.get("object") == "error":
         code = HTTPStatus(status).phrase
         return {"error": {"code": code, "message": json.dumps(body), "status": status}}

@@ -31,19 +31,19 @@ ModelErrorName = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ModelError:
-    """One mistake, as changes to an answer that consists of calls or of one JSON object."""
+    """One mistake, as changes to a response that consists of calls or of one JSON object."""
 
     change_value: Callable[[Any, Json], Any] = lambda value, _: value  # of arguments, by schema
     rename_tool: Callable[[str], str] = str
-    repeat: int = 1  # how often the answer repeats its calls or object
+    repeat: int = 1  # how often the response contains its calls or object
     write: Callable[[Any], str] = to_json
     wrap: Callable[[str], str] = str  # around the text, or the arguments of native calls
-    answer: str | None = None  # instead, which may contain the called tool's `{name}`
+    answer: str | None = None  # a text instead, which may contain the called tool's `{name}`
     lead: str = ""  # text before native calls
 
 
 def _swap_types(value: Any, _: Json) -> Any:
-    """Numbers as strings, strings of digits as numbers, the only item of a list for the list."""
+    """Swap numbers and strings of digits, and replace a list of one item by its item."""
     if isinstance(value, dict):
         return {key: _swap_types(item, {}) for key, item in value.items()}
     if isinstance(value, list):

@@ -10,7 +10,7 @@ from typing import Any
 from langchain_azure_phi3.emulator._deprecation import renamed_attributes
 from langchain_azure_phi3.emulator.server_types import ServerType
 
-# The chat templates show only the roles that they know and drop other messages silently
+# The chat templates only show the roles that they support and silently drop other messages
 # (microsoft/Phi-3-mini-4k-instruct and its siblings on Hugging Face, tokenizer_config.json).
 _MINI_ROLES = frozenset({"system", "user", "assistant"})
 _MEDIUM_ROLES = frozenset({"user", "assistant"})
@@ -24,15 +24,15 @@ class Model:
     """One Phi model.
 
     Attributes:
-        name: As Azure's catalog spells it.
-        info_name: As `/info` and answers spell it.
-        registry_name: As the model registry spells it (`base_model_name`).
-        context: The limit on the tokens of prompt and answer together.
-        max_output: The maximum number of tokens of one answer.
-        modalities: What messages may contain besides text: `"image"`, `"audio"`.
+        name: The name in Azure's catalog.
+        info_name: The name in `/info` and in responses.
+        registry_name: The name in the model registry (`base_model_name`).
+        context: The limit on the tokens of prompt and response together.
+        max_output: The maximum number of tokens of one response.
+        modalities: The content that messages may contain besides text: `"image"`, `"audio"`.
         max_images: The maximum number of images in one conversation. `None`: no limit.
         roles: Roles that the chat template shows.
-        has_reasoning: Whether answers begin with reasoning.
+        has_reasoning: Whether responses begin with reasoning.
     """
 
     name: str

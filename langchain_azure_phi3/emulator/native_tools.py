@@ -1,4 +1,4 @@
-"""Validation of tools and response formats, as OpenAI's servers do it."""
+"""Validates tools and response formats as OpenAI's servers do."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ _TYPE_NAMES = {str: "a string", list: "an array", dict: "an object", bool: "a bo
 
 
 def check(fields: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> None:
-    """Raise an `ApiError` where OpenAI's servers answer a 400.
+    """Raise an `ApiError` if OpenAI's servers would return a 400.
 
     Args:
         fields: `tools`, `tool_choice`, `parallel_tool_calls` and `response_format`, or `None`.
@@ -91,7 +91,7 @@ def _check_schema(
 
 
 def _strict_problems(schema: Any, path: tuple[str, ...]) -> Iterator[str]:
-    """Yield what `strict` does not allow: open objects and optional keys."""
+    """Yield errors for schemas that `strict` does not allow: open objects and optional keys."""
     if not isinstance(schema, dict):
         return
     if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
@@ -135,7 +135,7 @@ def _check_format(response_format: Any, messages: Sequence[Mapping[str, Any]]) -
 
 
 def _check_history(messages: Sequence[Mapping[str, Any]]) -> None:
-    """Check that results directly follow their calls, and that no call lacks its result."""
+    """Check that results directly follow their calls, and that each call has a result."""
     pending: dict[str, None] = {}
     for index, message in enumerate([*messages, {"role": "end"}]):
         where = f"messages.[{index}].role"
@@ -160,7 +160,7 @@ def _call_ids(message: Mapping[str, Any], where: str) -> dict[str, None]:
 
 
 def _check_members(value: Any, members: Json, where: str) -> None:
-    """Check that a value is an object with these members, and they with theirs."""
+    """Check that a value is an object with these members, recursively."""
     _check_type(value, dict, where)
     for key, expected in members.items():
         if value.get(key) is None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from re import _parser as parser  # type: ignore[attr-defined]  # the only parser of them in Python
 from typing import Any
 
-# What a set is searched for, in this order, if it starts with a negation or a category.
+# The characters to try in this order, if a set starts with a negation or a category.
 _CANDIDATES = "a0A-_ .:/@#éß中"
 _CATEGORIES: Mapping[str, Callable[[str], bool]] = {
     "DIGIT": str.isdigit,
@@ -16,7 +16,7 @@ _MAX_LENGTH = 1000
 
 
 def generate_match(pattern: str) -> str | None:
-    """Return a text that matches the pattern, or `None` for patterns with look-around and such."""
+    """Return a text that matches the pattern, or `None` for unsupported patterns."""
     try:
         return _generate(parser.parse(pattern))
     except (re.error, KeyError, OverflowError, RecursionError, StopIteration, Warning):
@@ -36,7 +36,7 @@ def _repeat(value: Any) -> str:
 
 
 def _choose(items: Any) -> str:
-    """A character of a set: its first one, unless the set is negated."""
+    """Return a character of a set: the first one, unless the set is negated."""
     name, value = items[0]
     first = {"LITERAL": lambda: chr(value), "RANGE": lambda: chr(value[0])}.get(str(name))
     return next(c for c in _CANDIDATES if _contains(items, c)) if first is None else first()

@@ -16,7 +16,7 @@ _RESULT = re.compile(
     r"^(?:Result of the tool ([\w-]+)|The tool ([\w-]+) failed)(?:, without any text\.|:\n)", re.M
 )
 _MAX_FAILURES = 1000  # each may take as long as the text
-_SCHEMA_DISTANCE = 50  # what `_SCHEMA` needs
+_SCHEMA_DISTANCE = 50  # the characters that `_SCHEMA` needs
 _SCHEMA = re.compile(r"\bschema\b[^{]{0,40}$", re.I)
 _JSON_ONLY = re.compile(r"\bJSON object only\b|\b(?:as|in|only) (?:an? |valid )?JSON\b", re.I)
 _ANY_OBJECT: Json = {"properties": {"answer": {"type": "string"}}, "required": ["answer"]}
@@ -24,18 +24,18 @@ _ANY_OBJECT: Json = {"properties": {"answer": {"type": "string"}}, "required": [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instructions:
-    """What a prompt asks the model to write."""
+    """The instructions in a prompt."""
 
     tools: Mapping[str, Json] = field(default_factory=dict)  # names and parameters
-    required: bool = False  # the answer must be a tool call
+    required: bool = False  # the response must be a tool call
     tool_name: str | None = None  # the tool that must be called
     call_format: Literal["native", "tagged", "plain"] = "plain"
-    schema: Json | None = None  # of the answer, if it must be JSON
+    schema: Json | None = None  # of the response, if it must be JSON
     results: tuple[tuple[str, str], ...] = ()  # names and texts since the last question
 
 
 def parse_instructions(prompt: Prompt) -> Instructions:
-    """Return what a prompt asks for. The request's fields take precedence over its text."""
+    """Parse the instructions in a prompt. The request's fields take precedence over its text."""
     return _parse_fields(prompt.parameters, _parse_text(prompt.messages))
 
 

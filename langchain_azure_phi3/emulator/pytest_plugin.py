@@ -1,4 +1,4 @@
-"""Fixtures for users' tests: an emulated Phi deployment for the length of one test.
+"""Fixtures for users' tests, which start an emulated Phi deployment for one test.
 
 pytest imports this module at every start, so it must not import anything heavier than pytest.
 """
@@ -20,7 +20,7 @@ _MARKER = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the ini option that makes all emulators strict."""
-    description = "fail tests that do not use all scripted answers and faults of phi_emulator"
+    description = "fail tests that do not use all scripted responses and faults of phi_emulator"
     parser.addini("phi_emulator_strict", description, type="bool", default=False)
 
 
@@ -34,7 +34,7 @@ def make_phi_emulator(request: pytest.FixtureRequest) -> Iterator[Callable[..., 
     """Start any number of emulators. The arguments are those of `Emulator`.
 
     With `strict=True`, or the ini option `phi_emulator_strict`, the test fails if a scripted
-    answer, model error or failure is left.
+    response, model error or failure is left.
     """
     from langchain_azure_phi3.emulator import Emulator
 
@@ -57,8 +57,8 @@ def phi_emulator(
 ) -> "Emulator":
     """A running emulator: Phi-3-mini-4k-instruct, unless marked.
 
-    `@pytest.mark.phi_emulator("Phi-4", model_errors="prose")` sets its models and options. Of
-    several markers, the closest one counts.
+    `@pytest.mark.phi_emulator("Phi-4", model_errors="prose")` sets its models and options. If there
+    are several markers, the closest one counts.
     """
     marker = request.node.get_closest_marker("phi_emulator")
     if marker is None:

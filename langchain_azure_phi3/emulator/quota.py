@@ -1,4 +1,4 @@
-"""Requests and tokens per minute, counted when a request is admitted, as Azure does it."""
+"""Counts requests and tokens per minute when a request is admitted, as Azure does."""
 
 import math
 import time
@@ -10,10 +10,10 @@ from langchain_azure_phi3.emulator import error_bodies
 
 @dataclass(slots=True)
 class QuotaPeriod:
-    """How much of the quota was used in one minute.
+    """The usage of the quota in one minute.
 
     Attributes:
-        started: When its first request came, in seconds of `time.monotonic`.
+        started: The time of its first request, in seconds of `time.monotonic`.
         requests: Admitted requests.
         tokens: Their prompts plus `max_tokens`, as they count against the quota.
         rejected: Requests that got a 429.
@@ -38,7 +38,7 @@ class Quota:
         self.periods: list[QuotaPeriod] = []
 
     def admit(self, tokens: int) -> dict[str, str]:
-        """Count a request, and return the headers of its answer.
+        """Count a request, and return the headers of its response.
 
         Raises:
             ApiError: The quota is used up until the next period.

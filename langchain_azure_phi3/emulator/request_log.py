@@ -1,4 +1,4 @@
-"""One line for each request that a served emulator answers."""
+"""Logs one line for each request to a served emulator."""
 
 import re
 import time
@@ -11,7 +11,7 @@ _MAX_LENGTH = 100
 
 
 class RequestLog:
-    """Times one request and reads the tokens in its answer, as far as the answer has them."""
+    """Times one request, and reads the token counts in its response, if there are any."""
 
     def __init__(self, request: Request) -> None:
         self._request = request
@@ -19,7 +19,7 @@ class RequestLog:
         self._tokens: str | None = None
 
     def read(self, part: BodyPart) -> None:
-        """Read a part of the answer."""
+        """Read a part of the response."""
         if isinstance(part, bytes) and (counts := _TOTAL_TOKENS.findall(part)):
             self._tokens = counts[-1].decode()
 
@@ -27,7 +27,7 @@ class RequestLog:
         """Write the line, with `-` for unknown values."""
         body = self._request.json
         model = body.get("model") if isinstance(body, dict) else None
-        status = "no answer" if reply.status == 0 else str(reply.status)
+        status = "no response" if reply.status == 0 else str(reply.status)
         milliseconds = (time.perf_counter() - self._started) * 1000
         tokens = "-" if self._tokens is None else f"{self._tokens} tokens"
         parts = (self._request.method, self._request.path, model or "-", status, tokens)
@@ -35,5 +35,5 @@ class RequestLog:
 
 
 def _printable(text: str) -> str:
-    """The text without characters that could move the cursor or begin another line."""
+    """Remove characters that could move the cursor or begin another line."""
     return "".join(c if c.isprintable() else "?" for c in text[:_MAX_LENGTH])

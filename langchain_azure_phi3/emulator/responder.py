@@ -1,6 +1,6 @@
-"""The default responder: short deterministic answers that follow tools and schemas.
+"""The default responder, which writes short deterministic responses that follow tools and schemas.
 
-It is not a language model. Script the answers, or pass a responder, where the text matters.
+It is not a language model. Script the responses, or pass a responder, if the text matters.
 """
 
 from dataclasses import replace
@@ -11,7 +11,7 @@ from langchain_azure_phi3.emulator.prompt_parser import Instructions, parse_inst
 from langchain_azure_phi3.emulator.value_generator import generate_value
 from langchain_azure_phi3.emulator.wire import to_json
 
-# The answers to the two questions in Azure's how-tos, with their token counts.
+# The responses to the two questions in Azure's how-tos, with their token counts.
 _SAMPLES = {
     "how many languages are in the world": Generation(
         "As of now, it's estimated that there are about 7,000 languages spoken around the world. "
@@ -32,7 +32,7 @@ _SAMPLES = {
 
 
 def respond(prompt: Prompt) -> Generation:
-    """Answer a prompt with a tool call, a JSON object, the tool results, or a sentence."""
+    """Respond to a prompt with a tool call, a JSON object, the tool results, or a sentence."""
     instructions = parse_instructions(prompt)
     tool = _next_tool(instructions, prompt.last_user_text)
     if tool is not None:
@@ -57,7 +57,7 @@ def _write_call(name: str, arguments: Json, call_format: str) -> Generation:
 
 
 def _next_tool(instructions: Instructions, question: str) -> str | None:
-    """A required tool, or else the one that the question names, or the first, called once."""
+    """Return the tool to call: a required one, else the one in the question, or the first once."""
     if instructions.tool_name is not None:
         return instructions.tool_name
     called = [name for name, _ in instructions.results]

@@ -13,7 +13,7 @@ from langchain_azure_phi3.emulator.error_bodies import ApiError
 from langchain_azure_phi3.emulator.server_types import ChatPath
 from langchain_azure_phi3.emulator.wire import Request, to_json_bytes
 
-# The route drops parameters that it does not know.
+# The route ignores unknown parameters.
 CHAT_PATH = ChatPath("drop", ignores_invalid_header=True, returns_logprobs=False)
 
 _RENAMED = {"max_new_tokens": "max_tokens", "max_gen_len": "max_tokens"}
@@ -30,7 +30,7 @@ def to_chat_request(request: Request) -> Request:
 
 
 def format_completion(completion: Completion, score_format: str) -> Json:
-    """Format an answer: its text, and with `"full"` also the fields of the chat route."""
+    """Format a completion: its text, and with `"full"` also the fields of the chat route."""
     body = completion.to_json()
     choice = body["choices"][0]
     output = {"output": choice["message"]["content"]}

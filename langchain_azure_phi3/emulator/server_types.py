@@ -33,7 +33,7 @@ ConstraintMode = Literal["enforce", "ignore", "reject"]
 
 
 class ConstraintModes(NamedTuple):
-    """What a server does with two types of `response_format` and with vLLM's parameters."""
+    """How a server treats two types of `response_format`, and vLLM's parameters."""
 
     json_object: ConstraintMode
     json_schema: ConstraintMode
@@ -41,8 +41,8 @@ class ConstraintModes(NamedTuple):
     structured_outputs: ConstraintMode
 
 
-# Azure's model server rejects `json_schema` itself. vLLM dropped `guided_*` in version 0.12, and
-# up to 0.6.1 it rejects what it does not know, such as `structured_outputs`.
+# Azure's model server rejects `json_schema` itself. vLLM dropped `guided_*` in version 0.12, and up
+# to 0.6.1 it rejects unknown parameters such as `structured_outputs`.
 _UNSUPPORTED = ConstraintModes("reject", "reject", "ignore", "reject")
 _OLD_ENGINE = ConstraintModes("enforce", "reject", "enforce", "reject")
 _NEW_ENGINE = ConstraintModes("enforce", "reject", "ignore", "enforce")
@@ -73,9 +73,9 @@ class ServerType:
     info_model_type: str = "chat-completion"
     info_provider: str = "microsoft"
     info_requires_deployment: bool = False  # in the query, as `model_deployment`
-    # Answers name the model as Azure's how-tos, as the registry, by its path, or as requests do.
+    # The model's name in responses: as in Azure's how-tos, the registry, its path, or requests.
     model_naming: Literal["info", "registry", "path", "request"] = "info"
-    engine: Engine | None = None  # which reports of its own it makes
+    engine: Engine | None = None  # which adds its own fields to responses
     model_field: Literal["ignored", "checked", "required"] = "ignored"
     requires_api_version: bool = False
     error_format: ErrorFormat = "plain"
@@ -84,8 +84,8 @@ class ServerType:
     score_format: Literal["none", "text", "full"] = "none"  # "none": no such route
     models_path: str | None = None  # the route that lists the models
     supports_streaming: bool = True  # otherwise it ignores `stream`
-    sends_finish_reason: bool = True  # in complete answers
-    masks_engine_errors: bool = False  # as filtered answers
+    sends_finish_reason: bool = True  # in complete responses
+    masks_engine_errors: bool = False  # as filtered responses
     stream_usage: StreamUsage = "none"
     filter_error_format: FilterErrorFormat = "nested"
     default_max_tokens: int | None = None  # `None`: the model's limit
@@ -182,7 +182,7 @@ _ROWS = (
         info_path="/info",
         **_WRAPPED,
     ),
-    # It passes other paths on to the engine, and has no /info either.
+    # It passes other paths on to the engine, and does not have /info.
     _managed(
         "foundation-model-serve",
         {

@@ -1,7 +1,7 @@
-"""A deployment behind a real socket.
+"""Serves a deployment on a real socket.
 
-uvicorn parses HTTP. The server around it is written here, because tests need connections that
-break and a shutdown that does not wait for clients.
+uvicorn parses HTTP. This module implements the server around it, because tests need connections
+that break and a shutdown that does not wait for clients.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class _TrackedProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         self._protocol.connection_made(transport)
-        # asyncio sets this only on sockets that it creates; without it, each answer takes 40 ms.
+        # asyncio only sets this on sockets that it creates; without it, each response takes 40 ms.
         raw: socket.socket = transport.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._client = tuple(transport.get_extra_info("peername")[:2])
@@ -125,13 +125,13 @@ class App:
             transport.abort()
         elif transport is not None:
             transport.close()
-        # uvicorn reports an application that returns without a complete answer, so wait for
+        # uvicorn reports an application that returns without a complete response, so wait for
         # `http.disconnect`, the only message that can follow the complete request.
         await receive()
 
 
 async def _receive_request(scope: Any, receive: Any, max_bytes: int) -> Request | None:
-    """The request, or `None` if the client disconnected. A body that is too large is not read."""
+    """Receive a request; `None` if the client disconnected. Do not read a body over the limit."""
     query = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
     headers = Headers((n.decode("latin-1"), v.decode("latin-1")) for n, v in scope["headers"])
     request = Request(scope["method"], scope["path"], dict(query), headers)

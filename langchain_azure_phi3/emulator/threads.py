@@ -12,10 +12,10 @@ _Result = TypeVar("_Result")
 
 
 async def run_in_thread(work: Callable[[], _Result]) -> _Result:
-    """Return the result of `work`, which runs in a new daemon thread.
+    """Run `work` in a new daemon thread, and return its result.
 
     The interpreter waits for the threads of a pool when it exits, and a model behind the emulator
-    may never answer.
+    may never respond.
     """
     outcome: Future[_Result] = Future()
 

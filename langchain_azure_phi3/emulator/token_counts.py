@@ -1,4 +1,4 @@
-"""Token counts: exact for images, and for text a regular expression instead of a tokenizer.
+"""Counts tokens: exactly for images, and with a regular expression for text.
 
 Both reproduce the counts in Azure's how-tos (19 tokens for their question, 2,380 for their image).
 """
@@ -11,7 +11,7 @@ _PIECE = re.compile(r" ?(?:[A-Z]?[^\W\d_A-Z]{1,9}|[A-Z]|\d|[^\w\s]|_)|\n|\s| ?\w
 
 MESSAGE_TOKENS = 2  # <|user|> ... <|end|>
 PROMPT_TOKENS = 1  # the final <|assistant|>
-# What remains of the 2,380 tokens in Azure's example without its image, text and message.
+# The rest of the 2,380 tokens in Azure's example without its image, text and message.
 IMAGE_FRAME_TOKENS = 4
 AUDIO_TOKENS = 100  # an assumption: audio is not decoded
 # Images at URLs are not fetched and count as images of this size.

@@ -1,6 +1,6 @@
 """The emulator as a sync and async `httpx` transport, without a server or a thread.
 
-Time does not pass: a stall is a read timeout at once.
+It does not wait: a stall raises a read timeout immediately.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -15,17 +15,17 @@ from langchain_azure_phi3.emulator.wire import BodyPart, ConnectionFault, Header
 
 
 class EmulatorTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """For `httpx.Client(transport=...)` and `httpx.AsyncClient(transport=...)`."""
+    """A transport for `httpx.Client(transport=...)` and `httpx.AsyncClient(transport=...)`."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request of `httpx.Client`."""
+        """Handle a request of `httpx.Client`."""
         return _to_response(self._deployment.answer(_to_request(request, request.read())))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer a request of `httpx.AsyncClient`."""
+        """Handle a request of `httpx.AsyncClient`."""
         answer = partial(self._deployment.answer, _to_request(request, await request.aread()))
         return _to_response(await run_in_thread(answer) if self._deployment.blocking else answer())
 
@@ -60,7 +60,7 @@ def _to_bytes(part: BodyPart) -> bytes:
     if not isinstance(part, ConnectionFault):
         return part
     if part.action == "cut":
-        raise httpx.RemoteProtocolError("The peer closed the connection before the answer's end")
+        raise httpx.RemoteProtocolError("The peer closed the connection before the response's end")
     if part.action == "reset":
         raise httpx.ReadError("Connection reset by peer")
     raise httpx.ReadTimeout("The read operation timed out")

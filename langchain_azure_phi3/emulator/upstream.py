@@ -55,7 +55,7 @@ class Upstream:
         self._lock = threading.Lock()
 
     def __call__(self, prompt: Prompt) -> Generation:
-        """Return the complete answer, or raise an `ApiError`."""
+        """Return the complete response, or raise an `ApiError`."""
         response = self._send(prompt, {})
         try:
             return _parse_completion(json.loads(response.read()))
@@ -63,7 +63,7 @@ class Upstream:
             raise _unexpected(f"200: {response.text[:_MAX_QUOTED]}") from None
 
     def stream(self, prompt: Prompt) -> Iterator[Json]:
-        """Return the events of a streamed answer, or raise an `ApiError` if there is none."""
+        """Return the events of a streamed response, or raise an `ApiError` if there is none."""
         options = {"stream": True, "stream_options": {"include_usage": True}}
         return _read_events(self._send(prompt, options), self.url)
 
@@ -157,7 +157,7 @@ def _map_errors(url: str) -> Iterator[None]:
     try:
         yield
     except httpx.TimeoutException as problem:
-        raise error_bodies.unavailable(504, f"{url} did not answer in time.") from problem
+        raise error_bodies.unavailable(504, f"{url} did not respond in time.") from problem
     except (httpx.RequestError, httpx.InvalidURL) as problem:
         raise error_bodies.unavailable(503, f"{url} cannot be reached: {problem}") from problem
 
@@ -185,7 +185,7 @@ def _unexpected(received: str) -> ApiError:
 
 
 def _error_message(response: httpx.Response) -> str:
-    """Return the message in an error, wherever the server puts it."""
+    """Return the message in an error of any format."""
     try:
         body = response.json()
     except ValueError:

@@ -30,7 +30,7 @@ class StreamedChoice:
         self._in_reasoning = False
         self._reasoning_in_text = reasoning_in_text
         self.filter_results = filter_results
-        # Known when all deltas are read; the counts only if the server reports them.
+        # Set when all deltas are read; the counts only if the server reports them.
         self.finish_reason = "stop"
         self.completion_tokens: int | None = None
         self.prompt_tokens: int | None = None

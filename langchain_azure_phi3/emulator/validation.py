@@ -1,7 +1,7 @@
-"""Request validation: coerced, checked and rejected as the model server does it.
+"""Validates requests: coerces, checks and rejects values as the model server does.
 
-The server's own schema is written in pydantic, and so is this one. This is why `"0.1"` is a valid
-number and why the text of a 422 is pydantic's.
+The server's own schema is written in pydantic, and so is this one. Therefore `"0.1"` is a valid
+number, and the text of a 422 is pydantic's.
 """
 
 import json
@@ -25,7 +25,7 @@ _NO_TOOL_PARSER = (
 )
 _EXTRA_PARAMETER_MODES = ("error", "drop", "pass-through")
 
-# What the engine (vLLM 0.5) accepts besides the API's own fields.
+# Fields that the engine (vLLM 0.5) accepts besides the API's own.
 _ENGINE_PARAMETERS = frozenset(
     {
         *("best_of", "echo", "ignore_eos", "length_penalty", "logit_bias", "logprobs"),
@@ -84,7 +84,7 @@ def _check_format_type(value: str, info: ValidationInfo) -> str:
 
 
 class ResponseFormat(BaseModel):
-    """The format of the answer."""
+    """The format of the response."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -113,14 +113,14 @@ class ChatRequest(BaseModel):
 
     @property
     def stops(self) -> list[str]:
-        """The strings that end the answer."""
+        """The strings that end the response."""
         if self.stop is None:
             return []
         return [self.stop] if isinstance(self.stop, str) else self.stop
 
 
 class EngineParameters(BaseModel):
-    """The extra parameters that reach the engine. The declared ones change the answer."""
+    """The extra parameters that reach the engine. The declared ones change the response."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -243,7 +243,7 @@ def read_messages(
         return _with_tools(messages)
     shown = model.roles | ({"system"} if server.converts_system_messages else set())
     return tuple(
-        # A role that the template does not show becomes the user's.
+        # A role that the template does not show becomes `user`.
         message
         if message.role in model.roles
         else replace(message, payload={**message.payload, "role": "user"})
@@ -253,7 +253,7 @@ def read_messages(
 
 
 def _with_tools(messages: Sequence[Message]) -> tuple[Message, ...]:
-    """The messages with their tool calls, or with the name of the tool whose result they are."""
+    """Add the tool calls of messages, and the tool names of results."""
     names: dict[str, str] = {}
     found = []
     for message in messages:

@@ -107,7 +107,7 @@ def _size(schema: Json, keyword: str, default: int) -> int:
 
 
 def _number(schema: Json, keyword: str, default: float) -> float:
-    value = schema.get(keyword)  # calculating with larger numbers could overflow
+    value = schema.get(keyword)  # calculations with larger numbers could overflow
     return value if isinstance(value, int | float) and abs(value) < 1e15 else default
 
 

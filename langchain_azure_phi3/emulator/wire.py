@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Headers(Mapping[str, str]):
-    """HTTP headers with case-insensitive names. Of a repeated header, the last value counts."""
+    """HTTP headers with case-insensitive names. If a header is repeated, the last value counts."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]] = ()) -> None:
         self._values = {name.lower(): value for name, value in pairs}
@@ -36,10 +36,10 @@ class Request:
     Attributes:
         method: In upper case.
         path: Without the query.
-        query: The query parameters. Of a repeated one, the last value counts.
+        query: The query parameters. If one is repeated, the last value counts.
         headers: Case-insensitive.
-        body: The bytes as sent.
-        fault: The failure that was injected into the answer, or `None`.
+        body: The bytes of the body.
+        fault: The failure that was injected into the response, or `None`.
     """
 
     method: str
@@ -77,9 +77,9 @@ BodyPart = bytes | ConnectionFault
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer whose body is a sequence of parts, so that it can be streamed or interrupted."""
+    """A response whose body is a sequence of parts, so that it can be streamed or interrupted."""
 
-    status: int  # 0: the connection ends before an answer
+    status: int  # 0: the connection ends before a response
     headers: Mapping[str, str] = field(default_factory=dict)
     parts: Iterable[BodyPart] = ()  # each part of a stream is one event
     streamed: bool = False
@@ -87,9 +87,9 @@ class Reply:
 
 
 def parse_json(data: bytes) -> Any:
-    """Parse JSON as FastAPI does, except for NaN and infinity, which no error can quote.
+    """Parse JSON as FastAPI does, except for NaN and infinity, which errors cannot quote.
 
-    What it cannot parse raises a `ValueError`, and a `RecursionError` if it is nested too deeply.
+    Invalid JSON raises a `ValueError`, and a `RecursionError` if it is nested too deeply.
     """
     value = json.loads(data, parse_constant=_parse_float, parse_float=_parse_float)
     if isinstance(value, dict | list) and is_deep(value):
@@ -98,7 +98,7 @@ def parse_json(data: bytes) -> Any:
 
 
 def is_deep(value: Any, levels: int = 100) -> bool:
-    """Whether a JSON value is nested so deeply that code which recurses into it may fail."""
+    """Whether a JSON value is nested so deeply that recursive code may fail."""
     items = value.values() if isinstance(value, dict) else value
     containers = (item for item in items if isinstance(item, dict | list))
     return levels == 0 or any(is_deep(item, levels - 1) for item in containers)
@@ -111,23 +111,23 @@ def _parse_float(text: str) -> float:
 
 
 def to_json_bytes(value: Any) -> bytes:
-    """JSON as the services write it: compact UTF-8 without escaped non-ASCII characters."""
+    """Write JSON as the services do: compact UTF-8 without escaped non-ASCII characters."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def to_json(value: Any) -> str:
-    """JSON as models write it: with spaces, and without escaped characters."""
+    """Write JSON as models do: with spaces, and without escaped characters."""
     return json.dumps(value, ensure_ascii=False)
 
 
 def json_reply(status: int, value: Any, headers: Mapping[str, str] | None = None) -> Reply:
-    """A complete answer with a JSON body."""
+    """Return a complete response with a JSON body."""
     return complete_reply(status, to_json_bytes(value), "application/json", headers)
 
 
 def complete_reply(
     status: int, body: bytes, content_type: str, headers: Mapping[str, str] | None = None
 ) -> Reply:
-    """A complete answer with a `content-length`."""
+    """Return a complete response with a `content-length`."""
     fixed = {"content-type": content_type, "content-length": str(len(body))}
     return Reply(status, fixed | dict(headers or {}), (body,))

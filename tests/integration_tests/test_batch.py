@@ -378,7 +378,7 @@ def test_disk_error_keeps_earlier_batches(tmp_path: Path) -> None:
 
     assert done.returncode == 1
     assert "The checkpoint cannot be written (File too large)" in done.stderr
-    assert "run the same again" in done.stderr
+    assert "run the same program again" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["00000000.parquet"]
     assert pq.read_table(tmp_path / "00000000.parquet").num_rows == 256
 

@@ -123,7 +123,7 @@ def test_rows_left_over_are_repeated_by_the_same_command(
     endpoint.fail(status=500, times=6)  # two rows, three attempts each
 
     assert main(arguments) == 1
-    assert "2 rows failed with a temporary error: run the same command" in capsys.readouterr().err
+    assert "2 rows failed with a temporary error. Run the same command" in capsys.readouterr().err
     endpoint.requests.clear()
 
     assert main(arguments) == 0
@@ -142,7 +142,7 @@ def test_wrong_usage_is_explained(
     good = str(tmp_path / "in.csv")
     for source, target, options, message in [
         (str(tmp_path / "none.csv"), "out.csv", [], "none.csv: No such file or directory."),
-        (good, "out.xlsx", [], "format of .*out.xlsx is unknown: use a name that ends in .parquet"),
+        (good, "out.xlsx", [], "format of .*out.xlsx is unknown. Use a name that ends in .parquet"),
         (
             good,
             "out.csv",

@@ -139,7 +139,7 @@ def test_ctrl_c_stops_the_answer(endpoint: Emulator) -> None:
     try:
         terminal.expect("> ")
         terminal.sendintr()
-        terminal.expect("/exit to leave")
+        terminal.expect("/exit to exit")
         terminal.expect("> ")
         terminal.sendline("Count")
         terminal.expect("three")

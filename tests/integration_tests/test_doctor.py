@@ -179,7 +179,7 @@ def test_retirement_is_reported() -> None:
 
     assert "Azure retired its deployments on 2025-08-30: use Phi-4." == retired.advice
     assert "Phi-4, a context of 8,192 tokens on this server" == uncertain.detail
-    assert "on 2027-01-17, says one source" in uncertain.advice
+    assert "on 2027-01-17, according to one source" in uncertain.advice
     assert "" == check_model(phi_3, None, retires=False).advice
     assert "base_model=" in check_model(None, None, retires=True).advice
 
@@ -354,7 +354,7 @@ FAULTS: tuple[tuple[dict[str, Any], str, str], ...] = (
     ({"status": 403}, "sign-in", "no permission"),
     ({"status": 429, "retry_after": 60}, "completion", "rate limit"),
     ({"status": 500}, "completion", "internal error"),
-    ({"name": "refuse"}, "route", "without an answer"),
+    ({"name": "refuse"}, "route", "without a response"),
     ({"name": "hang"}, "completion", "--timeout"),
 )
 

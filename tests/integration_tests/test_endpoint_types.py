@@ -322,7 +322,7 @@ def test_missing_on_both_routes_is_an_error() -> None:
     recorder = Recorder(missing_route(), missing_route())
     model = recorder.model(managed_endpoint("gone"), max_retries=5)
 
-    with pytest.raises(NotFoundError, match="only /score"):
+    with pytest.raises(NotFoundError, match="only have /score"):
         model.invoke("Hi")
     model.invoke("Hi")
 

@@ -186,9 +186,9 @@ REFUSED: tuple[tuple[list[BaseMessage], str, str], ...] = (
     ([HumanMessage([image_block(PNG)])], "Phi-4", "does not accept image input"),
     ([TWO_IMAGES], MODELS[0], "this one has 2. Join them"),
     ([TWO_IMAGES, HumanMessage([image_block(PNG)])], MODELS[0], "this one has 2"),
-    ([image_message(b"no picture at all")], MODELS[0], "of no known format"),
+    ([image_message(b"no picture at all")], MODELS[0], "of an unknown format"),
     ([image_message(b"")], MODELS[0], "The image is empty"),
-    ([image_message(b"%PDF-1.7 and more")], MODELS[0], "is a PDF; Phi's servers decode JPEG"),
+    ([image_message(b"%PDF-1.7 and more")], MODELS[0], "is a PDF. Phi's servers decode JPEG"),
     ([SystemMessage([image_block(PNG)]), HumanMessage("Hi")], MODELS[0], "into a HumanMessage"),
     (
         [HumanMessage("Hi"), AIMessage([image_block(PNG)]), HumanMessage("Hm?")],

@@ -128,7 +128,7 @@ def test_strict_emulators_fail_tests_that_leave_something(run: Runner) -> None:
 
     done = run(UNUSED.format(strict=False), "-o", "phi_emulator_strict=true")
     done.assert_outcomes(passed=3, errors=1)
-    done.stdout.fnmatch_lines("*Not used after 0 requests: scripted answers: *'Never.'*")
+    done.stdout.fnmatch_lines("*Not used after 0 requests: scripted responses: *'Never.'*")
 
 
 def test_a_marker_sets_models_and_options(run: Runner) -> None:

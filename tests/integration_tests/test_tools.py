@@ -266,7 +266,7 @@ async def test_native_calls_are_found_where_required() -> None:
             phi.script("It is sunny.")
             answer = await call_model(bound, mode, "Weather in Ulm?")
             assert "It is sunny." == answer.text
-            assert "no call" in answer.response_metadata["unmet_requirement"]
+            assert "no tool call" in answer.response_metadata["unmet_requirement"]
 
 
 def test_strict_is_set_on_the_tools(model: ChatAzurePhi3) -> None:
@@ -424,7 +424,7 @@ async def test_missing_required_call_is_reported(phi: Emulator) -> None:
         answer = await call_model(model.bind_tools([weather], tool_choice="any"), mode, "Weather?")
 
         assert (TEXT, []) == (answer.text, answer.tool_calls), mode
-        assert "no call" in answer.response_metadata["unmet_requirement"]
+        assert "no tool call" in answer.response_metadata["unmet_requirement"]
     assert 3 * len(CALL_MODES) == len(phi.requests)
 
 

@@ -179,7 +179,7 @@ CALLS: dict[str, tuple[Callable[[ChatAzurePhi3], Any], str]] = {
     "a text as a schema": (lambda model: model.with_structured_output("Person"), "JSON schema"),
     "an unknown method": (
         lambda model: model.with_structured_output({"title": "A", "type": "object"}, method="json"),
-        "use 'json_schema', 'function_calling' or 'json_mode'",
+        "Use 'json_schema', 'function_calling' or 'json_mode'",
     ),
     "a text block without text": (
         lambda model: model.invoke([HumanMessage([{"type": "text"}])]),

@@ -283,7 +283,7 @@ def test_other_formats_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
         (b"\xc5\xd0\xd3\xc6" + bytes(40), "PostScript"),
         (b"%PDF-1.7", "PDF"),
-        (b"\x00\x00\x01\x00" + bytes(40), "of no known format"),
+        (b"\x00\x00\x01\x00" + bytes(40), "of an unknown format"),
     ):
         with pytest.raises(InvalidInputError, match=f"cannot be read: it is .*{name}"):
             resize_image(data, 5)

@@ -293,7 +293,7 @@ async def test_what_credentials_raise_is_an_authentication_error() -> None:
     async def fail_async() -> str:
         return fail()
 
-    message = r"The credential raised OSError: vault is sealed\. It gave no token"
+    message = r"The credential raised OSError: vault is sealed\. It returned no token"
     request = httpx.Request("POST", "https://phi.example")
     with pytest.raises(AuthenticationError, match=message):
         TokenAuth(fail).sign(request)

@@ -888,4 +888,4 @@ def test_successes_keep_their_status() -> None:
                 parse_completion(body, answer(status))
             assert caught.value.response is not None
             assert status == caught.value.response.status_code
-            assert "error" in body.decode() or f"answered {status} with" in str(caught.value)
+            assert "error" in body.decode() or f"returned {status} with" in str(caught.value)

@@ -114,7 +114,7 @@ def test_unknown_blocks_are_refused_by_type() -> None:
     unknown: list[Json] = [{"type": "video", "url": URL}, {}, {"type": ["text"], "text": "x"}]
     for block in unknown:
         for message_type in (HumanMessage, SystemMessage):
-            with pytest.raises(InvalidInputError, match=r"block of type .* has no place in this"):
+            with pytest.raises(InvalidInputError, match=r"block of type .* is not allowed in this"):
                 build([message_type(content=[block])])
 
 
@@ -122,7 +122,7 @@ def test_media_belong_into_user_messages() -> None:
     """The error says where to put them."""
     for block in (IMAGE, AUDIO, {"type": "image"}):
         for message in (SystemMessage([block]), AIMessage([block]), ChatMessage([block], role="x")):
-            with pytest.raises(InvalidInputError, match="Put it into a HumanMessage"):
+            with pytest.raises(InvalidInputError, match="put it into a HumanMessage"):
                 build([message])
 
 

@@ -315,7 +315,7 @@ SCORE = {"is_score_route": True, "model_field": "omitted"}
 def test_score_route_refuses_what_it_lacks() -> None:
     """In words that tell the way out."""
     refused: list[tuple[Json, str]] = [
-        ({"n": 2}, "leave n out"),
+        ({"n": 2}, "Leave n out"),
         ({"tools": [TOOL]}, "does not accept tool_choice, tools.* 'auto'"),
         ({"response_format": JSON_OBJECT}, "does not accept response_format"),
     ]

@@ -13,7 +13,7 @@ WIRE_IMAGE = {"type": "image_url", "image_url": {"url": URL}}
 def test_block_without_a_type_in_text_is_refused() -> None:
     """LangChain would raise a TypeError for it."""
     for block in ({"type": ["image"]}, {"type": "image", "source_type": ["url"], "url": URL}):
-        with pytest.raises(InvalidInputError, match="has no place in this message"):
+        with pytest.raises(InvalidInputError, match="is not allowed in this message"):
             with_wire_media(HumanMessage([block]))
 
 

@@ -237,7 +237,7 @@ def test_missing_call_is_an_unmet_requirement() -> None:
     completion = parse_completion(found, INFO, request)
 
     assert completion.unmet_requirement is not None
-    assert "no call of a tool" in completion.unmet_requirement
+    assert "no tool call" in completion.unmet_requirement
     assert completion.raw_text == "No."
     first, second, third, _ = map(ai, completion.generations)
     for accepted in (first, third):

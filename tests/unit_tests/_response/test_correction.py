@@ -141,7 +141,7 @@ def test_correction_quotes_what_was_wrong() -> None:
     assert earlier == first["messages"]
     assert rejected == {"role": "assistant", "content": "It rains."}
     assert correction["role"] == "user"
-    quoted = ("You wrote:\nIt rains.", "no call of a tool", '{"name": "TOOL"')
+    quoted = ("You wrote:\nIt rains.", "no tool call", '{"name": "TOOL"')
     for expected in quoted:
         assert expected in correction["content"]
 
@@ -231,7 +231,7 @@ def test_last_attempt_is_returned_as_it_is() -> None:
         for message in (ai(result.generations[0]), ai_chunk(merge(chunks))):
             assert message.content == "It rains."
             assert message.additional_kwargs == {"reasoning_content": "Hm."}
-            assert "no call of a tool" in message.response_metadata["unmet_requirement"]
+            assert "no tool call" in message.response_metadata["unmet_requirement"]
 
 
 def test_native_requests_are_not_corrected() -> None:

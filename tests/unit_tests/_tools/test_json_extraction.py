@@ -95,7 +95,7 @@ def test_instructions_hold_the_compact_schema() -> None:
 
 def test_a_correction_quotes_the_rejected_answer() -> None:
     """Shortened where it is long."""
-    assert "You wrote:\nno\n" in correction("The answer holds no JSON object.", " no ")
+    assert "You wrote:\nno\n" in correction("The response contains no JSON object.", " no ")
     assert len(correction("x", "y" * 5000)) < 800
     assert "You wrote" not in correction("x", "")
 

@@ -25,7 +25,7 @@ def test_unused_answers_and_faults_are_listed(client: Client) -> None:
     with pytest.raises(AssertionError) as caught:
         phi.assert_all_used()
     message = str(caught.value)
-    assert message.startswith("Not used after 1 request: scripted answers: ['Second.']; ")
+    assert message.startswith("Not used after 1 request: scripted responses: ['Second.']; ")
     assert "model errors: ['prose']; faults: [Fault(" in message
     assert "503" in message
     for _ in range(3):
@@ -81,7 +81,7 @@ def test_requests_are_logged_in_one_line(make_client: MakeClient) -> None:
         f"POST /chat/completions my?phi 200 {tokens} tokens",
         "GET /no?where - 404 -",
         "POST /chat/completions - 422 -",
-        "POST /chat/completions - no answer -",
+        "POST /chat/completions - no response -",
     ]
     assert int(tokens) > 10
     assert all(line.endswith(" ms") for line in lines)
