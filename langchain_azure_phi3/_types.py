@@ -1,7 +1,8 @@
 """Types that every part of the package uses."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
@@ -53,3 +54,21 @@ class ResponseInfo(NamedTuple):
     request_id: str | None = None
     headers: Mapping[str, str] = MappingProxyType({})
     rate_limit: Json | None = None
+
+
+def json_levels(value: Any) -> Iterator[list[Any]]:
+    """Yield a JSON value, the values in it, the values in those, and so on, without recursion."""
+    level = [value]
+    while level:
+        yield level
+        containers = (each for each in level if isinstance(each, dict | list))
+        level = [
+            inner
+            for each in containers
+            for inner in (each.values() if isinstance(each, dict) else each)
+        ]
+
+
+def is_deeper(value: Any, levels: int) -> bool:
+    """Return whether a JSON value has more than this number of levels."""
+    return next(islice(json_levels(value), levels, None), None) is not None

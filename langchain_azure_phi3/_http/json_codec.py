@@ -10,13 +10,13 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from langchain_azure_phi3._http.surrogate_pairs import SurrogateJoiner
-from langchain_azure_phi3._types import Json
+from langchain_azure_phi3._types import Json, is_deeper
 from langchain_azure_phi3.errors import InvalidInputError, InvalidResponseError
 
 _MAX_VALUES = 2_000_000
 """The most values in one JSON text, about 150 MB of memory. A completion of 10,000 tokens with 20
 alternatives for each has 1.6 million."""
-_MAX_DEPTH = 200
+_MAX_DEPTH = 200  # levels that `from_json` reads and pydantic writes
 _BEGINNING = re.compile(r"\s*[{\[]")
 
 
@@ -88,24 +88,9 @@ def _join_shallow(join: Callable[[Any], Any], value: Any) -> Any:
     Raises:
         ValueError: It is nested too deeply.
     """
-    if _is_too_deep(value):
+    if is_deeper(value, _MAX_DEPTH):
         raise ValueError("nested too deeply")
     return join(value)
-
-
-def _is_too_deep(value: Any) -> bool:
-    """Whether a value is nested more deeply than `from_json` reads, and pydantic writes."""
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        containers = (each for each in level if isinstance(each, dict | list))
-        level = [
-            inner
-            for each in containers
-            for inner in (each.values() if isinstance(each, dict) else each)
-        ]
-        if not level:
-            return False
-    return True
 
 
 def decode_lenient(content: bytes) -> Any:

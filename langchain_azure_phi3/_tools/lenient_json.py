@@ -10,6 +10,8 @@ import re
 from contextlib import suppress
 from typing import Any, Self
 
+from langchain_azure_phi3._types import is_deeper
+
 _MAX_DEPTH = 64
 
 _SPACE = re.compile(r"(?:\s|//[^\n]*|/\*.*?\*/|\#[^\n]*)*", re.DOTALL)
@@ -78,7 +80,7 @@ def parse_strict_json(text: str) -> Any:
         value = _DECODER.decode(text)
     except (ValueError, RecursionError):
         return None
-    return None if _is_too_deep(value) else value
+    return None if is_deeper(value, _MAX_DEPTH + 1) else value
 
 
 def parse_strict_prefix(text: str, at: int) -> tuple[Any, int]:
@@ -91,7 +93,7 @@ def parse_strict_prefix(text: str, at: int) -> tuple[Any, int]:
         value, end = _DECODER.raw_decode(text, at)
     except RecursionError:
         raise ValueError("The value is nested too deeply.") from None
-    if _is_too_deep(value):
+    if is_deeper(value, _MAX_DEPTH + 1):
         raise ValueError("The value is nested too deeply.")
     return value, end
 
@@ -120,20 +122,6 @@ def to_plain(value: Any) -> Any:
 _DECODER = json.JSONDecoder(
     strict=False, parse_int=WrittenInt.parse, parse_float=WrittenFloat.parse
 )
-
-
-def _is_too_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(_MAX_DEPTH + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True
 
 
 class _Parser:

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from langchain_azure_phi3._tools.tools import properties_of
-from langchain_azure_phi3._types import Json
+from langchain_azure_phi3._types import Json, json_levels
 
 # The steps for one response: a fixed number, and a number for each part of its values.
 _MAX_STEPS = 5_000
@@ -299,23 +299,11 @@ def _dict(schema: Json, keyword: str) -> Json:
 
 def count_parts(value: Any) -> int:
     """Count the values that a value consists of, itself included."""
-    count, level = 0, [value]
-    while level:
-        count += len(level)
-        level = [inner for part in level for inner in _children(part)]
-    return count
+    return sum(map(len, json_levels(value)))
 
 
 def _keywords(schema: Json) -> set[str]:
     found: set[str] = set()
-    level: list[Any] = [schema]
-    while level:
+    for level in json_levels(schema):
         found.update(*(part for part in level if isinstance(part, dict)))
-        level = [inner for part in level for inner in _children(part)]
     return found
-
-
-def _children(value: Any) -> list[Any]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else []

@@ -6,7 +6,6 @@ of steps, and each branch of `anyOf` and `oneOf` is tried once for each part of 
 """
 
 import json
-from collections.abc import Iterable
 from contextlib import suppress
 from functools import cached_property, lru_cache
 from itertools import islice
@@ -19,7 +18,7 @@ from langchain_azure_phi3._tools.schema_cost import (
     SchemaCost,
     count_parts,
 )
-from langchain_azure_phi3._types import Json
+from langchain_azure_phi3._types import Json, is_deeper
 
 if TYPE_CHECKING:
     import jsonschema_rs
@@ -219,19 +218,8 @@ def _with_place(error: Any) -> str:
 
 
 def is_too_deep(value: Any) -> bool:
-    """Whether a JSON value is nested so deeply that recursive code may fail at it."""
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        level = [inner for outer in level for inner in _children(outer)]
-        if not level:
-            return False
-    return True
-
-
-def _children(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+    """Return whether a JSON value is nested so deeply that recursive code may fail at it."""
+    return is_deeper(value, _MAX_DEPTH)
 
 
 def _without_surrogates(value: Any) -> Any:
