@@ -292,7 +292,7 @@ def test_other_formats_are_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.filterwarnings("ignore:IM image format is deprecated:DeprecationWarning")
 def test_formats_are_not_guessed_again() -> None:
     """A file that begins like a GIF may be one of Pillow's other formats, such as IM."""
-    header = b"GIF89a: x\nImage type: L image\nImage size (x*y): 4*2\n"
+    header = b"GIF89a: x\nImage type: Greyscale image\nImage size (x*y): 4*2\n"
     image = header.ljust(511, b"\0") + b"\x1a" + bytes(8)
     with Image.open(io.BytesIO(image)) as opened:
         assert opened.format == "IM"
