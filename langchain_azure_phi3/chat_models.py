@@ -96,7 +96,7 @@ class ChatAzurePhi3(BaseAzurePhi3):
     Setup:
         ```bash
         pip install langchain-azure-phi3
-        export AZURE_INFERENCE_ENDPOINT="https://<name>.<region>.models.ai.azure.com"
+        export AZURE_INFERENCE_ENDPOINT="https://<resource>.services.ai.azure.com"
         export AZURE_INFERENCE_CREDENTIAL="<key>"
         ```
 

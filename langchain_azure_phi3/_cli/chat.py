@@ -126,8 +126,8 @@ class _Conversation:
         self._usage = None
         try:
             for chunk in self._model.stream(messages):
+                answer += chunk.text  # first: Ctrl-C may come after it is seen
                 print(chunk.text, end="", flush=True)
-                answer += chunk.text
                 self._usage = chunk.usage_metadata or self._usage
         except KeyboardInterrupt:
             print(" [stopped]", end="")

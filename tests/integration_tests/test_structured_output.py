@@ -512,7 +512,7 @@ def test_parameters_of_invoke_are_passed_on(phi: Emulator, model: ChatAzurePhi3)
     assert 0.5 == first["temperature"]
     assert ["END"] == second["stop"]
     phi.script(NO_JOKE)
-    with pytest.raises(OutputParserException, match="in 1 responses"):
+    with pytest.raises(OutputParserException, match="in 1 response:"):
         structured.invoke("Tell a joke.", max_corrections=0)
 
 

@@ -207,7 +207,7 @@ def test_refused_settings_say_what_is_wrong() -> None:
     for arguments, message in [
         ({"requests_per_minute": 0}, "requests_per_minute must be at least 1, not 0"),
         ({"tokens_per_minute": -5}, "tokens_per_minute must be at least 1, not -5"),
-        ({"store": "nowhere://host"}, "not an address that limits knows"),
+        ({"store": "nowhere://host"}, "not a URL that limits supports"),
     ]:
         with pytest.raises(InvalidInputError, match=message):
             TokenRateLimiter(**arguments)
