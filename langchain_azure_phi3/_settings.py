@@ -551,10 +551,11 @@ class BaseAzurePhi3(BaseChatModel):
         return found
 
     def _warn_of_model(self) -> None:
-        name = self._phi_name
+        route, phi, name = self._route, self._phi, self._phi_name
         if name is not None:
-            warn_of_unknown_name(name, is_base_model=self.base_model is not None)
-        route, phi = self._route, self._phi
+            argument = "model" if self.base_model is None else "base_model"
+            is_sent = argument == "model" and route.endpoint_type.model != "omitted"
+            warn_of_unknown_name(name, argument=argument, is_sent=is_sent)
         if phi is not None and route.endpoint_type.retires_models and not route.loopback:
             warn_of_retirement(phi)
 

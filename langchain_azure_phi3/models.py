@@ -123,21 +123,26 @@ def register_model(model: PhiModel) -> None:
         _catalog = _Catalog((*others, model))
 
 
-def warn_of_unknown_name(name: str, *, is_base_model: bool = False) -> None:
+def warn_of_unknown_name(name: str, *, argument: str, is_sent: bool) -> None:
     """Warn, once per process, about a name that resembles one in the catalog.
 
     It may be a typo, or the name of a deployment: either way the model's limits are unknown. An
-    unknown `base_model` always causes a warning.
+    unknown name always causes a warning if it is not sent to the server either.
+
+    Args:
+        name: The name.
+        argument: The constructor's argument with this name.
+        is_sent: Whether requests contain the name.
     """
     if name in _warned or find_model(name) is not None:
         return
     _warned.add(name)
     names = {row.name.lower(): row.name for row in list_models()}
     close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.85)
-    if is_base_model and not close:
+    if not is_sent and not close:
         warnings.warn(
-            f"base_model={name!r} is not in the catalog, so it has no effect. Register it with "
-            "register_model(), or leave it out.",
+            f"{argument}={name!r} is not in the catalog and is not sent, so it has no effect. "
+            "Register it with register_model(), or leave it out.",
             UnknownModelWarning,
             stacklevel=4,
         )

@@ -220,6 +220,17 @@ def test_a_typo_is_warned_of_once() -> None:
             ChatAzurePhi3(endpoint=endpoint, model=name)
 
 
+def test_an_unknown_name_that_is_not_sent_causes_a_warning() -> None:
+    """On endpoints of one model; others may have a deployment of any name."""
+    one_model = "https://phi.eastus2.models.ai.azure.com"
+    with pytest.warns(UnknownModelWarning, match="model='mistral-small' .* is not sent"):
+        ChatAzurePhi3(endpoint=one_model, credential="key", model="mistral-small")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for endpoint in ("http://localhost:1/v1", "https://phi.services.ai.azure.com/models"):
+            ChatAzurePhi3(endpoint=endpoint, credential="key", model="mistral-large")
+
+
 def test_a_retired_model_is_warned_of_once() -> None:
     """Where Azure serves the models; managed compute and servers of one's own still run them."""
     for number, endpoint in enumerate(

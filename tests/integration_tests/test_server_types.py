@@ -368,7 +368,7 @@ def test_score_requests_have_their_own_format() -> None:
         "managed-2024-06 /score",
         temperature=0,
         max_tokens=9,
-        model="x",
+        model="Phi-4",
         stop=["END"],
         logprobs=True,
     )
