@@ -553,7 +553,8 @@ def test_annotations_of_methods_resolve() -> None:
     """LangChain reads those of methods that are called through `with_fallbacks`."""
     methods = {**vars(BaseAzurePhi3), **vars(ChatAzurePhi3)}
     for name, method in methods.items():
-        if not name.startswith("_") and inspect.isfunction(method):
+        is_own = inspect.isfunction(method) and method.__module__.startswith("langchain_azure_phi3")
+        if is_own and not name.startswith("_"):  # pydantic adds some of its own
             assert "return" in get_type_hints(method), name
 
 
