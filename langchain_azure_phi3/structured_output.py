@@ -43,6 +43,7 @@ from langchain_azure_phi3._tools.schema_validation import schema_problem
 from langchain_azure_phi3._tools.tool_choice import function_choice
 from langchain_azure_phi3._tools.type_conversion import (
     JsonSchemaGenerator,
+    conversion_problem,
     to_json_schema,
     to_wire_tool,
 )
@@ -105,8 +106,8 @@ def parse_schema(schema: Json | type) -> Schema:
         return _parse_schema(schema)
     # Pydantic's own errors are RuntimeErrors; LangChain reads JSON schemas without validating them.
     except (ValueError, TypeError, RuntimeError, AttributeError) as error:
-        reason = " ".join(str(error).split()).rstrip(".")
-        if reason.startswith("Unsupported function"):  # what follows names LangChain's internals
+        reason = conversion_problem(error)
+        if reason is None:
             reason = f"{schema!r} is not a schema"
         raise InvalidInputError(
             f"The schema does not describe an object: {reason}. Pass a pydantic model, a "

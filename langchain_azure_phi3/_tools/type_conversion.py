@@ -6,8 +6,8 @@ which keys of a TypedDict may be absent, and which values may be `None`; here, i
 Pydantic's schema of a decimal number allows any text; here, that text has a format.
 """
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NotRequired, Required, Union, get_args, get_origin
 
@@ -21,7 +21,7 @@ from typing_extensions import ReadOnly, TypedDict, get_type_hints, is_typeddict
 from langchain_azure_phi3._tools.constraint_types import DECIMAL
 from langchain_azure_phi3._tools.schema_compaction import is_recursive
 from langchain_azure_phi3._tools.schema_validation import schema_problem
-from langchain_azure_phi3._types import Json
+from langchain_azure_phi3._types import Json, json_levels
 from langchain_azure_phi3.errors import InvalidInputError
 
 
@@ -70,11 +70,11 @@ def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
         parameters = None if strict else _schema_of_model(arguments)
     # Pydantic's own errors are RuntimeErrors; LangChain reads the tool before it checks it.
     except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        if reason.startswith("Unsupported function"):  # what follows names LangChain's internals
-            reason = "it is neither a function nor a type nor a JSON schema with a title"
+        problem = conversion_problem(error)
+        if problem is None:
+            problem = "it is neither a function nor a type nor a JSON schema with a title"
         raise InvalidInputError(
-            f"{_name(tool)} cannot be used as a tool: {reason.rstrip('.')}. Bind functions, "
+            f"{_name(tool)} cannot be used as a tool: {problem}. Bind functions, "
             "pydantic models, TypedDicts, BaseTools or JSON schemas."
         ) from error
     if isinstance(tool, dict):
@@ -84,6 +84,15 @@ def to_wire_tool(tool: Any, strict: bool | None = None) -> Json:
     for key in ("title", "description"):  # of the function
         parameters.pop(key, None)
     return {**converted, "function": {**converted["function"], "parameters": parameters}}
+
+
+def conversion_problem(error: Exception) -> str | None:
+    """Return why LangChain could not convert something, without the full stop.
+
+    `None` if LangChain does not support what was passed: its own text names its internals.
+    """
+    reason = " ".join(str(error).split()).rstrip(".")
+    return None if reason.startswith("Unsupported function") else reason
 
 
 def _name(tool: object) -> str:
@@ -111,12 +120,17 @@ def _schema_of_model(model: Any) -> Json | None:
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
         return None
     schema = model.model_json_schema(schema_generator=JsonSchemaGenerator)
-    if not is_recursive(schema) and f'"format": "{DECIMAL}"' not in json.dumps(schema):
+    if not is_recursive(schema) and not _has_decimals(schema):
         return None
     reference = schema.pop("$ref", None)
     if reference is None:
         return schema
     return {**schema["$defs"][reference.rpartition("/")[2]], **schema}
+
+
+def _has_decimals(schema: Json) -> bool:
+    parts = chain.from_iterable(json_levels(schema))
+    return any(isinstance(part, dict) and part.get("format") == DECIMAL for part in parts)
 
 
 def _with_defaults(hint: Any, converted: dict[Any, Any] | None = None) -> Any:
